@@ -1,0 +1,1 @@
+"""Names, labels and quantities: what every layer may use. Pure."""

@@ -1,0 +1,72 @@
+"""Kubernetes quantities ("500m", "2Gi") as exact numbers."""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_CEILING, Decimal
+
+_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
+_SUFFIX = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
+    "m": Decimal("1e-3"),
+    "k": Decimal("1e3"),
+    "M": Decimal("1e6"),
+    "G": Decimal("1e9"),
+    "T": Decimal("1e12"),
+    "P": Decimal("1e15"),
+    "E": Decimal("1e18"),
+    "Ki": Decimal(2**10),
+    "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40),
+    "Pi": Decimal(2**50),
+    "Ei": Decimal(2**60),
+}
+
+
+def parse(quantity: str | int | float) -> Decimal:
+    """The exact value of a quantity in its base unit (cores, bytes, pieces).
+
+    Raises:
+        ValueError: the text is not a Kubernetes quantity; the message is a sentence.
+    """
+    text = str(quantity).strip()
+    match = _FORM.match(text)
+    if not match:
+        raise ValueError(f'"{quantity}" is not a quantity; write for example 500m, 2 or 4Gi')
+    number, suffix = match.groups()
+    if not suffix:
+        return Decimal(number)
+    if suffix in _SUFFIX:
+        return Decimal(number) * _SUFFIX[suffix]
+    return Decimal(number + suffix)
+
+
+def ceil(quantity: str | int | float) -> int:
+    """The value rounded up to a whole number, as Kubernetes' Quantity.Value() does (500m is 1)."""
+    return int(parse(quantity).to_integral_value(rounding=ROUND_CEILING))
+
+
+def millis(value: Decimal) -> str:
+    """CPU cores as the shortest quantity: 1, 1500m."""
+    thousandths = int((value * 1000).to_integral_value(rounding=ROUND_CEILING))
+    return str(thousandths // 1000) if thousandths % 1000 == 0 else f"{thousandths}m"
+
+
+def binary(value: int) -> str:
+    """Bytes as the largest binary suffix that is exact: 8Gi, 1536Mi, 12345."""
+    for suffix in ("Ti", "Gi", "Mi", "Ki"):
+        unit = int(_SUFFIX[suffix])
+        if value and value % unit == 0:
+            return f"{value // unit}{suffix}"
+    return str(value)
+
+
+def human_bytes(value: float) -> str:
+    """Bytes for people: 12.4 MB, 2.0 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")

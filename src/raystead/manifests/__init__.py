@@ -1,0 +1,1 @@
+"""(spec, facts) -> Kubernetes objects; one module a kind. Pure."""

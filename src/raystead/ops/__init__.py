@@ -1,0 +1,1 @@
+"""Use cases: they emit typed events and never print."""

@@ -1,0 +1,1 @@
+"""Ray's HTTP APIs, without the ray package."""

@@ -1,0 +1,1 @@
+"""KubeRay's YAML as frozen values, with all problems of a file at once. Pure."""

@@ -1,0 +1,179 @@
+"""KubeRay's RayCluster as frozen values: we model what we read, pod templates pass through untouched.
+
+Field names are Python's; the aliases are KubeRay's. CRD defaults (replicas 0, minReplicas 0, maxReplicas
+2147483647, numOfHosts 1) are filled in here. Unknown fields outside templates are errors (`extra="forbid"`).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic.alias_generators import to_camel
+
+Json = dict[str, Any]
+MAX_REPLICAS = 2147483647  # CRD default of maxReplicas
+Quantity = StrictStr | StrictInt | float
+
+
+def _null_is_absent(value: Any) -> Any:
+    return {} if value is None else value
+
+
+StringMap = Annotated[dict[StrictStr, StrictStr], BeforeValidator(_null_is_absent)]
+
+
+class Model(BaseModel):
+    """A frozen part of the spec that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+
+
+class Metadata(Model):
+    """Object metadata; what the server fills in is kept but never used."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel)
+    name: StrictStr | None = None
+    generate_name: StrictStr | None = None
+    namespace: StrictStr | None = None
+    labels: StringMap = Field(default_factory=dict)
+    annotations: StringMap = Field(default_factory=dict)
+
+
+class PodTemplate(Model):
+    """A pod template: `spec` is Kubernetes' PodSpec as JSON, passed through."""
+
+    metadata: Json = Field(default_factory=dict)
+    spec: Json = Field(default_factory=dict)
+
+    @property
+    def containers(self) -> list[Json]:
+        return list(self.spec.get("containers") or [])
+
+    @property
+    def ray_container(self) -> Json:
+        """container[0], always the Ray container; {} where there is none."""
+        containers = self.containers
+        return containers[0] if containers else {}
+
+
+class Group(Model):
+    """What head and worker groups have in common."""
+
+    template: PodTemplate
+    ray_start_params: StringMap = Field(default_factory=dict)
+    resources: dict[StrictStr, Quantity] = Field(default_factory=dict)
+    labels: StringMap = Field(default_factory=dict)
+
+
+class HeadGroup(Group):
+    service_type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName", ""] | None = None
+    head_service: Json | None = None
+    enable_ingress: StrictBool | None = None
+    ingress_options: Json | None = None
+
+
+class ScaleStrategy(Model):
+    workers_to_delete: list[StrictStr] = Field(default_factory=list)
+
+
+class WorkerGroup(Group):
+    name: StrictStr = Field(alias="groupName")
+    replicas: StrictInt = 0
+    min_replicas: StrictInt = 0
+    max_replicas: StrictInt = MAX_REPLICAS
+    num_of_hosts: StrictInt = 1
+    suspend: StrictBool | None = None
+    idle_timeout_seconds: StrictInt | None = None
+    priority: StrictInt | None = None
+    scale_strategy: ScaleStrategy = Field(default_factory=ScaleStrategy)
+
+    @property
+    def wanted(self) -> int:
+        """Pods wanted: replicas clamped to min and max, times the hosts of a replica; 0 when suspended."""
+        if self.suspend:
+            return 0
+        return max(self.min_replicas, min(self.replicas, self.max_replicas)) * self.num_of_hosts
+
+
+class RedisPassword(Model):
+    value: StrictStr | None = None
+    value_from: Json | None = None
+
+
+class GcsStorage(Model):
+    """RocksDB's claim: an existing one (`claimName`) or a new one (size, class, modes)."""
+
+    claim_name: StrictStr | None = None
+    size: Quantity | None = None
+    storage_class_name: StrictStr | None = None
+    access_modes: list[StrictStr] = Field(default_factory=list)
+    sub_path: StrictStr | None = None
+    deletion_policy: StrictStr | None = None
+
+
+class GcsFaultTolerance(Model):
+    backend: Literal["redis", "rocksdb"] | None = None
+    redis_address: StrictStr | None = None
+    redis_username: RedisPassword | None = None
+    redis_password: RedisPassword | None = None
+    external_storage_namespace: StrictStr | None = None
+    storage: GcsStorage | None = None
+
+
+class AuthOptions(Model):
+    mode: Literal["token", "disabled"] | None = None
+    secret_name: StrictStr | None = None
+    enable_k8s_token_auth: StrictBool | None = Field(default=None, alias="enableK8sTokenAuth")
+
+
+class UpgradeStrategy(Model):
+    type: StrictStr | None = None
+
+
+class NetworkPolicyOptions(Model):
+    mode: Literal["DenyAll", "DenyAllIngress", "DenyAllEgress"] | None = None
+    head: Json | None = None
+    worker: Json | None = None
+    worker_groups: list[Json] = Field(default_factory=list)
+
+
+class ClusterSpec(Model):
+    ray_version: StrictStr | None = None
+    head: HeadGroup = Field(alias="headGroupSpec")
+    workers: list[WorkerGroup] = Field(default_factory=list, alias="workerGroupSpecs")
+    gcs_fault_tolerance: GcsFaultTolerance | None = Field(default=None, alias="gcsFaultToleranceOptions")
+    auth: AuthOptions | None = Field(default=None, alias="authOptions")
+    network_policy: NetworkPolicyOptions | None = None
+    head_service_annotations: StringMap = Field(default_factory=dict)
+    suspend: StrictBool | None = None
+    upgrade_strategy: UpgradeStrategy | None = None
+    managed_by: StrictStr | None = None
+    enable_in_tree_autoscaling: StrictBool | None = None
+    autoscaler_options: Json | None = None
+    tls_options: Json | None = None
+    history_server_options: Json | None = None
+    idle_termination_options: Json | None = None
+
+
+class RayCluster(Model):
+    """One RayCluster document (ray.io/v1 or v1alpha1)."""
+
+    api_version: Literal["ray.io/v1", "ray.io/v1alpha1"] = "ray.io/v1"
+    kind: Literal["RayCluster"] = "RayCluster"
+    metadata: Metadata
+    spec: ClusterSpec
+    status: Json | None = Field(default=None, exclude=True)  # `kubectl get -o yaml` prints it; never ours to set
+
+    @property
+    def name(self) -> str:
+        return self.metadata.name or ""
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return self.metadata.annotations
+
+    def document(self) -> Json:
+        """The spec as KubeRay's YAML would say it: only what was set."""
+        out: Json = self.model_dump(by_alias=True, exclude_unset=True)
+        return {"apiVersion": self.api_version, "kind": self.kind, **{k: out[k] for k in ("metadata", "spec")}}

@@ -1,0 +1,1 @@
+"""Renderers of events and tables: plain, and rich on a terminal."""
