@@ -1,0 +1,80 @@
+"""Options that several commands share, in the order people need them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from raystead.errors import UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SPEC = (
+    click.option("-f", "--file", "file", metavar="FILE", help="A RayCluster file; - reads standard input."),
+    click.option("--name", help="The cluster's name."),
+    click.option("-n", "--namespace", help="The namespace that the objects go to."),
+    click.option("--workers", type=int, metavar="N", help="Number of workers."),
+    click.option("--worker-cpu", metavar="CPU", help="CPU of each worker, for example 2 or 500m."),
+    click.option("--worker-memory", metavar="MEM", help="Memory of each worker, for example 4Gi."),
+    click.option("--head-cpu", metavar="CPU", help="CPU of the head."),
+    click.option("--head-memory", metavar="MEM", help="Memory of the head."),
+    click.option("--gpus", type=int, metavar="N", help="GPUs of each worker (nvidia.com/gpu)."),
+    click.option("--image", help="Ray's image, for head and workers."),
+    click.option("--ray-version", metavar="VERSION", help="Ray's version, where the image's tag hides it."),
+    click.option("--env", multiple=True, metavar="K=V", help="A variable for all Ray containers."),
+    click.option("--env-from-secret", multiple=True, metavar="SECRET", help="All keys of a Secret."),
+    click.option("--mount", multiple=True, metavar="CLAIM:/PATH", help="A volume claim in all Ray pods."),
+    click.option("--pull-secret", multiple=True, metavar="SECRET", help="A Secret to pull images with."),
+    click.option("--service-account", metavar="NAME", help="The pods' ServiceAccount."),
+    click.option("--node-selector", multiple=True, metavar="K=V", help="Only nodes with this label."),
+    click.option("--toleration", multiple=True, metavar="K[=V][:EFFECT]", help="Tolerate this taint."),
+    click.option("--label", multiple=True, metavar="K=V", help="A label on all Ray pods."),
+    click.option(
+        "--storage",
+        type=click.Choice(["redis", "rocksdb", "external", "none"]),
+        help="Where the GCS keeps its state.",
+    ),
+    click.option("--redis-image", metavar="IMAGE", help="The image of the Redis we run."),
+    click.option("--whole-node", metavar="CPU,MEM", help="Size each pod from a node's allocatable."),
+    click.option("--reserve", metavar="CPU,MEM", help="With --whole-node: left free; default 500m,1Gi."),
+)
+
+
+def spec_options(function: F) -> F:
+    """Adds -f and the flags that make or change a spec."""
+    for option in reversed(_SPEC):
+        function = option(function)
+    return function
+
+
+def place_options(function: F) -> F:
+    """Adds what every verb on a running cluster takes."""
+    for option in reversed(
+        (
+            click.option("--name", help="The cluster; not needed when there is only one."),
+            click.option("--local", is_flag=True, help="The cluster on this machine (the only place yet)."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Results only.")
+output_option = click.option("-o", "output", type=click.Choice(["json"]), help="Machine-readable output.")
+
+
+def read_file(file: str | None) -> tuple[str | None, str]:
+    """The text of `file` and its name for messages; (None, "") without a file."""
+    if file is None:
+        return None, ""
+    try:
+        if file == "-":
+            return sys.stdin.read(), "standard input"
+        return Path(file).read_text(encoding="utf-8"), file
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"{file} cannot be read: {reason}", remedy="give an existing YAML file") from None

@@ -1,0 +1,42 @@
+"""How a local cluster's state looks, as text and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from raystead.base.quantities import human_bytes
+from raystead.local.place import LocalStatus
+from raystead.ui.plain import table
+
+
+def nodes_text(status: LocalStatus) -> str:
+    """A line a node; the dashboard stands on the head's."""
+    width = max((len(node.name) for node in status.nodes), default=4)
+    lines = []
+    for node in status.nodes:
+        tail = f"   dashboard {status.dashboard}" if node.name == "head" else ""
+        lines.append(
+            f"  {node.name.ljust(width)}  pid {node.pid or '-'}   {node.cpus} CPU   "
+            f"{human_bytes(node.memory)}{tail}"
+        )
+    return "\n".join(lines)
+
+
+def status_text(status: LocalStatus, age: str) -> str:
+    """The whole state: a heading, a table of nodes."""
+    state = "Ready" if status.ready else "not ready"
+    head = f"{status.name}   {state}   Ray {status.ray_version}   local   up {age}   {status.dashboard}"
+    rows = [
+        (n.name, n.state, str(n.pid or "-"), str(n.cpus), human_bytes(n.memory), str(n.restarts), n.note)
+        for n in status.nodes
+    ]
+    body = table(("NODE", "STATE", "PID", "CPU", "MEM", "RESTARTS", "NOTE"), rows)
+    lines = [head, body]
+    if status.supervisor_pid is None:
+        lines.append("the supervisor is dead: nothing restarts a lost node; run: raystead up --local")
+    return "\n".join(lines)
+
+
+def status_json(status: LocalStatus) -> dict[str, Any]:
+    return asdict(status)

@@ -1,0 +1,47 @@
+"""From a file and flags to the one cluster that every verb works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests, secret_commands
+from raystead.spec.flags import Flags, build
+from raystead.spec.load import load
+from raystead.spec.model import Json, RayCluster
+from raystead.spec.problems import Note
+
+
+@dataclass(frozen=True)
+class Desired:
+    """What the user asked for: the cluster, the foreign documents of its file, and notes on the file."""
+
+    cluster: RayCluster
+    foreign: tuple[Json, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Objects in the order in which they can be applied, and the commands that make what they need."""
+
+    objects: tuple[Json, ...]
+    commands: tuple[str, ...]
+
+
+def desired(flags: Flags, text: str | None = None, filename: str = "") -> Desired:
+    """The spec of `text` with the flags laid over it, or the built-in spec with the flags.
+
+    Raises:
+        SpecError: with every problem of the file or of the flags.
+    """
+    if text is None:
+        return Desired(build(flags))
+    file = load(text, filename, name=flags.name, namespace=flags.namespace)
+    return Desired(build(flags, file.cluster), file.foreign, file.notes)
+
+
+def render(wanted: Desired, facts: Facts) -> Rendered:
+    """The Kubernetes objects of the cluster, foreign documents of the file last."""
+    objects = (*manifests(wanted.cluster, facts), *wanted.foreign)
+    return Rendered(objects, tuple(secret_commands(wanted.cluster, facts)))

@@ -1,0 +1,65 @@
+"""Words for people: tables, steps and sizes; plain, with a little colour on a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+
+class Reporter:
+    """Progress on stderr, results on stdout; `quiet` keeps results only."""
+
+    def __init__(self, *, quiet: bool = False, err: TextIO | None = None, out: TextIO | None = None) -> None:
+        self.err = err or sys.stderr
+        self.out = out or sys.stdout
+        self.quiet = quiet
+        self.tty = self.err.isatty()
+        self.colour = self.tty and not os.environ.get("NO_COLOR")
+
+    def step(self, text: str, seconds: float | None = None) -> None:
+        """One finished step, with how long it took."""
+        if not self.quiet:
+            tail = f"   {rounded(seconds)}" if seconds is not None else ""
+            self.line(f"{self._paint('▸', '36')} {text}{tail}")
+
+    def warn(self, text: str) -> None:
+        self.line(f"{self._paint('!', '33')} {text}")
+
+    def hint(self, text: str) -> None:
+        """The next useful command; left out where nobody reads it."""
+        if not self.quiet and self.tty:
+            self.line(f"next: {text}")
+
+    def line(self, text: str) -> None:
+        print(text, file=self.err, flush=True)
+
+    def result(self, text: str) -> None:
+        print(text, file=self.out, flush=True)
+
+    def write(self, text: str) -> None:
+        """Part of a stream, as it is."""
+        self.out.write(text)
+        self.out.flush()
+
+    def _paint(self, text: str, code: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self.colour else text
+
+
+def rounded(seconds: float) -> str:
+    """Seconds for people: 0.4 s, 9 s, 3 min, 2 h, 4 d."""
+    for limit, size, unit in ((10, 1, "s"), (120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            value = seconds / size
+            return f"{value:.1f} {unit}" if limit == 10 else f"{value:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two blanks between; no trailing blanks."""
+    lines = [list(head), *[list(row) for row in rows]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
