@@ -36,7 +36,9 @@ def command(name: str | None, local: bool, yes: bool, ignore_not_found: bool, qu
     if not yes and sys.stdin.isatty():
         status = place.status()
         click.confirm(
-            f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state?', abort=True, err=True
+            f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state?',
+            abort=True,
+            err=True,
         )
     begin = time.monotonic()
     place.down(on_event=lambda event: reporter.warn(event.text) if event.kind == "warning" else None)

@@ -28,7 +28,9 @@ def command(node: str | None, name: str | None, local: bool, follow: bool, tail:
 
     files = local_place(name).log_files(node)
     if not files:
-        raise UsageError(f'there is no log of "{node}"' if node else "there are no logs yet", remedy="raystead status")
+        raise UsageError(
+            f'there is no log of "{node}"' if node else "there are no logs yet", remedy="raystead status"
+        )
     streams = [(path, path.open("rb")) for path in files if path.exists()]
     for path, stream in streams:
         _print_new(path, stream, len(files) > 1, tail)

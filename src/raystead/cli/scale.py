@@ -38,7 +38,9 @@ def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, int]:
     for word in words:
         group, equals, number = word.rpartition("=")
         if not number.isdigit():
-            raise UsageError(f'"{word}" is not a number of workers', remedy="write for example: raystead scale 3")
+            raise UsageError(
+                f'"{word}" is not a number of workers', remedy="write for example: raystead scale 3"
+            )
         if not equals:
             if len(present) > 1:
                 raise UsageError(

@@ -46,9 +46,7 @@ def command(local: bool, timeout: float, file: str | None, quiet: bool, **flags:
     )
     workers = len(status.nodes) - 1
     plural = "" if workers == 1 else "s"
-    reporter.step(
-        f'local cluster "{status.name}": head + {workers} worker{plural}', time.monotonic() - begin
-    )
+    reporter.step(f'local cluster "{status.name}": head + {workers} worker{plural}', time.monotonic() - begin)
     if not quiet:
         reporter.line(nodes_text(status))
     reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")

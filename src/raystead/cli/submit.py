@@ -1,0 +1,133 @@
+"""`raystead submit`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from raystead.cli.options import place_options, quiet_option
+from raystead.errors import UsageError
+
+_ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+@click.command("submit", context_settings={"ignore_unknown_options": False})
+@click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
+@click.option(
+    "--working-dir", type=click.Path(path_type=Path), metavar="DIR", help="Sent along; the job runs in it."
+)
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Like a line of .gitignore.")
+@click.option("--env", multiple=True, metavar="K=V", help="A variable for the job.")
+@click.option("--runtime-env", metavar="FILE", help="Ray's runtime environment, YAML or JSON.")
+@click.option("--runtime-env-json", metavar="JSON", help="The same, inline.")
+@click.option("--metadata-json", metavar="JSON", help="Strings to keep with the job.")
+@click.option("--entrypoint-num-cpus", type=float, metavar="N", help="CPUs for the driver itself.")
+@click.option("--entrypoint-num-gpus", type=float, metavar="N", help="GPUs for the driver itself.")
+@click.option("--entrypoint-memory", type=int, metavar="BYTES", help="Memory for the driver itself.")
+@click.option("--entrypoint-resources", metavar="JSON", help="Other resources for the driver.")
+@click.option("--submission-id", metavar="ID", help="The job's id; made up otherwise.")
+@click.option("--no-wait", is_flag=True, help="Print the job's id and return.")
+@place_options
+@quiet_option
+def command(
+    cmd: tuple[str, ...], no_wait: bool, name: str | None, local: bool, quiet: bool, **given: Any
+) -> None:
+    """Run a command as a Ray job, follow its output, exit with its code.
+
+    Ctrl-C detaches and leaves the job running; a second one stops it.
+
+    \b
+    raystead submit -- python -c 'import ray; ray.init(); print(ray.nodes())'
+    raystead submit --working-dir . -- python train.py --epochs 3
+    """
+    from raystead.cli.jobs import client_for, follow_to_exit
+    from raystead.ops import jobs
+    from raystead.ui.plain import Reporter, rounded
+    from raystead.ui.progress import upload_bar
+
+    reporter = Reporter(quiet=quiet)
+    options = options_from(cmd, given)
+    with client_for(name) as client, upload_bar(reporter) as advance:
+
+        def emit(event: jobs.Event) -> None:
+            if isinstance(event, jobs.Uploading):
+                advance(event.sent, event.total)
+
+        job_id = jobs.submit(client, options, new_id=new_job_id, emit=emit)
+    if no_wait:
+        reporter.result(job_id)
+        reporter.hint(f"raystead job logs {job_id} -f")
+        return
+    reporter.step(f"job {job_id} submitted   (Ctrl-C detaches, twice stops)")
+    with client_for(name) as client:
+        job, seconds = follow_to_exit(client, job_id, reporter)
+    reporter.step(f"job {job.status} in {rounded(seconds)}")
+    code = jobs.exit_code(job)
+    if code and job.message and not quiet:
+        reporter.line(job.message.strip())
+    sys.exit(code)
+
+
+def new_job_id() -> str:
+    """An id of the form that Ray's own client makes."""
+    return "raysubmit_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
+
+
+def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> Any:
+    """The options of `ops.jobs.submit` from what was typed; all problems are usage errors."""
+    from raystead.ops.jobs import SubmitOptions
+
+    env: dict[str, str] = {}
+    for pair in given["env"]:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError("--env takes NAME=VALUE, and one of them has no name or no =")
+        env[key] = value
+    return SubmitOptions(
+        entrypoint=cmd,
+        working_dir=given["working_dir"],
+        excludes=given["exclude"],
+        runtime_env=_runtime_env(given["runtime_env"], given["runtime_env_json"]),
+        env=env,
+        metadata=_json_map("--metadata-json", given["metadata_json"]) or {},
+        num_cpus=given["entrypoint_num_cpus"],
+        num_gpus=given["entrypoint_num_gpus"],
+        memory=given["entrypoint_memory"],
+        resources=_json_map("--entrypoint-resources", given["entrypoint_resources"]),
+        submission_id=given["submission_id"],
+    )
+
+
+def _json_map(flag: str, text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} is not JSON: {error}", remedy=f'{flag} \'{{"key": "value"}}\'') from None
+    if not isinstance(value, dict):
+        raise UsageError(f"{flag} takes a JSON object", remedy=f'{flag} \'{{"key": "value"}}\'')
+    return value
+
+
+def _runtime_env(file: str | None, text: str | None) -> dict[str, Any] | None:
+    if file is None:
+        return _json_map("--runtime-env-json", text)
+    if text is not None:
+        raise UsageError("--runtime-env and --runtime-env-json exclude each other")
+    import yaml
+
+    try:
+        value = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise UsageError(f"--runtime-env {file} cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"--runtime-env {file} is not a mapping", remedy="write for example: pip: [requests]"
+        )
+    return value
