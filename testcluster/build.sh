@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Builds a Kubernetes from the Go module proxy, each binary once per version.  build.sh [NAME...]   (default: all)
+source "$(dirname "$0")/env.sh"
+ALL="kube-apiserver kube-controller-manager kube-scheduler kubectl etcd kubelet kube-proxy containerd containerd-shim-runc-v2 ctr coredns kwok"
+
+wrapper() {  # k8s.io/kubernetes cannot be `go install`ed because of its replace lines: a module that repeats them with releases
+  local dir=$CACHE/src/kubernetes-$K8S staging m c
+  mkdir -p "$dir"; cd "$dir"
+  if [ ! -f ready ]; then
+    staging=$(go mod download -json "k8s.io/kubernetes@v$K8S" | python3 -c 'import json,re,sys
+directory = json.load(sys.stdin)["Dir"]
+print("\n".join(sorted(set(re.findall(r"^\s+(k8s\.io/[\w-]+) => \./staging", open(directory + "/go.mod").read(), re.M)))))')
+    { printf 'module example.test/kubernetes\ngo 1.26\nrequire k8s.io/kubernetes v%s\nreplace (\n' "$K8S"
+      for m in $staging; do echo "  $m => $m v0.${K8S#1.}"; done; printf ')\ntool (\n'
+      for c in kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kubectl; do echo "  k8s.io/kubernetes/cmd/$c"; done
+      echo ")"; } > go.mod
+    go mod tidy -e >/dev/null 2>&1   # -e: the modules' own tests name packages that were never released
+    touch ready
+  fi
+}
+kubernetes() {
+  wrapper
+  local v=k8s.io/component-base/version
+  go build -trimpath -o "$2" -ldflags "-s -w -X $v.gitVersion=v$K8S -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$K8S")" "k8s.io/kubernetes/cmd/$1"
+}
+module() {  # module OUT MODULE VERSION PACKAGE [TAGS]
+  local dir; dir=$CACHE/src/$(basename "$1")-$3
+  mkdir -p "$dir"; cd "$dir"; [ -f go.mod ] || go mod init example.test/tool 2>/dev/null
+  go get "$2@v$3" >/dev/null 2>&1; go get -tool "$4" >/dev/null 2>&1
+  go build -trimpath -tags "${5:-}" -ldflags "-s -w" -o "$1" "$4"
+}
+for name in ${*:-$ALL}; do
+  out=$(binary "$name"); [ -x "$out" ] && continue
+  start=$SECONDS; mkdir -p "$(dirname "$out")"; c=github.com/containerd/containerd/v2
+  case $name in
+    kube*) kubernetes "$name" "$out.new" ;;
+    etcd) module "$out.new" go.etcd.io/etcd/server/v3 "$ETCD" go.etcd.io/etcd/server/v3 ;;
+    coredns) module "$out.new" github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns ;;
+    kwok) module "$out.new" sigs.k8s.io/kwok "$KWOK" sigs.k8s.io/kwok/cmd/kwok ;;
+    *) module "$out.new" $c "$CONTAINERD" "$c/cmd/$name" no_btrfs,no_zfs ;;
+  esac
+  mv "$out.new" "$out"; say "built $name in $((SECONDS - start)) s"
+done

@@ -1,0 +1,14 @@
+# Included by the Makefile above: the real Kubernetes of the tests. docs/testcluster.md explains it.
+.PHONY: cluster cluster-down test-cluster test-cluster-long
+
+cluster:  ## start the test cluster (root; builds Kubernetes the first time)
+	testcluster/up.sh
+
+cluster-down:  ## end the test cluster and leave nothing behind
+	testcluster/down.sh
+
+test-cluster: environment  ## tests on a real Kubernetes
+	testcluster/test.sh -m "cluster and not long"
+
+test-cluster-long: environment  ## the long ones: scale, skew, up and down
+	testcluster/test.sh -m "cluster and long"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# test.sh PYTEST-WORDS...: the cluster tests, on RAYSTEAD_TEST_KUBECONFIG or on our own cluster, which it starts.
+# Where that cannot be it says so and passes; with CI=true it fails.
+cd "$(dirname "$0")/.."
+if [ -z "${RAYSTEAD_TEST_KUBECONFIG:-}" ]; then
+  why=""
+  if ! [ "$(id -u)" = 0 ]; then why="not root"
+  elif ! unshare --net true 2>/dev/null; then why="this machine gives no network namespaces"
+  elif ! unshare --net sh -c 'ip link add probe type bridge' 2>/dev/null && command -v ip >/dev/null; then why="this kernel has no bridge device"
+  elif ! [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ] && ! modprobe br_netfilter 2>/dev/null; then why="this kernel has no br_netfilter"
+  elif ! testcluster/up.sh >/dev/null; then why="the cluster could not start (the reason is above)"; fi
+  if [ -n "$why" ]; then
+    echo "SKIPPED: every test marked cluster ($(grep -lr 'mark.cluster' tests/cluster | wc -l) files in tests/cluster), because: $why" >&2
+    echo "Set RAYSTEAD_TEST_KUBECONFIG to an administrator's kubeconfig to run them on another cluster." >&2
+    [ "${CI:-}" = true ] && exit 1
+    exit 0
+  fi
+fi
+exec .venv/bin/python -m pytest -o timeout=900 --durations=10 "$@" tests/cluster
