@@ -1,0 +1,63 @@
+"""Labels of our objects: the guide's, KubeRay's (kuberay.md 1.2) and our own."""
+
+from __future__ import annotations
+
+from raystead.base.names import check_label
+
+__all__ = [
+    "CLUSTER",
+    "FIXED",
+    "GUIDE_HEAD",
+    "GUIDE_WORKER",
+    "OURS",
+    "guide_worker",
+    "node_labels",
+    "redis_labels",
+    "selector",
+]
+
+OURS = "raystead.io/cluster"
+CLUSTER = "ray.io/cluster"
+NODE_TYPE = "ray.io/node-type"
+GROUP = "ray.io/group"
+FIXED = (NODE_TYPE, GROUP, CLUSTER, OURS)  # no template may override these
+HEAD_GROUP = "headgroup"
+
+GUIDE_HEAD = {"component": "ray-head", "type": "ray", "app": "ray-cluster-head"}
+GUIDE_WORKER = {"component": "ray-worker", "type": "ray", "app": "ray-cluster-worker"}
+
+
+def node_labels(cluster: str, group: str | None, *, guide: bool) -> dict[str, str]:
+    """Labels of a Ray pod; `group` is None for the head."""
+    kind = "head" if group is None else "worker"
+    labels = {
+        "ray.io/is-ray-node": "yes",
+        CLUSTER: cluster,
+        NODE_TYPE: kind,
+        GROUP: HEAD_GROUP if group is None else group,
+        "ray.io/identifier": check_label(f"{cluster}-{kind}"),
+        "app.kubernetes.io/name": "kuberay",
+        "app.kubernetes.io/created-by": "kuberay-operator",
+        OURS: cluster,
+    }
+    if guide:
+        labels = {**(GUIDE_HEAD if group is None else GUIDE_WORKER), **labels}
+    return labels
+
+
+def guide_worker(group: str, index: int) -> dict[str, str]:
+    """The guide's worker selector; groups it does not know are told apart by their name."""
+    return dict(GUIDE_WORKER) if index == 0 else {**GUIDE_WORKER, GROUP: group}
+
+
+def selector(cluster: str, group: str | None, *, guide: bool, index: int = 0) -> dict[str, str]:
+    """What a Deployment selects: exactly the guide's labels, or those KubeRay lets nobody override."""
+    if guide:
+        return dict(GUIDE_HEAD) if group is None else guide_worker(group, index)
+    kind = "head" if group is None else "worker"
+    return {CLUSTER: cluster, NODE_TYPE: kind, GROUP: HEAD_GROUP if group is None else group}
+
+
+def redis_labels(cluster: str, *, guide: bool) -> dict[str, str]:
+    """What selects Redis' pod."""
+    return {"app": "redis"} if guide else {"app": "redis", OURS: cluster}

@@ -1,0 +1,85 @@
+"""Names of Kubernetes objects: KubeRay's clipping rules, and the two sets of names a cluster may carry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["GUIDE", "KUBERAY", "NAMES_ANNOTATION", "Names", "anchor", "check_label", "check_name", "pod_name"]
+
+NAMES_ANNOTATION = "raystead.io/names"
+GUIDE = "guide"
+KUBERAY = "kuberay"
+_NAME_MAX = 50  # KubeRay leaves room for the suffix of a generated name
+_LABEL_MAX = 63  # Kubernetes' limit of a label value
+
+
+def pod_name(prefix: str) -> str:
+    """KubeRay's PodName: the first 50 characters, in lower case."""
+    return prefix[:_NAME_MAX].lower()
+
+
+def check_name(name: str) -> str:
+    """KubeRay's CheckName: the last 50 characters, a leading digit or punctuation becomes `r`."""
+    kept = name[-_NAME_MAX:]
+    return "r" + kept[1:] if kept and not kept[0].isalpha() else kept
+
+
+def check_label(value: str) -> str:
+    """KubeRay's CheckLabel: the last 63 characters, a leading punctuation becomes `r`."""
+    kept = value[-_LABEL_MAX:]
+    return "r" + kept[1:] if kept and not kept[0].isalnum() else kept
+
+
+def anchor(cluster: str) -> str:
+    """The ConfigMap that owns everything of the cluster (design 4)."""
+    return f"raystead-{cluster}"
+
+
+@dataclass(frozen=True)
+class Names:
+    """Every object name of one cluster, in the guide's set or in KubeRay's."""
+
+    cluster: str
+    guide: bool
+
+    @property
+    def head(self) -> str:
+        return "deployment-ray-head" if self.guide else f"{self.cluster}-head"
+
+    @property
+    def head_service(self) -> str:
+        return "service-ray-cluster" if self.guide else f"{self.cluster}-head-svc"
+
+    @property
+    def serve_service(self) -> str:
+        return f"{self.cluster}-serve-svc"
+
+    @property
+    def headless_service(self) -> str:
+        return f"{self.cluster}-headless"
+
+    @property
+    def redis(self) -> str:
+        return "redis" if self.guide else f"{self.cluster}-redis"
+
+    @property
+    def redis_config(self) -> str:
+        return "redis-config" if self.guide else f"{self.cluster}-redis-config"
+
+    @property
+    def gcs_claim(self) -> str:
+        return f"{self.cluster}-gcs-pvc"
+
+    @property
+    def token_secret(self) -> str:
+        return f"raystead-{self.cluster}-token"
+
+    @property
+    def redis_secret(self) -> str:
+        return f"raystead-{self.cluster}-redis"
+
+    def worker(self, group: str, index: int) -> str:
+        """The Deployment of the group; the guide knows one group, others get their name as a suffix."""
+        if not self.guide:
+            return f"{self.cluster}-{group}-worker".lower()
+        return "deployment-ray-worker" if index == 0 else f"deployment-ray-worker-{group}".lower()

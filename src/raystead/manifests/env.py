@@ -1,0 +1,81 @@
+"""Environment of Ray's container: KubeRay's (kuberay.md 1.4) and what makes a cluster survive its head."""
+
+from __future__ import annotations
+
+from raystead.manifests.context import TOKEN_KEY, TOKEN_MODE_SINCE, Context
+from raystead.manifests.storage import HeadStorage
+from raystead.spec.model import Json
+
+__all__ = ["head_env", "merged", "worker_env"]
+
+RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
+_ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
+
+
+def merged(container: Json, ours: list[Json]) -> list[Json]:
+    """The user's entries first, ours after; the user's win but for the two that KubeRay always sets."""
+    user = [e for e in container.get("env") or [] if e.get("name") not in _ALWAYS]
+    have = {e.get("name") for e in user}
+    return [*user, *(e for e in ours if e["name"] not in have)]
+
+
+def head_env(ctx: Context, command: str, storage: HeadStorage, drain: int, overwritten: bool) -> list[Json]:
+    env = [*_common(ctx, command, f"127.0.0.1:{ctx.gcs_port}", drain), *storage.env]
+    if storage.secret and (overwritten or _literal_password(ctx)):
+        ref = {"name": storage.secret["name"], "key": storage.secret["key"]}
+        env.append({"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": ref}})
+    return env
+
+
+def worker_env(ctx: Context, command: str, drain: int) -> list[Json]:
+    host = [
+        {"name": "FQ_RAY_IP", "value": ctx.head_host},
+        {"name": "RAY_IP", "value": ctx.head_service},
+    ]
+    return [*host, *_common(ctx, command, f"{ctx.head_host}:{ctx.gcs_port}", drain)]
+
+
+def _common(ctx: Context, command: str, address: str, drain: int) -> list[Json]:
+    from_field = {
+        "RAY_CLUSTER_NAME": "metadata.labels['ray.io/cluster']",
+        "RAY_CLUSTER_NAMESPACE": "metadata.namespace",
+        "RAY_CLOUD_INSTANCE_ID": "metadata.name",
+        "RAY_NODE_TYPE_NAME": "metadata.labels['ray.io/group']",
+    }
+    fields: list[Json] = [
+        {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in from_field.items()
+    ]
+    values = {
+        "KUBERAY_GEN_RAY_START_CMD": command,
+        "RAY_PORT": ctx.gcs_port,
+        "RAY_ADDRESS": address,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE": "1",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": RECONNECT_SECONDS,
+        "RAY_grpc_client_keepalive_time_ms": "20000",
+        "RAY_grpc_client_keepalive_timeout_ms": "10000",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),
+        **_auth(ctx),
+    }
+    return [*fields, *({"name": name, "value": value} for name, value in values.items())]
+
+
+def _auth(ctx: Context) -> dict[str, str]:
+    if not ctx.since(*TOKEN_MODE_SINCE):
+        return {}
+    if not ctx.token:
+        return {"RAY_AUTH_MODE": "disabled"}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"/etc/raystead/token/{TOKEN_KEY}"}
+
+
+def _literal_password(ctx: Context) -> bool:
+    env = ctx.cluster.spec.head.template.ray_container.get("env") or []
+    return any(e.get("name") == "REDIS_PASSWORD" and e.get("value") for e in env)
+
+
+def without_literal_password(container: Json) -> Json:
+    """The container without a password written into it; the same variable comes back from a Secret."""
+    env = [
+        e for e in container.get("env") or [] if not (e.get("name") == "REDIS_PASSWORD" and e.get("value"))
+    ]
+    return {**container, "env": env}

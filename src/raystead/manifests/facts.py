@@ -1,0 +1,36 @@
+"""What only a cluster can tell; chosen at the first `up`, kept in the anchor (design 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Facts"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The defaults are those of an offline `render`.
+
+    Attributes:
+        namespace: where the objects go; None leaves it to `kubectl apply -n`.
+        anchor_uid: the anchor's UID; None means no ownerReferences.
+        server_version: Kubernetes' version, for example `1.30`.
+        isolated: the namespace already restricts egress.
+        policies: `auto` (ingress always, egress if isolated), `always` (both) or `never`.
+        storage_class: class of the claims we make; None takes the default class.
+        has_default_storage: a claim without a class gets a volume.
+        token_secret: Secret with key `auth_token`.
+        redis_secret: Secret with key `password`.
+        storage_namespace: Ray's key prefix in Redis, set once.
+    """
+
+    namespace: str | None = None
+    anchor_uid: str | None = None
+    server_version: str | None = None
+    isolated: bool = False
+    policies: str = "auto"
+    storage_class: str | None = None
+    has_default_storage: bool = True
+    token_secret: str | None = None
+    redis_secret: str | None = None
+    storage_namespace: str | None = None

@@ -1,0 +1,131 @@
+"""Pod templates: the user's, with what a Ray pod needs filled in (kuberay.md 1.2-1.5)."""
+
+from __future__ import annotations
+
+from raystead.base import labels
+from raystead.manifests import scripts
+from raystead.manifests.context import TOKEN_KEY, TOKEN_MODE_SINCE, Context
+from raystead.manifests.env import head_env, merged, without_literal_password, worker_env
+from raystead.manifests.probes import with_probes
+from raystead.manifests.security import SMALL, bounded, harden
+from raystead.manifests.start import overwritten, start_command, start_params
+from raystead.manifests.storage import READ_ONLY_ALL, HeadStorage, head_storage
+from raystead.spec.model import Group, Json, WorkerGroup
+
+__all__ = ["head_template", "worker_template"]
+
+TOKEN_DIR = "/etc/raystead/token"
+HEAD_DRAIN, HEAD_GRACE = 0, 5  # seconds; the head has nobody to hand its work to
+WORKER_DRAIN, WORKER_GRACE = 60, 75
+RAY_UID_GROUP = 1000  # of rayproject/ray; a fresh volume is else root's
+_HEAD_SIZE: Json = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}}
+_WORKER_SIZE: Json = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+def head_template(ctx: Context) -> Json:
+    group = ctx.cluster.spec.head
+    storage = head_storage(ctx)
+    own = overwritten(ctx.cluster, group)
+    params = start_params(ctx.cluster, group, head=True)
+    params.update(storage.params)
+    command = start_command(params, True)
+    ray = without_literal_password(group.template.ray_container)
+    if not own:
+        ray = _with_command(ray, command, _before(ctx, storage, params))
+    ray["env"] = merged(ray, head_env(ctx, command, storage, HEAD_DRAIN, own))
+    ray = with_probes(ctx, bounded(ray, _HEAD_SIZE), params, head=True)
+    spec = _spec(ctx, group, ray, storage.volumes, storage.mounts)
+    spec.setdefault("terminationGracePeriodSeconds", HEAD_GRACE)
+    if storage.kind == "rocksdb":
+        spec["securityContext"].setdefault("fsGroup", RAY_UID_GROUP)
+        spec["securityContext"].setdefault("fsGroupChangePolicy", "OnRootMismatch")
+    return {"metadata": _metadata(ctx, group, None, storage), "spec": spec}
+
+
+def worker_template(ctx: Context, group: WorkerGroup) -> Json:
+    params = start_params(ctx.cluster, group, head=False)
+    if "address" not in group.ray_start_params:
+        params["address"] = f"{ctx.head_host}:{ctx.gcs_port}"
+    command = start_command(params, False)
+    ray = dict(group.template.ray_container)
+    if not overwritten(ctx.cluster, group):
+        ray = _with_command(ray, command, "")
+    grace = group.template.spec.get("terminationGracePeriodSeconds", WORKER_GRACE)
+    drain = max(0, min(WORKER_DRAIN, grace - (WORKER_GRACE - WORKER_DRAIN)))
+    ray["env"] = merged(ray, worker_env(ctx, command, drain))
+    ray = with_probes(ctx, bounded(ray, _WORKER_SIZE), params, head=False)
+    spec = _spec(ctx, group, ray, [], [])
+    spec.setdefault("terminationGracePeriodSeconds", WORKER_GRACE)
+    return {"metadata": _metadata(ctx, group, group.name, None), "spec": spec}
+
+
+def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
+    if storage.kind == "none":
+        return ""
+    wait = scripts.WAIT_FOR_REDIS if storage.redis else ""
+    return wait + scripts.FAIL_DEAD_JOBS.format(port=params["dashboard-agent-listen-port"])
+
+
+def _with_command(container: Json, command: str, before: str) -> Json:
+    words = [*(container.get("command") or []), *(container.get("args") or [])]
+    run = command.replace("ray start", scripts.EXEC_RAY, 1)
+    user = " ".join(str(word) for word in words)
+    if before:
+        text = f"{user} &&\n" if user else ""
+        # a failing user command must not start Ray: the group keeps `&&` in force for all that follows
+        text = f"{text}{{\n{before}{run}\n}}\n" if user else f"{before}{run}\n"
+    else:
+        text = f"{user} && {run}" if user else run
+    return {**container, "command": ["/bin/bash", "-c", "--"], "args": [text]}
+
+
+def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage | None) -> Json:
+    said = dict(group.template.metadata)
+    fixed = labels.node_labels(ctx.cluster.name, name, guide=ctx.guide)
+    merged_labels = {**fixed, **(said.get("labels") or {}), **group.labels}
+    keep = {
+        **labels.selector(ctx.cluster.name, name, guide=True),
+        **{key: fixed[key] for key in labels.FIXED},
+    }
+    merged_labels.update(keep if ctx.guide else {key: fixed[key] for key in labels.FIXED})
+    out: Json = {"labels": merged_labels}
+    annotations = dict(said.get("annotations") or {})
+    if storage is not None:
+        annotations["ray.io/ft-enabled"] = "false" if storage.kind == "none" else "true"
+    if annotations:
+        out["annotations"] = annotations
+    return out
+
+
+def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: list[Json]) -> Json:
+    """The pod's spec with volumes, hardened; restartPolicy is what a Deployment allows."""
+    said = group.template.spec
+    volumes, mounts = list(volumes), list(mounts)
+    have = [str(m.get("mountPath", "")).rstrip("/") for m in ray.get("volumeMounts") or []]
+    names = {v.get("name") for v in said.get("volumes") or []}
+    if "/dev/shm" not in have and "plasma-directory" not in group.ray_start_params:
+        name = _free("dshm" if ctx.guide else "shared-mem", names)
+        memory = str(ray["resources"]["limits"]["memory"])
+        volumes.append({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
+        mounts.append({"name": name, "mountPath": "/dev/shm"})
+    if "/tmp" not in have:  # Ray needs all of /tmp, not only /tmp/ray (ray.md I)
+        name = _free("tmp", names)
+        volumes.append({"name": name, "emptyDir": {}})
+        mounts.append({"name": name, "mountPath": "/tmp"})
+    if ctx.token and ctx.since(*TOKEN_MODE_SINCE):
+        items = [{"key": TOKEN_KEY, "path": TOKEN_KEY}]
+        secret = {"secretName": ctx.token_secret, "items": items, "defaultMode": READ_ONLY_ALL}
+        volumes.append({"name": "ray-token", "secret": secret})
+        mounts.append({"name": "ray-token", "mountPath": TOKEN_DIR, "readOnly": True})
+    ray = {**ray, "volumeMounts": [*(ray.get("volumeMounts") or []), *mounts]}
+    ray.setdefault("name", "ray-head" if group is ctx.cluster.spec.head else "ray-worker")
+    others = [bounded(c, SMALL) for c in group.template.containers[1:]]
+    out: Json = {**said, "restartPolicy": "Always", "containers": [ray, *others]}
+    if said.get("initContainers"):
+        out["initContainers"] = [bounded(c, SMALL) for c in said["initContainers"]]
+    out["volumes"] = [*(said.get("volumes") or []), *volumes]
+    return harden(out)
+
+
+def _free(name: str, taken: set[object]) -> str:
+    return name if name not in taken else f"raystead-{name}"

@@ -1,0 +1,115 @@
+"""`ray start`: its parameters inferred from the container (kuberay.md 1.3) and its command line."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from raystead.base import quantities
+from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
+from raystead.manifests.context import GCS_PORT, ray_version
+from raystead.spec.model import Group, Json, RayCluster
+
+__all__ = ["overwritten", "start_command", "start_params"]
+
+ULIMIT = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"
+_PORTS = {  # every port that Ray would else choose by itself (ray.md F)
+    "object-manager-port": "8076",
+    "node-manager-port": "8077",
+    "dashboard-agent-grpc-port": "8078",
+    "dashboard-agent-listen-port": "52365",
+    "metrics-export-port": "8080",
+}
+_WORKER_PORTS = {"min-worker-port": "10002", "max-worker-port": "19999"}
+_HEAD_PORTS = {"port": GCS_PORT, "dashboard-port": "8265", "ray-client-server-port": "10001"}
+_RUNTIME_ENV_AGENT_SINCE = (2, 9)  # older Rays have no such process and refuse the flag
+_KEEP_VALUE = {"log-color", "include-dashboard", "include-log-monitor"}
+_GPU = re.compile(r"gpu$|^nvidia\.com/mig-\d+g\.\d+gb$")
+_CUSTOM = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": "TPU"}
+
+
+def overwritten(cluster: RayCluster, group: Group) -> bool:
+    """The user starts Ray himself: his command stays as it is."""
+    if cluster.annotations.get("ray.io/overwrite-container-cmd") == "true":
+        return True
+    container = group.template.ray_container
+    words = [*(container.get("command") or []), *(container.get("args") or [])]
+    return any("ray start" in str(word) for word in words) or "ray start" in " ".join(map(str, words))
+
+
+def start_params(cluster: RayCluster, group: Group, *, head: bool) -> dict[str, str]:
+    """All parameters of `ray start` for a pod of the group; the user's rayStartParams win.
+
+    The address of a worker is the head Service's bare name; who knows the namespace puts in the longer one.
+    """
+    params = {**_PORTS, **_from_resources(group)}
+    version = ray_version(cluster)
+    if version is None or version >= _RUNTIME_ENV_AGENT_SINCE:
+        params["runtime-env-agent-port"] = "8079"
+    if "worker-port-list" not in group.ray_start_params:
+        params.update(_WORKER_PORTS)
+    if head:
+        params.update(_HEAD_PORTS)
+        params["dashboard-host"] = "0.0.0.0"
+    else:
+        names = Names(cluster.name, cluster.annotations.get(NAMES_ANNOTATION) == GUIDE)
+        own = (cluster.spec.head.head_service or {}).get("metadata") or {}
+        port = cluster.spec.head.ray_start_params.get("port", GCS_PORT)
+        params["address"] = f"{own.get('name') or names.head_service}:{port}"
+    if group.labels:
+        params["labels"] = shlex.quote(
+            ",".join(f"{key}={value}" for key, value in sorted(group.labels.items()))
+        )
+    return {**params, **group.ray_start_params, "block": "true"}
+
+
+def start_command(params: Mapping[str, str], head: bool) -> str:
+    """The command line, keys sorted. Values stand as they are, for the shell to expand, as in KubeRay."""
+    words = [ULIMIT + ";", "ray", "start", *(["--head"] if head else [])]
+    for key in sorted(params):
+        value = params[key]
+        if value.lower() in ("true", "false") and key not in _KEEP_VALUE:
+            words += [f"--{key}"] if value.lower() == "true" else []
+        else:
+            words.append(f"--{key}={value}")
+    return " ".join(words)
+
+
+def _from_resources(group: Group) -> dict[str, str]:
+    resources: Json = group.template.ray_container.get("resources") or {}
+    limits: Json = resources.get("limits") or {}
+    requests: Json = resources.get("requests") or {}
+    params: dict[str, str] = {}
+    cpu = limits.get("cpu", requests.get("cpu"))
+    if cpu is not None:
+        params["num-cpus"] = str(quantities.ceil(cpu))
+    if limits.get("memory") is not None:
+        params["memory"] = str(quantities.ceil(limits["memory"]))
+    gpu = next((key for key in sorted(limits) if _GPU.search(key)), None)
+    if gpu and quantities.ceil(limits[gpu]):
+        params["num-gpus"] = str(quantities.ceil(limits[gpu]))
+    custom = {name: quantities.ceil(limits[key]) for key, name in _CUSTOM.items() if limits.get(key)}
+    first = dict(list(custom.items())[:1])
+    return {**params, **_from_group(group, first)}
+
+
+def _from_group(group: Group, custom: dict[str, Any]) -> dict[str, str]:
+    """The group's own `resources` say what Ray counts, whatever the container has."""
+    params: dict[str, str] = {}
+    rest: dict[str, Any] = dict(custom)
+    for key, value in group.resources.items():
+        if key in ("CPU", "cpu"):
+            params["num-cpus"] = str(quantities.ceil(value))
+        elif key == "memory":
+            params["memory"] = str(quantities.ceil(value))
+        elif key in ("GPU", "gpu"):
+            params["num-gpus"] = str(quantities.ceil(value))
+        else:
+            number = quantities.parse(value)
+            rest[key] = int(number) if number == number.to_integral_value() else float(number)
+    if rest:
+        params["resources"] = shlex.quote(json.dumps(rest, sort_keys=True, separators=(",", ":")))
+    return params
