@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ends what up.sh started, by pid, and removes its state. Binaries, images and unpacked layers stay in the cache.
 source "$(dirname "$0")/component.sh"
-[ -e "$RUN" ] || [ -e "$NETNS" ] || exit 0
+[ -e "$RUN" ] || exit 0
 for c in kwok policies volumes kube-proxy kubelet scheduler controller-manager; do stop $c; done
 our_shims() {  # the shims of this cluster's containerd: they are its orphans, so no pid file knows them
   local p
@@ -21,5 +21,4 @@ for _ in 1 2 3; do
   awk -v d="$RUN/" 'index($2,d)==1{print $2}' /proc/mounts | sort -r | while read -r m; do umount -l "$(printf '%b' "$m")" 2>/dev/null || true; done
 done
 for _ in $(seq 20); do for g in $(cgroups); do rmdir "$g" 2>/dev/null || true; done; [ -z "$(cgroups)" ] && break; sleep 0.1; done
-ip netns del "$NAME" 2>/dev/null || true
 rm -rf "$RUN"

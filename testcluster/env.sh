@@ -4,11 +4,10 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$HERE/versions.env"
 K8S=${RAYSTEAD_TESTCLUSTER_K8S:-$K8S}         # an older control plane, for skew tests
 CACHE=${RAYSTEAD_TESTCLUSTER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/raystead-testcluster}
-NAME=${RAYSTEAD_TESTCLUSTER_NAME:-raystead}   # the network namespace, and the folder of this cluster's state
-NETNS=/run/netns/$NAME
+NAME=${RAYSTEAD_TESTCLUSTER_NAME:-raystead}   # the folder of this cluster's state; several clusters may run
 CGROUP=raystead-testcluster-$NAME
 IMG=$CACHE/images RUN=$CACHE/run/$NAME
-PKI=$RUN/pki
+PKI=$RUN/pki NETNS=$RUN/netns      # not under /run/netns: `ip netns add` would leave a mount there that was not before
 NODE_IP=10.77.0.1 DNS_IP=10.96.0.10
 
 binary() {  # binary NAME -> its path in the cache, which holds its version: nothing is ever rebuilt in place

@@ -19,7 +19,7 @@ build() {
 }
 network() {
   mkdir -p "$RUN/log" "$PKI"
-  ip netns add "$NAME"; inside ip link set lo up
+  touch "$NETNS"; unshare --net="$NETNS" true; inside ip link set lo up
   inside ip link add node0 type bridge; inside ip addr add $NODE_IP/24 dev node0   # a bridge: this kernel has no dummy device
   inside ip link set node0 up; inside ip route add default via 10.77.0.254 dev node0
   inside sysctl -qw net.ipv4.ip_forward=1
@@ -85,7 +85,7 @@ node() {
   kubectl wait --for=create node/node1 --timeout=60s >/dev/null; kubectl wait --for=condition=Ready node/node1 --timeout=60s >/dev/null
   kubectl -n kube-system rollout status deployment/coredns --timeout=120s >/dev/null
 }
-if [ -e "$NETNS" ] && running apiserver; then say "already up"; echo "$PKI/admin.conf"; exit; fi
+if mountpoint -q "$NETNS" && running apiserver; then say "already up"; echo "$PKI/admin.conf"; exit; fi
 prerequisites; mkdir -p "$CACHE"; build
 "$HERE/down.sh"   # what a crash may have left
 start_of_bringup=$SECONDS; trap 'say "could not start; logs: $RUN/log"' ERR

@@ -1,0 +1,84 @@
+"""The API server's audit log as evidence: what a user asked since a mark, and what he was answered."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """One answered request of one user."""
+
+    user: str
+    verb: str
+    path: str
+    resource: str
+    namespace: str
+    code: int
+    agent: str
+
+    @property
+    def mutates(self) -> bool:
+        return self.verb in ("create", "update", "patch", "delete", "deletecollection")
+
+
+def request(event: dict[str, Any]) -> Request:
+    what = event.get("objectRef") or {}
+    resource = "/".join(part for part in (what.get("resource"), what.get("subresource")) if part)
+    return Request(
+        user=event.get("impersonatedUser", event["user"])["username"],
+        verb=event["verb"],
+        path=urlsplit(event["requestURI"]).path,
+        resource=resource,
+        namespace=what.get("namespace", ""),
+        code=event.get("responseStatus", {}).get("code", 0),
+        agent=event.get("userAgent", ""),
+    )
+
+
+@dataclass
+class Audit:
+    """Reads the log from where it stood when this was made, or at the last `mark`."""
+
+    log: Path
+    offset: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mark()
+
+    def mark(self) -> None:
+        self._settle()
+        self.offset = self.log.stat().st_size
+
+    def _settle(self) -> None:
+        """The log is written after the answer is sent: wait until it has been still for a moment."""
+        size, still, deadline = -1, 0, time.monotonic() + 5
+        while still < 3 and time.monotonic() < deadline:
+            now = self.log.stat().st_size
+            still = still + 1 if now == size else 0
+            size = now
+            time.sleep(0.1)
+
+    def requests(self, user: str) -> list[Request]:
+        """Each request of `user` once, in the order of the answers. A watch counts from its beginning."""
+        self._settle()
+        with self.log.open("rb") as stream:
+            stream.seek(self.offset)
+            lines = stream.read().splitlines()
+        events: dict[str, dict[str, Any]] = {}
+        for line in lines:
+            event = json.loads(line)
+            events[event["auditID"]] = event  # the completion of a watch replaces its start
+        found = [request(event) for event in events.values()]
+        return [r for r in found if r.user == user]
+
+    def none_refused(self, user: str) -> list[Request]:
+        """The requests of `user`, after asserting that there are some and that none was refused (401, 403)."""
+        seen = self.requests(user)
+        assert seen, f"the audit log holds no request of {user}: nothing is proved"
+        refused = [r for r in seen if r.code in (401, 403)]
+        assert not refused, f"{user} was refused: {refused}"
+        return seen
