@@ -13,7 +13,7 @@ SMALL: Json = {  # for containers whose owner said nothing; quota namespaces ref
 
 
 def bounded(container: Json, default: Json) -> Json:
-    """Requests and limits of CPU and memory: what is missing is taken from the other one, then the default."""
+    """Requests and limits of CPU and memory: the missing one from the other, else the default."""
     said: Json = container.get("resources") or {}
     requests: Json = dict(said.get("requests") or {})
     limits: Json = dict(said.get("limits") or {})

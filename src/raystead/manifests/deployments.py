@@ -1,0 +1,52 @@
+"""Deployments: one for the head, one for each fixed worker group."""
+
+from __future__ import annotations
+
+from raystead.base import labels
+from raystead.manifests.context import Context
+from raystead.manifests.pods import head_template, worker_template
+from raystead.spec.model import Json, WorkerGroup
+
+__all__ = ["head_deployment", "worker_deployments"]
+
+PROGRESS_SECONDS = 900  # a wait is 15 minutes at most (design 9)
+_HISTORY = 2
+
+
+def head_deployment(ctx: Context) -> Json:
+    """One head; never two at once, they would share one GCS storage."""
+    selector = labels.selector(ctx.cluster.name, None, guide=ctx.guide)
+    template = head_template(ctx)
+    strategy: Json = {"type": "Recreate"}
+    return _deployment(ctx, ctx.names.head, selector, 0 if ctx.suspended else 1, strategy, template)
+
+
+def worker_deployments(ctx: Context) -> list[Json]:
+    out = []
+    for index, group in enumerate(ctx.cluster.spec.workers):
+        out.append(_worker(ctx, group, index))
+    return out
+
+
+def _worker(ctx: Context, group: WorkerGroup, index: int) -> Json:
+    selector = labels.selector(ctx.cluster.name, group.name, guide=ctx.guide, index=index)
+    # no surge: a quota that fits the cluster exactly must let it be updated
+    strategy: Json = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"}}
+    name = ctx.names.worker(group.name, index)
+    replicas = 0 if ctx.suspended else group.wanted
+    return _deployment(ctx, name, selector, replicas, strategy, worker_template(ctx, group))
+
+
+def _deployment(
+    ctx: Context, name: str, selector: dict[str, str], replicas: int, strategy: Json, template: Json
+) -> Json:
+    spec: Json = {
+        "replicas": replicas,
+        "revisionHistoryLimit": _HISTORY,
+        "progressDeadlineSeconds": PROGRESS_SECONDS,
+        "selector": {"matchLabels": selector},
+        "strategy": strategy,
+        "template": template,
+    }
+    metadata = ctx.metadata(name, selector)
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}

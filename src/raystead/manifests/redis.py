@@ -1,0 +1,149 @@
+"""Redis of our own: ConfigMap, Service and a StatefulSet whose data is on a volume."""
+
+from __future__ import annotations
+
+from raystead.base import labels
+from raystead.manifests import scripts
+from raystead.manifests.context import Context
+from raystead.manifests.security import harden
+from raystead.manifests.storage import (
+    PASSWORD_DIR,
+    PASSWORD_FILE,
+    PASSWORD_KEY,
+    password_volume,
+    storage_kind,
+)
+from raystead.spec.model import Json
+
+__all__ = ["REDIS_IMAGE_ANNOTATION", "REDIS_USER_ANNOTATION", "redis_objects"]
+
+REDIS_IMAGE_ANNOTATION = "raystead.io/redis-image"
+REDIS_USER_ANNOTATION = "raystead.io/redis-user"  # a number, or `none` where the cluster gives user ids
+DEFAULT_IMAGE = "redis:7.0.15"
+DEFAULT_USER = "999"  # `redis` of the official image, which else starts as root and is refused
+VOLUME = "1Gi"
+_CONFIG_DIR = "/usr/local/etc/redis"
+_RUN_DIR = "/run/redis"
+_CONFIG = """\
+dir /data
+port 6379
+appendonly yes
+protected-mode yes
+"""
+# A working directory of 90 MiB takes Redis to 193 MB (ray.md A).
+_SIZE: Json = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+
+
+def redis_objects(ctx: Context) -> list[Json]:
+    """ConfigMap, Service, StatefulSet; nothing when the cluster has no Redis of its own."""
+    if storage_kind(ctx.cluster) != "redis":
+        return []
+    return [_config(ctx), _service(ctx), _stateful_set(ctx)]
+
+
+def _config(ctx: Context) -> Json:
+    metadata = ctx.metadata(ctx.names.redis_config, {"app": "redis"})
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"redis.conf": _CONFIG}}
+
+
+def _service(ctx: Context) -> Json:
+    spec: Json = {"type": "ClusterIP"}
+    spec["ports"] = [{"name": "redis", "protocol": "TCP", "port": 6379, "targetPort": 6379}]
+    spec["selector"] = labels.redis_labels(ctx.cluster.name, guide=ctx.guide)
+    metadata = ctx.metadata(ctx.names.redis, {"app": "redis"})
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
+
+
+def _stateful_set(ctx: Context) -> Json:
+    selector = labels.redis_labels(ctx.cluster.name, guide=ctx.guide)
+    on_volume = ctx.facts.has_default_storage or ctx.facts.storage_class is not None
+    spec: Json = {
+        "replicas": 0 if ctx.suspended and on_volume else 1,
+        "revisionHistoryLimit": 2,
+        "serviceName": ctx.names.redis,
+        "selector": {"matchLabels": selector},
+        "template": {
+            "metadata": {"labels": {**selector, labels.OURS: ctx.cluster.name}},
+            "spec": _pod(ctx, on_volume),
+        },
+    }
+    if on_volume:
+        spec["volumeClaimTemplates"] = [_claim(ctx, selector)]
+    metadata = ctx.metadata(ctx.names.redis, {"app": "redis"})
+    return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec}
+
+
+def _claim(ctx: Context, selector: dict[str, str]) -> Json:
+    metadata: Json = {"name": "data", "labels": {**selector, labels.OURS: ctx.cluster.name}}
+    if ctx.facts.storage_namespace:
+        metadata["annotations"] = {"raystead.io/storage-namespace": ctx.facts.storage_namespace}
+    spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": VOLUME}}}
+    if ctx.facts.storage_class is not None:
+        spec["storageClassName"] = ctx.facts.storage_class
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
+
+
+def _pod(ctx: Context, on_volume: bool) -> Json:
+    secret = {"name": ctx.facts.redis_secret or ctx.names.redis_secret, "key": PASSWORD_KEY}
+    volumes: list[Json] = [
+        {"name": "config", "configMap": {"name": ctx.names.redis_config}},
+        {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        password_volume(secret),
+    ]
+    if not on_volume:
+        volumes.append({"name": "data", "emptyDir": {}})
+    user = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, DEFAULT_USER)
+    security: Json = {}
+    if user != "none":
+        security = {"runAsUser": int(user), "runAsGroup": int(user), "fsGroup": int(user)}
+    spec: Json = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": security,
+        "terminationGracePeriodSeconds": 30,
+        "containers": [_container(ctx)],
+        "volumes": volumes,
+    }
+    head = ctx.cluster.spec.head.template.spec
+    for key in (
+        "imagePullSecrets",
+        "nodeSelector",
+        "tolerations",
+    ):  # where and how the cluster's pods may run
+        if head.get(key):
+            spec[key] = head[key]
+    return harden(spec)
+
+
+def _container(ctx: Context) -> Json:
+    start = scripts.redis_start(f"{_CONFIG_DIR}/redis.conf", PASSWORD_FILE, f"{_RUN_DIR}/redis.conf")
+    ping = scripts.redis_cli(PASSWORD_FILE)
+    return {
+        "name": "redis",
+        "image": ctx.cluster.annotations.get(REDIS_IMAGE_ANNOTATION, DEFAULT_IMAGE),
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-ec"],
+        "args": [start],
+        "ports": [{"name": "redis", "containerPort": 6379}],
+        "resources": {"requests": dict(_SIZE["requests"]), "limits": dict(_SIZE["limits"])},
+        # loading a large file answers, but is not ready: only readiness asks for PONG
+        "livenessProbe": {
+            "exec": {"command": ["sh", "-c", ping]},
+            "initialDelaySeconds": 30,
+            "periodSeconds": 10,
+            "timeoutSeconds": 5,
+            "failureThreshold": 6,
+        },
+        "readinessProbe": {
+            "exec": {"command": ["sh", "-c", f"{ping} | grep -q PONG"]},
+            "periodSeconds": 2,
+            "timeoutSeconds": 5,
+            "failureThreshold": 3,
+        },
+        "volumeMounts": [
+            {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
+            {"name": "redis-password", "mountPath": PASSWORD_DIR, "readOnly": True},
+            {"name": "run", "mountPath": _RUN_DIR},
+            {"name": "data", "mountPath": "/data"},
+        ],
+    }
