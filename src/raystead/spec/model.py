@@ -163,7 +163,9 @@ class RayCluster(Model):
     kind: Literal["RayCluster"] = "RayCluster"
     metadata: Metadata
     spec: ClusterSpec
-    status: Json | None = Field(default=None, exclude=True)  # `kubectl get -o yaml` prints it; never ours to set
+    status: Json | None = Field(
+        default=None, exclude=True
+    )  # `kubectl get -o yaml` prints it; never ours to set
 
     @property
     def name(self) -> str:
@@ -176,4 +178,8 @@ class RayCluster(Model):
     def document(self) -> Json:
         """The spec as KubeRay's YAML would say it: only what was set."""
         out: Json = self.model_dump(by_alias=True, exclude_unset=True)
-        return {"apiVersion": self.api_version, "kind": self.kind, **{k: out[k] for k in ("metadata", "spec")}}
+        return {
+            "apiVersion": self.api_version,
+            "kind": self.kind,
+            **{k: out[k] for k in ("metadata", "spec")},
+        }

@@ -1,0 +1,336 @@
+"""Flags make the built-in spec, or change what they name in a given one."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, Decimal
+from typing import Any
+
+from raystead.base.quantities import binary, parse
+from raystead.spec import rules
+from raystead.spec.model import Json, RayCluster
+from raystead.spec.problems import Problem, problems_error
+from raystead.spec.yamlio import dotted
+
+IMAGE = "rayproject/ray:2.60.0-py311"
+NAME = "ray-cluster"
+_HEAD_FLOOR = 8 * 2**30  # production heads want 8Gi (guide row S5)
+
+
+@dataclass(frozen=True)
+class Flags:
+    """What was typed; None or () is: not typed."""
+
+    name: str | None = None
+    namespace: str | None = None
+    workers: int | None = None
+    worker_cpu: str | None = None
+    worker_memory: str | None = None
+    head_cpu: str | None = None
+    head_memory: str | None = None
+    gpus: int | None = None
+    image: str | None = None
+    ray_version: str | None = None
+    redis_image: str | None = None
+    pull_secret: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    env_from_secret: tuple[str, ...] = ()
+    mount: tuple[str, ...] = ()
+    service_account: str | None = None
+    node_selector: tuple[str, ...] = ()
+    toleration: tuple[str, ...] = ()
+    label: tuple[str, ...] = ()
+    storage: str | None = None
+    whole_node: str | None = None
+    reserve: str | None = None
+
+
+def builtin() -> RayCluster:
+    """The guide's cluster: one head, two workers, Redis (guide.md)."""
+    return RayCluster.model_validate(_builtin())
+
+
+def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
+    """The built-in spec, or `base`, with the flags laid over it.
+
+    Raises:
+        SpecError: with every flag that cannot be meant, and every rule that the result breaks.
+    """
+    if base is not None and flags == Flags(name=flags.name, namespace=flags.namespace):
+        return base
+    document = copy.deepcopy(base.document()) if base is not None else _builtin()
+    change = _Change(document)
+    change.identity(flags, own=base is None)
+    change.sizes(flags)
+    change.whole_node(flags)
+    change.pods(flags)
+    change.storage(flags)
+    if change.problems:
+        raise problems_error(change.problems)
+    cluster = RayCluster.model_validate(document)
+    broken = [
+        Problem("flags", 0, 0, dotted(path), what, instead) for path, what, instead in rules.problems(cluster)
+    ]
+    if broken:
+        raise problems_error(broken)
+    return cluster
+
+
+def _container(name: str, memory: str) -> Json:
+    return {
+        "name": name,
+        "image": IMAGE,
+        "resources": {
+            "requests": {"cpu": "500m", "memory": memory},
+            "limits": {"cpu": "1", "memory": memory},
+        },
+    }
+
+
+def _builtin() -> Json:
+    worker = {
+        "groupName": "worker",
+        "replicas": 2,
+        "rayStartParams": {},
+        "template": {"spec": {"containers": [_container("ray-worker", "1G")]}},
+    }
+    head = {
+        "rayStartParams": {"port": "6380"},
+        "template": {"spec": {"containers": [_container("ray-head", "2G")]}},
+    }
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {
+            "name": NAME,
+            "annotations": {"raystead.io/names": "guide", "raystead.io/storage": "redis"},
+        },
+        "spec": {"rayVersion": "2.60.0", "headGroupSpec": head, "workerGroupSpecs": [worker]},
+    }
+
+
+class _Change:
+    """A document under change, and what is wrong with the flags."""
+
+    def __init__(self, document: Json) -> None:
+        self.document = document
+        self.spec: Json = document["spec"]
+        self.problems: list[Problem] = []
+
+    @property
+    def head(self) -> Json:
+        head: Json = self.spec["headGroupSpec"]
+        return head
+
+    @property
+    def workers(self) -> list[Json]:
+        return list(self.spec.get("workerGroupSpecs") or [])
+
+    def problem(self, flag: str, what: str, instead: str = "") -> None:
+        self.problems.append(Problem("flags", 0, 0, f"--{flag}", what, instead))
+
+    def identity(self, flags: Flags, *, own: bool) -> None:
+        metadata = self.document["metadata"]
+        if flags.name and flags.name != metadata.get("name"):
+            metadata["name"] = flags.name
+            if own:
+                metadata["annotations"]["raystead.io/names"] = "kuberay"
+        if flags.namespace:
+            metadata["namespace"] = flags.namespace
+        if flags.image:
+            for container in self._ray_containers():
+                container["image"] = flags.image
+        version = flags.ray_version or _version_in(flags.image)
+        if version:
+            self.spec["rayVersion"] = version
+
+    def sizes(self, flags: Flags) -> None:
+        if flags.workers is not None:
+            if flags.workers < 0:
+                self.problem("workers", f"{flags.workers} is negative", "0 or more")
+            elif (group := self._only_group("workers")) is not None:
+                group["replicas"] = flags.workers
+                group["maxReplicas"] = max(flags.workers, group.get("maxReplicas", flags.workers))
+                group["minReplicas"] = min(flags.workers, group.get("minReplicas", 0))
+        sized = (
+            ("worker-cpu", flags.worker_cpu, "cpu", self.workers),
+            ("worker-memory", flags.worker_memory, "memory", self.workers),
+            ("head-cpu", flags.head_cpu, "cpu", [self.head]),
+            ("head-memory", flags.head_memory, "memory", [self.head]),
+        )
+        for flag, value, key, groups in sized:
+            if value is not None and self._quantity(flag, value) is not None:
+                for group in groups:
+                    self._resource(group, key, value)
+        if flags.gpus is not None:
+            if flags.gpus < 0:
+                self.problem("gpus", f"{flags.gpus} is negative", "0 or more")
+            for group in self.workers:
+                self._resource(group, "nvidia.com/gpu", str(flags.gpus))
+
+    def whole_node(self, flags: Flags) -> None:
+        """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars (guide row S5)."""
+        if flags.whole_node is None:
+            if flags.reserve is not None:
+                self.problem("reserve", "it has a meaning with --whole-node only")
+            return
+        node, reserve = (
+            self._pair("whole-node", flags.whole_node),
+            self._pair("reserve", flags.reserve or "500m,1Gi"),
+        )
+        if node is None or reserve is None:
+            return
+        for what, group in [("head", self.head), *[(g.get("groupName", "worker"), g) for g in self.workers]]:
+            side_cpu, side_memory = _sidecars(group)
+            cpu = int((node[0] - reserve[0] - side_cpu).to_integral_value(rounding=ROUND_FLOOR))
+            memory = int(node[1] - reserve[1] - side_memory)
+            memory -= memory % 2**20
+            if cpu < 1 or memory < 2**30:
+                self.problem(
+                    "whole-node", f"nothing is left for {what} on {flags.whole_node}", "lower --reserve"
+                )
+                continue
+            if what == "head" and memory < _HEAD_FLOOR:
+                self.problem(
+                    "whole-node",
+                    f"the head gets {binary(memory)}, a production head needs 8Gi",
+                    "a larger node",
+                )
+                continue
+            self._resource(group, "cpu", str(cpu))
+            self._resource(group, "memory", binary(memory))
+
+    def pods(self, flags: Flags) -> None:
+        groups = [self.head, *self.workers]
+        env = [self._key_value("env", pair) for pair in flags.env]
+        claims = [self._mount(text, i) for i, text in enumerate(flags.mount)]
+        tolerations = [self._toleration(text) for text in flags.toleration]
+        selectors = [self._key_value("node-selector", pair) for pair in flags.node_selector]
+        labels = [self._key_value("label", pair) for pair in flags.label]
+        for group in groups:
+            template = group["template"]
+            pod = template.setdefault("spec", {})
+            ray = (pod.get("containers") or [{}])[0]
+            for key, value in filter(None, env):
+                ray["env"] = [e for e in ray.get("env") or [] if e.get("name") != key]
+                ray["env"].append({"name": key, "value": value})
+            for secret in flags.env_from_secret:
+                ray.setdefault("envFrom", []).append({"secretRef": {"name": secret}})
+            for mount in filter(None, claims):
+                volume, claim, path = mount
+                pod.setdefault("volumes", []).append(
+                    {"name": volume, "persistentVolumeClaim": {"claimName": claim}}
+                )
+                ray.setdefault("volumeMounts", []).append({"name": volume, "mountPath": path})
+            for secret in flags.pull_secret:
+                pod.setdefault("imagePullSecrets", []).append({"name": secret})
+            if flags.service_account:
+                pod["serviceAccountName"] = flags.service_account
+            for toleration in filter(None, tolerations):
+                pod.setdefault("tolerations", []).append(dict(toleration))
+            for key, value in filter(None, selectors):
+                pod.setdefault("nodeSelector", {})[key] = value
+            for key, value in filter(None, labels):
+                template.setdefault("metadata", {}).setdefault("labels", {})[key] = value
+
+    def storage(self, flags: Flags) -> None:
+        annotations = self.document["metadata"].setdefault("annotations", {})
+        if flags.redis_image:
+            annotations["raystead.io/redis-image"] = flags.redis_image
+        if flags.storage is None:
+            return
+        given = self.spec.get("gcsFaultToleranceOptions")
+        if flags.storage == "external":
+            if not (given or {}).get("redisAddress"):
+                self.problem(
+                    "storage", "external needs an address", "gcsFaultToleranceOptions.redisAddress in a file"
+                )
+        else:
+            self.spec.pop("gcsFaultToleranceOptions", None)
+            if flags.storage == "rocksdb":
+                self.spec["gcsFaultToleranceOptions"] = {"backend": "rocksdb"}
+        annotations["raystead.io/storage"] = flags.storage
+
+    def _ray_containers(self) -> list[Json]:
+        pods = [group["template"].get("spec", {}) for group in (self.head, *self.workers)]
+        return [pod["containers"][0] for pod in pods if pod.get("containers")]
+
+    def _only_group(self, flag: str) -> Json | None:
+        if len(self.workers) != 1:
+            self.problem(
+                flag, f"the spec has {len(self.workers)} worker groups", "change replicas in the file"
+            )
+            return None
+        return self.workers[0]
+
+    def _resource(self, group: Json, key: str, value: str) -> None:
+        containers = group["template"].get("spec", {}).get("containers")
+        if containers:
+            resources = containers[0].setdefault("resources", {})
+            for side in ("requests", "limits"):
+                resources.setdefault(side, {})[key] = value
+
+    def _quantity(self, flag: str, text: str) -> Decimal | None:
+        try:
+            value = parse(text)
+        except ValueError as error:
+            self.problem(flag, str(error))
+            return None
+        if value <= 0:
+            self.problem(flag, f"{text} is not more than 0")
+            return None
+        return value
+
+    def _pair(self, flag: str, text: str) -> tuple[Decimal, Decimal] | None:
+        parts = text.split(",")
+        if len(parts) != 2:
+            self.problem(flag, f'"{text}" is not CPU,MEM', "for example 8,32Gi")
+            return None
+        cpu, memory = (self._quantity(flag, part) for part in parts)
+        return None if cpu is None or memory is None else (cpu, memory)
+
+    def _key_value(self, flag: str, text: str) -> tuple[str, str] | None:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            # The text is not repeated: it may be a secret typed in the wrong place.
+            self.problem(flag, "one of them has no = or no name", "K=V")
+            return None
+        return key, value
+
+    def _mount(self, text: str, index: int) -> tuple[str, str, str] | None:
+        claim, colon, path = text.partition(":")
+        if not colon or not claim or not path.startswith("/"):
+            self.problem("mount", f'"{text}" is not CLAIM:/path', "data:/data")
+            return None
+        return f"mount-{index}", claim, path
+
+    def _toleration(self, text: str) -> dict[str, Any] | None:
+        rest, _, effect = text.partition(":")
+        key, equals, value = rest.partition("=")
+        if not key or effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
+            self.problem("toleration", f'"{text}" is not key[=value][:Effect]', "gpu=true:NoSchedule")
+            return None
+        out = (
+            {"key": key, "operator": "Equal", "value": value}
+            if equals
+            else {"key": key, "operator": "Exists"}
+        )
+        return {**out, "effect": effect} if effect else out
+
+
+def _sidecars(group: Json) -> tuple[Decimal, Decimal]:
+    """CPU and memory that the containers beside Ray's ask for."""
+    total = {"cpu": Decimal(0), "memory": Decimal(0)}
+    for container in (group["template"].get("spec", {}).get("containers") or [])[1:]:
+        resources = container.get("resources") or {}
+        for key in total:
+            asked = (resources.get("requests") or {}).get(key, (resources.get("limits") or {}).get(key, 0))
+            total[key] += parse(asked)
+    return total["cpu"], total["memory"]
+
+
+def _version_in(image: str | None) -> str | None:
+    """Ray's version in an image's tag, where it stands there: rayproject/ray:2.9.0-py39 -> 2.9.0."""
+    tag = (image or "").rpartition(":")[2].split("-")[0]
+    return tag if tag.count(".") == 2 and all(part.isdigit() for part in tag.split(".")) else None

@@ -1,0 +1,42 @@
+"""A problem of a spec: where, what is wrong, what to write instead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from raystead.errors import SpecError
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """`line` and `column` count from 1; 0 where there is no file (flags)."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    what: str
+    instead: str = ""
+
+    def __str__(self) -> str:
+        place = (
+            f"{self.file}:{self.line}:{self.column}: "
+            if self.line
+            else (f"{self.file}: " if self.file else "")
+        )
+        path = f"{self.path}: " if self.path else ""
+        return f"{place}{path}{self.what}" + (f"; {self.instead}" if self.instead else "")
+
+
+class Note(Problem):
+    """Something the user should know; nothing is refused."""
+
+
+def problems_error(problems: Iterable[Problem]) -> SpecError:
+    """One error that lists them all, each once, in the order of the file."""
+    listed = sorted(set(problems))
+    count = "a problem" if len(listed) == 1 else f"{len(listed)} problems"
+    error = SpecError("\n".join([f"the spec has {count}:", *(f"  {p}" for p in listed)]))
+    error.problems = tuple(listed)  # type: ignore[attr-defined]
+    return error

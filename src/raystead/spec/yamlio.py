@@ -1,0 +1,180 @@
+"""YAML as kubectl reads it, with a position for every path; and YAML that git likes.
+
+Scalars: YAML 1.1 booleans and octal integers, no dates, no sexagesimals. Duplicate keys are problems.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from raystead.spec.problems import Problem
+
+Path = tuple[str | int, ...]
+_LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_MAX_NODES = 200_000  # an alias bomb expands without end; a real file has a few thousand nodes
+
+_BOOL = {
+    **dict.fromkeys(("true", "yes", "on", "y"), True),
+    **dict.fromkeys(("false", "no", "off", "n"), False),
+}
+_INT = re.compile(r"^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[1-9][0-9_]*|0)$")
+_FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.[\d_]*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+)$")
+
+
+@dataclass
+class Document:
+    """One YAML document: its value, and the position (line, column from 1) of every path in it."""
+
+    value: Any
+    positions: dict[Path, tuple[int, int]] = field(default_factory=dict)
+
+    def at(self, path: Path) -> tuple[int, int]:
+        """The position of `path`, or of its nearest ancestor."""
+        while path and path not in self.positions:
+            path = path[:-1]
+        return self.positions.get(path, (1, 1))
+
+
+def read(text: str, filename: str) -> tuple[list[Document], list[Problem]]:
+    """All documents of a text that are not empty, and what is wrong with its YAML."""
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    loader = _LoaderBase(text)
+    try:
+        while loader.check_node():
+            builder = _Builder(filename, problems)
+            document = Document(None, builder.positions)
+            document.value = builder.build(loader.get_node(), ())
+            if document.value is not None:
+                documents.append(document)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        what = f"this is not YAML: {error.problem or error.context}"
+        problems.append(
+            Problem(filename, line, column, "", what, "check indentation, quotes and tabs near here")
+        )
+    except yaml.YAMLError as error:
+        problems.append(Problem(filename, 1, 1, "", f"this is not YAML: {str(error).splitlines()[0]}"))
+    finally:
+        loader.dispose()
+    return documents, problems
+
+
+class _Builder:
+    def __init__(self, filename: str, problems: list[Problem]) -> None:
+        self.filename = filename
+        self.problems = problems
+        self.positions: dict[Path, tuple[int, int]] = {}
+        self.open: set[int] = set()
+        self.count = 0
+
+    def build(self, node: Any, path: Path) -> Any:
+        self.count += 1
+        if self.count > _MAX_NODES or id(node) in self.open:
+            raise yaml.MarkedYAMLError(problem="aliases expand without end", problem_mark=node.start_mark)
+        self.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
+        if isinstance(node, yaml.ScalarNode):
+            return scalar(node)
+        self.open.add(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.build(item, (*path, i)) for i, item in enumerate(node.value)]
+            return self._mapping(node, path)
+        finally:
+            self.open.discard(id(node))
+
+    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            mark = key_node.start_mark
+            if key is None:
+                self._problem(mark, path, "a key must be a plain text")
+            elif key_node.tag == "tag:yaml.org,2002:merge":
+                sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+                for source in sources:
+                    built = self.build(source, path)
+                    if isinstance(built, dict):
+                        merged = {**built, **merged}
+            elif key in out:
+                first = self.positions[(*path, key)][0]
+                self._problem(mark, (*path, key), f"this key stands twice, first in line {first}", "keep one")
+            else:
+                self.positions[(*path, key)] = (mark.line + 1, mark.column + 1)
+                out[key] = self.build(value_node, (*path, key))
+        return {**merged, **out}
+
+    def _problem(self, mark: Any, path: Path, what: str, instead: str = "") -> None:
+        self.problems.append(
+            Problem(self.filename, mark.line + 1, mark.column + 1, dotted(path), what, instead)
+        )
+
+
+def scalar(node: Any) -> Any:
+    """The value of a scalar as kubectl resolves it."""
+    text: str = node.value
+    if node.style in ("'", '"', "|", ">") or node.tag == "tag:yaml.org,2002:str":
+        if node.tag != "tag:yaml.org,2002:str" or node.style:
+            return text
+        return text
+    if text in ("", "~", "null", "Null", "NULL"):
+        return None
+    if text in (text.lower(), text.title(), text.upper()) and text.lower() in _BOOL:
+        return _BOOL[text.lower()]
+    if _INT.match(text):
+        digits = text.replace("_", "").lower()
+        sign = -1 if digits.startswith("-") else 1
+        digits = digits.lstrip("+-")
+        if digits.startswith(("0x", "0b", "0o")):
+            return sign * int(digits, 0)
+        return sign * int(digits, 8 if len(digits) > 1 and digits.startswith("0") else 10)
+    if _FLOAT.match(text):
+        return float(text.replace("_", ""))
+    return text
+
+
+def dotted(path: Path) -> str:
+    """("spec", "workerGroupSpecs", 0) -> spec.workerGroupSpecs[0]"""
+    out = ""
+    for part in path:
+        out += f"[{part}]" if isinstance(part, int) else (f".{part}" if out else str(part))
+    return out
+
+
+class _Dumper(_DumperBase):  # type: ignore[misc]
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _represent_str(dumper: Any, text: str) -> Any:
+    # Quoted whatever any YAML reader could take for something else than text.
+    if "\n" in text and not any(line.endswith(" ") for line in text.split("\n")) and "\t" not in text:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|")
+    risky = (
+        text.lower() in _BOOL
+        or text.lower() in ("", "~", "null")
+        or re.match(r"^[-+.]?\d", text)
+        or text.lower().lstrip("+-") in (".inf", ".nan")
+    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if risky else None)
+
+
+_Dumper.add_representer(str, _represent_str)
+
+
+def dump(documents: list[dict[str, Any]]) -> str:
+    """The documents in the given order, block style, keys as they stand, no aliases."""
+    return "".join(
+        "---\n"
+        + yaml.dump(
+            d, Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=110, allow_unicode=True
+        )
+        for d in documents
+    )
