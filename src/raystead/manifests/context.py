@@ -10,9 +10,10 @@ from raystead.base import labels, names
 from raystead.manifests.facts import Facts
 from raystead.spec.model import Json, RayCluster
 
-__all__ = ["GCS_PORT", "TOKEN_KEY", "TOKEN_MODE_SINCE", "Context", "ray_version"]
+__all__ = ["GCS_PORT", "TOKEN_DIR", "TOKEN_KEY", "TOKEN_MODE_SINCE", "Context", "ray_version"]
 
 GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
+TOKEN_DIR = "/etc/raystead/token"
 TOKEN_KEY = "auth_token"  # KubeRay's key in its token Secret
 TOKEN_MODE_SINCE = (2, 52)  # ray.md D
 _VERSION = re.compile(r"(\d+)\.(\d+)")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from raystead.manifests.context import TOKEN_KEY, TOKEN_MODE_SINCE, Context
+from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, TOKEN_MODE_SINCE, Context
 from raystead.manifests.storage import HeadStorage
 from raystead.spec.model import Json
 
-__all__ = ["head_env", "merged", "worker_env"]
+__all__ = ["head_env", "merged", "without_literal_password", "worker_env"]
 
 RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
 _ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
@@ -65,7 +65,7 @@ def _auth(ctx: Context) -> dict[str, str]:
         return {}
     if not ctx.token:
         return {"RAY_AUTH_MODE": "disabled"}
-    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"/etc/raystead/token/{TOKEN_KEY}"}
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": f"{TOKEN_DIR}/{TOKEN_KEY}"}
 
 
 def _literal_password(ctx: Context) -> bool:

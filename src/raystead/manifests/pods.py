@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raystead.base import labels
 from raystead.manifests import scripts
-from raystead.manifests.context import TOKEN_KEY, TOKEN_MODE_SINCE, Context
+from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
 from raystead.manifests.env import head_env, merged, without_literal_password, worker_env
 from raystead.manifests.probes import with_probes
 from raystead.manifests.security import SMALL, bounded, harden
@@ -14,10 +14,10 @@ from raystead.spec.model import Group, Json, WorkerGroup
 
 __all__ = ["head_template", "worker_template"]
 
-TOKEN_DIR = "/etc/raystead/token"
 HEAD_DRAIN, HEAD_GRACE = 0, 5  # seconds; the head has nobody to hand its work to
 WORKER_DRAIN, WORKER_GRACE = 60, 75
 RAY_UID_GROUP = 1000  # of rayproject/ray; a fresh volume is else root's
+_ORDER = ("name", "image", "imagePullPolicy", "command", "args", "ports", "env", "envFrom", "resources")
 _HEAD_SIZE: Json = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}}
 _WORKER_SIZE: Json = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 
@@ -112,19 +112,25 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
         name = _free("tmp", names)
         volumes.append({"name": name, "emptyDir": {}})
         mounts.append({"name": name, "mountPath": "/tmp"})
-    if ctx.token and ctx.since(*TOKEN_MODE_SINCE):
+    if ctx.token:
         items = [{"key": TOKEN_KEY, "path": TOKEN_KEY}]
         secret = {"secretName": ctx.token_secret, "items": items, "defaultMode": READ_ONLY_ALL}
         volumes.append({"name": "ray-token", "secret": secret})
         mounts.append({"name": "ray-token", "mountPath": TOKEN_DIR, "readOnly": True})
     ray = {**ray, "volumeMounts": [*(ray.get("volumeMounts") or []), *mounts]}
     ray.setdefault("name", "ray-head" if group is ctx.cluster.spec.head else "ray-worker")
+    ray = {key: ray[key] for key in sorted(ray, key=_rank)}
     others = [bounded(c, SMALL) for c in group.template.containers[1:]]
     out: Json = {**said, "restartPolicy": "Always", "containers": [ray, *others]}
     if said.get("initContainers"):
         out["initContainers"] = [bounded(c, SMALL) for c in said["initContainers"]]
     out["volumes"] = [*(said.get("volumes") or []), *volumes]
     return harden(out)
+
+
+def _rank(key: str) -> int:
+    """Where people look for a key of a container; keys we do not know keep their order, last."""
+    return _ORDER.index(key) if key in _ORDER else len(_ORDER)
 
 
 def _free(name: str, taken: set[object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raystead.base import labels
+from raystead.errors import SpecError
 from raystead.manifests import scripts
 from raystead.manifests.context import Context
 from raystead.manifests.security import harden
@@ -92,14 +93,10 @@ def _pod(ctx: Context, on_volume: bool) -> Json:
     ]
     if not on_volume:
         volumes.append({"name": "data", "emptyDir": {}})
-    user = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, DEFAULT_USER)
-    security: Json = {}
-    if user != "none":
-        security = {"runAsUser": int(user), "runAsGroup": int(user), "fsGroup": int(user)}
     spec: Json = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": security,
+        "securityContext": _user(ctx),
         "terminationGracePeriodSeconds": 30,
         "containers": [_container(ctx)],
         "volumes": volumes,
@@ -113,6 +110,18 @@ def _pod(ctx: Context, on_volume: bool) -> Json:
         if head.get(key):
             spec[key] = head[key]
     return harden(spec)
+
+
+def _user(ctx: Context) -> Json:
+    said = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, DEFAULT_USER)
+    if said == "none":
+        return {}
+    if not said.isdigit():
+        raise SpecError(
+            f'The annotation {REDIS_USER_ANNOTATION} is "{said}", which is no user id.',
+            remedy="Write a number, or none where the cluster itself gives user ids (OpenShift).",
+        )
+    return {"runAsUser": int(said), "runAsGroup": int(said), "fsGroup": int(said)}
 
 
 def _container(ctx: Context) -> Json:

@@ -1,0 +1,257 @@
+"""What the objects promise: the guide's names, the deviations of docs/deviations.md, speed, purity."""
+
+from __future__ import annotations
+
+import copy
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raystead.errors import SpecError
+from raystead.manifests import scripts
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests, secret_commands
+from raystead.manifests.storage import inline_password, storage_kind
+from raystead.spec.model import RayCluster
+
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def raw(name: str) -> dict[str, Any]:
+    spec: dict[str, Any] = yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text())
+    return spec
+
+
+def load(name: str) -> RayCluster:
+    return RayCluster.model_validate(raw(name))
+
+
+def find(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    return next(o for o in objects if (o["kind"], o["metadata"]["name"]) == (kind, name))
+
+
+def env(item: dict[str, Any]) -> dict[str, Any]:
+    return {e["name"]: e.get("value") for e in item["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+
+def args(item: dict[str, Any]) -> str:
+    return str(item["spec"]["template"]["spec"]["containers"][0]["args"][0])
+
+
+def test_guide_names_ports_selectors() -> None:
+    objects = manifests(load("guide"), Facts(policies="always"))
+    names = {(o["kind"], o["metadata"]["name"]) for o in objects}
+    assert {n for k, n in names if k == "NetworkPolicy"} == {
+        "ray-head-ingress",
+        "ray-head-egress",
+        "ray-worker-ingress",
+        "ray-worker-egress",
+        "redis-ingress",
+    }
+    head = find(objects, "Deployment", "deployment-ray-head")
+    worker = find(objects, "Deployment", "deployment-ray-worker")
+    service = find(objects, "Service", "service-ray-cluster")
+    ports = {p["name"]: p["port"] for p in service["spec"]["ports"]}
+    assert ports == {"client": 10001, "dashboard": 8265, "gcs-server": 6380}
+    assert service["spec"]["selector"] == {"app": "ray-cluster-head"}
+    for item, role in ((head, "head"), (worker, "worker")):
+        assert item["spec"]["selector"]["matchLabels"] == {
+            "component": f"ray-{role}",
+            "type": "ray",
+            "app": f"ray-cluster-{role}",
+        }
+    assert (head["spec"]["replicas"], worker["spec"]["replicas"]) == (1, 2)
+    assert head["spec"]["template"]["spec"]["containers"][0]["name"] == "ray-head"
+    assert "--address=service-ray-cluster:6380" in args(worker)
+    assert ("ConfigMap", "redis-config") in names
+    assert find(objects, "Service", "redis")["spec"]["ports"][0]["port"] == 6379
+
+
+def test_no_policy_opens_the_dashboard() -> None:
+    for policy in [
+        o for o in manifests(load("guide"), Facts(policies="always")) if o["kind"] == "NetworkPolicy"
+    ]:
+        for rule in policy["spec"].get("ingress", []):
+            assert rule["from"], "a rule without peers lets everybody in"
+            assert {} not in [peer.get("podSelector") for peer in rule["from"]]
+
+
+@pytest.mark.parametrize(
+    ("policies", "isolated", "types"),
+    [
+        ("auto", False, {"Ingress"}),
+        ("auto", True, {"Ingress", "Egress"}),
+        ("always", False, {"Ingress", "Egress"}),
+    ],
+)
+def test_policies_modes(policies: str, isolated: bool, types: set[str]) -> None:
+    objects = manifests(load("rocksdb"), Facts(policies=policies, isolated=isolated))
+    found = {t for o in objects if o["kind"] == "NetworkPolicy" for t in o["spec"]["policyTypes"]}
+    assert found == types
+
+
+def test_policies_never() -> None:
+    assert not [o for o in manifests(load("guide"), Facts(policies="never")) if o["kind"] == "NetworkPolicy"]
+
+
+def test_token_is_on_and_a_file() -> None:
+    for item in manifests(load("rocksdb"), Facts()):
+        if item["kind"] == "Deployment":
+            assert env(item)["RAY_AUTH_MODE"] == "token"
+            assert env(item)["RAY_AUTH_TOKEN_PATH"] == "/etc/raystead/token/auth_token"
+            assert "RAY_AUTH_TOKEN" not in env(item)
+
+
+def test_token_off() -> None:
+    head = find(manifests(load("overridden"), Facts()), "Deployment", "custom-head")
+    assert env(head)["RAY_AUTH_MODE"] == "disabled"
+    old = find(manifests(load("ray29"), Facts()), "Deployment", "old-head")
+    assert "RAY_AUTH_MODE" not in env(old)
+
+
+def test_head_service_is_clusterip() -> None:
+    service = find(manifests(load("kuberay-minimal"), Facts()), "Service", "raycluster-mini-head-svc")
+    assert service["spec"]["type"] == "ClusterIP"
+    assert "clusterIP" not in service["spec"]
+    assert service["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_head_service_selector_survives_label_overrides() -> None:
+    spec = raw("kuberay-minimal")
+    labels = {"app.kubernetes.io/created-by": "me", "ray.io/cluster": "other"}
+    spec["spec"]["headGroupSpec"]["template"]["metadata"] = {"labels": labels}
+    objects = manifests(RayCluster.model_validate(spec), Facts())
+    head = find(objects, "Deployment", "raycluster-mini-head")["spec"]["template"]["metadata"]["labels"]
+    service = find(objects, "Service", "raycluster-mini-head-svc")
+    assert service["spec"]["selector"].items() <= head.items()
+    assert head["app.kubernetes.io/created-by"] == "me"
+
+
+def test_no_init_container_and_no_index_label() -> None:
+    objects = manifests(load("gpu-groups"), Facts())
+    for item in [o for o in objects if o["kind"] == "Deployment"]:
+        assert "initContainers" not in item["spec"]["template"]["spec"]
+        assert "ray.io/worker-group-replica-index" not in item["spec"]["template"]["metadata"]["labels"]
+
+
+def test_restart_policy_becomes_always() -> None:
+    item = find(manifests(load("gpu-groups"), Facts()), "Deployment", "train-mig-worker")
+    assert item["spec"]["template"]["spec"]["restartPolicy"] == "Always"
+
+
+def test_no_storage_without_a_word() -> None:
+    assert storage_kind(load("kuberay-minimal")) == "none"
+    objects = manifests(load("kuberay-minimal"), Facts())
+    assert not [o for o in objects if o["kind"] in ("StatefulSet", "PersistentVolumeClaim")]
+
+
+def test_usage_stats_off() -> None:
+    head = find(manifests(load("kuberay-minimal"), Facts()), "Deployment", "raycluster-mini-head")
+    assert env(head)["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert "RAY_USAGE_STATS_KUBERAY_IN_USE" not in env(head)
+
+
+def test_probes_ask_for_no_program_in_the_image() -> None:
+    head = find(manifests(load("rocksdb"), Facts()), "Deployment", "rocks-head")
+    ray = head["spec"]["template"]["spec"]["containers"][0]
+    assert ray["readinessProbe"]["httpGet"] == {"path": "/api/gcs_healthz", "port": 8265}
+    assert ray["livenessProbe"]["httpGet"] == {"path": "/api/healthz", "port": 52365}
+
+
+def test_drain_fits_into_grace() -> None:
+    for name in ("guide", "gpu-groups", "rocksdb"):
+        for item in [o for o in manifests(load(name), Facts()) if o["kind"] == "Deployment"]:
+            drain = int(env(item)["RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S"])
+            assert drain < item["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+            assert env(item)["RAY_gcs_rpc_server_reconnect_timeout_s"] == "600"
+
+
+def test_group_name_capitals_and_multi_host() -> None:
+    objects = manifests(load("gpu-groups"), Facts())
+    big = find(objects, "Deployment", "train-a100-worker")
+    assert big["spec"]["template"]["metadata"]["labels"]["ray.io/group"] == "A100"
+    assert big["spec"]["replicas"] == 3
+    assert find(objects, "Deployment", "train-mig-worker")["spec"]["replicas"] == 2
+    assert find(objects, "Service", "train-headless")["spec"]["clusterIP"] == "None"
+
+
+def test_suspended_runs_nothing() -> None:
+    objects = manifests(load("overridden"), Facts())
+    assert {o["spec"]["replicas"] for o in objects if o["kind"] == "Deployment"} == {0}
+
+
+def test_inline_password_becomes_a_secret() -> None:
+    cluster = load("inline-password")
+    assert inline_password(cluster) == "PLANTED-s3cret"
+    head = find(manifests(cluster, Facts()), "Deployment", "inline-head")
+    assert '--redis-password="$(cat /etc/raystead/redis/password)"' in args(head)
+    assert any("raystead-inline-redis" in line for line in secret_commands(cluster, Facts()))
+
+
+@pytest.mark.parametrize("where", ["param", "env"])
+def test_password_in_param_or_env_becomes_a_secret(where: str) -> None:
+    spec = raw("kuberay-minimal")
+    head = spec["spec"]["headGroupSpec"]
+    ray = head["template"]["spec"]["containers"][0]
+    ray["env"] = [{"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"}]
+    if where == "param":
+        head["rayStartParams"] = {"redis-password": "PLANTED"}
+    else:
+        head["rayStartParams"] = {"redis-password": "$REDIS_PASSWORD"}
+        ray["env"].append({"name": "REDIS_PASSWORD", "value": "PLANTED"})
+    cluster = RayCluster.model_validate(spec)
+    assert "PLANTED" not in repr(manifests(cluster, Facts()))
+    assert "PLANTED" not in repr(secret_commands(cluster, Facts()))
+
+
+def test_secrets_of_the_users_are_not_made() -> None:
+    assert secret_commands(load("external-redis"), Facts()) == []
+    lines = secret_commands(load("guide"), Facts(namespace="ns"))
+    assert ["raystead-ray-cluster-token" in lines[0], "raystead-ray-cluster-redis" in lines[1]] == [
+        True,
+        True,
+    ]
+
+
+def test_bad_redis_user_is_a_sentence() -> None:
+    spec = raw("guide")
+    spec["metadata"]["annotations"]["raystead.io/redis-user"] = "root"
+    with pytest.raises(SpecError, match="no user id"):
+        manifests(RayCluster.model_validate(spec), Facts())
+
+
+def test_redis_start_script(tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text("port 1\n")
+    (tmp_path / "password").write_text('a"b\\c d')
+    text = scripts.redis_start(f"{tmp_path}/conf", f"{tmp_path}/password", f"{tmp_path}/out")
+    subprocess.run(["sh", "-ec", text.replace("exec redis-server", "cat")], check=True, capture_output=True)
+    assert (tmp_path / "out").read_text() == 'port 1\nrequirepass "a\\"b\\\\c d"\n'
+
+
+def test_python_in_scripts_compiles() -> None:
+    for text in (scripts.WAIT_FOR_REDIS, scripts.FAIL_DEAD_JOBS.format(port=52365)):
+        compile(text.split("'")[1], "script", "exec")
+
+
+def test_pure_and_stable() -> None:
+    cluster = load("overridden")
+    before = copy.deepcopy(cluster.model_dump())
+    first = manifests(cluster, Facts())
+    first[-1]["spec"]["template"]["spec"].clear()
+    assert cluster.model_dump() == before
+    assert manifests(cluster, Facts()) == manifests(load("overridden"), Facts())
+
+
+def test_two_hundred_groups_in_half_a_second() -> None:
+    spec = raw("rocksdb")
+    group = spec["spec"]["workerGroupSpecs"][0]
+    spec["spec"]["workerGroupSpecs"] = [{**group, "groupName": f"g{i}"} for i in range(200)]
+    cluster = RayCluster.model_validate(spec)
+    start = time.process_time()
+    objects = manifests(cluster, Facts(policies="always"))
+    assert time.process_time() - start < 0.5
+    assert sum(o["kind"] == "Deployment" for o in objects) == 201
