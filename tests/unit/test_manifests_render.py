@@ -16,6 +16,7 @@ from raystead.manifests import scripts
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.manifests.storage import inline_password, storage_kind
+from raystead.spec.flags import builtin
 from raystead.spec.model import RayCluster
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -96,6 +97,25 @@ def test_policies_modes(policies: str, isolated: bool, types: set[str]) -> None:
 
 def test_policies_never() -> None:
     assert not [o for o in manifests(load("guide"), Facts(policies="never")) if o["kind"] == "NetworkPolicy"]
+
+
+def test_policies_annotation() -> None:
+    spec = raw("rocksdb")
+    spec["metadata"]["annotations"] = {"raystead.io/policies": "never"}
+    cluster = RayCluster.model_validate(spec)
+    assert not [o for o in manifests(cluster, Facts()) if o["kind"] == "NetworkPolicy"]
+    assert [o for o in manifests(cluster, Facts(policies="always")) if o["kind"] == "NetworkPolicy"]
+
+
+def test_built_in_spec_is_the_guides() -> None:
+    objects = manifests(builtin(), Facts(policies="always"))
+    assert {(o["kind"], o["metadata"]["name"]) for o in objects} == {
+        (o["kind"], o["metadata"]["name"]) for o in manifests(load("guide"), Facts(policies="always"))
+    }
+    head = find(objects, "Deployment", "deployment-ray-head")
+    assert "--port=6380" in args(head)
+    ports = find(objects, "Service", "service-ray-cluster")["spec"]["ports"]
+    assert [p["port"] for p in ports] == [10001, 8265, 6380]
 
 
 def test_token_is_on_and_a_file() -> None:

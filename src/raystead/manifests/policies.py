@@ -11,6 +11,7 @@ from raystead.spec.model import Json
 
 __all__ = ["policies"]
 
+POLICIES_ANNOTATION = "raystead.io/policies"
 _REDIS_PORT = 6379
 _DNS: Json = {  # to any destination: CoreDNS listens on 53, OpenShift's pods on 5353
     "ports": [{"protocol": p, "port": n} for n in (53, 5353) for p in ("UDP", "TCP")],
@@ -51,9 +52,12 @@ def policies(ctx: Context) -> list[Json]:
 def _directions(ctx: Context) -> tuple[bool, bool]:
     """Ingress and egress are restricted."""
     said = ctx.cluster.spec.network_policy
-    if ctx.facts.policies == "never":
+    wish = ctx.facts.policies
+    if wish == "auto":  # the command line goes before the file
+        wish = ctx.cluster.annotations.get(POLICIES_ANNOTATION, "auto")
+    if wish == "never":
         return False, False
-    if ctx.facts.policies == "always":
+    if wish == "always":
         return True, True
     if said is None:
         return True, ctx.facts.isolated
