@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raystead.base.names import check_label, check_name, pod_name
+from raystead.base.names import Names, check_label, check_name, pod_name
 from raystead.manifests.context import ray_version
 from raystead.manifests.start import overwritten, start_command, start_params
 from raystead.spec.model import RayCluster
@@ -124,3 +124,10 @@ def test_clipping() -> None:
     assert pod_name("A" * 60) == "a" * 50
     assert check_name("x" * 10 + "1" + "y" * 49) == "r" + "y" * 49
     assert check_label("b" * 70) == "b" * 63
+
+
+def test_names_of_a_long_cluster_fit() -> None:
+    names = Names("c" * 53, False)
+    assert len(names.redis) <= 52, "with the revision's hash it is a label value"
+    for name in (names.head_service, names.serve_service, names.headless_service):
+        assert len(name) <= 63

@@ -60,7 +60,8 @@ class Names:
 
     @property
     def redis(self) -> str:
-        return "redis" if self.guide else f"{self.cluster}-redis"
+        """Clipped: a StatefulSet's name with its revision's hash is a label value of 63 characters at most."""
+        return "redis" if self.guide else check_name(f"{self.cluster}-redis")
 
     @property
     def redis_config(self) -> str:
