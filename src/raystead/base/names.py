@@ -60,7 +60,7 @@ class Names:
 
     @property
     def redis(self) -> str:
-        """Clipped: a StatefulSet's name with its revision's hash is a label value of 63 characters at most."""
+        """Clipped: a StatefulSet's name with its revision's hash is a label value (63 at most)."""
         return "redis" if self.guide else check_name(f"{self.cluster}-redis")
 
     @property
