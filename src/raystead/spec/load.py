@@ -56,7 +56,8 @@ def load(text: str, filename: str, *, name: str | None = None, namespace: str | 
         )
     for extra in ours[1:]:
         problems.append(_problem(extra, filename, ("kind",), "a second RayCluster", "one file, one cluster"))
-    cluster, notes = None, []
+    cluster: RayCluster | None = None
+    notes: list[Note] = []
     if ours:
         cluster, found, notes = _cluster(ours[0], filename, name, namespace)
         problems.extend(found)

@@ -28,6 +28,7 @@ ANNOTATIONS: dict[str, tuple[str, ...] | None] = {
     "raystead.io/names": ("guide", "kuberay"),
     "raystead.io/storage": ("redis", "rocksdb", "external", "none"),
     "raystead.io/redis-image": None,
+    "raystead.io/redis-user": None,
     "raystead.io/policies": ("auto", "always", "never"),
 }
 FIELDS = {
@@ -76,8 +77,8 @@ def notes(cluster: RayCluster) -> Iterator[Finding]:
             yield path, "no pod is deleted by name: a Deployment chooses", ""
     if spec.upgrade_strategy and spec.upgrade_strategy.type == "Recreate":
         yield ("spec", "upgradeStrategy"), "Deployments roll changed pods by themselves", ""
-    for path, group in groups(cluster):
-        policy = group.template.spec.get("restartPolicy")
+    for at, each in groups(cluster):
+        policy = each.template.spec.get("restartPolicy")
         if policy not in (None, "Always"):
             yield (
                 (*path, "template", "spec", "restartPolicy"),
@@ -179,8 +180,10 @@ def _counts(cluster: RayCluster) -> Iterator[Finding]:
     for i, group in enumerate(cluster.spec.workers):
         path: Path = ("spec", "workerGroupSpecs", i)
         for field, value in (
-            ("replicas", group.replicas), ("minReplicas", group.min_replicas), ("maxReplicas", group.max_replicas),
-        ):  # fmt: skip
+            ("replicas", group.replicas),
+            ("minReplicas", group.min_replicas),
+            ("maxReplicas", group.max_replicas),
+        ):
             if value < 0:
                 yield (*path, field), f"{value} is negative", "0 or more"
         if group.min_replicas > group.max_replicas >= 0:

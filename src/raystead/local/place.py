@@ -1,0 +1,332 @@
+"""A local cluster by its name: up, status, scale, down, token and logs."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from raystead.errors import ClusterExists, ClusterNotFound, NotReady, RaysteadError, StateError, UsageError
+from raystead.local import plan as planning
+from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
+from raystead.local.processes import end_marked, started_at
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["Event", "LocalPlace", "LocalStatus", "NodeState"]
+
+Emit = Callable[[Event], None]
+
+
+def _nothing(event: Event) -> None:
+    """Nobody listens."""
+
+
+def state_home() -> Path:
+    """Where local clusters are kept: the user's XDG state directory."""
+    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(base) / "raystead" / "local"
+
+
+class LocalPlace:
+    """The cluster `name` on this machine, whether it runs or not."""
+
+    def __init__(self, name: str, *, state_dir: Path | None = None) -> None:
+        self.name = name
+        self.home = state_dir or state_home()
+        self.directory = self.home / name
+
+    @staticmethod
+    def names(state_dir: Path | None = None) -> list[str]:
+        """The local clusters there are."""
+        home = state_dir or state_home()
+        return sorted(p.parent.name for p in home.glob("*/plan.json")) if home.is_dir() else []
+
+    def up(self, cluster: RayCluster, *, timeout: float = 120, on_event: Emit = _nothing) -> LocalStatus:
+        """Starts the cluster and waits until all nodes are alive; a running one is brought to the spec.
+
+        Raises:
+            ClusterExists: it runs with another spec than that, and not only other replicas.
+            NotEnough, RayMissing, PortInUse, NotReady, StateError: nothing is left behind.
+        """
+        with self._locked():
+            if self._exists():
+                return self._again(cluster, timeout)
+            for text in planning.warnings(cluster):
+                on_event(Event("warning", text))
+            planning.find_ray()
+            planning.check_fits(
+                cluster,
+                cores=os.cpu_count() or 1,
+                free_memory=planning.free_memory(),
+                free_disk=planning.free_disk(self.home),
+            )
+            try:
+                self._create(cluster)
+                self._supervise()
+                return self._wait(timeout)
+            except BaseException:
+                self._end()
+                raise
+
+    def status(self) -> LocalStatus:
+        """What is alive now, asked of the processes and of Ray."""
+        plan = self._plan()
+        told, supervisor = self._told()
+        alive = self._alive(plan)
+        nodes = []
+        for node in plan.nodes:
+            entry = told.get(node.name, {})
+            ports = [
+                word.partition("=")[2] for word in node.command if word.startswith("--node-manager-port=")
+            ]
+            is_alive = bool(ports) and int(ports[0]) in alive
+            state = "alive" if is_alive else ("restarting" if entry.get("restarts") else "starting")
+            if supervisor is None and not is_alive:
+                state = "dead"
+            nodes.append(
+                NodeState(
+                    node.name,
+                    node.group,
+                    entry.get("pid"),
+                    node.cpus,
+                    node.memory,
+                    state,
+                    entry.get("restarts", 0),
+                    entry.get("note", ""),
+                )
+            )
+        ready = supervisor is not None and all(n.state == "alive" for n in nodes)
+        return LocalStatus(
+            name=plan.name,
+            ready=ready,
+            dashboard=f"http://127.0.0.1:{plan.dashboard_port}",
+            gcs_address=f"127.0.0.1:{plan.gcs_port}",
+            nodes=tuple(nodes),
+            supervisor_pid=supervisor,
+            ray_version=plan.ray_version,
+            started=plan.started,
+            session_dir=plan.root,
+        )
+
+    def scale(self, counts: dict[str, int], *, timeout: float = 120) -> LocalStatus:
+        """Sets the number of workers of groups and waits until they are alive.
+
+        Raises:
+            UsageError: there is no such group.
+        """
+        with self._locked():
+            self._plan()
+            return self._scale(self._spec(), counts, timeout)
+
+    def down(self, *, on_event: Emit = _nothing) -> None:
+        """Ends every process of the cluster, and only those, and forgets its state."""
+        with self._locked():
+            self._plan()
+            self._end()
+
+    def token(self) -> str:
+        """The token of the cluster's dashboard and job API."""
+        self._plan()
+        return (self.directory / "token").read_text().strip()
+
+    def log_files(self, node: str | None = None) -> list[Path]:
+        """The logs of `ray start` of all nodes, or of one."""
+        wanted = f"{node.replace('/', '-')}.log" if node else "*.log"
+        self._plan()
+        return sorted((self.directory / "logs").glob(wanted))
+
+    def _again(self, cluster: RayCluster, timeout: float) -> LocalStatus:
+        spec = self._spec()
+        if _without_counts(spec) != _without_counts(cluster):
+            raise ClusterExists(
+                f'a local cluster "{self.name}" is there with another spec',
+                evidence=f"{self.directory / 'spec.json'} differs in more than replicas",
+                remedy=f"raystead down --local --name {self.name}, then this command again",
+            )
+        if self._told()[1] is None:
+            # Its supervisor was killed: what it left is ended, the state on disk stays and comes back.
+            plan = self._plan()
+            end_marked(plan.uid, grace=5)
+            self._supervise()
+        return self._scale(cluster, {g.name: g.wanted for g in cluster.spec.workers}, timeout)
+
+    def _scale(self, cluster: RayCluster, counts: dict[str, int], timeout: float) -> LocalStatus:
+        plan, program = self._plan(), planning.find_ray()[0]
+        groups = {group.name: group for group in cluster.spec.workers}
+        for name in counts:
+            if name not in groups:
+                raise UsageError(
+                    f'there is no worker group "{name}"', remedy=f"one of: {', '.join(groups) or '(none)'}"
+                )
+        workers = [
+            group.model_copy(
+                update={"replicas": n, "max_replicas": max(n, group.max_replicas), "min_replicas": 0}
+            )
+            if (n := counts.get(group.name)) is not None
+            else group
+            for group in cluster.spec.workers
+        ]
+        wanted = cluster.model_copy(update={"spec": cluster.spec.model_copy(update={"workers": workers})})
+        have = sum(n.memory for n in plan.nodes)
+        planning.check_fits(
+            wanted,
+            cores=os.cpu_count() or 1,
+            free_memory=planning.free_memory() + have,
+            free_disk=planning.free_disk(self.home),
+        )
+        changed = plan
+        for group in workers:
+            changed = planning.with_workers(changed, wanted, group, group.wanted, program)
+        if changed != plan:
+            write_atomically(self.directory / "spec.json", wanted.document())
+            changed.save(self.directory / "plan.json")
+        return self._wait(timeout)
+
+    def _create(self, cluster: RayCluster) -> None:
+        try:
+            (self.directory / "logs").mkdir(parents=True, exist_ok=True)
+            (self.directory / "gcs").mkdir(exist_ok=True)
+            root = tempfile.mkdtemp(prefix="rs-", dir="/tmp")
+            write_atomically(self.directory / "root.json", root)
+            descriptor = os.open(self.directory / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w") as stream:
+                stream.write(secrets.token_hex(32))
+            write_atomically(self.directory / "spec.json", cluster.document())
+            plan = planning.make(
+                cluster, uid=uuid.uuid4().hex, root=root, directory=self.directory, started=time.time()
+            )
+            plan.save(self.directory / "plan.json")
+        except OSError as error:
+            raise StateError(
+                "the cluster's state cannot be written",
+                evidence=f"{error.filename or self.directory}: {error.strerror}",
+                remedy="free space there, or set XDG_STATE_HOME to another directory",
+            ) from error
+
+    def _supervise(self) -> None:
+        plan = self._plan()
+        # RAY_* of the caller's shell would reach Ray and mean another cluster.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        env |= {"PATH": f"{Path(sys.executable).parent}:{env.get('PATH', '')}"}
+        env |= {key: value for key, value in plan.env.items() if key.startswith("RAYSTEAD_")}
+        (self.directory / "status.json").unlink(missing_ok=True)
+        log = (self.directory / "supervisor.log").open("ab")
+        subprocess.Popen(
+            [sys.executable, "-m", "raystead.local.supervisor", str(self.directory)],
+            env=env,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        log.close()
+
+    def _wait(self, timeout: float) -> LocalStatus:
+        deadline = time.monotonic() + timeout
+        while True:
+            status = self.status()
+            if status.ready and len(self._alive(self._plan())) == len(status.nodes):
+                return status
+            if time.monotonic() > deadline:
+                late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
+                tail = self._tail(late[0].name)
+                raise NotReady(
+                    f"{len(late)} of {len(status.nodes)} nodes are not alive after {timeout:.0f} s: "
+                    + ", ".join(n.name for n in late),
+                    evidence=tail or "the log is empty",
+                    remedy="run it again with a larger --timeout",
+                )
+            time.sleep(0.15)
+
+    def _tail(self, node: str) -> str:
+        for path in self.log_files(node):
+            lines = path.read_text(errors="replace").strip().splitlines()
+            return "\n         ".join(lines[-5:])
+        return ""
+
+    def _alive(self, plan: ClusterPlan) -> set[int]:
+        """Node manager ports of the nodes that Ray counts as alive."""
+        url = f"http://127.0.0.1:{plan.dashboard_port}/nodes?view=summary"
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            token = (self.directory / "token").read_text().strip()
+            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+            with urllib.request.urlopen(request, timeout=3) as answer:
+                summary = json.load(answer)["data"]["summary"]
+            return {
+                int(n["raylet"]["nodeManagerPort"]) for n in summary if n["raylet"].get("state") == "ALIVE"
+            }
+        return set()
+
+    def _told(self) -> tuple[dict[str, Json], int | None]:
+        """What the supervisor last wrote, and its pid if it lives."""
+        try:
+            told = json.loads((self.directory / "status.json").read_text())
+        except (OSError, ValueError):
+            return {}, None
+        pid = int(told["pid"])
+        living = pid if started_at(pid) and started_at(pid) == told.get("started") else None
+        return {node["name"]: node for node in told["nodes"]}, living
+
+    def _end(self) -> None:
+        with contextlib.suppress(RaysteadError, OSError, ValueError):
+            plan = self._plan()
+            end_marked(plan.uid, grace=10)
+        with contextlib.suppress(OSError, ValueError):
+            shutil.rmtree(json.loads((self.directory / "root.json").read_text()), ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _exists(self) -> bool:
+        return (self.directory / "plan.json").exists()
+
+    def _spec(self) -> RayCluster:
+        return RayCluster.model_validate(json.loads((self.directory / "spec.json").read_text()))
+
+    def _plan(self) -> ClusterPlan:
+        try:
+            return ClusterPlan.read(self.directory / "plan.json")
+        except FileNotFoundError:
+            raise ClusterNotFound(
+                f'there is no local cluster "{self.name}"', remedy="raystead up --local"
+            ) from None
+        except (OSError, ValueError, TypeError) as error:
+            raise StateError(
+                f'the state of "{self.name}" cannot be read',
+                evidence=f"{self.directory / 'plan.json'}: {error}",
+                remedy=f"raystead down --local --name {self.name} --yes",
+            ) from error
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """One command at a time works on a cluster; another one waits."""
+        try:
+            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stream = (self.home / f".{self.name}.lock").open("w")
+        except OSError as error:
+            raise StateError(
+                "the state directory cannot be used",
+                evidence=f"{self.home}: {error.strerror}",
+                remedy="set XDG_STATE_HOME to a directory of yours",
+            ) from error
+        with stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+
+def _without_counts(cluster: RayCluster) -> Json:
+    document = cluster.model_dump(by_alias=True, exclude={"status"})
+    for group in document["spec"]["workerGroupSpecs"]:
+        for key in ("replicas", "minReplicas", "maxReplicas"):
+            group.pop(key)
+    return document

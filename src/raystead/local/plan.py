@@ -1,0 +1,268 @@
+"""From a spec to a local cluster's processes: commands, ports, environment, and whether they fit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from raystead.base.quantities import ceil, human_bytes, parse
+from raystead.errors import NotEnough, PortInUse, RayMissing
+from raystead.local.model import MARKER, ClusterPlan, NodePlan
+from raystead.manifests.start import start_params
+from raystead.spec.model import Group, Json, RayCluster, WorkerGroup
+
+_OVERHEAD = 100 * 2**20  # the least object store that is useful; Ray refuses less than 75 MB
+_WORKER_PORTS = 100  # ports for worker processes of a node; ray.md F: 99 were enough for 1-2 CPUs
+_HONOURED = {"name", "image", "resources", "env", "ports"}
+_PORT_FLAGS = (
+    "object-manager-port",
+    "node-manager-port",
+    "dashboard-agent-grpc-port",
+    "dashboard-agent-listen-port",
+    "runtime-env-agent-port",
+    "metrics-export-port",
+)
+_HEAD_PORT_FLAGS = ("port", "dashboard-port", "ray-client-server-port")
+
+
+def find_ray() -> tuple[str, str]:
+    """Ray's program and its version, of the Python that runs us.
+
+    Raises:
+        RayMissing: there is none, or one before 2.57 (the GCS keeps its state in RocksDB, ray.md C).
+    """
+    program = Path(sys.executable).parent / "ray"
+    try:
+        version = metadata.version("ray")
+    except metadata.PackageNotFoundError:
+        version = ""
+    if not version or not program.exists():
+        raise RayMissing(
+            "there is no Ray beside this raystead",
+            evidence=f"{sys.executable} has no ray package",
+            remedy="pip install 'raystead[local]'",
+        )
+    if tuple(int(part) for part in version.split(".")[:2]) < (2, 57):
+        raise RayMissing(
+            f"Ray {version} is too old for the local place",
+            evidence="2.57 is the first whose head can come back without Redis",
+            remedy="pip install -U 'raystead[local]'",
+        )
+    return str(program), version
+
+
+def warnings(cluster: RayCluster) -> Iterator[str]:
+    """A line for each field of a template that has no meaning for a process on this machine."""
+    for name, group in groups(cluster):
+        pod = group.template.spec
+        ignored = [f"{key}" for key in pod if key != "containers"]
+        ignored += [f"containers[0].{key}" for key in group.template.ray_container if key not in _HONOURED]
+        if len(group.template.containers) > 1:
+            ignored.append("containers after the first")
+        for entry in group.template.ray_container.get("env") or []:
+            if "value" not in entry:
+                ignored.append(f"env {entry.get('name')} (not a literal)")
+        for field in ignored:
+            yield f"{name}: {field} has no effect on this machine"
+
+
+def groups(cluster: RayCluster) -> list[tuple[str, Group]]:
+    """("head", …) and the worker groups by name."""
+    return [("head", cluster.spec.head), *((g.name, g) for g in cluster.spec.workers)]
+
+
+def requests(group: Group) -> tuple[float, int]:
+    """CPU cores and bytes that a pod's Ray container asks for (requests, else limits, else 0)."""
+    resources: Json = group.template.ray_container.get("resources") or {}
+    asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
+    return float(parse(asked.get("cpu", 0))), ceil(asked.get("memory", 0))
+
+
+def check_fits(cluster: RayCluster, *, cores: float, free_memory: int, free_disk: int) -> None:
+    """Refuses with numbers what this machine cannot hold.
+
+    Raises:
+        NotEnough: requests, or the disk, do not fit.
+    """
+    cpu, memory = requests(cluster.spec.head)
+    for worker in cluster.spec.workers:
+        one_cpu, one_memory = requests(worker)
+        cpu, memory = cpu + one_cpu * worker.wanted, memory + one_memory * worker.wanted
+    short = []
+    if cpu > cores:
+        short.append(f"{cpu:g} CPU asked for, {cores:g} here")
+    if memory > free_memory:
+        short.append(f"{human_bytes(memory)} of memory asked for, {human_bytes(free_memory)} free")
+    if free_disk < 2**30:
+        short.append(f"1 GB of disk needed, {human_bytes(free_disk)} free")
+    if short:
+        raise NotEnough(
+            f'"{cluster.name}" does not fit on this machine',
+            evidence="; ".join(short) + " (requests count, not limits)",
+            remedy="fewer workers (--workers N) or smaller ones (--worker-cpu, --worker-memory)",
+        )
+
+
+class Ports:
+    """Ports of this machine that are free now and given out once."""
+
+    def __init__(self) -> None:
+        self.given: set[int] = set()
+
+    def one(self) -> int:
+        while True:
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                port = int(probe.getsockname()[1])
+            if port not in self.given:
+                self.given.add(port)
+                return port
+
+    def preferred(self, port: int) -> int:
+        """`port` where it is free, another one otherwise."""
+        return port if self._free(port) else self.one()
+
+    def wanted(self, port: int, flag: str) -> int:
+        """`port`, which the spec fixes.
+
+        Raises:
+            PortInUse: somebody listens there.
+        """
+        if not self._free(port):
+            raise PortInUse(
+                f"port {port} is taken",
+                evidence=f"rayStartParams {flag} asks for it and something listens there",
+                remedy=f"end what listens (ss -ltnp 'sport = :{port}'), or remove {flag} from rayStartParams",
+            )
+        return port
+
+    def _free(self, port: int) -> bool:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+        if port in self.given:
+            return False
+        self.given.add(port)
+        return True
+
+
+def make(cluster: RayCluster, *, uid: str, root: str, directory: Path, started: float) -> ClusterPlan:
+    """A cluster's plan: `root` holds Ray's temp directories (short: sockets), `directory` our state."""
+    program, version = find_ray()
+    ports = Ports()
+    params = cluster.spec.head.ray_start_params
+    head_ports = {"port": ports.one(), "ray-client-server-port": ports.one()}
+    fixed = params.get("dashboard-port", "")
+    head_ports["dashboard-port"] = (
+        ports.wanted(int(fixed), "dashboard-port") if fixed.isdigit() else ports.preferred(8265)
+    )
+    plan = ClusterPlan(
+        name=cluster.name,
+        uid=uid,
+        root=root,
+        gcs_port=head_ports["port"],
+        dashboard_port=head_ports["dashboard-port"],
+        agent_port=0,
+        ray_version=version,
+        started=started,
+        env=environment(uid, directory),
+        nodes=(),
+    )
+    agent = ports.one()
+    more = {**{k: str(v) for k, v in head_ports.items()}, "dashboard-agent-listen-port": str(agent)}
+    head = node(plan, program, cluster, "head", cluster.spec.head, ports, more)
+    storage = {"RAY_gcs_storage": "rocksdb", "RAY_gcs_storage_path": str(directory / "gcs")}
+    metrics = {"AUTOSCALER_METRIC_PORT": str(ports.one()), "DASHBOARD_METRIC_PORT": str(ports.one())}
+    head = replace(head, env={**head.env, **storage, **metrics})
+    plan = replace(plan, agent_port=agent, nodes=(head,))
+    for group in cluster.spec.workers:
+        plan = with_workers(plan, cluster, group, group.wanted, program)
+    return plan
+
+
+def with_workers(
+    plan: ClusterPlan, cluster: RayCluster, group: WorkerGroup, count: int, program: str
+) -> ClusterPlan:
+    """The plan with `count` workers in the group: the first ones stay, the last ones go."""
+    taken = [n for n in plan.nodes if n.group == group.name and n.name != "head"]
+    others = [n for n in plan.nodes if n.group != group.name or n.name == "head"]
+    ports = Ports()
+    ports.given |= {int(word.partition("=")[2]) for n in plan.nodes for word in n.command if "port=" in word}
+    nodes = taken[:count]
+    for index in range(len(nodes), count):
+        nodes.append(node(plan, program, cluster, f"{group.name}/{index}", group, ports, {}))
+    return replace(plan, nodes=tuple(others + nodes))
+
+
+def environment(uid: str, directory: Path) -> dict[str, str]:
+    """What every process of the cluster has in its environment; the token is a file (ray.md D)."""
+    return {
+        MARKER: uid,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(directory / "token"),
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        "RAY_grpc_client_keepalive_time_ms": "20000",
+        "RAY_grpc_client_keepalive_timeout_ms": "10000",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "2",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+
+
+def node(
+    plan: ClusterPlan,
+    program: str,
+    cluster: RayCluster,
+    name: str,
+    group: Group,
+    ports: Ports,
+    more: dict[str, str],
+) -> NodePlan:
+    """One node's command: the spec's start parameters under this machine's ports and directories."""
+    head = name == "head"
+    params = {
+        key: value
+        for key, value in start_params(cluster, group, head=head).items()
+        if key
+        not in (*_PORT_FLAGS, *_HEAD_PORT_FLAGS, "address", "block", "dashboard-host", "min-worker-port")
+        and key not in ("max-worker-port", "no-monitor", "redis-password", "redis-username", "temp-dir")
+    }
+    cpus = int(params.setdefault("num-cpus", str(os.cpu_count() or 1)))
+    _, asked = requests(group)
+    memory = int(params.setdefault("memory", str(asked or 2**30)))
+    params.setdefault("object-store-memory", str(max(_OVERHEAD, int(memory * 0.3))))
+    first = ports.one()
+    own = {flag: str(ports.one()) for flag in _PORT_FLAGS}
+    own |= {"node-ip-address": "127.0.0.1", "temp-dir": f"{plan.root}/{name.replace('/', '-')}"}
+    own |= {"dashboard-host": "127.0.0.1"} if head else {"address": f"127.0.0.1:{plan.gcs_port}"}
+    worker_ports = [str(first), *(str(ports.one()) for _ in range(_WORKER_PORTS))]
+    own["worker-port-list"] = ",".join(worker_ports)
+    command = [program, "start", "--block", *(["--head"] if head else [])]
+    for key, value in {**params, **own, **more}.items():
+        if value == "true" and key not in ("include-dashboard", "include-log-monitor", "log-color"):
+            command.append(f"--{key}")
+        elif value != "false" or key in ("include-dashboard", "include-log-monitor", "log-color"):
+            command.append(f"--{key}={value}")
+    entries = group.template.ray_container.get("env") or []
+    env = {e["name"]: str(e["value"]) for e in entries if "value" in e}
+    return NodePlan(name, "headgroup" if head else name.rpartition("/")[0], tuple(command), env, cpus, memory)
+
+
+def free_memory() -> int:
+    """MemAvailable in bytes."""
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def free_disk(directory: Path) -> int:
+    return shutil.disk_usage(directory).free

@@ -1,0 +1,165 @@
+"""The resident part of a local cluster: starts the nodes of the plan and restarts those that die.
+
+Run as `python -m raystead.local.supervisor DIRECTORY`; it reads plan.json there (again when it
+changes) and writes status.json. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from raystead.local.model import ClusterPlan, NodePlan, write_atomically
+from raystead.local.processes import end_group, started_at
+
+_TICK = 0.2
+_BACKOFF = 30.0  # seconds at most between two starts of a node
+_STEADY = 60.0  # a node that lived that long starts again at once
+
+
+@dataclass
+class Node:
+    """A node and its process; `due` is the earliest time of its next start."""
+
+    plan: NodePlan
+    process: subprocess.Popen[bytes] | None = None
+    began: float = 0.0
+    due: float = 0.0
+    restarts: int = 0
+    quick: int = 0
+    note: str = ""
+
+
+class Supervisor:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.plan_file = directory / "plan.json"
+        self.nodes: dict[str, Node] = {}
+        self.ending = False
+        self.stamp = 0
+        self.said: object = None
+
+    def run(self) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        while not self.ending:
+            self._read_plan()
+            for node in self.nodes.values():
+                self._care_for(node)
+            self._tell()
+            time.sleep(_TICK)
+        for node in self.nodes.values():
+            self._stop(node)
+
+    def _end(self, *_: object) -> None:
+        self.ending = True
+
+    def _read_plan(self) -> None:
+        stamp = self.plan_file.stat().st_mtime_ns
+        if stamp == self.stamp:
+            return
+        self.stamp = stamp
+        self.plan = ClusterPlan.read(self.plan_file)
+        wanted = {node.name: node for node in self.plan.nodes}
+        for name in [name for name in self.nodes if name not in wanted]:
+            self._stop(self.nodes.pop(name))
+        for name, plan in wanted.items():
+            self.nodes.setdefault(name, Node(plan))
+
+    def _care_for(self, node: Node) -> None:
+        now = time.monotonic()
+        if node.process is not None and node.process.poll() is not None:
+            self._lost(node, now)
+        if node.process is None and now >= node.due and (node.plan.name == "head" or self._gcs_open()):
+            log = (self.directory / "logs" / f"{node.plan.name.replace('/', '-')}.log").open("ab")
+            env = {**os.environ, **self.plan.env, **node.plan.env}
+            node.process = subprocess.Popen(
+                node.plan.command,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+            log.close()
+            node.began = now
+
+    def _lost(self, node: Node, now: float) -> None:
+        """A node died: what is left of it is ended, and it starts again, later each time."""
+        assert node.process is not None
+        node.quick = 0 if now - node.began > _STEADY else node.quick + 1
+        wait = 0.0 if node.quick == 0 else min(_BACKOFF, 2.0 ** (node.quick - 1))
+        at = time.strftime("%H:%M:%S")
+        node.note = f"lost at {at} (exit {node.process.returncode}), restarted after {wait:.0f} s"
+        end_group(node.process.pid, grace=2.0)
+        node.process, node.due, node.restarts = None, now + wait, node.restarts + 1
+        if node.plan.name == "head":
+            self._fail_dead_jobs_later()
+
+    def _fail_dead_jobs_later(self) -> None:
+        """Ray looks for dead drivers only when its job agent is first asked (ray.md B): a child asks it."""
+        subprocess.Popen([sys.executable, "-m", "raystead.local.supervisor", str(self.directory), "ask-jobs"])
+
+    def _gcs_open(self) -> bool:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.plan.gcs_port), timeout=0.2),
+        ):
+            return True
+        return False
+
+    def _stop(self, node: Node) -> None:
+        if node.process is not None:
+            end_group(node.process.pid, grace=8.0, leader_process=node.process)
+
+    def _tell(self) -> None:
+        nodes = [
+            {
+                "name": n.plan.name,
+                "pid": n.process.pid if n.process else None,
+                "restarts": n.restarts,
+                "note": n.note,
+            }
+            for n in self.nodes.values()
+        ]
+        if nodes != self.said:
+            self.said = nodes
+            write_atomically(
+                self.directory / "status.json",
+                {"pid": os.getpid(), "started": started_at(os.getpid()), "nodes": nodes},
+            )
+
+
+def ask_jobs(directory: Path) -> None:
+    """Asks the head's job agent for the logs of a job until it answers, 60 s at most."""
+    plan = ClusterPlan.read(directory / "plan.json")
+    token = (directory / "token").read_text().strip()
+    headers = {"Authorization": f"Bearer {token}"}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            url = f"http://127.0.0.1:{plan.dashboard_port}/api/jobs/"
+            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+                jobs = [job.get("submission_id") for job in json.load(answer) if job.get("submission_id")]
+            if not jobs:
+                return
+            url = f"http://127.0.0.1:{plan.agent_port}/api/job_agent/jobs/{jobs[0]}/logs"
+            urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10).close()
+            return
+        time.sleep(0.5)
+
+
+if __name__ == "__main__":
+    if sys.argv[2:] == ["ask-jobs"]:
+        ask_jobs(Path(sys.argv[1]))
+    else:
+        Supervisor(Path(sys.argv[1])).run()
