@@ -65,9 +65,11 @@ def admin(ours: bool) -> Iterator[Kube]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    enter(inside)
-    yield Kube(Path(setting("$(binary kubectl)")), Path(setting("$PKI/admin.conf")))
-    enter("/proc/1/ns/net")
+    kube = Kube(Path(setting("$(binary kubectl)")), Path(setting("$PKI/admin.conf")))
+    with open("/proc/self/ns/net", "rb") as home:  # noqa: PTH123
+        enter(inside)
+        yield kube
+        enter(f"/proc/self/fd/{home.fileno()}")
 
 
 @pytest.fixture(scope="session")
