@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import socket
 import ssl
 import threading
 import time
@@ -21,13 +20,17 @@ class Api:
         self.tls.load_cert_chain(f"{pki}/admin.crt", f"{pki}/admin.key")
 
     def connect(self, timeout: float) -> http.client.HTTPSConnection:
-        return http.client.HTTPSConnection(self.address.hostname, self.address.port, context=self.tls, timeout=timeout)
+        return http.client.HTTPSConnection(
+            self.address.hostname, self.address.port, context=self.tls, timeout=timeout
+        )
 
     def call(self, method: str, path: str, body: Object | None = None) -> Object:
         connection = self.connect(10)
         try:
             kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
-            connection.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": kind})
+            connection.request(
+                method, path, json.dumps(body) if body is not None else None, {"Content-Type": kind}
+            )
             answer = connection.getresponse()
             data = json.loads(answer.read())
             if answer.status >= 300 and answer.status not in (404, 409):
@@ -55,7 +58,7 @@ class Mirror(threading.Thread):
                 self.listed.set()
                 self.changed()
                 self.watch(listing["metadata"]["resourceVersion"])
-            except (OSError, ValueError, KeyError, http.client.HTTPException, socket.timeout) as error:
+            except (TimeoutError, OSError, ValueError, KeyError, http.client.HTTPException) as error:
                 print(f"{self.path}: {error}", flush=True)
                 time.sleep(0.5)
 

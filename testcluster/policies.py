@@ -21,7 +21,10 @@ from collections.abc import Iterable, Iterator
 from api import Api, Mirror, Object
 
 ROOT = "RAYSTEAD-POLICY"
-HOOKS = ("FORWARD", "INPUT")  # between pods and to the outside; from a pod to its node, where the API server listens
+HOOKS = (
+    "FORWARD",
+    "INPUT",
+)  # between pods and to the outside; from a pod to its node, where the API server listens
 ANYWHERE = "0.0.0.0/0"
 
 
@@ -79,7 +82,9 @@ def networks(block: Object) -> list[str]:
 Peer = tuple[str, Object | None]  # an address or network, and the pod behind it if it was chosen as a pod
 
 
-def peers(terms: list[Object] | None, home: str, pods: list[Object], spaces: dict[str, dict[str, str]]) -> Iterator[Peer]:
+def peers(
+    terms: list[Object] | None, home: str, pods: list[Object], spaces: dict[str, dict[str, str]]
+) -> Iterator[Peer]:
     """Whom the `from` or `to` of one rule names; nothing said means everybody."""
     if not terms:
         yield ANYWHERE, None
@@ -91,15 +96,21 @@ def peers(terms: list[Object] | None, home: str, pods: list[Object], spaces: dic
         space_selector, pod_selector = term.get("namespaceSelector"), term.get("podSelector") or {}
         for pod in pods:
             space = pod["metadata"]["namespace"]
-            chosen = space == home if space_selector is None else matches(space_selector, spaces.get(space, {}))
+            chosen = (
+                space == home if space_selector is None else matches(space_selector, spaces.get(space, {}))
+            )
             if chosen and address(pod) and matches(pod_selector, labels_of(pod)):
                 yield address(pod), pod
 
 
 def named_port(pod: Object | None, name: str, protocol: str) -> list[int]:
-    containers = [*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])] if pod else []
+    containers = (
+        [*(pod["spec"].get("containers") or []), *(pod["spec"].get("initContainers") or [])] if pod else []
+    )
     ports = [port for container in containers for port in container.get("ports") or []]
-    return [p["containerPort"] for p in ports if p.get("name") == name and p.get("protocol", "TCP") == protocol]
+    return [
+        p["containerPort"] for p in ports if p.get("name") == name and p.get("protocol", "TCP") == protocol
+    ]
 
 
 def port_matches(ports: list[Object] | None, server: Object | None) -> Iterator[str]:
@@ -117,13 +128,17 @@ def port_matches(ports: list[Object] | None, server: Object | None) -> Iterator[
             yield f"{word} --dport {number}" + (f":{port['endPort']}" if port.get("endPort") else "")
 
 
-def pod_rules(pod: Object, direction: str, policies: list[Object], pods: list[Object], spaces: dict[str, dict[str, str]]) -> list[str]:
+def pod_rules(
+    pod: Object, direction: str, policies: list[Object], pods: list[Object], spaces: dict[str, dict[str, str]]
+) -> list[str]:
     """What `pod` may receive (Ingress) or begin (Egress), each an iptables match, in order and without repetition."""
     inbound = direction == "Ingress"
     allowed: dict[str, None] = {}
     for policy in policies:
         for rule in policy["spec"].get(direction.lower()) or []:
-            for network, peer in peers(rule.get("from" if inbound else "to"), policy["metadata"]["namespace"], pods, spaces):
+            for network, peer in peers(
+                rule.get("from" if inbound else "to"), policy["metadata"]["namespace"], pods, spaces
+            ):
                 where = "" if network == ANYWHERE else f" {'-s' if inbound else '-d'} {network}"
                 for ports in port_matches(rule.get("ports"), pod if inbound else peer):
                     allowed[where + ports] = None
@@ -145,15 +160,21 @@ def rules(policies: Iterable[Object], pods: Iterable[Object], namespaces: Iterab
             isolating = [p for p in here if direction in directions(p["spec"])]
             if not isolating:
                 continue
-            digest = hashlib.sha256(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}".encode()).hexdigest()[:12]
+            digest = hashlib.sha256(
+                f"{pod['metadata']['namespace']}/{pod['metadata']['name']}".encode()
+            ).hexdigest()[:12]
             chain = f"RAYSTEAD-{direction[0]}-{digest}"
             chains.append(chain)
             jumps.append(f"-A {ROOT} {own} {ip} -j {chain}")
             body.append(f"-A {chain} {other} {ip} -j RETURN")
-            body += [f"-A {chain}{match} -j RETURN" for match in pod_rules(pod, direction, isolating, pods, spaces)]
+            body += [
+                f"-A {chain}{match} -j RETURN" for match in pod_rules(pod, direction, isolating, pods, spaces)
+            ]
             body.append(f"-A {chain} -j DROP")
     established = f"-A {ROOT} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN"
-    return "\n".join(["*mangle", *(f":{c} - [0:0]" for c in chains), established, *jumps, *body, "COMMIT", ""])
+    return "\n".join(
+        ["*mangle", *(f":{c} - [0:0]" for c in chains), established, *jumps, *body, "COMMIT", ""]
+    )
 
 
 def chains_in(text: str) -> set[str]:
@@ -168,7 +189,9 @@ def install(text: str, before: str) -> None:
     subprocess.run(["iptables-restore", "--noflush", "--wait"], input=text, text=True, check=True)
     for hook in HOOKS:
         jump = [hook, "-j", ROOT]
-        if subprocess.run(["iptables", "--wait", "-t", "mangle", "-C", *jump], capture_output=True, check=False).returncode:
+        if subprocess.run(
+            ["iptables", "--wait", "-t", "mangle", "-C", *jump], capture_output=True, check=False
+        ).returncode:
             subprocess.run(["iptables", "--wait", "-t", "mangle", "-I", *jump], check=True)
 
 

@@ -12,7 +12,11 @@ import threading
 from api import Api, Mirror, Object
 
 PROVISIONER = "raystead.test/directory"
-CLAIMS, VOLUMES, NAMESPACES = "/api/v1/persistentvolumeclaims", "/api/v1/persistentvolumes", "/api/v1/namespaces"
+CLAIMS, VOLUMES, NAMESPACES = (
+    "/api/v1/persistentvolumeclaims",
+    "/api/v1/persistentvolumes",
+    "/api/v1/namespaces",
+)
 
 
 def volume_for(claim: Object, directory: str) -> Object:
@@ -30,7 +34,8 @@ def volume_for(claim: Object, directory: str) -> Object:
             "storageClassName": claim["spec"]["storageClassName"],
             "volumeMode": "Filesystem",
             "persistentVolumeReclaimPolicy": "Delete",
-            "claimRef": {"kind": "PersistentVolumeClaim", "apiVersion": "v1"} | {k: metadata[k] for k in ("namespace", "name", "uid")},
+            "claimRef": {"kind": "PersistentVolumeClaim", "apiVersion": "v1"}
+            | {k: metadata[k] for k in ("namespace", "name", "uid")},
             "hostPath": {"path": directory, "type": "Directory"},
         },
     }
@@ -46,7 +51,9 @@ def wanted(claim: Object, namespaces: dict[tuple[str, str], Object]) -> bool:
 def main(pki: str, server: str, root: str) -> None:
     changed = threading.Event()
     api = Api(pki, server)
-    claims, volumes, namespaces = mirrors = [Mirror(api, path, changed.set) for path in (CLAIMS, VOLUMES, NAMESPACES)]
+    claims, volumes, namespaces = mirrors = [
+        Mirror(api, path, changed.set) for path in (CLAIMS, VOLUMES, NAMESPACES)
+    ]
     for mirror in mirrors:
         mirror.listed.wait()
     made: set[str] = set()
@@ -57,11 +64,15 @@ def main(pki: str, server: str, root: str) -> None:
             if uid not in made and wanted(claim, namespaces.objects):
                 directory = f"{root}/{uid}"
                 os.makedirs(directory, exist_ok=True)
-                os.chmod(directory, 0o777)  # any uid writes, with or without fsGroup, which hostPath does not honour
+                os.chmod(
+                    directory, 0o777
+                )  # any uid writes, with or without fsGroup, which hostPath does not honour
                 api.call("POST", VOLUMES, volume_for(claim, directory))
                 made.add(uid)
         for volume in volumes.objects.values():
-            by_us = (volume["metadata"].get("annotations") or {}).get("pv.kubernetes.io/provisioned-by") == PROVISIONER
+            by_us = (volume["metadata"].get("annotations") or {}).get(
+                "pv.kubernetes.io/provisioned-by"
+            ) == PROVISIONER
             if by_us and (volume.get("status") or {}).get("phase") in ("Released", "Failed"):
                 api.call("DELETE", f"{VOLUMES}/{volume['metadata']['name']}")
                 shutil.rmtree(volume["spec"]["hostPath"]["path"], ignore_errors=True)

@@ -33,7 +33,10 @@ DENY_ALL = {
 
 def setting(expression: str) -> str:
     done = subprocess.run(
-        ["bash", "-c", f"source {SCRIPTS}/env.sh; echo {expression}"], capture_output=True, text=True, check=True
+        ["bash", "-c", f"source {SCRIPTS}/env.sh; echo {expression}"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return done.stdout.strip()
 
@@ -140,7 +143,13 @@ def as_user(admin: Kube, tmp_path: Path) -> Callable[[Kube, str], Kube]:
     def make(kube: Kube, role: str) -> Kube:
         name = f"{kube.namespace}-{role}"
         admin.at(USERS).run("create", "serviceaccount", name)
-        kube.run("create", "rolebinding", f"test-{role}", f"--clusterrole={role}", f"--serviceaccount={USERS}:{name}")
+        kube.run(
+            "create",
+            "rolebinding",
+            f"test-{role}",
+            f"--clusterrole={role}",
+            f"--serviceaccount={USERS}:{name}",
+        )
         token = admin.at(USERS).out("create", "token", name, "--duration=2h").strip()
         config = yaml.safe_load(admin.out("config", "view", "--raw", "--minify", "--flatten"))
         config["users"] = [{"name": name, "user": {"token": token}}]

@@ -21,8 +21,10 @@ class Faults:
     def kill_container(self, kube: Kube, pod: str, container: str) -> None:
         """SIGKILL to the container's first process, as the kernel's OOM killer or a crash would."""
         statuses = kube.get("pod", pod)["status"]["containerStatuses"]
-        identity = next(s["containerID"] for s in statuses if s["name"] == container).removeprefix("containerd://")
-        tasks = self._shell(f'source {self.scripts}/env.sh; ctr tasks ls 2>/dev/null')
+        identity = next(s["containerID"] for s in statuses if s["name"] == container).removeprefix(
+            "containerd://"
+        )
+        tasks = self._shell(f"source {self.scripts}/env.sh; ctr tasks ls 2>/dev/null")
         pid = next(int(line.split()[1]) for line in tasks.splitlines() if line.startswith(identity))
         os.kill(pid, signal.SIGKILL)
 
@@ -72,7 +74,11 @@ class Faults:
             yield
         finally:
             self._shell(f"{self.scripts}/component.sh start apiserver")
-            until(lambda: self.admin.run("get", "--raw", "/readyz").stdout == "ok", 60, "the API server is ready")
+            until(
+                lambda: self.admin.run("get", "--raw", "/readyz").stdout == "ok",
+                60,
+                "the API server is ready",
+            )
 
     def _iptables(self, *words: str) -> None:
         subprocess.run(["iptables", "--wait", "-t", "raw", *words], check=True)

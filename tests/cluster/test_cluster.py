@@ -28,7 +28,11 @@ def test_a_users_rights_are_those_of_his_role_in_his_namespace_alone(namespace, 
     assert user.can("get", "secrets") is writes
     assert user.can("create", "pods", "exec") is writes
     assert user.can("create", "rolebindings.rbac.authorization.k8s.io") is (role == "admin")
-    for verb, resource in [("list", "nodes"), ("create", "namespaces"), ("list", "storageclasses.storage.k8s.io")]:
+    for verb, resource in [
+        ("list", "nodes"),
+        ("create", "namespaces"),
+        ("list", "storageclasses.storage.k8s.io"),
+    ]:
         assert not user.can(verb, resource)
     assert not user.at(other.namespace).can("list", "pods")
 
@@ -41,7 +45,12 @@ def test_pod_security_and_any_uid(namespace) -> None:
     kube.apply(
         pod("ray", RAY, SLEEP),
         pod("stranger", RAY, SLEEP, securityContext=RESTRICTED | {"runAsUser": 1234567}),
-        pod("redis", REDIS, ["docker-entrypoint.sh", "redis-server"], securityContext=RESTRICTED | {"runAsUser": 999}),
+        pod(
+            "redis",
+            REDIS,
+            ["docker-entrypoint.sh", "redis-server"],
+            securityContext=RESTRICTED | {"runAsUser": 999},
+        ),
     )
     ready(kube, "ray", "stranger", "redis")
     assert kube.exec("ray", "id", "-u").strip() == "1000"
@@ -80,7 +89,12 @@ def test_volumes_bind_keep_data_and_go(own_cluster: Path, namespace) -> None:
     kube.apply(claim("data"))
     never.apply(claim("data"))
     until(lambda: kube.get("pvc", "data")["status"]["phase"] == "Bound", 15, "the claim binds")
-    volume = pod("writer", RAY, ["sh", "-c", "echo kept >> /d/f; sleep 3600"], volumeMounts=[{"name": "d", "mountPath": "/d"}])
+    volume = pod(
+        "writer",
+        RAY,
+        ["sh", "-c", "echo kept >> /d/f; sleep 3600"],
+        volumeMounts=[{"name": "d", "mountPath": "/d"}],
+    )
     volume["spec"]["volumes"] = [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
     for times in (1, 2):
         kube.apply(volume)
@@ -100,7 +114,10 @@ def test_audit_counts_requests_and_tells_refusals(namespace, as_user, audit: Aud
     user.run("get", "pods")
     user.run("create", "configmap", "a", "--from-literal=a=b")
     seen = [r for r in audit.none_refused(user.user) if r.resource]
-    assert [(r.verb, r.resource, r.code) for r in seen] == [("list", "pods", 200), ("create", "configmaps", 201)]
+    assert [(r.verb, r.resource, r.code) for r in seen] == [
+        ("list", "pods", 200),
+        ("create", "configmaps", 201),
+    ]
     assert [r.mutates for r in seen] == [False, True]
     user.run("get", "nodes", check=False)
     with pytest.raises(AssertionError, match="was refused"):
@@ -112,7 +129,11 @@ def test_a_killed_container_restarts_and_a_pod_goes_by_force(namespace, machine_
     kube.apply(pod("victim", RAY, SLEEP))
     ready(kube, "victim")
     machine_faults.kill_container(kube, "victim", "main")
-    until(lambda: kube.get("pod", "victim")["status"]["containerStatuses"][0]["restartCount"] == 1, 30, "a restart")
+    until(
+        lambda: kube.get("pod", "victim")["status"]["containerStatuses"][0]["restartCount"] == 1,
+        30,
+        "a restart",
+    )
     machine_faults.delete_pod(kube, "victim", force=True)
     until(lambda: not kube.items("pods"), 5, "it is gone at once")
 
@@ -151,8 +172,7 @@ def test_api_server_stops_and_comes_back(namespace, machine_faults: Faults) -> N
 
 def test_full_quota_refuses_and_mends(namespace, faults: Faults) -> None:
     kube = namespace()
-    with faults.full_quota(kube):
-        with pytest.raises(AssertionError, match="exceeded quota"):
-            kube.apply(pod("late", RAY, SLEEP))
+    with faults.full_quota(kube), pytest.raises(AssertionError, match="exceeded quota"):
+        kube.apply(pod("late", RAY, SLEEP))
     time.sleep(0.5)
     until(lambda: kube.apply(pod("late", RAY, SLEEP)) is None, 10, "room again")

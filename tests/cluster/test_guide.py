@@ -28,11 +28,23 @@ def test_guides_cluster_runs_a_job(namespace, guide: Path) -> None:
         kube.run("rollout", "status", f"deployment/{name}", "--timeout=120s", timeout=130)
     until(lambda: alive(kube) == 3, 90, "three nodes alive", every=1)
     assert "nodes 3 sum 14" in kube.exec(head(kube), "python", "-c", JOB, timeout=120)
-    submit = ["ray", "job", "submit", "--address", "http://localhost:8265", "--", "python", "-c", "print(40+2)"]
+    submit = [
+        "ray",
+        "job",
+        "submit",
+        "--address",
+        "http://localhost:8265",
+        "--",
+        "python",
+        "-c",
+        "print(40+2)",
+    ]
     assert "42" in kube.exec(head(kube), *submit, timeout=120)
 
 
-def test_guides_policies_break_its_cluster_under_default_deny(own_cluster: Path, namespace, guide: Path) -> None:
+def test_guides_policies_break_its_cluster_under_default_deny(
+    own_cluster: Path, namespace, guide: Path
+) -> None:
     kube = namespace(deny=True)
     assert kube.get("networkpolicy", "default-deny")["spec"] == DENY_ALL["spec"]
     kube.apply(guide / "networkpolicy.yaml", guide / "static-ray-cluster.yaml")

@@ -20,7 +20,12 @@ def server(name: str = "server") -> dict[str, object]:
 
 def policy(name: str, **spec: object) -> dict[str, object]:
     spec = {"podSelector": {}} | spec
-    return {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": name}, "spec": spec}
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
 
 
 def reaches(kube: Kube, source: str, host: str, port: int) -> bool:
@@ -45,7 +50,9 @@ def test_policies_open_and_close_ports(own_cluster: Path, namespace) -> None:
     assert reaches(kube, "client", ip, 8080)
 
     client = {"podSelector": {"matchLabels": {"app": "client"}}}
-    kube.apply(policy("one", policyTypes=["Ingress"], ingress=[{"from": [client], "ports": [{"port": "web"}]}]))
+    kube.apply(
+        policy("one", policyTypes=["Ingress"], ingress=[{"from": [client], "ports": [{"port": "web"}]}])
+    )
     until(lambda: reaches(kube, "client", ip, 8081), 10, "the named port is open")
     until(lambda: not reaches(kube, "client", ip, 8080), 10, "8080 is closed")
 
@@ -69,7 +76,11 @@ def test_default_deny_both_ways_and_between_namespaces(own_cluster: Path, namesp
     assert not reaches(kube, "client", "10.96.0.1", 443), "the API server is outside too"
 
     kube.apply(policy("dns", policyTypes=["Egress"], egress=[DNS]))
-    until(lambda: "10.96.0.1" in kube.exec("client", "getent", "hosts", "kubernetes.default.svc.cluster.local"), 10, "DNS")
+    until(
+        lambda: "10.96.0.1" in kube.exec("client", "getent", "hosts", "kubernetes.default.svc.cluster.local"),
+        10,
+        "DNS",
+    )
 
     named = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": other.namespace}}}
     kube.apply(policy("in", policyTypes=["Ingress"], ingress=[{"from": [named]}]))

@@ -108,7 +108,9 @@ def test_one_peer_with_both_selectors_means_and_two_peers_mean_or() -> None:
 def test_ranges_and_names_of_ports() -> None:
     spec = {"podSelector": {}, "egress": [{"ports": [{"protocol": "TCP", "port": 32000, "endPort": 32768}]}]}
     assert allowed(spec, "E") == ["-p tcp --dport 32000:32768"]
-    assert allowed({"podSelector": {}, "ingress": [{"ports": [{"port": "sql"}]}]}, "I") == ["-p tcp --dport 6379"]
+    assert allowed({"podSelector": {}, "ingress": [{"ports": [{"port": "sql"}]}]}, "I") == [
+        "-p tcp --dport 6379"
+    ]
     to_db = {"podSelector": {}, "egress": [{"to": [{"podSelector": {}}], "ports": [{"port": "sql"}]}]}
     assert allowed(to_db, "E", FRONT) == ["-d 10.0.0.1 -p tcp --dport 6379"], "the name is the server's"
     assert allowed({"podSelector": {}, "ingress": [{"ports": [{"protocol": "UDP"}]}]}, "I") == ["-p udp"]
