@@ -81,7 +81,7 @@ def notes(cluster: RayCluster) -> Iterator[Finding]:
         policy = each.template.spec.get("restartPolicy")
         if policy not in (None, "Always"):
             yield (
-                (*path, "template", "spec", "restartPolicy"),
+                (*at, "template", "spec", "restartPolicy"),
                 f"{policy} becomes Always in a fixed group",
                 "",
             )
@@ -249,7 +249,7 @@ def _autoscaler(cluster: RayCluster) -> Iterator[Finding]:
         policy = group.template.spec.get("restartPolicy")
         if on and v2 and policy not in (None, "Never"):
             yield (
-                (*path, "template", "spec", "restartPolicy"),
+                (*at, "template", "spec", "restartPolicy"),
                 f"{policy} under autoscaler v2",
                 "Never, or remove it",
             )

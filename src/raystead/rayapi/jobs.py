@@ -1,0 +1,213 @@
+"""Ray's job API over HTTP: jobs, packages, logs. The `ray` package is not needed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from raystead.errors import JobNotFound, RayUnreachable, UploadTooLarge
+
+TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
+_RETRIES = 3  # for GETs only, on a refused connection or a 5xx
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as Ray tells it; times in seconds since the epoch."""
+
+    id: str
+    status: str
+    entrypoint: str
+    message: str
+    error_type: str | None
+    start_time: float | None
+    end_time: float | None
+    metadata: dict[str, str]
+    driver_exit_code: int | None
+    driver_node_id: str | None
+    raw: dict[str, Any]
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL
+
+
+class JobClient:
+    """A client of one cluster's job API; close it or use it as a context manager."""
+
+    def __init__(
+        self,
+        base_url: str,
+        token: str | None = None,
+        *,
+        timeout: float = 30,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # trust_env: a proxy of the shell must not get requests for this machine.
+        self._http = httpx.Client(
+            base_url=self.base_url,
+            headers=self._headers,
+            timeout=timeout,
+            transport=transport,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> JobClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._http.close()
+
+    def version(self) -> dict[str, Any]:
+        """Ray's and the API's version."""
+        value: dict[str, Any] = self._call("GET", "/api/version").json()
+        return value
+
+    def submit(
+        self,
+        entrypoint: str,
+        *,
+        submission_id: str,
+        runtime_env: dict[str, Any] | None = None,
+        metadata: dict[str, str] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        memory: int | None = None,
+        resources: dict[str, float] | None = None,
+    ) -> str:
+        """Starts a job; `memory` in bytes. Returns its id."""
+        body: dict[str, Any] = {
+            "entrypoint": entrypoint,
+            "submission_id": submission_id,
+            "runtime_env": runtime_env or {},
+            "metadata": metadata or {},
+        }
+        for key, value in (("num_cpus", num_cpus), ("num_gpus", num_gpus), ("memory", memory)):
+            if value is not None:
+                body[f"entrypoint_{key}"] = value
+        if resources:
+            body["entrypoint_resources"] = resources
+        return str(self._call("POST", "/api/jobs/", json=body).json()["submission_id"])
+
+    def get(self, job_id: str) -> Job:
+        return _job(self._call("GET", f"/api/jobs/{job_id}", job_id=job_id).json())
+
+    def list(self) -> list[Job]:
+        """Submitted jobs; drivers that connected by themselves have no id and are left out."""
+        return [_job(raw) for raw in self._call("GET", "/api/jobs/").json() if raw.get("submission_id")]
+
+    def stop(self, job_id: str) -> bool:
+        """Asks Ray to stop the job; False when it had ended."""
+        return bool(self._call("POST", f"/api/jobs/{job_id}/stop", job_id=job_id).json()["stopped"])
+
+    def delete(self, job_id: str) -> None:
+        self._call("DELETE", f"/api/jobs/{job_id}", job_id=job_id)
+
+    def logs(self, job_id: str) -> str:
+        """The driver's whole output so far."""
+        return str(self._call("GET", f"/api/jobs/{job_id}/logs", job_id=job_id).json().get("logs") or "")
+
+    def stream(self, job_id: str) -> Iterator[str]:
+        """The driver's output from its beginning, as it comes, until Ray or the network ends the stream."""
+        from websockets.exceptions import WebSocketException
+        from websockets.sync.client import connect
+
+        url = f"ws{self.base_url.removeprefix('http')}/api/jobs/{job_id}/logs/tail"
+        try:
+            with connect(
+                url, additional_headers=self._headers, max_size=None, open_timeout=10, proxy=None
+            ) as socket:
+                for message in socket:
+                    yield message if isinstance(message, str) else message.decode("utf-8", "replace")
+        except (OSError, WebSocketException):
+            return  # best effort: the job API is the truth, the caller asks it
+
+    def package_exists(self, name: str) -> bool:
+        """Whether the cluster has the package `_ray_pkg_….zip` already."""
+        return self._send("GET", f"/api/packages/gcs/{name}").status_code == 200
+
+    def upload(self, name: str, path: Path, on_progress: Callable[[int, int], None]) -> None:
+        """Sends a package; `on_progress` gets bytes sent and bytes in all."""
+        total = path.stat().st_size
+
+        def chunks() -> Iterator[bytes]:
+            sent = 0
+            with path.open("rb") as stream:
+                while block := stream.read(_CHUNK):
+                    yield block
+                    sent += len(block)
+                    on_progress(sent, total)
+
+        headers = {"Content-Length": str(total)}
+        self._call("PUT", f"/api/packages/gcs/{name}", content=chunks(), headers=headers)
+
+    def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        tries = _RETRIES if method == "GET" else 1
+        for attempt in range(1, tries + 1):
+            try:
+                answer = self._http.request(method, path, **more)
+                if answer.status_code < 500 or attempt == tries:
+                    return answer
+            except httpx.HTTPError as error:
+                if attempt == tries:
+                    raise RayUnreachable(
+                        f"Ray's job API at {self.base_url} does not answer",
+                        evidence=f"{method} {path}: {type(error).__name__}",
+                        remedy="raystead status",
+                    ) from error
+            time.sleep(0.2 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    def _call(self, method: str, path: str, *, job_id: str | None = None, **more: Any) -> httpx.Response:
+        answer = self._send(method, path, **more)
+        if answer.is_success:
+            return answer
+        what = f"{method} {path}: HTTP {answer.status_code}"
+        if answer.status_code in (401, 403):
+            missing = (
+                "no token was sent"
+                if "Authorization" not in self._headers
+                else "the token is not this cluster's"
+            )
+            raise RayUnreachable(f"Ray refused: {missing}", evidence=what, remedy="raystead status")
+        if answer.status_code == 404 and job_id:
+            there = ", ".join(job.id for job in self.list()[:10]) or "none"
+            raise JobNotFound(
+                f'there is no job "{job_id}"', evidence=f"jobs: {there}", remedy="raystead job list"
+            )
+        if answer.status_code == 413:
+            raise UploadTooLarge("Ray refused the upload as too large", evidence=what)
+        detail = answer.text.strip().splitlines()
+        raise RayUnreachable(
+            "Ray's job API reports an error", evidence=f"{what}: {detail[-1][:500] if detail else ''}"
+        )
+
+
+def _job(raw: dict[str, Any]) -> Job:
+    def seconds(key: str) -> float | None:
+        return raw[key] / 1000 if raw.get(key) else None
+
+    return Job(
+        id=raw["submission_id"],
+        status=raw["status"],
+        entrypoint=raw.get("entrypoint") or "",
+        message=raw.get("message") or "",
+        error_type=raw.get("error_type"),
+        start_time=seconds("start_time"),
+        end_time=seconds("end_time"),
+        metadata=raw.get("metadata") or {},
+        driver_exit_code=raw.get("driver_exit_code"),
+        driver_node_id=raw.get("driver_node_id"),
+        raw=raw,
+    )
