@@ -1,4 +1,6 @@
-"""The few words the test cluster's own helpers speak to the API server: list, watch, create, delete, with the standard library."""
+"""The few words the test cluster's own helpers speak to the API server: list, watch, create, delete,
+with the standard library.
+"""
 
 import http.client
 import json
@@ -41,7 +43,7 @@ class Api:
 
 
 class Mirror(threading.Thread):
-    """Keeps `objects` (by namespace and name) as the server has them; calls `changed` after each difference."""
+    """Keeps `objects` (by namespace and name) as the server has them; calls `changed` after each change."""
 
     def __init__(self, api: Api, path: str, changed: Callable[[], None]) -> None:
         super().__init__(daemon=True)

@@ -1,13 +1,16 @@
-"""The test cluster's network policy engine: NetworkPolicy, Pod and Namespace objects become iptables rules.
+"""The test cluster's network policy engine: NetworkPolicy, Pod and Namespace objects become iptables
+rules.
 
-No policy engine builds from the package registries, and a policy test on a cluster that enforces nothing proves nothing.
-`rules` is pure and holds all the meaning; `main` keeps the kernel's rules equal to it. The rules live in the mangle table:
-there, service addresses are already translated to pods, and kube-proxy, which owns much of filter and nat, has nothing.
+No policy engine builds from the package registries, and a policy test on a cluster that enforces nothing
+proves nothing. `rules` is pure and holds all the meaning; `main` keeps the kernel's rules equal to it.
+The rules live in the mangle table: there, service addresses are already translated to pods, and kube-
+proxy, which owns much of filter and nat, has nothing.
 
-What it promises: podSelector, namespaceSelector, ipBlock with except, ports by number, by name and by range, both
-directions, and that replies to an allowed connection pass. Traffic from the node itself (kubelet's probes) always passes, a
-pod always reaches itself, host-network pods are left alone. What it does not: a pod is filtered from the moment the API
-server knows its address, which is up to a second after the container started; IPv4 only.
+What it promises: podSelector, namespaceSelector, ipBlock with except, ports by number, by name and by
+range, both directions, and that replies to an allowed connection pass. Traffic from the node itself
+(kubelet's probes) always passes, a pod always reaches itself, host-network pods are left alone. What it
+does not: a pod is filtered from the moment the API server knows its address, which is up to a second
+after the container started; IPv4 only.
 """
 
 import hashlib
@@ -79,12 +82,11 @@ def networks(block: Object) -> list[str]:
     return [str(network) for network in sorted(left) if network.version == 4]
 
 
+Spaces = dict[str, dict[str, str]]  # the labels of each namespace
 Peer = tuple[str, Object | None]  # an address or network, and the pod behind it if it was chosen as a pod
 
 
-def peers(
-    terms: list[Object] | None, home: str, pods: list[Object], spaces: dict[str, dict[str, str]]
-) -> Iterator[Peer]:
+def peers(terms: list[Object] | None, home: str, pods: list[Object], spaces: Spaces) -> Iterator[Peer]:
     """Whom the `from` or `to` of one rule names; nothing said means everybody."""
     if not terms:
         yield ANYWHERE, None
@@ -114,7 +116,7 @@ def named_port(pod: Object | None, name: str, protocol: str) -> list[int]:
 
 
 def port_matches(ports: list[Object] | None, server: Object | None) -> Iterator[str]:
-    """iptables' words for the ports of one rule; `server` is the pod whose names count: the one that is connected to."""
+    """iptables' words for the ports of one rule; `server`, the pod connected to, gives names their numbers."""
     if not ports:
         yield ""
     for port in ports or []:
@@ -129,9 +131,9 @@ def port_matches(ports: list[Object] | None, server: Object | None) -> Iterator[
 
 
 def pod_rules(
-    pod: Object, direction: str, policies: list[Object], pods: list[Object], spaces: dict[str, dict[str, str]]
+    pod: Object, direction: str, policies: list[Object], pods: list[Object], spaces: Spaces
 ) -> list[str]:
-    """What `pod` may receive (Ingress) or begin (Egress), each an iptables match, in order and without repetition."""
+    """What `pod` may receive (Ingress) or begin (Egress), each an iptables match, none twice."""
     inbound = direction == "Ingress"
     allowed: dict[str, None] = {}
     for policy in policies:
@@ -146,7 +148,7 @@ def pod_rules(
 
 
 def rules(policies: Iterable[Object], pods: Iterable[Object], namespaces: Iterable[Object], node: str) -> str:
-    """The whole of our chains, as input of `iptables-restore --noflush`. Only pods on `node` are isolated here."""
+    """Our chains, as input of `iptables-restore --noflush`. Only pods on `node` are isolated here."""
     policies, pods = list(policies), list(pods)
     spaces = {space["metadata"]["name"]: labels_of(space) for space in namespaces}
     chains, jumps, body = [ROOT], [], []

@@ -1,13 +1,13 @@
 """The test cluster's volume provisioner: a directory on the node for each claim of class `standard`.
 
-A namespace labelled `raystead.test/volumes=never` gets none: there a claim stays Pending, as where an administrator made
-no default class or the storage is full.
+A namespace labelled `raystead.test/volumes=never` gets none: there a claim stays Pending, as where an
+administrator made no default class or the storage is full.
 """
 
-import os
 import shutil
 import sys
 import threading
+from pathlib import Path
 
 from api import Api, Mirror, Object
 
@@ -63,9 +63,9 @@ def main(pki: str, server: str, root: str) -> None:
             uid = claim["metadata"]["uid"]
             if uid not in made and wanted(claim, namespaces.objects):
                 directory = f"{root}/{uid}"
-                os.makedirs(directory, exist_ok=True)
-                os.chmod(
-                    directory, 0o777
+                Path(directory).mkdir(parents=True, exist_ok=True)
+                Path(directory).chmod(
+                    0o777
                 )  # any uid writes, with or without fsGroup, which hostPath does not honour
                 api.call("POST", VOLUMES, volume_for(claim, directory))
                 made.add(uid)

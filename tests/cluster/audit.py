@@ -76,7 +76,7 @@ class Audit:
         return [r for r in found if r.user == user]
 
     def none_refused(self, user: str) -> list[Request]:
-        """The requests of `user`, after asserting that there are some and that none was refused (401, 403)."""
+        """The requests of `user`; asserts that there are some and that none was refused (401, 403)."""
         seen = self.requests(user)
         assert seen, f"the audit log holds no request of {user}: nothing is proved"
         refused = [r for r in seen if r.code in (401, 403)]

@@ -1,7 +1,8 @@
 """Fixtures of the tests on a real Kubernetes: users, namespaces of every kind, the audit log, faults.
 
-The cluster is ours (`make cluster`, in a network namespace that the test process enters for the session) or, with
-RAYSTEAD_TEST_KUBECONFIG, anybody's: then what needs our machine (audit log, some faults, policies) is skipped.
+The cluster is ours (`make cluster`, in a network namespace that the test process enters for the session)
+or, with RAYSTEAD_TEST_KUBECONFIG, anybody's: then what needs our machine (audit log, some faults,
+policies) is skipped.
 """
 
 import ctypes
@@ -137,8 +138,11 @@ def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
 
 @pytest.fixture
 def as_user(admin: Kube, tmp_path: Path) -> Callable[[Kube, str], Kube]:
-    """A user with `view`, `edit` or `admin` in one namespace and nothing else: a ServiceAccount from elsewhere, its token
-    in a kubeconfig. So it works on every cluster, and each test's user has a name of his own in the audit log."""
+    """A user with `view`, `edit` or `admin` in one namespace and nothing else.
+
+    A ServiceAccount from elsewhere, its token in a kubeconfig: so it works on every cluster, and each test's
+    user has a name of his own in the audit log.
+    """
 
     def make(kube: Kube, role: str) -> Kube:
         name = f"{kube.namespace}-{role}"

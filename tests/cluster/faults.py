@@ -1,4 +1,6 @@
-"""Faults on demand. What needs the machine itself (processes, packets) works on our own test cluster alone."""
+"""Faults on demand. What needs the machine itself (processes, packets) works on our own test cluster
+alone.
+"""
 
 import os
 import signal

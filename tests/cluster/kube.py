@@ -1,4 +1,6 @@
-"""What the cluster tests say to Kubernetes: kubectl as one user, in one namespace. No product code: tests judge it from outside."""
+"""What the cluster tests say to Kubernetes: kubectl as one user, in one namespace. No product code:
+tests judge it from outside.
+"""
 
 import json
 import subprocess

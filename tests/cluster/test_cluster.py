@@ -1,4 +1,6 @@
-"""The test cluster is what the other tests take it for: users, admission, quota, volumes, the audit log, faults."""
+"""The test cluster is what the other tests take it for: users, admission, quota, volumes, the audit log,
+faults.
+"""
 
 import json
 import time

@@ -1,4 +1,6 @@
-"""The guide's own manifests on this cluster: what works, and what fails. The product is measured against both."""
+"""The guide's own manifests on this cluster: what works, and what fails. The product is measured against
+both.
+"""
 
 import time
 from pathlib import Path
@@ -8,7 +10,13 @@ from conftest import DENY_ALL
 from kube import Kube, until
 
 pytestmark = pytest.mark.cluster
-JOB = "import ray; ray.init('auto'); print('nodes', len([n for n in ray.nodes() if n['Alive']]), 'sum', sum(ray.get([ray.remote(lambda i: i * i).remote(i) for i in range(4)])))"
+JOB = """
+import ray
+ray.init("auto")
+square = ray.remote(lambda i: i * i)
+total = sum(ray.get([square.remote(i) for i in range(4)]))
+print("nodes", sum(n["Alive"] for n in ray.nodes()), "sum", total)
+"""
 
 
 def head(kube: Kube) -> str:
@@ -16,7 +24,7 @@ def head(kube: Kube) -> str:
 
 
 def alive(kube: Kube) -> int:
-    code = "import ray; ray.init('auto', log_to_driver=False); print('alive', sum(n['Alive'] for n in ray.nodes()))"
+    code = "import ray; ray.init('auto'); print('alive', sum(n['Alive'] for n in ray.nodes()))"
     words = kube.exec(head(kube), "python", "-c", code, timeout=60).split()
     return int(words[words.index("alive") + 1])
 

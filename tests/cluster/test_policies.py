@@ -1,6 +1,7 @@
 """Network policies are enforced here, or no policy test of the product would prove anything."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ from kube import Kube, pod, until
 
 pytestmark = pytest.mark.cluster
 IMAGE = "rayproject/ray:2.60.0"
-SERVE = "import http.server as h,threading as t;[t.Thread(target=h.ThreadingHTTPServer(('',p),h.SimpleHTTPRequestHandler).serve_forever).start() for p in (8080,8081,8082)]"
+SERVE = """
+import http.server as h, threading as t
+for port in (8080, 8081, 8082):
+    t.Thread(target=h.ThreadingHTTPServer(("", port), h.SimpleHTTPRequestHandler).serve_forever).start()
+"""
 DNS = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
 
 
@@ -88,7 +93,25 @@ def test_default_deny_both_ways_and_between_namespaces(own_cluster: Path, namesp
     assert not reaches(kube, "client", ip, 8080), "the client's own egress is still closed"
 
 
-def test_an_established_connection_survives_and_probes_pass(own_cluster: Path, namespace) -> None:
+HOLD = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], 8080)); print("open", flush=True)
+time.sleep(6); s.settimeout(5); s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n"); print(s.recv(15).decode())
+"""
+
+
+def test_an_established_connection_survives_a_closing_policy(own_cluster: Path, namespace) -> None:
+    kube = namespace()
+    ip = pair(kube)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(kube.exec, "client", "python3", "-c", HOLD, ip)
+        time.sleep(2)
+        kube.apply(DENY_ALL)
+        until(lambda: not reaches(kube, "client", ip, 8080), 3, "closed to new connections")
+        assert "200" in held.result()
+
+
+def test_probes_pass_a_default_deny(own_cluster: Path, namespace) -> None:
     kube = namespace()
     ready = {"httpGet": {"port": 8080}, "periodSeconds": 1}
     kube.apply(pod("probed", IMAGE, ["python3", "-c", SERVE], readinessProbe=ready), DENY_ALL)

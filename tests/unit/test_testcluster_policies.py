@@ -44,8 +44,7 @@ def allowed(spec: dict[str, Any], direction: str, target: dict[str, Any] = DB) -
         return None
     body = [line for line in text.splitlines() if line.startswith(f"-A {chains[0]}")]
     assert body[-1] == f"-A {chains[0]} -j DROP"
-    inner = [line.removeprefix(f"-A {chains[0]}").removesuffix(" -j RETURN").strip() for line in body[1:-1]]
-    return inner
+    return [line.removeprefix(f"-A {chains[0]}").removesuffix(" -j RETURN").strip() for line in body[1:-1]]
 
 
 # https://kubernetes.io/docs/concepts/services-networking/network-policies/#networkpolicy-resource
@@ -118,8 +117,14 @@ def test_ranges_and_names_of_ports() -> None:
 
 @pytest.mark.parametrize(
     ("operator", "values", "verdict"),
-    [("In", ["a"], True), ("In", ["b"], False), ("NotIn", ["a"], False), ("NotIn", ["b"], True)]
-    + [("Exists", None, True), ("DoesNotExist", None, False)],
+    [
+        ("In", ["a"], True),
+        ("In", ["b"], False),
+        ("NotIn", ["a"], False),
+        ("NotIn", ["b"], True),
+        ("Exists", None, True),
+        ("DoesNotExist", None, False),
+    ],
 )
 def test_expressions(operator: str, values: Any, verdict: bool) -> None:
     term = {"key": "k", "operator": operator, "values": values}
