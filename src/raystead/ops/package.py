@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pathspec
 
@@ -68,7 +69,7 @@ def pack(directory: Path, target: Path, excludes: Sequence[str] = ()) -> Package
 
 def _walk(directory: Path, excludes: Sequence[str]) -> tuple[list[Path], int]:
     """Files to take, sorted, and the number of those left out; .git never goes along."""
-    rules: list[tuple[Path, pathspec.PathSpec]] = [(directory, _rules([".git/", *excludes]))]
+    rules: list[tuple[Path, pathspec.PathSpec[Any]]] = [(directory, _rules([".git/", *excludes]))]
     taken: list[Path] = []
     ignored = 0
     for root, folders, files in os.walk(directory):
@@ -89,11 +90,11 @@ def _walk(directory: Path, excludes: Sequence[str]) -> tuple[list[Path], int]:
     return sorted(taken), ignored
 
 
-def _rules(lines: Sequence[str]) -> pathspec.PathSpec:
+def _rules(lines: Sequence[str]) -> pathspec.PathSpec[Any]:
     return pathspec.PathSpec.from_lines("gitwildmatch", lines)
 
 
-def _matches(path: Path, rules: Sequence[tuple[Path, pathspec.PathSpec]], *, folder: bool) -> bool:
+def _matches(path: Path, rules: Sequence[tuple[Path, pathspec.PathSpec[Any]]], *, folder: bool) -> bool:
     """The innermost ignore file that says anything decides, as with git."""
     for base, spec in reversed(rules):
         verdict = spec.check_file(path.relative_to(base).as_posix() + ("/" if folder else "")).include
@@ -104,11 +105,12 @@ def _matches(path: Path, rules: Sequence[tuple[Path, pathspec.PathSpec]], *, fol
 
 def _too_large(directory: Path, taken: Sequence[Path]) -> UploadTooLarge:
     largest = sorted(((p.stat().st_size, p) for p in taken), reverse=True)[:10]
+    total = sum(p.stat().st_size for p in taken)
     lines = "\n".join(f"         {human_bytes(s):>9}  {p.relative_to(directory)}" for s, p in largest)
     return UploadTooLarge(
         f"{directory} is over Ray's upload limit of 100 MiB; nothing was sent",
-        evidence=f"{human_bytes(sum(p.stat().st_size for p in taken))} in {len(taken)} files, the largest:\n{lines}",
-        remedy="--exclude PATTERN or a .rayignore file; data belongs on a volume, in the image or in a bucket",
+        evidence=f"{human_bytes(total)} in {len(taken)} files, the largest:\n{lines}",
+        remedy="--exclude PATTERN or a .rayignore file; data belongs on a volume, in an image or a bucket",
     )
 
 
