@@ -29,7 +29,13 @@ module() {  # module OUT MODULE VERSION PACKAGE [TAGS]
   go get "$2@v$3" >/dev/null 2>&1; go get -tool "$4" >/dev/null 2>&1
   go build -trimpath -tags "${5:-}" -ldflags "-s -w" -o "$1" "$4"
 }
+stages() {  # kwok alone does nothing: its own module holds what nodes and pods are to go through
+  local source f; source=$(go mod download -json "sigs.k8s.io/kwok@v$KWOK" | python3 -c 'import json,sys; print(json.load(sys.stdin)["Dir"])')/kustomize/stage
+  for f in "$source"/node/fast/node-initialize.yaml "$source"/node/heartbeat-with-lease/node-*.yaml "$source"/pod/fast/pod-*.yaml; do
+    cat "$f"; printf '\n---\n'; done >"$1.new"; mv "$1.new" "$1"
+}
 for name in ${*:-$ALL}; do
+  if [ "$name" = kwok ] && ! [ -f "$(dirname "$(binary kwok)")/stages.yaml" ]; then mkdir -p "$(dirname "$(binary kwok)")"; stages "$(dirname "$(binary kwok)")/stages.yaml"; fi
   out=$(binary "$name"); [ -x "$out" ] && continue
   start=$SECONDS; mkdir -p "$(dirname "$out")"; c=github.com/containerd/containerd/v2
   case $name in

@@ -27,7 +27,7 @@ arguments() {  # the command line of a component, one word a line
     policies) printf '%s\n' python3 -u "$HERE/policies.py" "$PKI" "https://$NODE_IP:6443" node1 ;;
     volumes) printf '%s\n' python3 -u "$HERE/volumes.py" "$PKI" "https://$NODE_IP:6443" "$RUN/volumes" ;;
     kwok) printf '%s\n' "$(binary kwok)" --kubeconfig="$PKI/admin.conf" --manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake \
-      --node-lease-duration-seconds=40 ;;
+      --node-lease-duration-seconds=40 --config "$(dirname "$(binary kwok)")/stages.yaml" ;;
     *) echo "no such component: $1" >&2; return 1 ;;
   esac
 }

@@ -116,7 +116,7 @@ def named_port(pod: Object | None, name: str, protocol: str) -> list[int]:
 
 
 def port_matches(ports: list[Object] | None, server: Object | None) -> Iterator[str]:
-    """iptables' words for the ports of one rule; `server`, the pod connected to, gives names their numbers."""
+    """iptables' words for the ports of one rule; `server`, the pod connected to, resolves names."""
     if not ports:
         yield ""
     for port in ports or []:
