@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -94,7 +95,11 @@ def _cluster(
     try:
         cluster = RayCluster.model_validate(value)
     except ValidationError as error:
-        return None, list(_explained(error, document, filename)), []
+        problems.extend(_explained(error, document, filename))
+        rest = _without_faults(value, error)
+        if rest is None:
+            return None, problems, []
+        cluster = rest  # only so that its rules are told in the same breath; it is never returned to anyone
     if namespace and cluster.metadata.namespace not in (None, namespace):
         what = f'the file\'s namespace is not the chosen one, "{namespace}"'
         problems.append(
@@ -107,6 +112,22 @@ def _cluster(
         for path, what, instead in rules.notes(cluster)
     ]
     return cluster, problems, notes
+
+
+def _without_faults(value: Json, error: ValidationError) -> RayCluster | None:
+    """The document without the fields that are wrong by themselves, where that much can still be read."""
+    value = copy.deepcopy(value)
+    for item in error.errors():
+        *parents, last = item["loc"]
+        part: Any = value
+        for key in parents:
+            part = part[key] if isinstance(part, list | dict) else None
+        if isinstance(part, dict):
+            part.pop(last, None)
+    try:
+        return RayCluster.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def _explained(error: ValidationError, document: Document, filename: str) -> Iterable[Problem]:

@@ -120,10 +120,10 @@ class _Builder:
 def scalar(node: Any) -> Any:
     """The value of a scalar as kubectl resolves it."""
     text: str = node.value
-    if node.style in ("'", '"', "|", ">") or node.tag == "tag:yaml.org,2002:str":
-        if node.tag != "tag:yaml.org,2002:str" or node.style:
-            return text
+    if node.style in ("'", '"', "|", ">"):
         return text
+    if node.tag == "tag:yaml.org,2002:str" and not _FLOAT.match(text):
+        return text  # PyYAML takes 1e3 for text, kubectl for a number
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in (text.lower(), text.title(), text.upper()) and text.lower() in _BOOL:

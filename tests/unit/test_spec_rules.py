@@ -1,0 +1,213 @@
+"""Every rule of a RayCluster file: broken once, found with its line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raystead.errors import SpecError
+from raystead.spec.flags import Flags, build, builtin
+from raystead.spec.load import load
+from raystead.spec.schema import json_schema
+from raystead.spec.yamlio import dump, read
+
+BASE = """\
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata:
+  name: mine
+spec:
+  rayVersion: 2.60.0
+  headGroupSpec:
+    rayStartParams: {}
+    template:
+      spec:
+        containers:
+        - name: ray-head
+          image: rayproject/ray:2.60.0
+  workerGroupSpecs:
+  - groupName: small
+    replicas: 1
+    rayStartParams: {}
+    template:
+      spec:
+        containers:
+        - name: ray-worker
+          image: rayproject/ray:2.60.0
+"""
+
+BROKEN = [
+    # (what stands there, what stands instead, the line, a part of the sentence)
+    ("name: mine", "name: Mine", 4, "no name for a cluster"),
+    ("name: mine", "name: " + "m" * 54, 4, "54 characters"),
+    ("name: mine", "generateName: mine-", 4, "cannot be found again"),
+    ("name: mine", "name: 12", 4, "write it in quotes"),
+    ("rayVersion: 2.60.0", "rayVersion: 2.6", 6, "write it in quotes"),
+    ("rayVersion: 2.60.0", "rayVersion: new", 6, "is not a version"),
+    ("rayVersion: 2.60.0", "rayVersion: 2.60.0\n  rayVersion: 2.9.0", 7, "stands twice, first in line 6"),
+    ("rayVersion: 2.60.0", "rayVersio: 2.60.0", 6, "did you mean rayVersion?"),
+    ("replicas: 1", "replicas: -1", 16, "-1 is negative"),
+    ("replicas: 1", "minReplicas: 3\n    maxReplicas: 2", 16, "more than maxReplicas 2"),
+    ("replicas: 1", "replicas: many", 16, "integer"),
+    ("replicas: 1", "numOfHosts: 2", 16, "multi-host"),
+    ("replicas: 1", "idleTimeoutSeconds: -1", 16, "negative"),
+    ("replicas: 1", "idleTimeoutSeconds: 5", 16, "needs autoscaler v2"),
+    ("replicas: 1", "priority: 5", 16, "autoscaler v2"),
+    ("replicas: 1", "resources: {cpu: lots}", 16, "is not a quantity"),
+    ("replicas: 1", "labels: {a: 'x y'}", 16, "is no label"),
+    ("groupName: small", "groupName: ''", 15, "has no name"),
+    ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 6, "autoscaling is not in this version"),
+    ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "TLS is not in this version"),
+    ("rayVersion: 2.60.0", "historyServerOptions: {a: b}", 6, "history server"),
+    ("rayVersion: 2.60.0", "managedBy: kueue.x-k8s.io/multikueue", 6, "multikueue"),
+    ("rayVersion: 2.60.0", "authOptions: {enableK8sTokenAuth: true}", 6, "outside the namespace"),
+    ("rayVersion: 2.60.0", "rayVersion: 2.9.0\n  authOptions: {mode: token}", 7, "2.52.0 or newer"),
+    ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {}", 6, "no redisAddress"),
+    ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {backend: rocksdb, redisAddress: r}", 6, "no meaning with"),
+    (
+        "rayVersion: 2.60.0",
+        "gcsFaultToleranceOptions: {backend: rocksdb, storage: {claimName: c, size: 1Gi}}",
+        6,
+        "claimName excludes size",
+    ),
+    (
+        "rayVersion: 2.60.0",
+        "networkPolicy: {mode: DenyAllEgress, head: {ingressRules: [{}]}}",
+        6,
+        "ingressRules has no meaning",
+    ),
+    ("rayVersion: 2.60.0", "networkPolicy: {workerGroups: [{groupName: large}]}", 6, 'no group "large"'),
+    ("name: mine", "name: mine\n  annotations: {raystead.io/nams: guide}", 5, "did you mean raystead.io/names?"),
+    ("name: mine", "name: mine\n  annotations: {raystead.io/names: other}", 5, "not one of guide, kuberay"),
+    ("kind: RayCluster", "kind: RayJob", 2, "RayJob is not supported"),
+    ("apiVersion: ray.io/v1", "apiVersion: ray.io/v2", 1, "is not one of"),
+    ("    rayStartParams: {}\n    template:\n      spec:\n        containers:\n        - name: ray-head",
+     "    rayStartParams: {labels: a=b}\n    template:\n      spec:\n        containers:\n        - name: ray-head",
+     8, "labels do not belong here"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "line", "words"), BROKEN, ids=[b[3][:40] for b in BROKEN])
+def test_a_broken_rule_is_found_with_its_line(old: str, new: str, line: int, words: str) -> None:
+    assert old in BASE
+    with pytest.raises(SpecError) as caught:
+        load(BASE.replace(old, new, 1), "f.yaml")
+    text = caught.value.diagnostics()
+    assert words in text
+    assert f"f.yaml:{line}:" in text
+
+
+def test_the_unbroken_file_has_no_problem_and_no_note() -> None:
+    file = load(BASE, "f.yaml")
+    assert file.notes == ()
+    assert file.cluster.spec.workers[0].max_replicas == 2147483647
+
+
+def test_all_problems_come_at_once_in_the_order_of_the_file() -> None:
+    text = (
+        BASE.replace("name: mine", "name: Mine")
+        .replace("rayVersion", "rayVersio")
+        .replace("replicas: 1", "replicas: -1")
+    )
+    with pytest.raises(SpecError) as caught:
+        load(text, "f.yaml")
+    lines = [line.split(":")[1] for line in caught.value.diagnostics().splitlines()[1:]]
+    assert lines == ["4", "6", "16"]
+
+
+def test_a_policy_of_restarts_is_a_note() -> None:
+    text = BASE.replace("      spec:\n        containers:\n        - name: ray-worker",
+                        "      spec:\n        restartPolicy: Never\n        containers:\n        - name: ray-worker")  # fmt: skip
+    (note,) = load(text, "f.yaml").notes
+    assert "Never becomes Always" in str(note)
+
+
+@pytest.mark.parametrize(
+    ("yaml_text", "value"),
+    [
+        ("a: yes", True),
+        ("a: off", False),
+        ("a: 010", 8),
+        ("a: 0x1F", 31),
+        ("a: 2024-01-01", "2024-01-01"),
+        ("a: 12:30:45", "12:30:45"),
+        ("a: '010'", "010"),
+        ("a: 1e3", 1000.0),
+        ("a: ~", None),
+    ],
+)
+def test_scalars_are_read_as_kubectl_reads_them(yaml_text: str, value: object) -> None:
+    documents, problems = read(yaml_text, "f")
+    assert problems == []
+    assert documents[0].value == {"a": value}
+
+
+def test_an_alias_bomb_is_refused_and_not_expanded() -> None:
+    bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{','.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(9)
+    )
+    with pytest.raises(SpecError, match="aliases expand without end"):
+        load(bomb, "f.yaml")
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(st.characters(codec="ascii", min_codepoint=32)),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("abc.-/", min_size=1), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), JSON, min_size=1))
+def test_what_is_dumped_reads_back_the_same_here_and_in_pyyaml(value: dict[str, object]) -> None:
+    text = dump([value])
+    documents, problems = read(text, "f")
+    assert problems == []
+    assert documents[0].value == value
+    assert yaml.safe_load(text) == value
+
+
+def test_the_committed_schema_is_the_schema() -> None:
+    committed = Path(__file__).parents[2] / "docs" / "schema" / "raycluster.schema.json"
+    assert json.loads(committed.read_text()) == json_schema()
+
+
+def test_whole_node_takes_the_node_less_the_reserve() -> None:
+    cluster = build(Flags(whole_node="16,64Gi"))
+    for group in (cluster.spec.head, *cluster.spec.workers):
+        resources = group.template.ray_container["resources"]
+        assert resources["limits"] == resources["requests"] == {"cpu": "15", "memory": "63Gi"}
+
+
+def test_whole_node_refuses_a_head_below_8_gi() -> None:
+    with pytest.raises(SpecError, match="a production head needs 8Gi"):
+        build(Flags(whole_node="4,8Gi"))
+
+
+def test_wrong_flags_come_all_at_once_and_secrets_typed_wrong_are_not_repeated() -> None:
+    with pytest.raises(SpecError) as caught:
+        build(Flags(worker_cpu="lots", mount=("data",), toleration=(":x",), env=("hunter2",)))
+    text = caught.value.diagnostics()
+    for flag in ("--worker-cpu", "--mount", "--toleration", "--env"):
+        assert flag in text
+    assert "hunter2" not in text
+
+
+def test_the_builtin_spec_is_the_guides() -> None:
+    cluster = builtin()
+    assert cluster.name == "ray-cluster"
+    assert cluster.annotations["raystead.io/names"] == "guide"
+    assert cluster.spec.workers[0].wanted == 2
+
+
+def test_another_name_has_kuberays_names() -> None:
+    assert build(Flags(name="mine")).annotations["raystead.io/names"] == "kuberay"
