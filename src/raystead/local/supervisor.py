@@ -81,6 +81,9 @@ class Supervisor:
             self._lost(node, now)
         if node.process is None and now >= node.due and (node.plan.name == "head" or self._gcs_open()):
             log = (self.directory / "logs" / f"{node.plan.name.replace('/', '-')}.log").open("ab")
+            if node.plan.name == "head":
+                # Ray takes living workers of a dead head for a running cluster when it reads this file.
+                (Path(self.plan.root) / "head" / "ray_current_cluster").unlink(missing_ok=True)
             env = {**os.environ, **self.plan.env, **node.plan.env}
             node.process = subprocess.Popen(
                 node.plan.command,

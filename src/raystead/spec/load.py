@@ -121,7 +121,7 @@ def _without_faults(value: Json, error: ValidationError) -> RayCluster | None:
         *parents, last = item["loc"]
         part: Any = value
         for key in parents:
-            part = part[key] if isinstance(part, list | dict) else None
+            part = part[key] if isinstance(part, list | dict) else None  # type: ignore[index]
         if isinstance(part, dict):
             part.pop(last, None)
     try:
