@@ -3,7 +3,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 arguments() {  # the command line of a component, one word a line
-  local system=(--leader-elect=false --bind-address=127.0.0.1)
+  local system=(--leader-elect=false --bind-address=127.0.0.1 --kube-api-qps=300 --kube-api-burst=600)
   case $1 in
     etcd) printf '%s\n' "$(binary etcd)" --data-dir "$RUN/etcd" --listen-client-urls http://127.0.0.1:2379 \
       --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 --unsafe-no-fsync ;;

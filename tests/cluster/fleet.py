@@ -7,8 +7,8 @@ TOLERATION = {"key": TAINT["key"], "operator": "Exists"}
 SELECTOR = {"type": "kwok"}
 
 
-def node(number: int) -> dict[str, object]:
-    capacity = {"cpu": "64", "memory": "256Gi", "pods": "250"}
+def node(number: int, pods: int) -> dict[str, object]:
+    capacity = {"cpu": "64", "memory": "256Gi", "pods": str(pods)}
     metadata = {
         "name": f"kwok-{number}",
         "labels": SELECTOR,
@@ -24,8 +24,9 @@ def node(number: int) -> dict[str, object]:
     }
 
 
-def add_nodes(admin: Kube, count: int) -> None:
-    admin.apply(*(node(n) for n in range(count)))
+def add_nodes(admin: Kube, count: int, pods: int = 110) -> None:
+    """Adds nodes that take `pods` pods each."""
+    admin.apply(*(node(n, pods) for n in range(count)))
     until(lambda: ready(admin) == count, 120, f"{count} nodes are ready")
 
 

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1800)]
 
 @pytest.fixture
 def fleet(own_cluster: Path, admin: Kube) -> Iterator[int]:
-    add_nodes(admin, 200)
+    add_nodes(admin, 200, pods=12)  # few each: the scheduler packs like pods, and all nodes are to work
     yield 200
     remove_nodes(admin)
 
@@ -43,7 +43,7 @@ def test_thousands_of_pods_on_hundreds_of_nodes(fleet: int, namespace) -> None:
         "2000 pods run",
         every=3,
     )
-    assert len({p["spec"]["nodeName"] for p in kube.items("pods")}) > fleet // 2
+    assert len({p["spec"]["nodeName"] for p in kube.items("pods")}) >= 2000 // 12
 
 
 def other(name: str, script: str, *words: str, **environment: str) -> str:
