@@ -133,7 +133,7 @@ def test_a_killed_head_comes_back_and_the_actor_answers_with_its_state(cli: Cli)
             break
         assert time.monotonic() < deadline, now
         time.sleep(0.5)
-    assert nodes["head"]["restarts"] == 1
+    assert nodes["head"]["restarts"] >= 1
     assert "lost at" in nodes["head"]["note"]
     assert count(cli) == first + 1
     assert {n: v["pid"] for n, v in nodes.items() if n != "head"} == {
