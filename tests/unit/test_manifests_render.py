@@ -231,7 +231,7 @@ def test_password_in_param_or_env_becomes_a_secret(where: str) -> None:
 def test_secrets_of_the_users_are_not_made() -> None:
     assert secret_commands(load("external-redis"), Facts()) == []
     lines = secret_commands(load("guide"), Facts(namespace="ns"))
-    assert ["raystead-ray-cluster-token" in lines[0], "raystead-ray-cluster-redis" in lines[1]] == [
+    assert ["generic ray-cluster" in lines[0], "raystead-ray-cluster-redis" in lines[1]] == [
         True,
         True,
     ]

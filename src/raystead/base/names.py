@@ -73,7 +73,7 @@ class Names:
 
     @property
     def token_secret(self) -> str:
-        return f"raystead-{self.cluster}-token"
+        return check_name(self.cluster)
 
     @property
     def redis_secret(self) -> str:
