@@ -14,7 +14,17 @@ RaysteadError
 ├── UploadTooLarge (72)       the working directory is over Ray's upload limit
 ├── RayUnreachable (73)       Ray's job API does not answer, or refuses
 ├── StateError (74)           our own state on disk cannot be read or written (disk full, damaged, locked)
-└── Unsupported (75)          the spec needs something that this version does not do
+├── Unsupported (75)          the spec needs something that this version does not do
+├── KubeConfigError (76)      no kubeconfig, no such context, or its login plugin failed
+├── ApiUnreachable (77)       the API server does not answer, or stopped answering for too long
+├── Forbidden (78)            the API server does not allow it to this user
+├── Conflict (79)             an object or a field belongs to somebody else
+├── ApiError (80)             the API server refuses a request: quota, admission, invalid, terminating
+├── NewerFormat (81)          the anchor was written by a newer raystead
+├── Busy (82)                 another raystead changes the same cluster now
+├── Remains (83)              down could not remove everything
+├── ProblemsFound (84)        doctor or verify found problems
+└── ObjectNotFound (87)       an object that a command needs is not there
 
 130 is an interrupted command. A job's own exit code is passed through by `submit`.
 """
@@ -25,16 +35,26 @@ from typing import ClassVar
 
 __all__ = [
     "EXIT_CODES",
+    "ApiError",
+    "ApiUnreachable",
+    "Busy",
     "ClusterExists",
     "ClusterNotFound",
+    "Conflict",
+    "Forbidden",
     "JobFailed",
     "JobNotFound",
+    "KubeConfigError",
+    "NewerFormat",
     "NotEnough",
     "NotReady",
+    "ObjectNotFound",
     "PortInUse",
+    "ProblemsFound",
     "RayMissing",
     "RayUnreachable",
     "RaysteadError",
+    "Remains",
     "SpecError",
     "StateError",
     "Unsupported",
@@ -120,6 +140,57 @@ class StateError(RaysteadError):
 
 class Unsupported(RaysteadError):
     exit_code = 75
+
+
+class KubeConfigError(RaysteadError):
+    exit_code = 76
+
+
+class ApiError(RaysteadError):
+    """An answer of the API server that ends a command; `status` is the HTTP code, 0 without one."""
+
+    exit_code = 80
+
+    def __init__(
+        self, what: str, *, evidence: str = "", remedy: str = "", status: int = 0, reason: str = ""
+    ) -> None:
+        super().__init__(what, evidence=evidence, remedy=remedy)
+        self.status = status
+        self.reason = reason
+
+
+class ApiUnreachable(ApiError):
+    exit_code = 77
+
+
+class Forbidden(ApiError):
+    exit_code = 78
+
+
+class Conflict(ApiError):
+    exit_code = 79
+
+
+class ObjectNotFound(ApiError):
+    """An object is not there; ops turn it into what that means (no such cluster, a pod that went)."""
+
+    exit_code = 87
+
+
+class NewerFormat(RaysteadError):
+    exit_code = 81
+
+
+class Busy(RaysteadError):
+    exit_code = 82
+
+
+class Remains(RaysteadError):
+    exit_code = 83
+
+
+class ProblemsFound(RaysteadError):
+    exit_code = 84
 
 
 def _all_below(cls: type[RaysteadError]) -> list[type[RaysteadError]]:

@@ -23,6 +23,16 @@ def test_the_table_of_exit_codes_is_api() -> None:
         "RayUnreachable": 73,
         "StateError": 74,
         "Unsupported": 75,
+        "KubeConfigError": 76,
+        "ApiUnreachable": 77,
+        "Forbidden": 78,
+        "Conflict": 79,
+        "ApiError": 80,
+        "NewerFormat": 81,
+        "Busy": 82,
+        "Remains": 83,
+        "ProblemsFound": 84,
+        "ObjectNotFound": 87,
     }
 
 

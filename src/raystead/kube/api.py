@@ -1,0 +1,296 @@
+"""JSON requests to one API server: retries of what is safe to retry, typed errors, lists by pages.
+
+Raw JSON over the official client's connection pool: its TLS, proxies and credentials, none of its models
+(building them costs 20 times the parsing).
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from raystead.errors import ApiUnreachable
+from raystead.kube.access import Access
+from raystead.kube.answers import Gone, error_of
+
+__all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json"]
+
+Json = dict[str, Any]
+MANAGER = "raystead"  # our field manager in server-side apply
+APPLY = "application/apply-patch+yaml"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+_PAGE = 500  # as kubectl
+_TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
+_FIRST_PATIENCE = (
+    2.0  # seconds of trying while no request has ever succeeded: a wrong address is told at once
+)
+_PATIENCE = 60.0  # seconds of trying once the server has answered: a restart takes 5 to 30
+_IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
+
+
+class Api:
+    """The API server as one user sees it. Threads may share it.
+
+    Args:
+        access: who and where.
+        trace: called after each request with a line for people (`-v`); never with a body.
+        notice: called when a request has to be repeated, with the reason.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        trace: Callable[[str], None] | None = None,
+        notice: Callable[[str], None] | None = None,
+        patience: float = _PATIENCE,
+    ) -> None:
+        self.access = access
+        self.namespace = access.namespace
+        self.patience = patience
+        self.slowest = 0.0  # seconds of the slowest answer so far, for explain
+        self.requests = 0
+        self._trace, self._notice = trace, notice
+        self._pool: Any = None
+        self._lock = threading.Lock()
+        self._answered = False
+
+    # -- single objects -------------------------------------------------------------------------------
+
+    def get(self, path: str, **query: Any) -> Json:
+        """One object (or any JSON document of the server).
+
+        Raises:
+            ObjectNotFound, Forbidden, ApiUnreachable, ApiError
+        """
+        return self._json("GET", path, query=query)
+
+    def create(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
+        """POST to a collection; repeated only where the server has not begun with it."""
+        query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
+        return self._json("POST", path, query=query, body=body)
+
+    def apply(self, path: str, body: Json, *, dry_run: bool = False, force: bool = False) -> Json:
+        """Server-side apply of one object; `path` is the object's own."""
+        query: Json = {"fieldManager": MANAGER, "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        return self._json("PATCH", path, query=query, body=body, content=APPLY)
+
+    def replace(self, path: str, body: Json) -> Json:
+        """PUT; with metadata.resourceVersion it fails with Conflict when somebody was faster."""
+        return self._json("PUT", path, query={"fieldManager": MANAGER}, body=body)
+
+    def patch(self, path: str, body: Any, *, content: str = MERGE_PATCH) -> Json:
+        return self._json("PATCH", path, query={"fieldManager": MANAGER}, body=body, content=content)
+
+    def delete(
+        self, path: str, *, grace: int | None = None, uid: str | None = None, propagation: str = "Background"
+    ) -> Json:
+        """Deletes one object; with `uid` only that very one."""
+        options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if uid:
+            options["preconditions"] = {"uid": uid}
+        return self._json("DELETE", path, body=options)
+
+    # -- lists ----------------------------------------------------------------------------------------
+
+    def list(self, path: str, *, labels: str = "", fields: str = "") -> list[Json]:
+        """All items of a collection, by pages of 500."""
+        return list(self.listing(path, labels=labels, fields=fields)["items"])
+
+    def listing(self, path: str, *, labels: str = "", fields: str = "") -> Json:
+        """The whole list with its resourceVersion; begins anew when the server forgot the pages' version."""
+        query: Json = {"limit": _PAGE}
+        if labels:
+            query["labelSelector"] = labels
+        if fields:
+            query["fieldSelector"] = fields
+        items: list[Json] = []
+        while True:
+            try:
+                page = self._json("GET", path, query=query)
+            except Gone:
+                items, query = [], {k: v for k, v in query.items() if k not in ("limit", "continue")}
+                continue
+            items += page.get("items") or []
+            token = page.get("metadata", {}).get("continue")
+            if not token:
+                return {**page, "items": items}
+            query = {**query, "continue": token}
+
+    # -- raw ------------------------------------------------------------------------------------------
+
+    def text(self, path: str, *, timeout: float = _TIMEOUT, **query: Any) -> str:
+        """An answer as text (logs)."""
+        return self._request("GET", path, query=query, timeout=timeout).decode("utf-8", "replace")
+
+    @contextmanager
+    def stream(self, path: str, *, timeout: float | None = None, **query: Any) -> Iterator[Any]:
+        """An open answer to read from (watches, followed logs): urllib3's response, not decoded.
+
+        `timeout`: seconds without any byte after which reading fails; None waits for ever.
+        """
+        response = self._open("GET", path, query=query, timeout=timeout, preload=False)
+        try:
+            if response.status >= 300:
+                text = response.read().decode("utf-8", "replace")
+                raise self._error(response.status, text, "GET", path)
+            yield response
+        finally:
+            response.close()
+
+    def _json(self, method: str, path: str, **more: Any) -> Json:
+        data = self._request(method, path, **more)
+        value: Json = json.loads(data) if data else {}
+        return value
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content: str = "application/json",
+        timeout: float = _TIMEOUT,
+    ) -> bytes:
+        import urllib3.exceptions as gone_wrong
+
+        begun = time.monotonic()
+        for attempt in range(10_000):
+            wait, why = min(0.1 * 2**attempt, 3.0), ""
+            try:
+                response = self._open(method, path, query=query, body=body, content=content, timeout=timeout)
+            except (gone_wrong.NewConnectionError, gone_wrong.ConnectTimeoutError) as error:
+                why = _words(error)  # nothing was sent: safe for every method
+            except (gone_wrong.HTTPError, OSError) as error:
+                if not _worth_repeating(error):
+                    raise self._unreachable(_words(error)) from error
+                why = _words(error)
+                if method not in _IDEMPOTENT:
+                    raise self._unreachable(f"{_words(error)}; it may have been done") from error
+            else:
+                if response.status < 300:
+                    data: bytes = response.data
+                    return data
+                text = response.data.decode("utf-8", "replace")
+                after = response.headers.get("Retry-After", "")
+                if response.status == 429 or (response.status >= 500 and method in _IDEMPOTENT):
+                    why = f"HTTP {response.status}"
+                    wait = float(after) if after.isdigit() else wait
+                else:
+                    raise self._error(response.status, text, method, path)
+                if time.monotonic() - begun + wait > self._patience_now():
+                    raise self._error(response.status, text, method, path)
+            if time.monotonic() - begun + wait > self._patience_now():
+                raise self._unreachable(f"{method} {path}: {why}, tried for {time.monotonic() - begun:.0f} s")
+            if self._notice:
+                self._notice(f"the API server does not answer ({why}); trying again")
+            time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _patience_now(self) -> float:
+        return self.patience if self._answered else min(_FIRST_PATIENCE, self.patience)
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content: str = "application/json",
+        timeout: float | None = _TIMEOUT,
+        preload: bool = True,
+    ) -> Any:
+        from urllib3.util import Timeout
+
+        address = self.access.server + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        headers = {"Accept": "application/json", "User-Agent": "raystead", **self.access.headers()}
+        if self.access.groups:
+            headers = _with_groups(headers, self.access.groups)
+        if body is not None:
+            headers["Content-Type"] = content
+        begun = time.monotonic()
+        response = self._connections().request(
+            method,
+            address,
+            body=json.dumps(body).encode() if body is not None else None,
+            headers=headers,
+            timeout=Timeout(connect=10, read=timeout),
+            preload_content=preload,
+            retries=False,
+        )
+        took = time.monotonic() - begun
+        with self._lock:
+            self._answered = True
+            self.requests += 1
+            self.slowest = max(self.slowest, took)
+        if self._trace:
+            self._trace(
+                f"{method} {address.removeprefix(self.access.server)} {response.status} {took * 1000:.0f} ms"
+            )
+        return response
+
+    def _connections(self) -> Any:
+        with self._lock:
+            if self._pool is None:
+                from kubernetes.client.rest import RESTClientObject
+
+                self.access.configuration.connection_pool_maxsize = 16
+                self._pool = RESTClientObject(self.access.configuration).pool_manager
+            return self._pool
+
+    def _error(self, code: int, text: str, method: str, path: str) -> Exception:
+        if code == 410:
+            return Gone(text)
+        verb = {"POST": "create", "PUT": "replace", "PATCH": "apply"}.get(method, method.lower())
+        return error_of(code, text, what=f"{verb} {_short(path)}", context=self.access.context)
+
+    def _unreachable(self, evidence: str) -> ApiUnreachable:
+        return ApiUnreachable(
+            f"the API server {self.access.server} does not answer",
+            evidence=evidence,
+            remedy=f"check the network and the context {self.access.context}: kubectl version",
+        )
+
+
+def _worth_repeating(error: Exception) -> bool:
+    """A certificate that does not fit and a proxy's refusal stay what they are."""
+    import urllib3.exceptions as gone_wrong
+
+    return not isinstance(error, gone_wrong.SSLError | gone_wrong.ProxyError | gone_wrong.LocationValueError)
+
+
+def _words(error: Exception) -> str:
+    """An exception of urllib3 without the object addresses it likes to print."""
+    text = str(getattr(error, "reason", None) or error)
+    return text.rpartition(">: ")[2] or type(error).__name__
+
+
+def _short(path: str) -> str:
+    """/api/v1/namespaces/x/pods/y -> pods/y"""
+    parts = path.strip("/").split("/")
+    if "namespaces" in parts[:-2]:
+        parts = parts[parts.index("namespaces") + 2 :]
+    else:
+        parts = parts[2 if parts[0] == "api" else 3 :] if parts[0] in ("api", "apis") else parts
+    return "/".join(parts) or path
+
+
+def _with_groups(headers: dict[str, str], groups: tuple[str, ...]) -> Any:
+    from urllib3 import HTTPHeaderDict
+
+    out = HTTPHeaderDict(headers)
+    for group in groups:
+        out.add("Impersonate-Group", group)
+    return out
