@@ -1,0 +1,105 @@
+"""What the waits of up, down and scale tell, as typed values; `ui` draws them, a Python caller reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from raystead.plan.model import Action, Plan
+
+__all__ = [
+    "Applied",
+    "Done",
+    "Event",
+    "Explained",
+    "FindingLike",
+    "GroupProgress",
+    "Note",
+    "Planned",
+    "Progress",
+]
+
+
+class FindingLike(Protocol):
+    """What is read of an explanation (`explain.model.Finding`): one cause, with its reason and its remedy."""
+
+    @property
+    def group(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def means(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class GroupProgress:
+    """One group at one moment: pods wanted, running, ready, and nodes alive in Ray (None: not asked).
+
+    `note` says what the group waits for, for example `pulling rayproject/ray:2.60.0`; empty when nothing.
+    """
+
+    name: str
+    wanted: int
+    running: int
+    ready: int
+    alive: int | None = None
+    note: str = ""
+
+    @property
+    def done(self) -> bool:
+        """As many pods as wanted are ready, no more run, and Ray, if it was asked, knows as many nodes."""
+        return self.wanted == self.ready == self.running and self.alive in (None, self.wanted)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The comparison is done; nothing is changed yet."""
+
+    plan: Plan
+
+
+@dataclass(frozen=True)
+class Applied:
+    """The server has taken one object."""
+
+    kind: str
+    name: str
+    action: Action
+
+
+@dataclass(frozen=True)
+class Progress:
+    """All groups, `seconds` after the wait began; sent when one of them changes and every second or so."""
+
+    groups: tuple[GroupProgress, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth a line that is no error."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Why the wait takes so long: all that is known now, replacing what was said before."""
+
+    findings: Sequence[FindingLike]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The wait has ended well: cluster `name` has `nodes` alive with `cpus` in all (both 0 after down)."""
+
+    name: str
+    seconds: float
+    nodes: int
+    cpus: float
+
+
+Event = Planned | Applied | Progress | Note | Explained | Done

@@ -1,0 +1,173 @@
+"""Differences of two objects, field by field, with secrets masked.
+
+Lists whose items have names (containers, env, ports, volumes …) are compared by name, as the server merges
+them; other lists of objects by position; lists of plain values as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from raystead.plan.model import FieldChange
+from raystead.spec.model import Json
+
+__all__ = ["HIDDEN", "differences", "secret_keys", "touches"]
+
+HIDDEN = "***"
+# Written by the server or by controllers; no user's wish is in them.
+_SERVERS = {
+    ("metadata", "managedFields"),
+    ("metadata", "resourceVersion"),
+    ("metadata", "generation"),
+    ("metadata", "uid"),
+    ("metadata", "selfLink"),
+    ("metadata", "annotations", "deployment.kubernetes.io/revision"),
+    ("status",),
+}
+_ANYWHERE = {"creationTimestamp"}
+# What tells the items of a list apart, by the list's name; else `name`.
+_KEYS: dict[str, tuple[str, ...]] = {
+    "ownerReferences": ("uid",),
+    "volumeMounts": ("mountPath",),
+    "volumeDevices": ("devicePath",),
+    "volumeClaimTemplates": ("metadata", "name"),
+}
+_SECRET_NAME = re.compile(
+    r"(passw|passphrase|secret|token|credential|api_?key|access_?key|private_?key|_key$)", re.I
+)
+_NO_SECRET = re.compile(r"(_path|_file|_dir|_mode|name)$", re.I)  # where it is, not what it is
+_FLAG = r"--?[\w-]*(?:passw|secret|token|api-?key)[\w-]*"
+_LONE_FLAG = re.compile(rf"{_FLAG}$", re.I)
+_GIVEN = re.compile(rf"({_FLAG}(?:=|\s+))(?![\"']?\$)(\"[^\"]*\"|'[^']*'|\S+)", re.I)  # not "$VARIABLE"
+_URL = re.compile(r"(://[^/\s:@]*:)[^@\s/]+(@)")
+_ABSENT = object()
+
+
+def differences(before: Json, after: Json) -> tuple[FieldChange, ...]:
+    """Every field in which two versions of one object differ, without what only the server writes."""
+    return tuple(_mapping((), _bare(before), _bare(after)))
+
+
+def touches(path: str, others: Sequence[str]) -> bool:
+    """The field is one of the others, lies within one or contains one."""
+    return any(_within(path, other) or _within(other, path) for other in others)
+
+
+def secret_keys(secret: Json) -> set[str]:
+    """Names of a Secret's keys; its values are never looked at."""
+    return set(secret.get("data") or {}) | set(secret.get("stringData") or {})
+
+
+def _within(inner: str, outer: str) -> bool:
+    return inner == outer or (inner.startswith(outer) and inner[len(outer)] in ".[")
+
+
+def _bare(item: Json, path: tuple[str, ...] = ()) -> Json:
+    out: Json = {}
+    for key, value in item.items():
+        here = (*path, key)
+        if here in _SERVERS or key in _ANYWHERE or value is None:
+            continue
+        out[key] = _bare(value, here) if isinstance(value, dict) else value
+    if path == ("metadata",) and out.get("annotations") == {}:
+        del out["annotations"]  # held nothing but the server's
+    return out
+
+
+def _mapping(
+    path: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any]
+) -> Iterator[FieldChange]:
+    for key in [*before, *(k for k in after if k not in before)]:
+        if key in _ANYWHERE:
+            continue
+        yield from _value((*path, key), before.get(key, _ABSENT), after.get(key, _ABSENT))
+
+
+def _value(path: tuple[str, ...], before: Any, after: Any) -> Iterator[FieldChange]:
+    if before == after and type(before) is type(after):
+        return
+    if isinstance(before, dict) and isinstance(after, dict):
+        yield from _mapping(path, before, after)
+    elif isinstance(before, list) and isinstance(after, list):
+        yield from _list(path, before, after)
+    else:
+        yield _change(path, before, after)
+
+
+def _list(path: tuple[str, ...], before: list[Any], after: list[Any]) -> Iterator[FieldChange]:
+    if not all(isinstance(item, dict) for item in [*before, *after]):
+        yield _change(path, before, after)
+        return
+    old, new = _by_key(path[-1], before), _by_key(path[-1], after)
+    if old is None or new is None:
+        for index in range(max(len(before), len(after))):
+            pair = [side[index] if index < len(side) else _ABSENT for side in (before, after)]
+            yield from _value(_item(path, str(index)), *pair)
+        return
+    changes = [
+        change
+        for key in [*old, *(k for k in new if k not in old)]
+        for change in _value(_item(path, key), old.get(key, _ABSENT), new.get(key, _ABSENT))
+    ]
+    if not changes:  # the order alone: it makes a new pod template all the same
+        changes = [FieldChange(_text(path), list(old), list(new))]
+    yield from changes
+
+
+def _by_key(name: str, items: list[Json]) -> dict[str, Json] | None:
+    """Items by what names them; None where one has no name or two have the same."""
+    out: dict[str, Json] = {}
+    for item in items:
+        key: Any = item
+        for part in _KEYS.get(name, ("name",)):
+            key = key.get(part) if isinstance(key, dict) else None
+        if not isinstance(key, str) or key in out:
+            return None
+        out[key] = item
+    return out
+
+
+def _item(path: tuple[str, ...], key: str) -> tuple[str, ...]:
+    return (*path[:-1], f"{path[-1]}[{key}]")
+
+
+def _text(path: tuple[str, ...]) -> str:
+    """Dots between parts; a part that holds dots itself (an annotation) stands in brackets."""
+    out = ""
+    for part in path:
+        if re.match(r"[\w$-]+(\[.*\])?$", part):
+            out += f".{part}" if out else part
+        else:
+            out += f"[{part}]"
+    return out
+
+
+def _change(path: tuple[str, ...], before: Any, after: Any) -> FieldChange:
+    env = re.search(r"env\[([^\]]+)\]$", path[-2]) if len(path) > 1 and path[-1] == "value" else None
+    hide = _secret(env.group(1) if env else path[-1])
+    old, new = (None if side is _ABSENT else _masked(side, hide=hide) for side in (before, after))
+    return FieldChange(_text(path), old, new)
+
+
+def _secret(name: str) -> bool:
+    return bool(_SECRET_NAME.search(name)) and not _NO_SECRET.search(name)
+
+
+def _masked(value: Any, *, hide: bool = False) -> Any:
+    """The value with every text of a secret replaced; `hide`: its own name says that it is one."""
+    if isinstance(value, dict):
+        variable = "value" in value and _secret(str(value.get("name", "")))
+        return {
+            key: _masked(item, hide=_secret(key) or (variable and key == "value"))
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        follows = [False, *(isinstance(item, str) and bool(_LONE_FLAG.match(item)) for item in value)]
+        return [_masked(item, hide=after) for item, after in zip(value, follows, strict=False)]
+    if not isinstance(value, str):
+        return value
+    if hide:
+        return HIDDEN
+    return _URL.sub(rf"\1{HIDDEN}\2", _GIVEN.sub(rf"\1{HIDDEN}", value))

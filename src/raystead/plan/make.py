@@ -1,0 +1,231 @@
+"""From desired objects, live ones and the server's own answers to a plan (design 5).
+
+Live is compared with what the server answered to a dry-run of the apply, never with our rendering: only the
+server knows its defaults and how it writes quantities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from raystead import __version__
+from raystead.base import labels, names
+from raystead.plan import losses, reasons
+from raystead.plan.fields import differences, secret_keys, touches
+from raystead.plan.model import Action, By, Change, FieldChange, Key, Plan
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["key_of", "make"]
+
+# The kinds we make. Pods, ReplicaSets and endpoints carry our label too, but belong to their controllers.
+_OURS = (
+    "Deployment",
+    "StatefulSet",
+    "Service",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "Secret",
+    "ConfigMap",
+)
+# What a dry-run may refuse as immutable and a new object may replace: none of these holds state itself.
+_REPLACEABLE = {
+    "Deployment": ("spec.selector",),
+    "StatefulSet": (
+        "spec.selector",
+        "spec.serviceName",
+        "spec.volumeClaimTemplates",
+        "spec.podManagementPolicy",
+    ),
+    "Service": ("spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.ipFamilies", "spec.ipFamilyPolicy"),
+}
+_IMMUTABLE = ("immutable", "updates to statefulset spec", "may not change once set", "may not be changed")
+
+
+def key_of(item: Json) -> Key:
+    return (str(item["kind"]), str(item["metadata"]["name"]))
+
+
+def make(
+    wanted: Sequence[Json],
+    live: Sequence[Json],
+    answers: Mapping[Key, Json],
+    *,
+    desired: RayCluster,
+    applied: RayCluster | None = None,
+    refusals: Mapping[Key, str] | None = None,
+    rendered_by: str = "",
+    previous: Sequence[Json] | None = None,
+) -> Plan:
+    """What an apply of `wanted` would do.
+
+    Args:
+        wanted: objects to apply, in order; of Secrets only names and keys are read.
+        live: all objects with our label, and every object that has the name of a wanted one.
+        answers: the server's answer to the dry-run of each wanted object that is live.
+        desired: the spec that `wanted` was rendered from.
+        applied: the spec in the anchor; None at the first `up`.
+        refusals: the server's words where it refused a dry-run; these have no answer.
+        rendered_by: version of the raystead that wrote the anchor.
+        previous: what this raystead renders for `applied` with the anchor's facts; it tells the user's changes
+            from those of a newer raystead.
+
+    Raises:
+        KeyError: a wanted object is live and has neither answer nor refusal.
+    """
+    case = _Case(wanted, live, answers, desired, applied, refusals or {}, rendered_by, previous)
+    changes = [case.one(item) for item in wanted]
+    changes += case.deletions()
+    return Plan(tuple(changes), tuple(case.notes(changes)), tuple(case.problems()))
+
+
+@dataclass(frozen=True)
+class _Case:
+    wanted: Sequence[Json]
+    live_objects: Sequence[Json]
+    answers: Mapping[Key, Json]
+    desired: RayCluster
+    applied: RayCluster | None
+    refusals: Mapping[Key, str]
+    rendered_by: str
+    previous_objects: Sequence[Json] | None
+
+    @cached_property
+    def live(self) -> dict[Key, Json]:
+        return {key_of(item): item for item in self.live_objects}
+
+    @cached_property
+    def keys(self) -> set[Key]:
+        return {key_of(item) for item in self.wanted}
+
+    @cached_property
+    def previous(self) -> dict[Key, Json]:
+        return {key_of(item): item for item in self.previous_objects or ()}
+
+    def one(self, item: Json) -> Change:
+        kind, name = key = key_of(item)
+        live = self.live.get(key)
+        if live is None:
+            return Change(Action.CREATE, kind, name, by=self._presence(key))
+        if self._foreign(item, live):
+            return Change(Action.UNCHANGED, kind, name, reason="not this cluster's")
+        if live["metadata"].get("deletionTimestamp"):
+            return self._replaced(item, live, "the old one is still being deleted")
+        if kind == "Secret":
+            missing = sorted(secret_keys(item) - secret_keys(live))
+            fields = tuple(FieldChange(f"data.{key}", None, "***") for key in missing)
+            return Change(Action.CHANGE if fields else Action.UNCHANGED, kind, name, fields)
+        if key in self.refusals and self._replaceable(key):
+            return self._replaced(item, live, self.refusals[key])
+        if key in self.refusals:
+            return Change(Action.CHANGE, kind, name, reason="refused by the server")
+        fields = self._attributed(key, item, differences(live, self.answers[key]))
+        if not fields:
+            return Change(Action.UNCHANGED, kind, name)
+        return self._weighed(Change(Action.CHANGE, kind, name, fields), live, self.answers[key])
+
+    def _weighed(self, change: Change, live: Json, after: Json) -> Change:
+        """The change with the pods it costs and the state that dies."""
+        there, left = losses.pods(live), losses.wanted(after) if losses.role(after) else 0
+        anew = change.action is Action.REPLACE or any(
+            touches(f.path, ["spec.template"]) for f in change.fields
+        )
+        restarts, stops = min(there, left) if anew else 0, max(0, there - left)
+        loses = losses.loses(live, after, change.action, restarts=restarts, stops=stops)
+        return replace(change, restarts=restarts, stops=stops, loses=loses)
+
+    def _replaced(self, item: Json, live: Json, why: str) -> Change:
+        kind, name = key_of(item)
+        paths = _REPLACEABLE.get(kind, ())
+        fields = tuple(
+            change
+            for change in differences(live, item)
+            if touches(change.path, paths) and change.after is not None
+        )
+        reason = why
+        if fields:
+            reason = f"{' and '.join(_short(fields))} cannot be changed in place"
+        return self._weighed(Change(Action.REPLACE, kind, name, fields, reason=reason), live, item)
+
+    def _attributed(self, key: Key, item: Json, changes: tuple[FieldChange, ...]) -> tuple[FieldChange, ...]:
+        """Each change with who wants it: the spec where its rendering moved, else version or drift."""
+        if key not in self.previous:
+            return changes
+        users = [change.path for change in differences(self.previous[key], item)]
+        other = By.VERSION if self._other_version else By.DRIFT
+        return tuple(c if touches(c.path, users) else replace(c, by=other) for c in changes)
+
+    @property
+    def _other_version(self) -> bool:
+        return bool(self.rendered_by) and self.rendered_by != __version__
+
+    def _presence(self, key: Key) -> By:
+        """Who wants that an object comes, which the applied spec should have brought already."""
+        if key not in self.previous:
+            return By.SPEC
+        return By.VERSION if self._other_version else By.DRIFT
+
+    def deletions(self) -> list[Change]:
+        """Ours and no longer wanted; what runs goes first, what it hangs on last."""
+        gone = [item for key, item in self.live.items() if key not in self.keys and self._deletable(item)]
+        gone.sort(key=lambda item: (_OURS.index(item["kind"]), item["metadata"]["name"]))
+        return [self._deleted(item) for item in gone]
+
+    def _deletable(self, item: Json) -> bool:
+        kind, name = key_of(item)
+        if kind not in _OURS or kind == "PersistentVolumeClaim" or not self._is_ours(item):
+            return False
+        if (kind, name) == ("ConfigMap", names.anchor(self.desired.name)):
+            return False
+        if kind == "Secret" and name in reasons.secrets_named(self.wanted):
+            return False
+        return not item["metadata"].get("deletionTimestamp")
+
+    def _deleted(self, item: Json) -> Change:
+        kind, name = key_of(item)
+        stops = losses.pods(item)
+        loses = losses.loses(item, None, Action.DELETE, restarts=0, stops=stops)
+        by = By.VERSION if self.previous and (kind, name) not in self.previous else By.SPEC
+        reason = reasons.deletion(item, self.applied, self.desired, by)
+        return Change(Action.DELETE, kind, name, (), 0, stops, loses, reason, by)
+
+    def _is_ours(self, item: Json) -> bool:
+        """It has our label, or the anchor as owner (somebody may have taken the label off)."""
+        metadata = item["metadata"]
+        owners = {(o.get("kind"), o.get("name")) for o in metadata.get("ownerReferences") or []}
+        label = (metadata.get("labels") or {}).get(labels.OURS)
+        return label == self.desired.name or (
+            label is None and ("ConfigMap", names.anchor(self.desired.name)) in owners
+        )
+
+    def _foreign(self, item: Json, live: Json) -> bool:
+        """The spec makes an object of that name and the live one is not this cluster's."""
+        return self._is_ours(item) and not self._is_ours(live)
+
+    def problems(self) -> Iterator[str]:
+        for item in self.wanted:
+            kind, name = key = key_of(item)
+            live = self.live.get(key)
+            if live is not None and self._foreign(item, live):
+                yield reasons.foreign(live, self.desired.name)
+            elif key in self.refusals and (live is None or not self._replaceable(key)):
+                yield f"{kind}/{name} is refused by the server: {self.refusals[key]}"
+
+    def _replaceable(self, key: Key) -> bool:
+        return key[0] in _REPLACEABLE and any(word in self.refusals[key].lower() for word in _IMMUTABLE)
+
+    def notes(self, changes: Sequence[Change]) -> Iterator[str]:
+        yield from reasons.of_version(changes, self.rendered_by, __version__)
+        yield from reasons.of_drift(changes)
+        for key, item in self.live.items():
+            if key[0] == "PersistentVolumeClaim" and key not in self.keys and self._is_ours(item):
+                yield from reasons.claim_left(item, self.wanted)
+        for change in changes:
+            if any(touches(one.path, ["spec.volumeClaimTemplates"]) for one in change.fields):
+                yield from reasons.claims_kept(change, self.live_objects)
+
+
+def _short(fields: Sequence[FieldChange]) -> list[str]:
+    out = [change.path.removeprefix("spec.").split(".")[0].split("[")[0] for change in fields]
+    return list(dict.fromkeys(out))

@@ -1,0 +1,138 @@
+"""Sentences of a plan: why an object goes, what a newer raystead changes by itself, what stays behind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from raystead.base import labels, names
+from raystead.manifests.storage import storage_kind
+from raystead.plan.model import Action, By, Change
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["claim_left", "claims_kept", "deletion", "foreign", "of_drift", "of_version", "secrets_named"]
+
+_FIELDS_SHOWN = 3
+
+
+def deletion(item: Json, applied: RayCluster | None, desired: RayCluster, by: By) -> str:
+    """Why a live object is no longer wanted."""
+    if applied is None:
+        return "the spec does not ask for it"
+    old, new = (one.annotations.get(names.NAMES_ANNOTATION, names.KUBERAY) for one in (applied, desired))
+    if old != new:
+        return f"names change from {old} to {new}"
+    template = (item.get("spec") or {}).get("template") or {}
+    group = str(((template.get("metadata") or {}).get("labels") or {}).get(labels.GROUP, ""))
+    if item["kind"] == "Deployment" and group:
+        return _group_reason(group, applied, desired)
+    before, after = storage_kind(applied), storage_kind(desired)
+    if before != after and item["kind"] != "NetworkPolicy":
+        return f"storage changes from {before} to {after}"
+    if by is By.VERSION:
+        return "this version of raystead does without it"
+    return "the spec no longer asks for it"
+
+
+def _group_reason(group: str, applied: RayCluster, desired: RayCluster) -> str:
+    old = {one.name: one for one in applied.spec.workers}
+    new = {one.name: one for one in desired.spec.workers}
+    if group in new:
+        return f'group "{group}" gets another name of its Deployment'
+    for name, one in new.items():
+        if name not in old and group in old and one.template == old[group].template:
+            return f'group "{group}" is renamed to "{name}"'
+    return f'group "{group}" is removed'
+
+
+def foreign(live: Json, cluster: str) -> str:
+    """A live object that has a name we need and is not this cluster's."""
+    kind, name = live["kind"], live["metadata"]["name"]
+    owner = (live["metadata"].get("labels") or {}).get(labels.OURS)
+    whose = f'belongs to the cluster "{owner}"' if owner else "is not of raystead's making"
+    return f'{kind}/{name} exists and {whose}; delete or rename it, or give "{cluster}" another name'
+
+
+def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Iterator[str]:
+    """What a change of raystead's version does to the objects, the spec aside."""
+    for change in changes:
+        fields = [one.path for one in change.fields if one.by is By.VERSION]
+        if not fields and change.by is not By.VERSION:
+            continue
+        what = f"changes {_listed(fields)}" if fields else f"{change.action}s it"
+        alone = all(one.by is By.VERSION for one in change.fields)
+        cost = f"; {_pods(change.restarts)} for that alone" if change.restarts and alone else ""
+        made = f"{rendered_by} made it" if rendered_by else "an older one made it"
+        yield f"{change.kind}/{change.name}: raystead {version} {what} by itself ({made}){cost}"
+
+
+def of_drift(changes: Sequence[Change]) -> Iterator[str]:
+    """What somebody else did to the objects and this apply takes back."""
+    for change in changes:
+        for one in change.fields:
+            if one.by is By.DRIFT:
+                yield f"{change.kind}/{change.name}: {one.path} was changed outside raystead; it is set back"
+        if change.by is By.DRIFT and change.action is Action.CREATE:
+            yield f"{change.kind}/{change.name} was deleted outside raystead; it is created again"
+
+
+def claim_left(claim: Json, wanted: Sequence[Json]) -> Iterator[str]:
+    """A note on a claim that no object uses any more: it is kept, for it holds state."""
+    name = str(claim["metadata"]["name"])
+    for item in wanted:
+        spec = item.get("spec") or {}
+        for template in spec.get("volumeClaimTemplates") or []:
+            if name.startswith(f"{template['metadata']['name']}-{item['metadata']['name']}-"):
+                return
+        volumes = ((spec.get("template") or {}).get("spec") or {}).get("volumes") or []
+        if any((v.get("persistentVolumeClaim") or {}).get("claimName") == name for v in volumes):
+            return
+    yield (
+        f"PersistentVolumeClaim/{name} stays, with the state that is on it; "
+        f"nothing uses it: kubectl delete pvc {name}"
+    )
+
+
+def claims_kept(change: Change, live: Sequence[Json]) -> Iterator[str]:
+    """A new claim template does not touch the claims that its StatefulSet has made already."""
+    for item in live:
+        name = str(item["metadata"]["name"])
+        template = re.fullmatch(rf"[\w.-]+-{re.escape(change.name)}-\d+", name)
+        if item["kind"] == "PersistentVolumeClaim" and template:
+            yield f"PersistentVolumeClaim/{name} keeps its size and class: a new template counts for new claims"
+
+
+def secrets_named(wanted: Sequence[Json]) -> set[str]:
+    """Names of the Secrets that the wanted objects refer to."""
+    return set(_secrets(list(wanted)))
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _secrets(item)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if key == "secretName" and isinstance(item, str):
+                yield item
+            elif key in ("secretKeyRef", "secretRef", "imagePullSecrets", "secret"):
+                yield from _names(item)
+                yield from _secrets(item)
+            else:
+                yield from _secrets(item)
+
+
+def _names(value: Any) -> Iterator[str]:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict) and isinstance(item.get("name"), str):
+            yield item["name"]
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = len(paths) - _FIELDS_SHOWN
+    return ", ".join(paths[:_FIELDS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _pods(count: int) -> str:
+    return "1 pod restarts" if count == 1 else f"{count} pods restart"
