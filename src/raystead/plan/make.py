@@ -68,7 +68,7 @@ def make(
         applied: the spec in the anchor; None at the first `up`.
         refusals: the server's words where it refused a dry-run; these have no answer.
         rendered_by: version of the raystead that wrote the anchor.
-        previous: what this raystead renders for `applied` with the anchor's facts; it tells the user's changes
+        previous: what this raystead renders for `applied` with the anchor's facts; tells the user's changes
             from those of a newer raystead.
 
     Raises:

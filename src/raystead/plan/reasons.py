@@ -100,7 +100,7 @@ def claims_kept(change: Change, live: Sequence[Json]) -> Iterator[str]:
         name = str(item["metadata"]["name"])
         template = re.fullmatch(rf"[\w.-]+-{re.escape(change.name)}-\d+", name)
         if item["kind"] == "PersistentVolumeClaim" and template:
-            yield f"PersistentVolumeClaim/{name} keeps its size and class: a new template counts for new claims"
+            yield f"PersistentVolumeClaim/{name} keeps its size and class: the template is for new claims"
 
 
 def secrets_named(wanted: Sequence[Json]) -> set[str]:
