@@ -86,7 +86,7 @@ def _head(live: Json, after: Json | None, restarts: int, stops: int) -> str:
     new = state_place(after) if after is not None else old
     if old != new and old:
         place = new or "its own pod"
-        return f"{_EVERYTHING}: their state stays in {old}, the head will look in {place}; {_ANEW}"
+        return f"{_EVERYTHING}: their state is in {old}, the head will look in {place}; {_ANEW}"
     if not restarts + stops:
         return ""
     if not old:

@@ -186,7 +186,8 @@ class _Case:
         kind, name = key_of(item)
         stops = losses.pods(item)
         loses = losses.loses(item, None, Action.DELETE, restarts=0, stops=stops)
-        by = By.VERSION if self.previous and (kind, name) not in self.previous else By.SPEC
+        rendered = bool(self.previous) and kind != "Secret"  # Secrets are made at `up`, never rendered
+        by = By.VERSION if rendered and (kind, name) not in self.previous else By.SPEC
         reason = reasons.deletion(item, self.applied, self.desired, by)
         return Change(Action.DELETE, kind, name, (), 0, stops, loses, reason, by)
 

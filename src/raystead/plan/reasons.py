@@ -8,6 +8,7 @@ from typing import Any
 
 from raystead.base import labels, names
 from raystead.manifests.storage import storage_kind
+from raystead.plan.fields import touches
 from raystead.plan.model import Action, By, Change
 from raystead.spec.model import Json, RayCluster
 
@@ -61,7 +62,8 @@ def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Ite
         if not fields and change.by is not By.VERSION:
             continue
         what = f"changes {_listed(fields)}" if fields else f"{change.action}s it"
-        alone = all(one.by is By.VERSION for one in change.fields)
+        template = [one for one in change.fields if touches(one.path, ["spec.template"])]
+        alone = all(one.by is By.VERSION for one in template)
         cost = f"; {_pods(change.restarts)} for that alone" if change.restarts and alone else ""
         made = f"{rendered_by} made it" if rendered_by else "an older one made it"
         yield f"{change.kind}/{change.name}: raystead {version} {what} by itself ({made}){cost}"
