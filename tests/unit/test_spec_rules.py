@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,11 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystead.errors import SpecError
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests, secret_commands
 from raystead.spec.flags import Flags, build, builtin
 from raystead.spec.load import load
 from raystead.spec.schema import json_schema
 from raystead.spec.yamlio import dump, read
 
+GOLDEN = Path(__file__).parents[1] / "golden"
 BASE = """\
 apiVersion: ray.io/v1
 kind: RayCluster
@@ -53,8 +59,36 @@ BROKEN = [
     ("rayVersion: 2.60.0", "rayVersio: 2.60.0", 6, "did you mean rayVersion?"),
     ("replicas: 1", "replicas: -1", 16, "-1 is negative"),
     ("replicas: 1", "minReplicas: 3\n    maxReplicas: 2", 16, "more than maxReplicas 2"),
-    ("replicas: 1", "replicas: many", 16, "integer"),
-    ("replicas: 1", "numOfHosts: 2", 16, "multi-host"),
+    ("replicas: 1", "replicas: many", 16, "a whole number is due here, not a text"),
+    ("replicas: 1", "numOfHosts: 0", 16, "0 hosts make no replica"),
+    ("groupName: small", "groupName: a_b", 15, "cannot stand in the name of an object"),
+    ("rayVersion: 2.60.0", "upgradeStrategy: {type: Rolling}", 6, "not one of Recreate, None"),
+    (
+        "name: mine\nspec:\n  rayVersion: 2.60.0",
+        "name: mine\n  labels: {ray.io/originated-from-crd: RayJob}\nspec:\n  upgradeStrategy: {type: Recreate}",
+        7,
+        "made by a RayJob",
+    ),
+    ("    rayStartParams: {}", "    rayStartParams: {port: $PORT}", 8, "is no port"),
+    ("image: rayproject/ray:2.60.0\n  w", "image: rayproject/ray:2.60.0\n          ports: 8265\n  w", 14, "a list is due here"),
+    (
+        "image: rayproject/ray:2.60.0\n  w",
+        "image: rayproject/ray:2.60.0\n          env: [{name: A, value: true}]\n  w",
+        14,
+        "a text is due here, not the boolean true",
+    ),
+    (
+        "image: rayproject/ray:2.60.0\n  w",
+        "image: rayproject/ray:2.60.0\n          resources: {limits: {cpu: yes}}\n  w",
+        14,
+        "a quantity is due",
+    ),
+    (
+        "name: mine",
+        "name: mine\n  annotations: {ray.io/ft-enabled: 'true'}",
+        5,
+        "without an address keeps nothing",
+    ),
     ("replicas: 1", "idleTimeoutSeconds: -1", 16, "negative"),
     ("replicas: 1", "idleTimeoutSeconds: 5", 16, "needs autoscaler v2"),
     ("replicas: 1", "priority: 5", 16, "autoscaler v2"),
@@ -100,6 +134,31 @@ def test_a_broken_rule_is_found_with_its_line(old: str, new: str, line: int, wor
     text = caught.value.diagnostics()
     assert words in text
     assert f"f.yaml:{line}:" in text
+
+
+def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    if path:
+        yield path
+    for key, inner in (
+        value.items() if isinstance(value, dict) else enumerate(value if isinstance(value, list) else ())
+    ):
+        yield from places(inner, (*path, key))
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in GOLDEN.glob("*.in.yaml")))
+def test_whatever_stands_in_a_wrong_place_is_a_sentence_and_no_traceback(name: str) -> None:
+    given = yaml.safe_load((GOLDEN / name).read_text())
+    for path in places(given):
+        for wrong in (None, 5, "x", True, [], {}, [5], [{}], {"a": 5}):
+            changed = copy.deepcopy(given)
+            part = changed
+            for key in path[:-1]:
+                part = part[key]
+            part[path[-1]] = wrong
+            with contextlib.suppress(SpecError):
+                cluster = load(json.dumps(changed), name).cluster
+                manifests(cluster, Facts())
+                secret_commands(cluster, Facts())
 
 
 def test_the_unbroken_file_has_no_problem_and_no_note() -> None:

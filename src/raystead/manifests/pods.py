@@ -35,7 +35,7 @@ def head_template(ctx: Context) -> Json:
     ray["env"] = merged(ray, head_env(ctx, command, storage, HEAD_DRAIN, own))
     ray = with_probes(ctx, bounded(ray, _HEAD_SIZE), params, head=True)
     spec = _spec(ctx, group, ray, storage.volumes, storage.mounts)
-    spec.setdefault("terminationGracePeriodSeconds", HEAD_GRACE)
+    spec["terminationGracePeriodSeconds"] = _grace(group, HEAD_GRACE)
     if storage.kind == "rocksdb":
         spec["securityContext"].setdefault("fsGroup", RAY_UID_GROUP)
         spec["securityContext"].setdefault("fsGroupChangePolicy", "OnRootMismatch")
@@ -50,13 +50,19 @@ def worker_template(ctx: Context, group: WorkerGroup) -> Json:
     ray = dict(group.template.ray_container)
     if not overwritten(ctx.cluster, group):
         ray = _with_command(ray, command, "")
-    grace = group.template.spec.get("terminationGracePeriodSeconds", WORKER_GRACE)
+    grace = _grace(group, WORKER_GRACE)
     drain = max(0, min(WORKER_DRAIN, grace - (WORKER_GRACE - WORKER_DRAIN)))
     ray["env"] = merged(ray, worker_env(ctx, command, drain))
     ray = with_probes(ctx, bounded(ray, _WORKER_SIZE), params, head=False)
     spec = _spec(ctx, group, ray, [], [])
-    spec.setdefault("terminationGracePeriodSeconds", WORKER_GRACE)
+    spec["terminationGracePeriodSeconds"] = grace
     return {"metadata": _metadata(ctx, group, group.name, None), "spec": spec}
+
+
+def _grace(group: Group, default: int) -> int:
+    """Seconds between SIGTERM and SIGKILL; the template's, if it says any."""
+    said = group.template.spec.get("terminationGracePeriodSeconds")
+    return default if said is None else int(said)
 
 
 def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:

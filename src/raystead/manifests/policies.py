@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from raystead.base import labels
 from raystead.manifests.context import Context
 from raystead.manifests.storage import storage_kind
-from raystead.spec.model import Json
+from raystead.spec.model import Json, PolicyRules
 
 __all__ = ["policies"]
 
@@ -67,23 +67,22 @@ def _directions(ctx: Context) -> tuple[bool, bool]:
 
 def _sides(ctx: Context) -> list[_Side]:
     said = ctx.cluster.spec.network_policy
-    head: Json = (said.head if said else None) or {}
-    worker: Json = (said.worker if said else None) or {}
-    own = {g.get("groupName"): g for g in (said.worker_groups if said else [])}
+    head = (said.head if said else None) or PolicyRules()
+    worker = (said.worker if said else None) or PolicyRules()
+    own = {group.name: group for group in (said.worker_groups if said else [])}
     selector = _selector(ctx, None)
-    egress = [*_redis_egress(ctx), *(head.get("egressRules") or [])]
+    egress = [*_redis_egress(ctx), *head.egress_rules]
     name = f"{ctx.cluster.name}-head"
-    out = [_Side("ray-head", name, selector, head.get("ingressRules") or [], egress)]
+    out = [_Side("ray-head", name, selector, head.ingress_rules, egress)]
     if ctx.guide:
         rules = [worker, *own.values()]
-        into = [r for rule in rules for r in rule.get("ingressRules") or []]
-        outof = [r for rule in rules for r in rule.get("egressRules") or []]
+        into = [r for rule in rules for r in rule.ingress_rules]
+        outof = [r for rule in rules for r in rule.egress_rules]
         return [*out, _Side("ray-worker", "", {"app": labels.GUIDE_WORKER["app"]}, into, outof)]
     for group in ctx.cluster.spec.workers:
         rule = own.get(group.name, worker)
-        into, outof = rule.get("ingressRules") or [], rule.get("egressRules") or []
         name = f"{ctx.cluster.name}-workers-{group.name}".lower()
-        out.append(_Side("", name, _selector(ctx, group.name), into, outof))
+        out.append(_Side("", name, _selector(ctx, group.name), rule.ingress_rules, rule.egress_rules))
     return out
 
 

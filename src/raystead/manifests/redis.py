@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raystead.base import labels
+from raystead.base.names import STORAGE_NAMESPACE_ANNOTATION
 from raystead.errors import SpecError
 from raystead.manifests import scripts
 from raystead.manifests.context import Context
@@ -77,7 +78,7 @@ def _stateful_set(ctx: Context) -> Json:
 def _claim(ctx: Context, selector: dict[str, str]) -> Json:
     metadata: Json = {"name": "data", "labels": {**selector, labels.OURS: ctx.cluster.name}}
     if ctx.facts.storage_namespace:
-        metadata["annotations"] = {"raystead.io/storage-namespace": ctx.facts.storage_namespace}
+        metadata["annotations"] = {STORAGE_NAMESPACE_ANNOTATION: ctx.facts.storage_namespace}
     spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": VOLUME}}}
     if ctx.facts.storage_class is not None:
         spec["storageClassName"] = ctx.facts.storage_class

@@ -15,6 +15,14 @@ from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Note, Problem, problems_error
 from raystead.spec.yamlio import Document, Path, dotted, read
 
+_DUE = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+}
 _LATER = ("RayJob", "RayService", "RayCronJob")
 
 
@@ -145,10 +153,13 @@ def _words(item: Any, path: Path) -> tuple[str, str]:
         return "there is no such field here", hint
     if kind == "missing":
         return "this field is missing", "add it"
-    if kind == "string_type":
-        return f"a text is due here, not {_kind(item['input'])}", "write it in quotes"
+    if kind in _DUE:
+        quotes = kind == "string_type" and isinstance(item["input"], bool | int | float)
+        return f"{_DUE[kind]} is due here, not {_kind(item['input'])}", "write it in quotes" if quotes else ""
     if kind == "literal_error":
         return f'"{item["input"]}" is not one of {item["ctx"]["expected"]}', ""
+    if kind == "value_error":
+        return str(item["ctx"]["error"]), ""
     return f"{item['msg'][:1].lower()}{item['msg'][1:]}, not {_kind(item['input'])}", ""
 
 

@@ -6,21 +6,24 @@ Field names are Python's; the aliases are KubeRay's. CRD defaults (replicas 0, m
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic.alias_generators import to_camel
 
-Json = dict[str, Any]
+from raystead.spec.template import (
+    Json,
+    ObjectMetaJson,
+    PodSpecJson,
+    Quantity,
+    ServiceJson,
+    StringMap,
+    ValueFromJson,
+)
+
+__all__ = ["Json"]
+
 MAX_REPLICAS = 2147483647  # CRD default of maxReplicas
-Quantity = StrictStr | StrictInt | float
-
-
-def _null_is_absent(value: Any) -> Any:
-    return {} if value is None else value
-
-
-StringMap = Annotated[dict[StrictStr, StrictStr], BeforeValidator(_null_is_absent)]
 
 
 class Model(BaseModel):
@@ -43,8 +46,8 @@ class Metadata(Model):
 class PodTemplate(Model):
     """A pod template: `spec` is Kubernetes' PodSpec as JSON, passed through."""
 
-    metadata: Json = Field(default_factory=dict)
-    spec: Json = Field(default_factory=dict)
+    metadata: ObjectMetaJson = Field(default_factory=dict)
+    spec: PodSpecJson = Field(default_factory=dict)
 
     @property
     def containers(self) -> list[Json]:
@@ -68,7 +71,7 @@ class Group(Model):
 
 class HeadGroup(Group):
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName", ""] | None = None
-    head_service: Json | None = None
+    head_service: ServiceJson | None = None
     enable_ingress: StrictBool | None = None
     ingress_options: Json | None = None
 
@@ -98,7 +101,7 @@ class WorkerGroup(Group):
 
 class RedisPassword(Model):
     value: StrictStr | None = None
-    value_from: Json | None = None
+    value_from: ValueFromJson | None = None
 
 
 class GcsStorage(Model):
@@ -131,11 +134,22 @@ class UpgradeStrategy(Model):
     type: StrictStr | None = None
 
 
+class PolicyRules(Model):
+    """Rules beside ours; each is Kubernetes' own, passed through."""
+
+    ingress_rules: list[Json] = Field(default_factory=list)
+    egress_rules: list[Json] = Field(default_factory=list)
+
+
+class GroupPolicyRules(PolicyRules):
+    name: StrictStr = Field(alias="groupName")
+
+
 class NetworkPolicyOptions(Model):
     mode: Literal["DenyAll", "DenyAllIngress", "DenyAllEgress"] | None = None
-    head: Json | None = None
-    worker: Json | None = None
-    worker_groups: list[Json] = Field(default_factory=list)
+    head: PolicyRules | None = None
+    worker: PolicyRules | None = None
+    worker_groups: list[GroupPolicyRules] = Field(default_factory=list)
 
 
 class ClusterSpec(Model):

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from raystead.base.quantities import parse
 from raystead.spec.model import (
     AuthOptions,
     ClusterSpec,
@@ -18,6 +17,7 @@ from raystead.spec.model import (
     Metadata,
     NetworkPolicyOptions,
     PodTemplate,
+    PolicyRules,
     RayCluster,
     WorkerGroup,
 )
@@ -39,9 +39,12 @@ FIELDS = {
     )
     for name, field in model.model_fields.items()
 }  # fmt: skip
+_FT_ANNOTATION = "ray.io/ft-enabled"
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _SHADOW = {"num-cpus": "cpu", "memory": "memory", "num-gpus": "gpu"}
+_SERVICE_PORTS = ("port", "dashboard-port", "ray-client-server-port", "metrics-export-port")
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
 
 
@@ -63,6 +66,8 @@ def problems(cluster: RayCluster) -> Iterator[Finding]:
         _auth,
         _storage,
         _policy,
+        _upgrade,
+        _ports,
         _later,
     ):
         yield from rule(cluster)
@@ -75,6 +80,17 @@ def notes(cluster: RayCluster) -> Iterator[Finding]:
         if group.scale_strategy.workers_to_delete:
             path = ("spec", "workerGroupSpecs", i, "scaleStrategy", "workersToDelete")
             yield path, "no pod is deleted by name: a Deployment chooses", ""
+        if group.num_of_hosts > 1:
+            what = "the hosts of a replica are single pods here: one that is lost comes back alone"
+            yield ("spec", "workerGroupSpecs", i, "numOfHosts"), what, ""
+    if spec.autoscaler_options:
+        yield ("spec", "autoscalerOptions"), "no effect without enableInTreeAutoscaling", ""
+    if cluster.annotations.get(_FT_ANNOTATION) == "true":
+        yield (
+            ("metadata", "annotations", _FT_ANNOTATION),
+            "KubeRay's old form; it is read",
+            "spec.gcsFaultToleranceOptions says the same",
+        )
     if spec.upgrade_strategy and spec.upgrade_strategy.type == "Recreate":
         yield ("spec", "upgradeStrategy"), "Deployments roll changed pods by themselves", ""
     for at, each in groups(cluster):
@@ -95,7 +111,7 @@ def groups(cluster: RayCluster) -> list[tuple[Path, Group]]:
 
 def _env(group: Group) -> dict[str, Any]:
     entries = group.template.ray_container.get("env") or []
-    return {e["name"]: e.get("value") for e in entries if isinstance(e, dict) and "name" in e}
+    return {e["name"]: e.get("value") for e in entries}
 
 
 def _name(cluster: RayCluster) -> Iterator[Finding]:
@@ -125,13 +141,10 @@ def _annotations(cluster: RayCluster) -> Iterator[Finding]:
 
 
 def _groups(cluster: RayCluster) -> Iterator[Finding]:
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
     for path, group in groups(cluster):
         if not group.template.containers:
             yield (*path, "template", "spec"), "there is no container", "add the Ray container"
-        elif not all(isinstance(c, dict) for c in group.template.containers):
-            yield (*path, "template", "spec", "containers"), "a container must be a mapping", ""
-            continue
         yield from _resources(path, group)
         for key, value in group.labels.items():
             if not _LABEL.match(value) or len(value) > 63 or not _LABEL.match(key.rpartition("/")[2]):
@@ -140,17 +153,15 @@ def _groups(cluster: RayCluster) -> Iterator[Finding]:
             yield (*path, "rayStartParams", "labels"), "labels do not belong here", "write them under labels:"
     for i, worker in enumerate(cluster.spec.workers):
         path = ("spec", "workerGroupSpecs", i, "groupName")
+        name = worker.name.lower()  # as it stands in the names of objects; the label keeps its capitals
         if not worker.name:
-            yield path, "the group has no name", ""
-        elif not _LABEL.match(worker.name) or len(worker.name) > 63:
-            yield (
-                path,
-                f'"{worker.name}" cannot be a label',
-                "letters, digits, - _ . and 63 characters at most",
-            )
-        elif worker.name in seen:
-            yield path, f'a group "{worker.name}" stands above already', "give each group its own name"
-        seen[worker.name] = i
+            yield path, "the group has no name", "for example small"
+        elif not _GROUP.match(name) or len(name) > 63:
+            what = f'"{worker.name}" cannot stand in the name of an object'
+            yield path, what, "letters, digits and -, 63 characters at most"
+        elif name in seen:
+            yield path, f'a group "{seen[name]}" stands above already', "give each group its own name"
+        seen.setdefault(name, worker.name)
 
 
 def _resources(path: Path, group: Group) -> Iterator[Finding]:
@@ -161,19 +172,6 @@ def _resources(path: Path, group: Group) -> Iterator[Finding]:
             yield (*path, "rayStartParams", param), what, "keep one"
     if "resources" in group.ray_start_params and group.resources:
         yield (*path, "rayStartParams", "resources"), "resources stands here and in the group", "keep one"
-    stated: list[tuple[Path, Any]] = [((*path, "resources", k), v) for k, v in group.resources.items()]
-    for i, container in enumerate(group.template.containers):
-        for side in ("limits", "requests"):
-            block = (container.get("resources") or {}).get(side) if isinstance(container, dict) else None
-            if isinstance(block, dict):
-                at = (*path, "template", "spec", "containers", i, "resources", side)
-                stated += [((*at, k), v) for k, v in block.items()]
-    for where, quantity in stated:
-        try:
-            if parse(quantity) < 0:
-                yield where, f"{quantity} is negative", ""
-        except ValueError as error:
-            yield where, str(error), ""
 
 
 def _counts(cluster: RayCluster) -> Iterator[Finding]:
@@ -198,11 +196,11 @@ def _counts(cluster: RayCluster) -> Iterator[Finding]:
 def _redis_twice(cluster: RayCluster) -> Iterator[Finding]:
     spec, head = cluster.spec, cluster.spec.head
     env, params = _env(head), head.ray_start_params
-    ft, flag = spec.gcs_fault_tolerance, cluster.annotations.get("ray.io/ft-enabled")
+    ft, flag = spec.gcs_fault_tolerance, cluster.annotations.get(_FT_ANNOTATION)
     at: Path = ("spec", "headGroupSpec")
     env_at = (*at, "template", "spec", "containers", 0, "env")
     if ft and flag is not None:
-        path = ("metadata", "annotations", "ray.io/ft-enabled")
+        path = ("metadata", "annotations", _FT_ANNOTATION)
         yield path, "fault tolerance is said here and in gcsFaultToleranceOptions", "remove the annotation"
     if "RAY_REDIS_ADDRESS" in env:
         if ft:
@@ -213,6 +211,9 @@ def _redis_twice(cluster: RayCluster) -> Iterator[Finding]:
                 "RAY_REDIS_ADDRESS without fault tolerance",
                 "use gcsFaultToleranceOptions.redisAddress",
             )
+    elif flag == "true" and not ft:
+        path = ("metadata", "annotations", _FT_ANNOTATION)
+        yield path, "fault tolerance without an address keeps nothing", "RAY_REDIS_ADDRESS in the head's env"
     if not ft:
         return
     pairs = (
@@ -249,7 +250,7 @@ def _autoscaler(cluster: RayCluster) -> Iterator[Finding]:
         policy = group.template.spec.get("restartPolicy")
         if on and v2 and policy not in (None, "Never"):
             yield (
-                (*at, "template", "spec", "restartPolicy"),
+                (*path, "template", "spec", "restartPolicy"),
                 f"{policy} under autoscaler v2",
                 "Never, or remove it",
             )
@@ -308,18 +309,42 @@ def _policy(cluster: RayCluster) -> Iterator[Finding]:
     at: Path = ("spec", "networkPolicy")
     known = {worker.name for worker in cluster.spec.workers}
     for i, entry in enumerate(policy.worker_groups):
-        if entry.get("groupName") not in known:
-            yield (
-                (*at, "workerGroups", i),
-                f'there is no group "{entry.get("groupName")}"',
-                ", ".join(sorted(known)),
-            )
-    refused = {"DenyAllEgress": "ingressRules", "DenyAllIngress": "egressRules"}.get(policy.mode or "")
-    parts: list[tuple[Path, Any]] = [((*at, "head"), policy.head), ((*at, "worker"), policy.worker)]
-    parts += [((*at, "workerGroups", i), entry) for i, entry in enumerate(policy.worker_groups)]
+        if entry.name not in known:
+            there = ", ".join(sorted(known)) or "there are none"
+            yield (*at, "workerGroups", i), f'there is no group "{entry.name}"', f"groups: {there}"
+    parts: list[tuple[Path, PolicyRules | None]] = [
+        ((*at, "head"), policy.head),
+        ((*at, "worker"), policy.worker),
+        *(((*at, "workerGroups", i), entry) for i, entry in enumerate(policy.worker_groups)),
+    ]
     for path, part in parts:
-        if refused and part and part.get(refused):
-            yield path, f"{refused} has no meaning in mode {policy.mode}", "remove it or change the mode"
+        for mode, field, rules in (
+            ("DenyAllEgress", "ingressRules", part and part.ingress_rules),
+            ("DenyAllIngress", "egressRules", part and part.egress_rules),
+        ):
+            if policy.mode == mode and rules:
+                yield (*path, field), f"{field} has no meaning in mode {mode}", "remove it or change the mode"
+
+
+def _upgrade(cluster: RayCluster) -> Iterator[Finding]:
+    strategy = cluster.spec.upgrade_strategy
+    if not strategy:
+        return
+    if strategy.type not in (None, "Recreate", "None"):
+        what = f'"{strategy.type}" is not one of Recreate, None'
+        yield ("spec", "upgradeStrategy", "type"), what, "Recreate"
+    owner = cluster.metadata.labels.get("ray.io/originated-from-crd")
+    if owner in ("RayJob", "RayService"):
+        what = f"a cluster made by a {owner} has no upgrade strategy of its own"
+        yield ("spec", "upgradeStrategy"), what, "remove it"
+
+
+def _ports(cluster: RayCluster) -> Iterator[Finding]:
+    """The head's Service and the network policies need the numbers, not a shell's variable."""
+    for param, value in cluster.spec.head.ray_start_params.items():
+        if param in _SERVICE_PORTS and not (value.isdigit() and 0 < int(value) < 65536):
+            path = ("spec", "headGroupSpec", "rayStartParams", param)
+            yield path, f'"{value}" is no port', "a number from 1 to 65535"
 
 
 def _later(cluster: RayCluster) -> Iterator[Finding]:
@@ -339,15 +364,9 @@ def _later(cluster: RayCluster) -> Iterator[Finding]:
         yield ("spec", "authOptions", "enableK8sTokenAuth"), what, "mode: token"
     if spec.managed_by not in (None, "ray.io/kuberay-operator"):
         yield ("spec", "managedBy"), f"{spec.managed_by} is {not_yet}", "remove it"
-    if spec.head.enable_ingress or spec.head.ingress_options:
+    if spec.head.enable_ingress:
         yield (
             ("spec", "headGroupSpec", "enableIngress"),
             f"an Ingress is {not_yet}",
             "write an Ingress beside it",
         )
-    if cluster.annotations.get("ray.io/ft-enabled") == "true":
-        what = "this annotation is KubeRay's old form"
-        yield ("metadata", "annotations", "ray.io/ft-enabled"), what, "use spec.gcsFaultToleranceOptions"
-    for i, group in enumerate(spec.workers):
-        if group.num_of_hosts > 1:
-            yield ("spec", "workerGroupSpecs", i, "numOfHosts"), f"a multi-host group is {not_yet}", "1"
