@@ -24,6 +24,8 @@ RaysteadError
 ├── Busy (82)                 another raystead changes the same cluster now
 ├── Remains (83)              down could not remove everything
 ├── ProblemsFound (84)        doctor or verify found problems
+├── StreamLost (85)          a stream of the API server broke and could not be resumed
+├── CommandNotStarted (86)   exec could not start the command
 └── ObjectNotFound (87)       an object that a command needs is not there
 
 130 is an interrupted command. A job's own exit code is passed through by `submit`.
@@ -40,6 +42,7 @@ __all__ = [
     "Busy",
     "ClusterExists",
     "ClusterNotFound",
+    "CommandNotStarted",
     "Conflict",
     "Forbidden",
     "JobFailed",
@@ -57,6 +60,7 @@ __all__ = [
     "Remains",
     "SpecError",
     "StateError",
+    "StreamLost",
     "Unsupported",
     "UploadTooLarge",
     "UsageError",
@@ -169,6 +173,14 @@ class Forbidden(ApiError):
 
 class Conflict(ApiError):
     exit_code = 79
+
+
+class StreamLost(RaysteadError):
+    exit_code = 85
+
+
+class CommandNotStarted(RaysteadError):
+    exit_code = 86
 
 
 class ObjectNotFound(ApiError):

@@ -32,6 +32,8 @@ def test_the_table_of_exit_codes_is_api() -> None:
         "Busy": 82,
         "Remains": 83,
         "ProblemsFound": 84,
+        "StreamLost": 85,
+        "CommandNotStarted": 86,
         "ObjectNotFound": 87,
     }
 
