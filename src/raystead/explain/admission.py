@@ -1,0 +1,267 @@
+"""The API server refuses the pods: quota, LimitRange, PodSecurity, webhooks. Nothing is Pending: no pod exists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from raystead.base import quantities
+from raystead.explain.cause import Cause
+from raystead.explain.model import Evidence, Finding
+from raystead.explain.objects import at, dig, meta
+from raystead.explain.view import HEAD, REDIS, Group, View, plural
+from raystead.spec.model import Json
+
+__all__ = ["CAUSES", "find"]
+
+_SEEN = (
+    "The ReplicaSet's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event while the"
+    " pod is missing) holds the API server's answer: "
+)
+
+QUOTA = Cause(
+    "quota-exceeded",
+    "The namespace's quota leaves no room",
+    "quota `{quota}` refuses {missing}: {numbers}",
+    "{made} of {wanted} pods exist; the rest are made as soon as the quota has room",
+    '{fewer}or send to the administrator: "please raise quota `{quota}` in namespace {namespace} to {raise_to}"',
+    _SEEN + "`exceeded quota`. The numbers are the server's.",
+)
+QUOTA_NEEDS = Cause(
+    "quota-needs-requests",
+    "The quota wants every container to say what it needs",
+    "quota `{quota}` refuses {missing}: {container} must say {what}",
+    "with a quota on {what}, a pod in which one container does not say it is refused; our own containers always do",
+    "give {container} `resources` with {what} in the file, then {up} -f FILE",
+    _SEEN + "`failed quota … must specify`.",
+)
+SECURITY = Cause(
+    "pod-security",
+    "PodSecurity refuses the pods",
+    "PodSecurity `{level}` refuses {missing}: {rules}",
+    "the namespace enforces this level; what raystead renders by itself passes `restricted`, so it is something in"
+    " the file's template (or the mutating webhook of somebody else)",
+    "take it out of the pod template, then {up} -f FILE\nor send to the administrator: \"pods of namespace"
+    ' {namespace} need {rules}, which level {level} forbids"',
+    _SEEN + "`violates PodSecurity`.",
+)
+LIMIT_RANGE = Cause(
+    "limit-range",
+    "A LimitRange refuses the size of the pods",
+    "a LimitRange refuses {missing}: {rules}",
+    "the namespace bounds what one container or pod may ask for",
+    '{up} {flag}\nor send to the administrator: "please raise LimitRange {ranges} in namespace {namespace}:'
+    ' {rules}"',
+    _SEEN + "`maximum … usage per Container is`, `minimum …` or a limit/request ratio.",
+)
+WEBHOOK = Cause(
+    "webhook-denied",
+    "A policy of the cluster refuses the pods",
+    "admission webhook or policy {webhook} refuses {missing}: {said}",
+    "the cluster's administrator checks every pod with rules of his own",
+    'change the pod template so that it obeys, then {up} -f FILE\nor send to the administrator: "{webhook} refuses'
+    ' our pods in namespace {namespace}: {said}"',
+    _SEEN + "`admission webhook … denied the request`, or a ValidatingAdmissionPolicy.",
+)
+WEBHOOK_DOWN = Cause(
+    "webhook-down",
+    "The cluster's own policy check does not answer",
+    "admission webhook {webhook} cannot be reached, so pods are refused: {said}",
+    "nothing is wrong with your cluster: until the webhook answers nobody gets pods here",
+    'send to the administrator: "admission webhook {webhook} fails: {said}"',
+    _SEEN + "`failed calling webhook`.",
+)
+ACCOUNT = Cause(
+    "service-account-missing",
+    "The pods' ServiceAccount does not exist",
+    "ServiceAccount {account} does not exist in namespace {namespace}",
+    "pods run as a ServiceAccount; without it none is created",
+    "kubectl create serviceaccount {account}\nor {up} --service-account NAME      with one that exists",
+    _SEEN + "`serviceaccount … not found`.",
+)
+TERMINATING = Cause(
+    "namespace-terminating",
+    "The namespace is being deleted",
+    "namespace {namespace} is being deleted",
+    "nothing new is accepted in it, and all it holds goes",
+    "use another namespace: {up} -n NAMESPACE",
+    "The Namespace has a deletionTimestamp, or the API server says `because it is being terminated`.",
+)
+REFUSED = Cause(
+    "pods-refused",
+    "The API server refuses the pods",
+    "{missing} refused: {said}",
+    "the API server's sentence says why; its controllers try again by themselves, ever more slowly",
+    'mend it, or send to the administrator: "pods of namespace {namespace} are refused: {said}"',
+    _SEEN + "a text that no other page explains.",
+    confidence="likely",
+)
+CAUSES = (TERMINATING, QUOTA, QUOTA_NEEDS, SECURITY, LIMIT_RANGE, WEBHOOK, WEBHOOK_DOWN, ACCOUNT, REFUSED)
+
+_QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: (.+), limited: ([^\s].*?)$")
+_NEEDS = re.compile(r"failed quota: ([^:]+): must specify (.+)$")
+_SECURITY = re.compile(r'violates PodSecurity "([^":]+)(?::[^"]*)?": (.+)$', re.DOTALL)
+_RANGE = re.compile(r"(?:maximum|minimum) \S+ usage per (?:Container|Pod)|max limit to request ratio per")
+_WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request(?:: (.*))?', re.DOTALL)
+_POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.*? denied request(?:: (.*))?", re.DOTALL)
+_WEBHOOK_DOWN = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
+_ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
+_GONE = "because it is being terminated"
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """An owner that cannot make its pods."""
+
+    group: Group
+    owner: str
+    made: int
+    wanted: int
+    message: str
+    evidence: Evidence
+    since: datetime | None
+
+    @property
+    def missing(self) -> str:
+        return plural(self.wanted - self.made, "pod")
+
+
+def find(view: View) -> Iterator[Finding]:
+    namespace = view.snapshot.namespace_object
+    deleted = at(meta(namespace, "deletionTimestamp")) if namespace else None
+    if deleted:
+        evidence = [Evidence("deletionTimestamp is set", f"namespace/{view.snapshot.namespace}", deleted)]
+        yield _terminating(view, evidence, deleted)
+        return
+    for refusal in _refusals(view):
+        yield _finding(view, refusal)
+
+
+def _refusals(view: View) -> Iterator[_Refusal]:
+    for group in view.groups:
+        for json in view.replicasets(group):
+            wanted, made = int(json["spec"]["replicas"]), int(dig(json, "status", "replicas") or 0)
+            failed = next(
+                (c for c in dig(json, "status", "conditions") or [] if c.get("type") == "ReplicaFailure"), None
+            )
+            if failed and failed.get("status") == "True" and made < wanted:
+                event = next(iter(view.events("ReplicaSet", json, "FailedCreate")[-1:]), None)
+                since = at(failed.get("lastTransitionTime"))
+                source = f"replicaset/{meta(json, 'name')}"
+                text = str(failed.get("message") or "")
+                count = event.count if event else 1
+                evidence = Evidence(text, source, event.last if event else since, count)
+                yield _Refusal(group, source, made, wanted, text, evidence, since)
+        for kind, json in group.owners:
+            if kind == "StatefulSet" and (refusal := _stateful(view, group, json)):
+                yield refusal
+
+
+def _stateful(view: View, group: Group, json: Json) -> _Refusal | None:
+    """A StatefulSet has no such condition: the event counts while its pod is missing."""
+    wanted, events = group.wanted, view.events("StatefulSet", json, "FailedCreate")
+    if len(group.live) >= wanted or not events:
+        return None
+    source = f"statefulset/{meta(json, 'name')}"
+    last = events[-1]
+    return _Refusal(group, source, len(group.live), wanted, last.message, last.evidence(), last.first)
+
+
+def _finding(view: View, r: _Refusal) -> Finding:
+    text, values = r.message, {"up": view.up, "namespace": view.snapshot.namespace, "missing": r.missing}
+    made, group = {"since": r.since, "pods": r.wanted - r.made}, r.group.name
+    if _GONE in text:
+        return _terminating(view, [r.evidence], r.since)
+    if match := _QUOTA.search(text):
+        words = _quota(view, r, *match.groups())
+        return QUOTA.found(group, r.owner, [r.evidence], **made, **values, **words)
+    if match := _NEEDS.search(text):
+        quota, said = match.groups()
+        what, _, container = said.partition(" for: ")
+        words = {"quota": quota, "what": what, "container": f"container {container}" if container else "a container"}
+        return QUOTA_NEEDS.found(group, r.owner, [r.evidence], **made, **values, **words)
+    if match := _SECURITY.search(text):
+        words = {"level": match.group(1), "rules": _shown(match.group(2))}
+        return SECURITY.found(group, r.owner, [r.evidence], **made, **values, **words)
+    if _RANGE.search(text):
+        ranges = ", ".join(meta(x, "name") for x in view.snapshot.limitranges or ()) or "of the namespace"
+        words = {"rules": _range_rules(text), "flag": _size_flag(group, text), "ranges": ranges}
+        return LIMIT_RANGE.found(group, r.owner, [r.evidence], **made, **values, **words)
+    if match := _ACCOUNT.search(text):
+        return ACCOUNT.found(group, r.owner, [r.evidence], **made, **values, account=match.group(1))
+    for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
+        if match := form.search(text):
+            words = {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
+            return cause.found(group, r.owner, [r.evidence], **made, **values, **words)
+    return REFUSED.found(group, r.owner, [r.evidence], **made, **values, said=_shown(text))
+
+
+def _terminating(view: View, evidence: list[Evidence], since: datetime | None) -> Finding:
+    namespace = view.snapshot.namespace
+    return TERMINATING.found(
+        None, f"namespace/{namespace}", evidence, since=since, up=view.up, namespace=namespace
+    )
+
+
+def _quota(view: View, r: _Refusal, quota: str, requested: str, used: str, limited: str) -> dict[str, str]:
+    """The server's numbers, per resource, and what would be enough for all missing pods."""
+    asks, uses, limits = (_pairs(part) for part in (requested, used, limited))
+    missing = r.wanted - r.made
+    numbers, enough = [], []
+    for resource, ask in asks.items():
+        use, limit = uses.get(resource, "0"), limits.get(resource, "0")
+        numbers.append(f"a pod needs {ask} of {resource}, {use} of {limit} are used")
+        total = quantities.parse(use) + missing * quantities.parse(ask)
+        enough.append(f"{resource}={_quantity(resource, total, ask)}")
+    fewer = ""
+    if r.group.name not in (HEAD, REDIS) and r.made:
+        fewer = f"{view.up} --workers {r.made}\n"
+    elif r.group.name != REDIS:
+        fewer = f"{view.up} {_size_flag(r.group.name, requested)}\n"
+    return {
+        "quota": quota,
+        "numbers": "; ".join(numbers),
+        "made": str(r.made),
+        "wanted": str(r.wanted),
+        "fewer": fewer,
+        "raise_to": ", ".join(enough),
+    }
+
+
+def _quantity(resource: str, total: object, like: str) -> str:
+    from decimal import Decimal
+
+    value = Decimal(str(total))
+    if resource.endswith("cpu"):
+        return quantities.millis(value)
+    if like.endswith("i"):
+        return quantities.binary(int(value))
+    for suffix, unit in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if value and value % unit == 0:
+            return f"{int(value) // unit}{suffix}"
+    return str(int(value))
+
+
+def _pairs(text: str) -> dict[str, str]:
+    """`requests.cpu=500m,pods=1` as a mapping."""
+    return {k: v for k, _, v in (part.strip().partition("=") for part in text.split(",")) if v}
+
+
+def _size_flag(group: str, text: str) -> str:
+    """The flag that changes the size that was refused."""
+    resource = "memory" if "memory" in text and "cpu" not in text else "cpu"
+    more = text.strip().startswith("minimum") or "minimum " in text
+    side = "head" if group == HEAD else "worker"
+    return f"--{side}-{resource} {'MORE' if more else 'LESS'}"
+
+
+def _range_rules(text: str) -> str:
+    said = re.sub(r"^.*? is forbidden: ", "", text.strip(), flags=re.DOTALL).strip("[]")
+    return _shown(said)
+
+
+def _shown(text: str, most: int = 300) -> str:
+    text = re.sub(r"\s+", " ", text.strip())
+    return text if len(text) <= most else text[: most - 1] + "…"
