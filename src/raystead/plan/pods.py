@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from raystead.base import quantities
-from raystead.base.times import when
+from raystead.base.times import rounded, when
 from raystead.spec.model import Json
 
 __all__ = [
@@ -132,7 +131,7 @@ def pod_note(pod: Json, now: datetime) -> Note | None:
     return _of_container(pod, now)
 
 
-def summary(notes: Iterable[Note], now: datetime, rounded: Any) -> str:
+def summary(notes: Iterable[Note], now: datetime) -> str:
     """Many pods' notes in one line: "2 pods restarting: OOMKilled (limit 4 GB) 3 min ago"."""
     count: dict[str, int] = {}
     newest: dict[str, datetime] = {}

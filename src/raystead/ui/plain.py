@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
+from raystead.base.times import rounded as rounded
+
 
 class Reporter:
     """Progress on stderr, results on stdout; `quiet` keeps results only."""
@@ -45,15 +47,6 @@ class Reporter:
 
     def _paint(self, text: str, code: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self.colour else text
-
-
-def rounded(seconds: float) -> str:
-    """Seconds for people: 0.4 s, 9 s, 3 min, 2 h, 4 d."""
-    for limit, size, unit in ((10, 1, "s"), (120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
-        if seconds < limit:
-            value = seconds / size
-            return f"{value:.1f} {unit}" if limit == 10 else f"{value:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,0 +1,21 @@
+"""Kubernetes' timestamps as datetimes, and seconds for people."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+__all__ = ["rounded", "when"]
+
+
+def when(text: object) -> datetime | None:
+    """The moment of an RFC 3339 timestamp; None where there is none."""
+    return datetime.fromisoformat(text) if isinstance(text, str) and text else None
+
+
+def rounded(seconds: float) -> str:
+    """Seconds for people: 0.4 s, 9 s, 3 min, 2 h, 4 d."""
+    for limit, size, unit in ((10, 1, "s"), (120, 1, "s"), (7200, 60, "min"), (172800, 3600, "h")):
+        if seconds < limit:
+            value = seconds / size
+            return f"{value:.1f} {unit}" if limit == 10 else f"{value:.0f} {unit}"
+    return f"{seconds / 86400:.0f} d"

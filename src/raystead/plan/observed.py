@@ -1,0 +1,235 @@
+"""What a cluster is now, from live objects and Ray's own word. Live truth: nothing here is remembered.
+
+`observe` takes Kubernetes' JSON as it came and answers with frozen values; `view_json` is their machine form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from raystead.manifests.context import Context
+from raystead.manifests.facts import Facts
+from raystead.manifests.storage import storage_kind
+from raystead.plan import pods as p
+from raystead.plan.headloss import HeadLoss, head_loss
+from raystead.plan.kuberaystatus import Live, instant, kuberay_status
+from raystead.plan.listing import ListRow, list_rows
+from raystead.plan.live import GroupPods, GroupView, NodeView, group_pods, group_view, image_version
+from raystead.plan.raynodes import NodeIndex, RayNode
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["ClusterView", "GroupView", "HeadLoss", "ListRow", "NodeView", "list_rows", "observe", "view_json"]
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """A cluster as it is at the moment `now` of `observe`.
+
+    Attributes:
+        state: "Ready" (all pods wanted are ready, and alive if Ray could be asked), "partly" (the head is and
+            something else is not), "not ready", "suspended".
+        since: since when it is Ready; None in other states, whose beginning nobody records.
+        age: seconds since the anchor was made.
+        storage: "redis (volume)", "redis (no volume)", "external", "rocksdb" or "none".
+        policies: None where we may not see them.
+        endpoints: port name to "host:port" as seen from the cluster.
+        notes: what could not be known and why.
+        document: the RayCluster with the status KubeRay would write.
+    """
+
+    name: str
+    namespace: str
+    state: str
+    since: datetime | None
+    age: float
+    ray_version: str
+    image: str
+    storage: str
+    token: bool
+    policies: bool | None
+    groups: tuple[GroupView, ...]
+    nodes: tuple[NodeView, ...]
+    endpoints: dict[str, str]
+    drift: tuple[str, ...]
+    last_head_loss: HeadLoss | None
+    notes: tuple[str, ...]
+    document: Json
+
+
+def observe(
+    *,
+    cluster: RayCluster,
+    anchor: Json,
+    deployments: Sequence[Json],
+    statefulsets: Sequence[Json],
+    services: Sequence[Json],
+    pods: Sequence[Json],
+    claims: Sequence[Json] | None = None,
+    policies: Sequence[Json] | None = None,
+    events: Sequence[Json] | None = None,
+    ray_nodes: Sequence[RayNode] | None = None,
+    drift: Sequence[str] = (),
+    missing_rights: Sequence[str] = (),
+    now: datetime,
+) -> ClusterView:
+    """The cluster's state; lists are what carries the cluster's label, None what could not be read.
+
+    Args:
+        cluster: the spec that was applied.
+        anchor: its ConfigMap, whose age is the cluster's.
+        ray_nodes: `raynodes.ray_nodes` of the dashboard's answer; None makes everything of Ray unknown.
+        missing_rights: one sentence each, shown as they are.
+        now: with its zone.
+    """
+    ctx = Context(cluster, Facts(namespace=anchor["metadata"].get("namespace")))
+    index = None if ray_nodes is None else NodeIndex(ray_nodes)
+    sorted_pods = group_pods(cluster, deployments, pods)
+    views = tuple(group_view(group, index, now) for group in sorted_pods)
+    groups = tuple(view for view, _ in views)
+    state = _state(ctx, groups, statefulsets)
+    since = _since(state, sorted_pods, statefulsets)
+    head = sorted_pods[0]
+    service = next((s for s in services if p.name(s) == ctx.head_service), None)
+    live = Live(
+        running=sum(g.running for g in groups[1:]),
+        ready=sum(g.ready for g in groups[1:]),
+        all_ready=state == "Ready",
+        suspended=ctx.suspended,
+        pods_left=sum(len(group.pods) for group in sorted_pods),
+        since=since,
+        head=max(head.current, key=lambda pod: str(p.created(pod)), default=None),
+        service=service,
+        deployments=deployments,
+    )
+    born = p.created(anchor)
+    workers = [pod for group in sorted_pods[1:] for pod in group.pods]
+    image = str((head.template_container or cluster.spec.head.template.ray_container).get("image") or "")
+    return ClusterView(
+        name=cluster.name,
+        namespace=str(anchor["metadata"].get("namespace") or ""),
+        state=state,
+        since=since,
+        age=max(0.0, (now - born).total_seconds()) if born else 0.0,
+        ray_version=cluster.spec.ray_version or image_version(image),
+        image=image,
+        storage=_storage(cluster, statefulsets),
+        token=ctx.token,
+        policies=None if policies is None else bool(policies),
+        groups=groups,
+        nodes=tuple(node for _, nodes in views for node in nodes),
+        endpoints=_endpoints(service),
+        drift=tuple(drift),
+        last_head_loss=head_loss(head.pods, workers, head.deployment, events),
+        notes=(*missing_rights, *_notes(groups, ray_nodes, missing_rights, claims, statefulsets)),
+        document=_document(cluster, anchor, kuberay_status(cluster, live, now), deployments),
+    )
+
+
+def view_json(view: ClusterView) -> Json:
+    """The RayCluster with KubeRay's status, and under `raystead` what KubeRay does not have; exact times."""
+    loss = view.last_head_loss
+    known: Json = {
+        "state": view.state,
+        "since": instant(view.since) if view.since else None,
+        "ageSeconds": round(view.age, 3),
+        "rayVersion": view.ray_version,
+        "image": view.image,
+        "storage": view.storage,
+        "token": view.token,
+        "policies": view.policies,
+        "endpoints": view.endpoints,
+        "groups": [_camel(group) for group in view.groups],
+        "nodes": [_camel(node) for node in view.nodes],
+        "drift": list(view.drift),
+        "lastHeadLoss": None if loss is None else {**_camel(loss), "at": instant(loss.at)},
+        "notes": list(view.notes),
+    }
+    return {**view.document, "raystead": known}
+
+
+def _camel(value: GroupView | NodeView | HeadLoss) -> Json:
+    """A flat dataclass as JSON, names as Kubernetes spells them (`asdict` copies deeply, far slower)."""
+    return {_spelled(key): item for key, item in vars(value).items()}
+
+
+def _spelled(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.upper() if word == "ip" else word.capitalize() for word in rest)
+
+
+def _state(ctx: Context, groups: Sequence[GroupView], statefulsets: Sequence[Json]) -> str:
+    if ctx.suspended:
+        return "suspended"
+    head, *rest = (g.ready >= g.wanted and (g.alive is None or g.alive >= g.wanted) for g in groups)
+    stores = all(
+        int((s.get("status") or {}).get("readyReplicas") or 0)
+        >= int((s.get("spec") or {}).get("replicas", 1))
+        for s in statefulsets
+    )
+    if not head:
+        return "not ready"
+    return "Ready" if stores and all(rest) else "partly"
+
+
+def _since(state: str, groups: Sequence[GroupPods], statefulsets: Sequence[Json]) -> datetime | None:
+    """When the last pod became ready: since then the cluster is."""
+    if state != "Ready":
+        return None
+    moments = [p.ready_since(pod) for group in groups for pod in group.current]
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def _storage(cluster: RayCluster, statefulsets: Sequence[Json]) -> str:
+    kind = storage_kind(cluster)
+    if kind != "redis":
+        return kind
+    on_volume = any((s.get("spec") or {}).get("volumeClaimTemplates") for s in statefulsets)
+    return "redis (volume)" if on_volume else "redis (no volume)"
+
+
+def _endpoints(service: Json | None) -> dict[str, str]:
+    if service is None:
+        return {}
+    host = f"{p.name(service)}.{service['metadata'].get('namespace')}.svc"
+    balancer = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
+    host = balancer[0].get("hostname") or balancer[0].get("ip") or host
+    ports = (service.get("spec") or {}).get("ports") or ()
+    return {str(x.get("name") or x["port"]): f"{host}:{x['port']}" for x in ports}
+
+
+def _notes(
+    groups: Sequence[GroupView],
+    ray_nodes: Sequence[RayNode] | None,
+    missing_rights: Sequence[str],
+    claims: Sequence[Json] | None,
+    statefulsets: Sequence[Json],
+) -> list[str]:
+    out = []
+    if ray_nodes is None and not missing_rights and groups[0].wanted:
+        why = "Ray's dashboard could not be asked" if groups[0].ready else "the head is not ready"
+        out.append(f"alive: unknown, {why}")
+    for claim in claims or ():
+        phase = (claim.get("status") or {}).get("phase")
+        if phase not in ("Bound", None):
+            out.append(f"state: the volume claim {p.name(claim)} is {phase}")
+    for item in statefulsets:
+        wanted = int((item.get("spec") or {}).get("replicas", 1))
+        have = int((item.get("status") or {}).get("readyReplicas") or 0)
+        if have < wanted:
+            out.append(f"state: {p.name(item)} is not ready: the head cannot start or be restarted")
+    return out
+
+
+def _document(cluster: RayCluster, anchor: Json, status: Json, deployments: Sequence[Json]) -> Json:
+    said = cluster.document()
+    metadata = dict(said["metadata"])
+    metadata["namespace"] = anchor["metadata"].get("namespace")
+    for key in ("uid", "creationTimestamp", "resourceVersion"):
+        if anchor["metadata"].get(key):
+            metadata[key] = anchor["metadata"][key]
+    # a spec of ours has no generation: the controllers' together grow with every change of it
+    metadata["generation"] = sum(int(d["metadata"].get("generation") or 0) for d in deployments)
+    document = {"apiVersion": said["apiVersion"], "kind": said["kind"], "metadata": metadata}
+    return {**document, "spec": said["spec"], "status": status}

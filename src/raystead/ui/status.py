@@ -1,0 +1,189 @@
+"""How a cluster on Kubernetes looks: `status` and `list` as text, within the terminal's width."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+
+from raystead.base.times import rounded
+from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
+from raystead.plan.pods import short_bytes
+
+__all__ = ["list_text", "next_command", "status_text"]
+
+UNKNOWN = "?"
+_GAP = "  "
+_NOTE_MIN = 24  # narrower than this a note is unreadable beside the table and goes below it
+
+
+def status_text(view: ClusterView, *, now: datetime, width: int | None = None, wide: bool = False) -> str:
+    """The whole state. `width` in columns, None where nothing has to fit; `wide` adds a line a pod."""
+    lines = _joined(_heading(view, now), width)
+    lines += _groups(view.groups, width)
+    if wide and view.nodes:
+        lines += ["", *_nodes(view.nodes, width)]
+    if view.last_head_loss:
+        lines += _wrapped(_loss(view.last_head_loss, now), width)
+    for text in view.drift:
+        lines += _wrapped(f"drift: {text}", width)
+    for note in view.notes:
+        lines += _wrapped(note, width)
+    return "\n".join(lines)
+
+
+def next_command(view: ClusterView) -> str:
+    """What is most useful after this status."""
+    name = f" --name {view.name}"
+    if view.state == "suspended":
+        return f"raystead resume{name}"
+    if view.state != "Ready":
+        return f"raystead explain{name}"
+    return f"raystead plan{name}" if view.drift else f"raystead submit{name} -- python train.py"
+
+
+def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
+    """A line a cluster; with `namespaces` a column more."""
+    head = ["NAMESPACE"] if namespaces else []
+    head += ["NAME", "STATE", "WORKERS", "CPU", "RAY", "AGE"]
+    cells = [
+        [
+            *([row.namespace] if namespaces else []),
+            row.name,
+            row.state,
+            f"{row.ready}/{row.wanted}",
+            str(row.cpu),
+            row.ray_version or UNKNOWN,
+            rounded(row.age),
+        ]
+        for row in rows
+    ]
+    return "\n".join(_columns(head, cells, {"CPU"}))
+
+
+def _heading(view: ClusterView, now: datetime) -> list[str]:
+    since = f" since {rounded(max(0.0, (now - view.since).total_seconds()))}" if view.since else ""
+    policies = UNKNOWN if view.policies is None else _on(view.policies)
+    return [
+        view.name,
+        f"{view.state}{since}",
+        f"Ray {view.ray_version or UNKNOWN}",
+        f"state: {view.storage}",
+        f"token: {_on(view.token)}",
+        f"policies: {policies}",
+        f"age {rounded(view.age)}",
+    ]
+
+
+def _groups(groups: Sequence[GroupView], width: int | None) -> list[str]:
+    gpus = any(group.gpu_total for group in groups)
+    head = ["GROUP", "WANT", "RUN", "ALIVE", "CPU used/all", *(["GPU"] if gpus else []), "MEM"]
+    cells = [
+        [
+            group.name,
+            str(group.wanted),
+            str(group.running),
+            UNKNOWN if group.alive is None else str(group.alive),
+            _pair(group.cpu_used, group.cpu_total),
+            *([_pair(group.gpu_used, group.gpu_total)] if gpus else []),
+            _memory(group.memory_used, group.memory_total),
+        ]
+        for group in groups
+    ]
+    return _with_notes(_columns(head, cells, {"WANT", "RUN", "ALIVE"}), [g.note for g in groups], width)
+
+
+def _nodes(nodes: Sequence[NodeView], width: int | None) -> list[str]:
+    head = ["POD", "GROUP", "NODE", "PHASE", "READY", "ALIVE", "CPU", "MEM", "RESTARTS"]
+    cells = [
+        [
+            node.pod,
+            node.group,
+            node.host or "-",
+            node.phase,
+            _yes(node.ready),
+            UNKNOWN if node.alive is None else _yes(node.alive),
+            _pair(node.cpu_used, node.cpu_total) if node.alive else "-",
+            _memory(node.mem_used, node.mem_total) if node.alive else "-",
+            str(node.restarts),
+        ]
+        for node in nodes
+    ]
+    return _with_notes(_columns(head, cells, {"RESTARTS"}), [n.note for n in nodes], width)
+
+
+def _with_notes(lines: list[str], notes: Sequence[str], width: int | None) -> list[str]:
+    """The last column: beside the table where there is room, wrapped in its column; else below each line."""
+    if not any(notes):
+        return [line.rstrip() for line in lines]
+    column = max(map(len, lines)) + len(_GAP)
+    beside = width is None or width - column >= _NOTE_MIN
+    out = [f"{lines[0].ljust(column)}NOTE" if beside else lines[0].rstrip()]
+    for line, note in zip(lines[1:], notes, strict=True):
+        if not note:
+            out.append(line.rstrip())
+        elif beside:
+            first, *rest = _wrapped(note, None if width is None else width - column, hang="")
+            out += [line.ljust(column) + first, *(" " * column + more for more in rest)]
+        else:
+            out += [line.rstrip(), *(f"  {part}" for part in _wrapped(note, (width or 0) - 2, hang=""))]
+    return out
+
+
+def _loss(loss: HeadLoss, now: datetime) -> str:
+    ago = rounded(max(0.0, (now - loss.at).total_seconds()))
+    back = "not back yet" if loss.back_after is None else f"back in {rounded(loss.back_after)}"
+    number = loss.workers_restarted
+    workers = "no worker restarted" if not number else f"{number} worker{'s' if number > 1 else ''} restarted"
+    return f"last head loss: {ago} ago ({loss.cause}), {back}, {workers}"
+
+
+def _columns(head: Sequence[str], rows: Sequence[Sequence[str]], right: set[str]) -> list[str]:
+    """Lines of equal columns; those named in `right` are numbers and end at the same place."""
+    lines = [list(head), *(list(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    pads = [str.rjust if name in right else str.ljust for name in head]
+    return [
+        _GAP.join(pad(cell, w) for pad, cell, w in zip(pads, line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def _joined(parts: Sequence[str], width: int | None) -> list[str]:
+    """Parts three blanks apart, broken between parts where the line is full."""
+    lines = [parts[0]]
+    for part in parts[1:]:
+        longer = f"{lines[-1]}   {part}"
+        if width is None or len(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(f"  {part}")
+    return lines
+
+
+def _wrapped(text: str, width: int | None, hang: str = "  ") -> list[str]:
+    if width is None or len(text) <= width:
+        return [text]
+    return textwrap.wrap(text, max(width, 10), subsequent_indent=hang, break_on_hyphens=False)
+
+
+def _pair(used: float | None, total: float | None) -> str:
+    """used/all; what Ray did not tell is `?`."""
+    if total is None:
+        return UNKNOWN
+    return f"{UNKNOWN if used is None else f'{used:.1f}'}/{total:g}"
+
+
+def _memory(used: float | None, total: float | None) -> str:
+    if used is None or total is None:
+        return UNKNOWN
+    number, unit = short_bytes(total).split()
+    return f"{short_bytes(used, unit)}/{number} {unit}"
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
