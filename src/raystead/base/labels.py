@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from raystead.base.names import check_label
 
 __all__ = [
@@ -11,6 +13,7 @@ __all__ = [
     "GUIDE_WORKER",
     "OURS",
     "guide_worker",
+    "matches",
     "node_labels",
     "redis_labels",
     "selector",
@@ -61,3 +64,22 @@ def selector(cluster: str, group: str | None, *, guide: bool, index: int = 0) ->
 def redis_labels(cluster: str, *, guide: bool) -> dict[str, str]:
     """What selects Redis' pod."""
     return {"app": "redis"} if guide else {"app": "redis", OURS: cluster}
+
+
+def matches(term: dict[str, Any] | None, given: dict[str, str]) -> bool:
+    """Whether a LabelSelector takes these labels; the empty one takes all, None takes none."""
+    if term is None:
+        return False
+    if any(given.get(key) != value for key, value in (term.get("matchLabels") or {}).items()):
+        return False
+    for one in term.get("matchExpressions") or []:
+        key, values = one["key"], one.get("values") or []
+        holds = {
+            "In": key in given and given[key] in values,
+            "NotIn": key not in given or given[key] not in values,
+            "Exists": key in given,
+            "DoesNotExist": key not in given,
+        }[one["operator"]]
+        if not holds:
+            return False
+    return True

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["GUIDE", "KUBERAY", "NAMES_ANNOTATION", "Names", "anchor", "check_label", "check_name", "pod_name"]
+__all__ = [
+    "GUIDE",
+    "KUBERAY",
+    "NAMES_ANNOTATION",
+    "STORAGE_NAMESPACE_ANNOTATION",
+    "Names",
+    "anchor",
+    "check_label",
+    "check_name",
+    "pod_name",
+]
 
 NAMES_ANNOTATION = "raystead.io/names"
+STORAGE_NAMESPACE_ANNOTATION = "raystead.io/storage-namespace"  # on the claim that holds the state
 GUIDE = "guide"
 KUBERAY = "kuberay"
 _NAME_MAX = 50  # KubeRay leaves room for the suffix of a generated name

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from raystead.cli.options import place_options, quiet_option
+from raystead.cli.options import Where, place_options, quiet_option
 
 
 @click.command("down")
@@ -15,7 +15,7 @@ from raystead.cli.options import place_options, quiet_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
 @quiet_option
-def command(name: str | None, local: bool, yes: bool, ignore_not_found: bool, quiet: bool) -> None:
+def command(name: str | None, where: Where, yes: bool, ignore_not_found: bool, quiet: bool) -> None:
     """Stop the cluster: every process it started, and its state.
 
     \b

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import click
 
-from raystead.cli.options import output_option, place_options, quiet_option
+from raystead.cli.options import Where, output_option, place_options, quiet_option
 
 
 @click.group("job")
@@ -25,7 +25,7 @@ def command() -> None:
 @command.command("list")
 @place_options
 @output_option
-def list_(name: str | None, local: bool, output: str | None) -> None:
+def list_(name: str | None, where: Where, output: str | None) -> None:
     """All jobs of the cluster, the newest first."""
     from raystead.cli.jobs import client_for
     from raystead.ui.plain import rounded, table
@@ -47,7 +47,7 @@ def list_(name: str | None, local: bool, output: str | None) -> None:
 @click.argument("job_id")
 @place_options
 @output_option
-def status(job_id: str, name: str | None, local: bool, output: str | None) -> None:
+def status(job_id: str, name: str | None, where: Where, output: str | None) -> None:
     """One job: its status and Ray's message."""
     from raystead.cli.jobs import client_for
 
@@ -66,7 +66,7 @@ def status(job_id: str, name: str | None, local: bool, output: str | None) -> No
 @click.option("-f", "--follow", "follow", is_flag=True, help="Go on until the job ends; exits with its code.")
 @place_options
 @quiet_option
-def logs(job_id: str, follow: bool, name: str | None, local: bool, quiet: bool) -> None:
+def logs(job_id: str, follow: bool, name: str | None, where: Where, quiet: bool) -> None:
     """The output of a job's driver."""
     from raystead.cli.jobs import client_for, follow_to_exit
     from raystead.ops.jobs import exit_code
@@ -84,7 +84,7 @@ def logs(job_id: str, follow: bool, name: str | None, local: bool, quiet: bool) 
 @command.command("stop")
 @click.argument("job_id")
 @place_options
-def stop(job_id: str, name: str | None, local: bool) -> None:
+def stop(job_id: str, name: str | None, where: Where) -> None:
     """Stop a job; its driver gets SIGTERM, then SIGKILL."""
     from raystead.cli.jobs import client_for
 

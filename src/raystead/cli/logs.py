@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 import click
 
-from raystead.cli.options import place_options
+from raystead.cli.options import Where, place_options
 from raystead.errors import UsageError
 
 
@@ -17,7 +17,7 @@ from raystead.errors import UsageError
 @place_options
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come; Ctrl-C ends.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each.")
-def command(node: str | None, name: str | None, local: bool, follow: bool, tail: int | None) -> None:
+def command(node: str | None, name: str | None, where: Where, follow: bool, tail: int | None) -> None:
     """Show the logs of all nodes, or of one (head, worker/0 …). Jobs: raystead job logs.
 
     \b

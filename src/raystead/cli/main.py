@@ -13,6 +13,7 @@ from raystead.errors import INTERRUPTED, RaysteadError, StateError
 # name -> (module, help line); in the order in which a newcomer needs them
 COMMANDS = {
     "up": ("up", "Start a Ray cluster, or bring a running one to its spec."),
+    "plan": ("plan", "Show what up would do, field by field."),
     "submit": ("submit", "Run a command as a Ray job and follow its output."),
     "status": ("status", "Show what runs and what is wrong."),
     "logs": ("logs", "Show the logs of the cluster's processes."),
@@ -48,9 +49,9 @@ def root() -> None:
     """A Ray cluster in the namespace you have.
 
     \b
-    raystead up --local                       a cluster on this machine
+    raystead up                               a cluster in your namespace
+    raystead up --local                       the same one on this machine
     raystead submit -- python train.py        a job on it
-    raystead render | kubectl apply -f -      the same cluster as Kubernetes objects
     """
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
 from raystead.errors import UsageError
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SPEC = (
     click.option("-f", "--file", "file", metavar="FILE", help="A RayCluster file; - reads standard input."),
     click.option("--name", help="The cluster's name."),
-    click.option("-n", "--namespace", help="The namespace that the objects go to."),
     click.option("--workers", type=int, metavar="N", help="Number of workers."),
     click.option("--worker-cpu", metavar="CPU", help="CPU of each worker, for example 2 or 500m."),
     click.option("--worker-memory", metavar="MEM", help="Memory of each worker, for example 4Gi."),
@@ -51,16 +55,75 @@ def spec_options(function: F) -> F:
     return function
 
 
+_KUBE = (
+    click.option("-n", "--namespace", help="The namespace; default: the context's."),
+    click.option("--context", help="A context of the kubeconfig."),
+    click.option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, then ~/.kube/config."),
+    click.option("--as", "as_user", metavar="USER", help="Impersonate a user."),
+    click.option("--as-group", "as_groups", multiple=True, metavar="GROUP", help="And a group."),
+    click.option("-v", "--verbose", is_flag=True, help="Show every request to the API server."),
+)
+
+
+@dataclass(frozen=True)
+class Where:
+    """Which machine or API server a verb works on, as typed."""
+
+    local: bool = False
+    namespace: str | None = None
+    context: str | None = None
+    kubeconfig: str | None = None
+    as_user: str | None = None
+    as_groups: tuple[str, ...] = ()
+    verbose: bool = False
+
+    @property
+    def here(self) -> bool:
+        """The verb works on this machine: it was said, or there is no way to an API server."""
+        if self.local:
+            return True
+        if self.namespace or self.context or self.kubeconfig:
+            return False
+        from raystead.kube.access import configured
+
+        return not configured()
+
+
+def kube_options(function: F) -> F:
+    """Adds --local and kubectl's own options; the command gets them as one `where`."""
+
+    @functools.wraps(function)
+    def gathered(**given: Any) -> Any:
+        where = Where(**{f.name: given.pop(f.name) for f in fields(Where)})
+        return function(where=where, **given)
+
+    wrapped: Any = gathered
+    for option in reversed(_KUBE):
+        wrapped = option(wrapped)
+    local = click.option("--local", is_flag=True, help="The cluster on this machine, without Kubernetes.")
+    return cast(F, local(wrapped))
+
+
 def place_options(function: F) -> F:
-    """Adds what every verb on a running cluster takes."""
-    for option in reversed(
-        (
-            click.option("--name", help="The cluster; not needed when there is only one."),
-            click.option("--local", is_flag=True, help="The cluster on this machine (the only place yet)."),
-        )
-    ):
-        function = option(function)
-    return function
+    """Adds what every verb on a running cluster takes: --name and where it is."""
+    named = click.option("--name", help="The cluster; not needed when there is only one.")
+    return cast(F, named(kube_options(function)))
+
+
+def door(where: Where) -> Api:
+    """The API server that was meant; with -v each request is a line on stderr."""
+    from raystead.kube.access import load
+    from raystead.kube.api import Api
+
+    access = load(
+        kubeconfig=where.kubeconfig,
+        context=where.context,
+        namespace=where.namespace,
+        as_user=where.as_user,
+        as_groups=where.as_groups,
+    )
+    trace = (lambda line: click.echo(f"  {line}", err=True)) if where.verbose else None
+    return Api(access, trace=trace)
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Results only.")

@@ -11,6 +11,7 @@ from raystead.cli.options import read_file, spec_options
 
 @click.command("render")
 @spec_options
+@click.option("-n", "--namespace", help="The namespace that the objects go to.")
 @click.option(
     "--policies",
     type=click.Choice(["auto", "always", "never"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from raystead.cli.options import place_options, quiet_option
+from raystead.cli.options import Where, place_options, quiet_option
 from raystead.errors import UsageError
 
 
@@ -12,7 +12,7 @@ from raystead.errors import UsageError
 @click.argument("groups", nargs=-1, required=True, metavar="[GROUP=]N…")
 @place_options
 @quiet_option
-def command(groups: tuple[str, ...], name: str | None, local: bool, quiet: bool) -> None:
+def command(groups: tuple[str, ...], name: str | None, where: Where, quiet: bool) -> None:
     """Change the number of workers of a group; a bare number means the only group.
 
     \b

@@ -7,13 +7,13 @@ import time
 
 import click
 
-from raystead.cli.options import output_option, place_options
+from raystead.cli.options import Where, output_option, place_options
 
 
 @click.command("status")
 @place_options
 @output_option
-def command(name: str | None, local: bool, output: str | None) -> None:
+def command(name: str | None, where: Where, output: str | None) -> None:
     """Show the cluster's nodes, live.
 
     \b

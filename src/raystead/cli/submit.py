@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from raystead.cli.options import place_options, quiet_option
+from raystead.cli.options import Where, place_options, quiet_option
 from raystead.errors import UsageError
 
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -35,7 +35,7 @@ _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 @place_options
 @quiet_option
 def command(
-    cmd: tuple[str, ...], no_wait: bool, name: str | None, local: bool, quiet: bool, **given: Any
+    cmd: tuple[str, ...], no_wait: bool, name: str | None, where: Where, quiet: bool, **given: Any
 ) -> None:
     """Run a command as a Ray job, follow its output, exit with its code.
 

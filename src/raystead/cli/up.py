@@ -3,41 +3,120 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from raystead.cli.options import quiet_option, read_file, spec_options
-from raystead.errors import Unsupported
+from raystead.cli.options import Where, door, kube_options, quiet_option, read_file, spec_options
 
-
-@click.command("up")
-@click.option("--local", is_flag=True, help="On this machine, as Ray processes; no Kubernetes.")
-@click.option("--timeout", type=float, default=120, show_default=True, metavar="S", help="Seconds to wait.")
-@spec_options
-@quiet_option
-def command(local: bool, timeout: float, file: str | None, quiet: bool, **flags: Any) -> None:
-    """Start a Ray cluster and wait until all its nodes are alive.
-
-    \b
-    raystead up --local
-    raystead up --local -f raycluster.yaml --workers 1
-    """
-    from raystead.cli.show import nodes_text
-    from raystead.local.place import LocalPlace
-    from raystead.ops.specs import desired
+if TYPE_CHECKING:
+    from raystead.ops.specs import Desired
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
 
-    if not local:
-        raise Unsupported(
-            "this version starts clusters on this machine only",
-            remedy="raystead up --local      or: raystead render | kubectl apply -f -",
-        )
+_LOCAL_TIMEOUT = 120.0
+policies_option = click.option(
+    "--policies",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Network policies: ingress, and egress where the namespace restricts it (auto, the default).",
+)
+force_option = click.option(
+    "--force-conflicts", "force", is_flag=True, help="Take fields over that somebody else manages."
+)
+
+
+@click.command("up")
+@spec_options
+@click.option("--timeout", type=float, metavar="S", help="Seconds to wait; default 900 (local: 120).")
+@click.option(
+    "--wait/--no-wait", "waits", default=True, help="Wait until Ray's nodes are alive (the default)."
+)
+@click.option(
+    "--dry-run",
+    type=click.Choice(["none", "server"]),
+    default="none",
+    help="server: show the plan, which the API server has checked; change nothing.",
+)
+@policies_option
+@force_option
+@quiet_option
+@kube_options
+def command(
+    where: Where,
+    file: str | None,
+    timeout: float | None,
+    waits: bool,
+    dry_run: str,
+    policies: str | None,
+    force: bool,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Start a Ray cluster, or bring a running one to its spec; then wait until it is ready.
+
+    \b
+    raystead up                              head, two workers and Redis in your namespace
+    raystead up --workers 4 --worker-cpu 2   flags change what they name, nothing else
+    raystead up -f raycluster.yaml           KubeRay's file, unchanged
+    raystead up --local                      on this machine
+    """
+    from raystead.spec.flags import Flags
+    from raystead.ui.plain import Reporter
+
     reporter = Reporter(quiet=quiet)
-    wanted = desired(Flags(**flags), *read_file(file))
-    for note in wanted.notes:
+    asked = Flags(**flags)
+    if where.local:
+        _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT)
+        return
+    from raystead.cli.waits import follow
+    from raystead.ops.planning import prepare, wanted
+    from raystead.ops.up import TIMEOUT, apply, wait
+    from raystead.ui.plans import plan_text
+
+    api = door(where)
+    desired, anchor = wanted(api, asked, *read_file(file), namespace=where.namespace)
+    say_notes(reporter, desired)
+    prepared = prepare(api, desired, anchor, policies=policies, force=force)
+    refuse_problems(prepared.plan.problems)
+    if dry_run == "server":
+        click.echo(plan_text(prepared.plan))
+        return
+    with follow(reporter, prepared.cluster.name) as emit:
+        emit.planned(prepared.plan)
+        anchor = apply(prepared, emit)
+        if waits:
+            wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit)
+    if not waits:
+        reporter.hint("raystead status")
+    elif anchor.cluster.spec.suspend:
+        reporter.hint("raystead resume")
+    else:
+        reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+
+
+def say_notes(reporter: Reporter, desired: Desired) -> None:
+    for note in desired.notes:
         reporter.warn(str(note))
+
+
+def refuse_problems(problems: tuple[str, ...]) -> None:
+    """Raises what forbids the whole, before anything is changed."""
+    from raystead.errors import Conflict
+
+    if problems:
+        raise Conflict(
+            "nothing was changed: " + "; ".join(problems),
+            remedy="raystead plan shows everything; mend the above, then the same command again",
+        )
+
+
+def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -> None:
+    from raystead.cli.show import nodes_text
+    from raystead.local.place import LocalPlace
+    from raystead.ops.specs import desired
+
+    wanted = desired(asked, *read_file(file))
+    say_notes(reporter, wanted)
     begin = time.monotonic()
     status = LocalPlace(wanted.cluster.name).up(
         wanted.cluster,
@@ -47,6 +126,8 @@ def command(local: bool, timeout: float, file: str | None, quiet: bool, **flags:
     workers = len(status.nodes) - 1
     plural = "" if workers == 1 else "s"
     reporter.step(f'local cluster "{status.name}": head + {workers} worker{plural}', time.monotonic() - begin)
-    if not quiet:
+    if not reporter.quiet:
         reporter.line(nodes_text(status))
-    reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+    reporter.hint(
+        "raystead submit --local -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'"
+    )

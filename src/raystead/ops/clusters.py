@@ -1,9 +1,64 @@
-"""Which cluster a verb means: the named one, or the only one."""
+"""Which cluster a verb means: the named one, or the only one; here on this machine or in a namespace."""
 
 from __future__ import annotations
 
-from raystead.errors import ClusterNotFound, UsageError
+from typing import TYPE_CHECKING
+
+from raystead.base import names
+from raystead.errors import ClusterNotFound, ObjectNotFound, UsageError
 from raystead.local.place import LocalPlace
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
+
+__all__ = ["anchor_of", "anchors", "local_place"]
+
+
+def anchors(api: Api) -> list[Anchor]:
+    """All clusters of the namespace, by name."""
+    from raystead.kube.paths import collection
+    from raystead.ops.anchor import ANCHOR_SELECTOR, decoded
+
+    found = api.list(collection(api.namespace, "ConfigMap"), labels=ANCHOR_SELECTOR)
+    return sorted((decoded(raw) for raw in found), key=lambda anchor: anchor.name)
+
+
+def anchor_of(api: Api, name: str | None) -> Anchor:
+    """The cluster of that name, or the only one of the namespace.
+
+    Raises:
+        ClusterNotFound: there is none of that name, or none at all.
+        UsageError: there are several and none was named.
+    """
+    from raystead.kube.paths import path_of
+    from raystead.ops.anchor import decoded
+
+    if name is not None:
+        try:
+            return decoded(api.get(path_of(api.namespace, "ConfigMap", names.anchor(name))))
+        except ObjectNotFound:
+            there = ", ".join(anchor.name for anchor in anchors(api)) or "none"
+            raise ClusterNotFound(
+                f'there is no cluster "{name}" in namespace {api.namespace}',
+                evidence=f"clusters there: {there}",
+                remedy=f"raystead up --name {name}, or another namespace with -n",
+            ) from None
+    found = anchors(api)
+    if not found:
+        raise ClusterNotFound(
+            f"there is no cluster in namespace {api.namespace}",
+            evidence=f"context {api.access.context}: no ConfigMap with the label raystead.io/role=anchor",
+            remedy="raystead up, or another namespace with -n"
+            + (" (a local cluster is here: --local)" if LocalPlace.names() else ""),
+        )
+    if len(found) > 1:
+        listed = ", ".join(anchor.name for anchor in found)
+        raise UsageError(
+            f"there are {len(found)} clusters in namespace {api.namespace}: {listed}",
+            remedy="name the one you mean with --name",
+        )
+    return found[0]
 
 
 def local_place(name: str | None) -> LocalPlace:
@@ -13,25 +68,25 @@ def local_place(name: str | None) -> LocalPlace:
         ClusterNotFound: there is none of that name, or none at all.
         UsageError: there are several and none was named.
     """
-    names = LocalPlace.names()
+    found = LocalPlace.names()
     if name is not None:
-        if name not in names:
-            there = f"local clusters here: {', '.join(names)}" if names else "there is no local cluster here"
+        if name not in found:
+            there = f"local clusters here: {', '.join(found)}" if found else "there is no local cluster here"
             raise ClusterNotFound(
                 f'there is no local cluster "{name}"',
                 evidence=there,
                 remedy=f"raystead up --local --name {name}",
             )
         return LocalPlace(name)
-    if not names:
+    if not found:
         raise ClusterNotFound(
             "there is no local cluster on this machine",
             evidence="the state directory of raystead holds none",
             remedy="raystead up --local",
         )
-    if len(names) > 1:
+    if len(found) > 1:
         raise UsageError(
-            f"there are {len(names)} local clusters: {', '.join(names)}",
+            f"there are {len(found)} local clusters: {', '.join(found)}",
             remedy="name the one you mean with --name",
         )
-    return LocalPlace(names[0])
+    return LocalPlace(found[0])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
+from raystead.explain.model import Finding
 from raystead.plan.model import Action, Plan
 
 __all__ = [
@@ -13,25 +12,11 @@ __all__ = [
     "Done",
     "Event",
     "Explained",
-    "FindingLike",
     "GroupProgress",
     "Note",
     "Planned",
     "Progress",
 ]
-
-
-class FindingLike(Protocol):
-    """What is read of an explanation (`explain.model.Finding`): one cause, with its reason and its remedy."""
-
-    @property
-    def group(self) -> str: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def means(self) -> str: ...
-    @property
-    def remedy(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +74,7 @@ class Note:
 class Explained:
     """Why the wait takes so long: all that is known now, replacing what was said before."""
 
-    findings: Sequence[FindingLike]
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,63 @@
+"""`raystead plan`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from raystead.cli.options import (
+    Where,
+    door,
+    kube_options,
+    output_option,
+    quiet_option,
+    read_file,
+    spec_options,
+)
+from raystead.cli.up import force_option, policies_option, say_notes
+
+
+@click.command("plan")
+@spec_options
+@policies_option
+@force_option
+@output_option
+@quiet_option
+@kube_options
+def command(
+    where: Where,
+    file: str | None,
+    policies: str | None,
+    force: bool,
+    output: str | None,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Show what `up` would do: every object, every field, what restarts and what state is lost.
+
+    The API server itself has checked it (dry-run); nothing is changed.
+
+    \b
+    raystead plan --image rayproject/ray:2.60.0
+    raystead plan -f raycluster.yaml -o json
+    """
+    from raystead.errors import Conflict
+    from raystead.ops.planning import prepare, wanted
+    from raystead.spec.flags import Flags
+    from raystead.ui.plain import Reporter
+    from raystead.ui.plans import plan_json, plan_text
+
+    reporter = Reporter(quiet=quiet)
+    api = door(where)
+    desired, anchor = wanted(api, Flags(**flags), *read_file(file), namespace=where.namespace)
+    say_notes(reporter, desired)
+    plan = prepare(api, desired, anchor, policies=policies, force=force).plan
+    if output == "json":
+        click.echo(json.dumps(plan_json(plan), indent=2))
+    else:
+        click.echo(plan_text(plan, colour=reporter.colour))
+    if plan.problems:
+        raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
+    reporter.hint("raystead up with the same words applies it")

@@ -1,0 +1,39 @@
+"""What verbs that change a cluster share: the live view, and Ctrl-C that leaves a resumable state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from raystead.ops.events import Event, Planned
+from raystead.plan.model import Plan
+from raystead.ui.live import view
+from raystead.ui.plain import Reporter
+
+
+class Emit:
+    """Takes the events of a verb; callable, as ops want it."""
+
+    def __init__(self, take: Callable[[Event], None]) -> None:
+        self._take = take
+
+    def __call__(self, event: Event) -> None:
+        self._take(event)
+
+    def planned(self, plan: Plan) -> None:
+        self._take(Planned(plan))
+
+
+@contextmanager
+def follow(reporter: Reporter, name: str, again: str = "raystead up") -> Iterator[Emit]:
+    """The live view of one wait; an interrupt says what is true then and how to go on."""
+    try:
+        with view(reporter) as take:
+            yield Emit(take)
+    except KeyboardInterrupt:
+        reporter.line(
+            f'interrupted; "{name}" goes on without us: raystead status shows it, {again} waits again'
+        )
+        raise click.Abort from None

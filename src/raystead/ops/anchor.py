@@ -1,0 +1,148 @@
+"""The anchor: the ConfigMap that owns a cluster and keeps what was applied (design 4). Pure.
+
+Its data: `format` (a number, a newer one is refused), `version` (of the raystead that wrote it), `spec`
+(RayCluster as YAML), `facts` (JSON), `hash`. Nothing secret: a password in a spec moves to a Secret first.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+
+from raystead import __version__
+from raystead.base import labels, names
+from raystead.errors import NewerFormat, SpecError, StateError
+from raystead.manifests.facts import Facts
+from raystead.manifests.storage import inline_password
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["ANCHOR_SELECTOR", "FORMAT", "Anchor", "decoded", "document", "storable"]
+
+FORMAT = 1
+ROLE = "raystead.io/role"
+ANCHOR_SELECTOR = f"{ROLE}=anchor"
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"  # kubectl keeps the whole file there
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """One cluster as it was applied last.
+
+    Attributes:
+        resource_version: the lock: a write that names an older one is refused by the server.
+        written_by: version of the raystead that wrote it.
+        raw: the ConfigMap itself.
+    """
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    written_by: str
+    cluster: RayCluster
+    facts: Facts
+    hash: str
+    raw: Json
+
+    def with_facts(self) -> Facts:
+        """Facts for rendering: the kept ones, with what only the anchor itself can tell."""
+        namespace = self.facts.storage_namespace or self.uid
+        return replace(self.facts, anchor_uid=self.uid, storage_namespace=namespace)
+
+
+def document(cluster: RayCluster, facts: Facts, previous: Anchor | None = None) -> Json:
+    """The ConfigMap for this spec and these facts; with `previous` it replaces just that version."""
+    spec = json.dumps(cluster.document(), sort_keys=True, indent=1)
+    kept = asdict(replace(facts, anchor_uid=None))
+    if previous and kept["storage_namespace"] == previous.uid:
+        kept["storage_namespace"] = None
+    facts_text = json.dumps(kept, sort_keys=True)
+    metadata: Json = {
+        "name": names.anchor(cluster.name),
+        "namespace": facts.namespace,
+        "labels": {labels.OURS: cluster.name, ROLE: "anchor"},
+    }
+    if previous:
+        metadata["resourceVersion"] = previous.resource_version
+        metadata["uid"] = previous.uid
+    data = {
+        "format": str(FORMAT),
+        "version": __version__,
+        "spec": spec,
+        "facts": facts_text,
+        "hash": hashlib.sha256(f"{spec}\n{facts_text}".encode()).hexdigest(),
+    }
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def decoded(raw: Json) -> Anchor:
+    """The anchor in a ConfigMap.
+
+    Raises:
+        NewerFormat: a newer raystead wrote it.
+        StateError: it is damaged.
+    """
+    metadata, data = raw["metadata"], raw.get("data") or {}
+    name = metadata["labels"].get(labels.OURS) or metadata["name"].removeprefix("raystead-")
+    try:
+        number = int(data["format"])
+    except (KeyError, ValueError):
+        raise _damaged(metadata["name"], "its format number is missing") from None
+    if number > FORMAT:
+        raise NewerFormat(
+            f'the cluster "{name}" was written by a newer raystead ({data.get("version", "unknown")})',
+            evidence=f"ConfigMap {metadata['name']} has format {number}; {__version__} reads up to {FORMAT}",
+            remedy="pip install --upgrade raystead",
+        )
+    try:
+        cluster = RayCluster.model_validate(json.loads(data["spec"]))
+        facts = Facts(**json.loads(data["facts"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise _damaged(metadata["name"], f"{type(error).__name__}: {str(error)[:200]}") from None
+    return Anchor(
+        name=name,
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        written_by=str(data.get("version", "")),
+        cluster=cluster,
+        facts=facts,
+        hash=str(data.get("hash", "")),
+        raw=raw,
+    )
+
+
+def storable(cluster: RayCluster) -> tuple[RayCluster, str | None]:
+    """The spec without a Redis password in it, and that password if one was written there.
+
+    The password is replaced by a reference to the Secret that we make for it.
+
+    Raises:
+        SpecError: the password stands where no reference can (rayStartParams, env).
+    """
+    out = copy.deepcopy(cluster.document())
+    password = inline_password(cluster)
+    options = out["spec"].get("gcsFaultToleranceOptions") or {}
+    if (options.get("redisPassword") or {}).get("value") is not None:
+        secret = names.Names(cluster.name, False).redis_secret
+        options["redisPassword"] = {"valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
+    elif password:
+        raise SpecError(
+            "the file has a Redis password where everybody who may read pods can read it",
+            evidence="rayStartParams.redis-password or env REDIS_PASSWORD of the head has a literal value",
+            remedy="use gcsFaultToleranceOptions.redisPassword.valueFrom.secretKeyRef",
+        )
+    (out["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
+    for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"):
+        out["metadata"].pop(key, None)
+    return RayCluster.model_validate(out), password
+
+
+def _damaged(name: str, why: str) -> StateError:
+    return StateError(
+        f"the ConfigMap {name} does not hold a cluster that can be read",
+        evidence=why,
+        remedy=f"raystead up -f FILE makes it anew, kubectl delete configmap {name} deletes the cluster",
+    )

@@ -1,0 +1,98 @@
+"""Feeds `explain`: a snapshot of what can be read, the logs it asks for, while a verb waits or once."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+from raystead.errors import RaysteadError
+from raystead.explain.engine import explain, needed_logs
+from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection, path_of
+from raystead.ops.anchor import Anchor
+from raystead.ops.planning import parallel
+from raystead.ops.watching import Watched
+
+__all__ = ["Explainer"]
+
+_EVERY = 1.0  # seconds between two looks
+_EXTRAS_EVERY = 10.0  # seconds between two readings of what is not mirrored
+_LOGS_EVERY = 5.0
+_EXTRAS = ("ReplicaSet", "PersistentVolumeClaim", "ResourceQuota", "LimitRange", "Service", "NetworkPolicy")
+
+
+class Explainer:
+    """Explains a watched cluster again and again; reads more only where something is wrong."""
+
+    def __init__(self, api: Api, anchor: Anchor, watched: Watched) -> None:
+        self.latest: tuple[Finding, ...] = ()
+        self._api, self._anchor, self._watched = api, anchor, watched
+        self._extras: dict[str, tuple[Json, ...] | None] = {}
+        self._extras_at = self._logs_at = self._looked = -1000.0
+        self._logs: dict[LogKey, str] = {}
+
+    def look(self) -> tuple[Finding, ...] | None:
+        """New findings, or None when they are the same as before or it is too early to look again."""
+        now = time.monotonic()
+        if now - self._looked < _EVERY or not self._watched.listed(0):
+            return None
+        self._looked = now
+        found = explain(self._snapshot())
+        if self._suspicious() or found:
+            self._read_more(now)
+            found = explain(self._snapshot())
+        before, self.latest = self.latest, found
+        same = [(f.cause, f.group, f.why, f.pods) for f in before] == [
+            (f.cause, f.group, f.why, f.pods) for f in found
+        ]
+        return None if same else found
+
+    def _suspicious(self) -> bool:
+        return any(event.get("type") == "Warning" for event in self._watched.events.items)
+
+    def _read_more(self, now: float) -> None:
+        if now - self._extras_at >= _EXTRAS_EVERY:
+            self._extras_at = now
+            self._extras = dict(zip(_EXTRAS, parallel(self._read, _EXTRAS), strict=True))
+        if now - self._logs_at >= _LOGS_EVERY and (wanted := needed_logs(self._snapshot())):
+            self._logs_at = now
+            texts = parallel(self._log, wanted)
+            self._logs = {key: text for key, text in zip(wanted, texts, strict=True) if text is not None}
+
+    def _read(self, kind: str) -> tuple[Json, ...] | None:
+        try:
+            return tuple(self._api.list(collection(self._api.namespace, kind)))
+        except RaysteadError:
+            return None
+
+    def _log(self, key: LogKey) -> str | None:
+        pod, container, previous = key
+        query = {"container": container, "tailLines": LOG_LINES, "previous": "true" if previous else "false"}
+        try:
+            return self._api.text(f"{path_of(self._api.namespace, 'Pod', pod)}/log", timeout=10, **query)
+        except RaysteadError:
+            return None
+
+    def _snapshot(self) -> Snapshot:
+        watched = self._watched
+        sets = watched.statefulsets
+        return Snapshot(
+            cluster=watched.cluster,
+            namespace=self._api.namespace,
+            name=self._anchor.name,
+            now=datetime.now(UTC),
+            pods=tuple(watched.pods.items),
+            events=tuple(watched.events.items),
+            deployments=tuple(watched.deployments.items),
+            statefulsets=tuple(sets.items) if sets else (),
+            replicasets=self._extras.get("ReplicaSet"),
+            claims=self._extras.get("PersistentVolumeClaim"),
+            quotas=self._extras.get("ResourceQuota"),
+            limitranges=self._extras.get("LimitRange"),
+            services=self._extras.get("Service"),
+            policies=self._extras.get("NetworkPolicy"),
+            ray_nodes=tuple((watched.ray or {}).get("summary") or ()) if watched.ray is not None else None,
+            logs=self._logs,
+            api_slow=self._api.slowest,
+        )

@@ -1,0 +1,161 @@
+"""What only the cluster can tell: asked before the first `up`, kept in the anchor from then on (design 3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from raystead.base import labels, names
+from raystead.errors import ApiError, ClusterExists, Unsupported
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
+from raystead.manifests.storage import storage_kind
+from raystead.ops.rights import rights
+from raystead.spec.model import RayCluster
+
+__all__ = ["first_facts", "isolating", "refuse_foreign", "server_version"]
+
+OLDEST, SUPPORTED = (1, 19), (1, 25)
+
+
+def first_facts(
+    api: Api, cluster: RayCluster, policies: Sequence[Json], wish: str
+) -> tuple[Facts, list[str]]:
+    """The facts for a cluster that is not there yet, and what the user should know of them.
+
+    `policies`: the namespace's NetworkPolicies; `wish`: auto, always or never.
+    """
+    version, notes = server_version(api)
+    kept, more = _kept_storage_namespace(api, cluster.name)
+    facts = Facts(
+        namespace=api.namespace,
+        server_version=version,
+        policies=wish,
+        isolated=bool(isolating(policies, cluster)),
+        storage_namespace=kept,
+    )
+    notes += more
+    if storage_kind(cluster) in ("redis", "rocksdb"):
+        facts = replace(facts, has_default_storage=_default_class(api) is not None)
+        notes += _without_volume(cluster, facts)
+    return facts, notes
+
+
+def server_version(api: Api) -> tuple[str, list[str]]:
+    """ "1.36" and, where it is old, a note.
+
+    Raises:
+        Unsupported: older than Kubernetes 1.19.
+    """
+    said = api.get("/version")
+    digits = [re.sub(r"\D.*", "", str(said.get(key, ""))) or "0" for key in ("major", "minor")]
+    number = (int(digits[0]), int(digits[1]))
+    text = ".".join(digits)
+    if number < OLDEST:
+        raise Unsupported(
+            f"Kubernetes {text} is too old",
+            evidence=f"the API server says {said.get('gitVersion')}; 1.19 is the oldest that can do it",
+            remedy="another cluster with --context",
+        )
+    old = number < SUPPORTED
+    return text, [f"Kubernetes {text} is older than 1.25: it may work, nobody tests it"] if old else []
+
+
+def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
+    """Names of the policies not ours that restrict the egress of pods this cluster would have."""
+    pods = [
+        item["spec"]["template"]["metadata"]["labels"]
+        for item in manifests(cluster, Facts(policies="never"))
+        if item["kind"] in ("Deployment", "StatefulSet")
+    ]
+    found = []
+    for policy in policies:
+        metadata, spec = policy["metadata"], policy["spec"]
+        ours = (metadata.get("labels") or {}).get(labels.OURS) == cluster.name
+        types = spec.get("policyTypes") or (["Egress"] if spec.get("egress") else [])
+        selects = any(labels.matches(spec.get("podSelector") or {}, pod) for pod in pods)
+        if not ours and "Egress" in types and selects:
+            found.append(str(metadata["name"]))
+    return found
+
+
+def refuse_foreign(api: Api, name: str) -> None:
+    """Refuses a name that KubeRay or somebody's pods carry already (design 2).
+
+    Raises:
+        ClusterExists: there are such pods, or a RayCluster of that name.
+    """
+    selector = f"{labels.CLUSTER}={name},{labels.OURS}!={name}"
+    pods = api.list(collection(api.namespace, "Pod"), labels=selector)
+    if pods:
+        shown = ", ".join(pod["metadata"]["name"] for pod in pods[:3])
+        raise ClusterExists(
+            f'a Ray cluster "{name}" that is not raystead\'s runs in namespace {api.namespace}',
+            evidence=f"{len(pods)} pods with the label ray.io/cluster={name}: {shown}",
+            remedy=f"another name: raystead up --name {name}-2",
+        )
+    if not rights(api).allows("get", "rayclusters", "ray.io"):
+        return  # asking would be refused; without pods such a RayCluster does not run
+    try:
+        found = api.list(collection(api.namespace, "RayCluster"), fields=f"metadata.name={name}")
+    except ApiError:
+        return  # no such CRD
+    if found:
+        raise ClusterExists(
+            f'KubeRay has a RayCluster "{name}" in namespace {api.namespace}',
+            evidence=f"RayCluster/{name}, state {(found[0].get('status') or {}).get('state', 'unknown')}",
+            remedy=f"another name: raystead up --name {name}-2",
+        )
+
+
+def _default_class(api: Api) -> str | None:
+    """The class a claim without one gets, by a dry-run: listing StorageClasses is not our user's right."""
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"generateName": "raystead-probe-"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    try:
+        answer = api.create(collection(api.namespace, "PersistentVolumeClaim"), claim, dry_run=True)
+    except ApiError as error:
+        if error.reason == "NamespaceTerminating":
+            raise
+        return None  # a quota on claims, or no right: then there is no volume either
+    said: str | None = answer["spec"].get("storageClassName")
+    return said
+
+
+def _without_volume(cluster: RayCluster, facts: Facts) -> list[str]:
+    if facts.has_default_storage or facts.storage_class:
+        return []
+    if storage_kind(cluster) == "rocksdb":
+        options = cluster.spec.gcs_fault_tolerance
+        storage = options.storage if options else None
+        if storage and (storage.claim_name or storage.storage_class_name):
+            return []
+        raise Unsupported(
+            "RocksDB needs a volume and this namespace gives none",
+            evidence="a dry-run of a claim without a class was answered without a class: there is no default",
+            remedy="name a class in gcsFaultToleranceOptions.storage.storageClassName, or --storage redis",
+        )
+    return [
+        "no default StorageClass: Redis keeps its data in its pod alone. If that pod is lost, every detached "
+        "actor is lost and all Ray nodes restart; the loss of the head is survived all the same"
+    ]
+
+
+def _kept_storage_namespace(api: Api, name: str) -> tuple[str | None, list[str]]:
+    """The storage namespace on a claim that `down --keep-data` left."""
+    selector = f"{labels.OURS}={name}"
+    for claim in api.list(collection(api.namespace, "PersistentVolumeClaim"), labels=selector):
+        metadata = claim["metadata"]
+        kept = (metadata.get("annotations") or {}).get(names.STORAGE_NAMESPACE_ANNOTATION)
+        if kept:
+            return kept, [
+                f"the claim {metadata['name']} holds the state of the last cluster: it is used again"
+            ]
+    return None, []

@@ -1,0 +1,246 @@
+"""From a wanted cluster to its plan: rendering, the cluster's own objects, the server's dry-run answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from raystead.base import labels, names
+from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import Discovery, collection, path_of
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
+from raystead.ops import facts as asking
+from raystead.ops import secrets
+from raystead.ops.anchor import Anchor, decoded, document, storable
+from raystead.ops.specs import Desired, desired
+from raystead.plan.make import key_of, make
+from raystead.plan.model import Key, Plan
+from raystead.spec.flags import NAME, Flags, build
+from raystead.spec.model import RayCluster
+
+__all__ = ["Prepared", "existing", "live_objects", "parallel", "prepare", "wanted"]
+
+WORKERS = 8  # requests at once: the server's own limits are higher, a laptop's patience is not
+LISTED = (
+    "Deployment",
+    "StatefulSet",
+    "Service",
+    "NetworkPolicy",
+    "PersistentVolumeClaim",
+    "Secret",
+    "ConfigMap",
+)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything `up` needs; nothing has been changed yet.
+
+    Attributes:
+        anchor: the cluster as it is now; None when there is none.
+        cluster: the spec to apply, without secrets.
+        objects: rendered; owner references stand in them only where the anchor is there already.
+        live: all objects with our label.
+    """
+
+    api: Api = field(repr=False)
+    anchor: Anchor | None
+    cluster: RayCluster
+    facts: Facts
+    objects: tuple[Json, ...]
+    secrets: tuple[secrets.NeededSecret, ...]
+    foreign: tuple[Json, ...]
+    live: tuple[Json, ...]
+    plan: Plan
+    force: bool = False
+
+    @property
+    def anchor_changes(self) -> bool:
+        """The anchor has to be written: there is none, or it says something else."""
+        new = document(self.cluster, self.facts, self.anchor)
+        return self.anchor is None or self.anchor.raw.get("data") != new["data"]
+
+    @property
+    def mutates(self) -> bool:
+        return self.plan.mutates or self.anchor_changes
+
+
+def wanted(
+    api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
+) -> tuple[Desired, Anchor | None]:
+    """What the user asks for, and the cluster as it is: a file replaces the spec, flags change what they name.
+
+    `namespace` is the one he chose in words; else a file's own namespace counts, as in kubectl.
+
+    Raises:
+        SpecError: with every problem of the file and the flags.
+    """
+    if text is None:
+        anchor = existing(api, flags.name or NAME)
+        return Desired(build(flags, anchor.cluster if anchor else None)), anchor
+    asked = desired(replace(flags, namespace=namespace), text, filename)
+    if namespace is None and asked.cluster.metadata.namespace:
+        api.namespace = asked.cluster.metadata.namespace
+    return asked, existing(api, asked.cluster.name)
+
+
+def existing(api: Api, name: str) -> Anchor | None:
+    """The cluster's anchor, if there is one."""
+    try:
+        return decoded(api.get(path_of(api.namespace, "ConfigMap", names.anchor(name))))
+    except ObjectNotFound:
+        return None
+
+
+def prepare(
+    api: Api, asked: Desired, anchor: Anchor | None, *, policies: str | None = None, force: bool = False
+) -> Prepared:
+    """Renders, reads what is there, asks the server what an apply would do, and compares.
+
+    `policies`: auto, always, never, or None for what the cluster has (auto at first).
+
+    Raises:
+        ClusterExists: the name belongs to a Ray cluster that is not ours.
+        Conflict: a field belongs to another manager and `force` is off.
+        ApiError: the namespace is missing or being deleted, or the server refuses an object.
+    """
+    cluster, password = storable(asked.cluster)
+    found = live_objects(api, cluster.name)
+    policies_here = found.pop("NetworkPolicy")
+    live = [item for items in found.values() for item in items]
+    live += [p for p in policies_here if (p["metadata"].get("labels") or {}).get(labels.OURS) == cluster.name]
+    notes: list[str] = []
+    if anchor is None:
+        asking.refuse_foreign(api, cluster.name)
+        facts, notes = asking.first_facts(api, cluster, policies_here, policies or "auto")
+    else:
+        facts, notes = _facts_now(anchor, cluster, policies_here, policies)
+    objects = tuple(manifests(cluster, facts))
+    needed = tuple(secrets.needed(cluster, facts, password))
+    paths = Discovery(api)
+    answers, refusals, strangers = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
+    given = _given_secrets(api, needed, live)
+    previous = manifests(anchor.cluster, anchor.with_facts()) if anchor else None
+    plan = make(
+        [*(s.shape(cluster.name) for s in needed if s.name not in given), *objects, *asked.foreign],
+        [*live, *strangers],
+        answers,
+        desired=cluster,
+        applied=anchor.cluster if anchor else None,
+        refusals=refusals,
+        rendered_by=anchor.written_by if anchor else "",
+        previous=[*previous, *asked.foreign] if previous is not None else None,
+    )
+    plan = replace(plan, notes=(*notes, *plan.notes))
+    return Prepared(api, anchor, cluster, facts, objects, needed, asked.foreign, tuple(live), plan, force)
+
+
+def live_objects(api: Api, name: str, kinds: Sequence[str] = LISTED) -> dict[str, list[Json]]:
+    """By kind, all objects with our label; of NetworkPolicies all of the namespace.
+
+    Items carry their apiVersion and kind, which lists leave out.
+    """
+
+    def one(kind: str) -> list[Json]:
+        selector = "" if kind == "NetworkPolicy" else f"{labels.OURS}={name}"
+        listing = api.listing(collection(api.namespace, kind), labels=selector)
+        return [{**item, "apiVersion": listing["apiVersion"], "kind": kind} for item in listing["items"]]
+
+    return dict(zip(kinds, parallel(one, kinds), strict=True))
+
+
+def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The results in order; the first error ends it once all have been tried."""
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(function, items))
+
+
+def _facts_now(
+    anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json], wish: str | None
+) -> tuple[Facts, list[str]]:
+    """The kept facts, but for what the user says now and for an isolation that came or went."""
+    kept, notes = anchor.with_facts(), []
+    restricting = asking.isolating(policies_here, cluster)
+    facts = replace(kept, policies=wish or kept.policies, isolated=bool(restricting))
+    if facts.isolated and not kept.isolated:
+        notes.append(
+            f"the namespace restricts egress now ({', '.join(restricting)}): egress policies are added"
+        )
+    elif kept.isolated and not facts.isolated:
+        notes.append("the namespace no longer restricts egress: the egress policies go")
+    return facts, notes
+
+
+def _ask(
+    api: Api, paths: Discovery, objects: Sequence[Json], live: Sequence[Json], *, force: bool
+) -> tuple[dict[Key, Json], dict[Key, str], list[Json]]:
+    """The server's dry-run answers, its refusals, and objects that have our names and are not ours."""
+    ours = {key_of(item) for item in live}
+    answers: dict[Key, Json] = {}
+    refusals: dict[Key, str] = {}
+    strangers: list[Json] = []
+
+    def ask(item: Json) -> tuple[Json, Json | ApiError]:
+        path = paths.path(item, api.namespace)
+        try:
+            return item, api.apply(path, item, dry_run=True, force=force)
+        except (Forbidden, KubeConfigError):
+            raise
+        except ApiError as error:
+            return item, error
+
+    for item, answer in parallel(ask, objects):
+        key = key_of(item)
+        if isinstance(answer, ApiError):
+            _refused(api, answer)
+            if key not in ours and isinstance(answer, Conflict):
+                strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
+            elif isinstance(answer, Conflict):
+                raise answer
+            refusals[key] = answer.evidence or answer.what
+            continue
+        answers[key] = answer
+        # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.
+        if key not in ours and answer["metadata"].get("resourceVersion"):
+            strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
+    return answers, refusals, strangers
+
+
+def _refused(api: Api, error: ApiError) -> None:
+    """Raises what concerns the whole namespace instead of listing it for every object."""
+    if error.reason == "NamespaceTerminating" or error.status in (0, 429) or error.status >= 500:
+        raise error
+    if isinstance(error, ObjectNotFound) and "namespaces" in error.evidence:
+        raise ApiError(
+            f"there is no namespace {api.namespace}",
+            evidence=error.evidence,
+            remedy="choose one you have with -n",
+            status=404,
+        ) from error
+
+
+def _given_secrets(api: Api, needed: Sequence[secrets.NeededSecret], live: Sequence[Json]) -> set[str]:
+    """Secrets of a name we need that somebody else made (`render` prints how): used as they are.
+
+    Raises:
+        Conflict: such a Secret lacks the key.
+    """
+    ours = {item["metadata"]["name"] for item in live if item["kind"] == "Secret"}
+    given = set()
+    for secret in needed:
+        if secret.name in ours:
+            continue
+        try:
+            there = api.get(path_of(api.namespace, "Secret", secret.name))
+        except ObjectNotFound:
+            continue
+        if secret.key not in (there.get("data") or {}):
+            raise secrets.lacking(secret)
+        given.add(secret.name)
+    return given

@@ -1,0 +1,77 @@
+"""Ray's dashboard of a cluster in a namespace, over a forward that we hold ourselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from raystead.base import labels
+from raystead.errors import ApiError
+from raystead.kube.api import Api, Json
+from raystead.kube.forward import Forward
+from raystead.kube.paths import collection
+from raystead.manifests.start import start_params
+from raystead.ops.anchor import Anchor
+from raystead.rayapi.nodes import NodesClient
+from raystead.spec.model import RayCluster
+
+__all__ = ["dashboard_port", "head_forward", "head_of", "head_picker", "nodes_of"]
+
+
+def dashboard_port(cluster: RayCluster) -> int:
+    return int(start_params(cluster, cluster.spec.head, head=True)["dashboard-port"])
+
+
+def head_of(pods: Sequence[Json]) -> Json | None:
+    """The head pod that serves now: running, not going; the newest of several."""
+    heads = [
+        pod
+        for pod in pods
+        if (pod["metadata"].get("labels") or {}).get(labels.NODE_TYPE) == "head"
+        and not pod["metadata"].get("deletionTimestamp")
+        and (pod.get("status") or {}).get("phase") == "Running"
+    ]
+    return max(heads, key=lambda pod: str(pod["metadata"]["creationTimestamp"]), default=None)
+
+
+def head_picker(api: Api, name: str) -> Callable[[], str]:
+    """Names the head pod at each call, for a forward.
+
+    Raises (when called):
+        ApiError: no head pod runs.
+    """
+
+    def pick() -> str:
+        selector = f"{labels.OURS}={name},{labels.NODE_TYPE}=head"
+        head = head_of(api.list(collection(api.namespace, "Pod"), labels=selector))
+        if head is None:
+            raise ApiError(
+                f'the head of "{name}" does not run now',
+                evidence=f"no running pod with the labels {selector}",
+                remedy="raystead explain",
+            )
+        return str(head["metadata"]["name"])
+
+    return pick
+
+
+@contextmanager
+def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0) -> Iterator[Forward]:
+    """A local port that leads to the head, whichever pod that is; `port` 0 is the dashboard's."""
+    remote = port or dashboard_port(anchor.cluster)
+    with Forward(api, api.namespace, head_picker(api, anchor.name), remote, local_port) as forward:
+        yield forward
+
+
+def nodes_of(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], str]) -> Json:
+    """What the dashboard says of the nodes, asked once.
+
+    Raises:
+        RayUnreachable, ApiError
+    """
+    with Forward(api, api.namespace, pick, dashboard_port(cluster)) as forward:
+        client = NodesClient(forward.url, token)
+        try:
+            return client.nodes()
+        finally:
+            client.close()

@@ -1,0 +1,43 @@
+"""What this user may do in this namespace, from one SelfSubjectRulesReview."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from raystead.kube.api import Api, Json
+
+__all__ = ["Rights", "rights"]
+
+
+@dataclass(frozen=True)
+class Rights:
+    """The rules as the server lists them; `complete` is False where an authorizer could not list its own."""
+
+    rules: tuple[Json, ...]
+    complete: bool
+
+    def allows(self, verb: str, resource: str, group: str = "", name: str = "") -> bool:
+        """Whether a rule allows it; `resource` may be "pods/exec". False may mean unknown if not complete."""
+        main, _, sub = resource.partition("/")
+        shapes = {resource, "*"} | ({f"{main}/*", f"*/{sub}"} if sub else set())
+        for rule in self.rules:
+            named = rule.get("resourceNames") or []
+            if (
+                {verb, "*"} & set(rule.get("verbs") or [])
+                and {group, "*"} & set(rule.get("apiGroups") or [])
+                and shapes & set(rule.get("resources") or [])
+                and (not named or name in named)
+            ):
+                return True
+        return False
+
+
+def rights(api: Api) -> Rights:
+    """Asks the server; every authenticated user may. Null lists, as some servers send, count as empty."""
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": api.namespace},
+    }
+    status = api.create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body).get("status") or {}
+    return Rights(tuple(status.get("resourceRules") or ()), not status.get("incomplete"))

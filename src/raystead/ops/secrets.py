@@ -1,0 +1,101 @@
+"""The Secrets we make: Ray's token and Redis' password. Values are drawn here and go nowhere else."""
+
+from __future__ import annotations
+
+import base64
+import secrets as randomness
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from raystead.base import labels, names
+from raystead.errors import Conflict
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection, path_of
+from raystead.manifests.context import TOKEN_KEY, Context
+from raystead.manifests.facts import Facts
+from raystead.manifests.storage import PASSWORD_KEY, storage_kind
+from raystead.spec.model import RayCluster
+
+__all__ = ["NeededSecret", "make", "needed", "token_of", "value_of"]
+
+
+@dataclass(frozen=True)
+class NeededSecret:
+    """A Secret with one key; `value` only where the user gave it, else one is drawn when it is made."""
+
+    name: str
+    key: str
+    value: str | None = field(default=None, repr=False)
+
+    def shape(self, cluster: str) -> Json:
+        """The Secret without its value, for the plan."""
+        metadata = {"name": self.name, "labels": {labels.OURS: cluster}}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {self.key: ""}}
+
+
+def needed(cluster: RayCluster, facts: Facts, password: str | None) -> list[NeededSecret]:
+    """What the objects of `cluster` name and nobody else makes; `password` stood in the file itself."""
+    ctx = Context(cluster, facts)
+    out = []
+    auth = cluster.spec.auth
+    if ctx.token and not (auth and auth.secret_name) and not facts.token_secret:
+        out.append(NeededSecret(ctx.token_secret, TOKEN_KEY))
+    if storage_kind(cluster) == "redis" and not facts.redis_secret:
+        out.append(NeededSecret(ctx.names.redis_secret, PASSWORD_KEY))
+    elif password is not None:
+        out.append(NeededSecret(names.Names(cluster.name, False).redis_secret, PASSWORD_KEY, password))
+    return out
+
+
+def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Sequence[Json]) -> None:
+    """Creates it, or takes the one that is there; a password from the file replaces another one.
+
+    Raises:
+        Conflict: a Secret of that name is there and lacks the key.
+    """
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": names.anchor(cluster), "uid": anchor_uid}
+    body = secret.shape(cluster)
+    body["metadata"]["ownerReferences"] = [{**owner, "blockOwnerDeletion": False}]
+    body["type"] = "Opaque"
+    value = secret.value if secret.value is not None else randomness.token_urlsafe(32)
+    body["data"] = {secret.key: base64.b64encode(value.encode()).decode()}
+    there = next((item for item in live if item["metadata"]["name"] == secret.name), None)
+    if there is None:
+        try:
+            api.create(collection(api.namespace, "Secret"), body)
+            return
+        except Conflict:
+            there = api.get(path_of(api.namespace, "Secret", secret.name))
+    if secret.value is not None and (there.get("data") or {}).get(secret.key) != body["data"][secret.key]:
+        api.patch(path_of(api.namespace, "Secret", secret.name), {"data": body["data"]})
+    elif secret.key not in (there.get("data") or {}):
+        raise lacking(secret)
+
+
+def lacking(secret: NeededSecret) -> Conflict:
+    return Conflict(
+        f"the Secret {secret.name} exists and has no key {secret.key}",
+        evidence="it is not of this cluster's making",
+        remedy=f"delete it, or add the key {secret.key}, or give the cluster another name",
+    )
+
+
+def token_of(api: Api, cluster: RayCluster, facts: Facts) -> str | None:
+    """Ray's token of this cluster; None where tokens are off.
+
+    Raises:
+        Forbidden: this user may not read Secrets.
+        ObjectNotFound: the Secret is gone.
+    """
+    ctx = Context(cluster, facts)
+    if not ctx.token:
+        return None
+    return value_of(api, ctx.token_secret, TOKEN_KEY)
+
+
+def value_of(api: Api, name: str, key: str) -> str:
+    """One value of a Secret, without the white space that editors leave at its end."""
+    data = api.get(path_of(api.namespace, "Secret", name)).get("data") or {}
+    if key not in data:
+        raise Conflict(f"the Secret {name} has no key {key}", remedy=f"kubectl edit secret {name}")
+    return base64.b64decode(data[key]).decode().strip()

@@ -1,0 +1,192 @@
+"""`up`: the anchor first, then everything else at once, then the wait for Ray's nodes (design 4, 5)."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from raystead.errors import ApiError, Busy, Conflict, NotReady, ObjectNotFound
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import Discovery, collection, path_of
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
+from raystead.ops import secrets
+from raystead.ops.anchor import Anchor, decoded, document
+from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Progress
+from raystead.ops.explaining import Explainer
+from raystead.ops.planning import Prepared, existing, parallel
+from raystead.ops.watching import Watched
+from raystead.plan.make import key_of
+from raystead.plan.model import Action, Change
+from raystead.plan.raynodes import ray_nodes
+
+__all__ = ["TIMEOUT", "apply", "wait"]
+
+TIMEOUT = 900.0  # seconds that a wait may last (design 9)
+_REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
+_TICK = 0.25  # seconds between two looks while nothing changes
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class _Step:
+    change: Change
+    item: Json
+
+
+def apply(prepared: Prepared, emit: Emit) -> Anchor:
+    """Makes the cluster what was planned; returns the new anchor. Killed midway, it may be run again.
+
+    Raises:
+        Busy: another raystead changed the cluster in the meantime.
+        Conflict, ApiError: the server refuses something that its dry-run did not.
+    """
+    api, plan = prepared.api, prepared.plan
+    anchor = _write_anchor(prepared) if prepared.anchor_changes else prepared.anchor
+    assert anchor is not None
+    facts = anchor.with_facts()
+    live_secrets = [item for item in prepared.live if item["kind"] == "Secret"]
+    for secret in prepared.secrets:
+        secrets.make(api, secret, prepared.cluster.name, anchor.uid, live_secrets)
+    changes = {change.key: change for change in plan.mutating}
+    objects = (*manifests(prepared.cluster, facts), *prepared.foreign)
+    steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
+    paths = Discovery(api)
+
+    def one(step: _Step) -> None:
+        path = paths.path(step.item, api.namespace)
+        if step.change.action is Action.REPLACE:
+            _remove(api, path)
+        api.apply(path, step.item, force=prepared.force)
+        emit(Applied(step.change.kind, step.change.name, step.change.action))
+
+    parallel(one, steps)
+    for change in plan.of(Action.DELETE):
+        _delete(api, path_of(api.namespace, change.kind, change.name))
+        emit(Applied(change.kind, change.name, change.action))
+    if steps and prepared.anchor_changes:
+        _still_ours(api, anchor)
+    return anchor
+
+
+def _write_anchor(prepared: Prepared) -> Anchor:
+    """Creates or replaces the anchor. The version that was read is the lock: who comes second is refused."""
+    api = prepared.api
+    body = document(prepared.cluster, prepared.facts, prepared.anchor)
+    name = body["metadata"]["name"]
+    try:
+        if prepared.anchor is None:
+            return decoded(api.create(collection(api.namespace, "ConfigMap"), body))
+        return decoded(api.replace(path_of(api.namespace, "ConfigMap", name), body))
+    except (Conflict, ObjectNotFound):
+        now = existing(api, prepared.cluster.name)
+        if now is not None and now.raw["data"]["hash"] == body["data"]["hash"]:
+            return now  # the other one wants the same; or it is our own write whose answer was lost
+        raise _busy(prepared.cluster.name, "it changed the anchor between our plan and our apply") from None
+
+
+def _still_ours(api: Api, anchor: Anchor) -> None:
+    now = existing(api, anchor.name)
+    if now is None or now.uid != anchor.uid:
+        raise _busy(anchor.name, "the anchor was deleted while we applied")
+    if now.hash != anchor.hash:
+        raise _busy(anchor.name, "it applied another spec while we applied ours")
+
+
+def _busy(name: str, evidence: str) -> Busy:
+    return Busy(
+        f'another raystead changes the cluster "{name}" now',
+        evidence=evidence,
+        remedy="raystead plan shows what is left to do; then raystead up",
+    )
+
+
+def _delete(api: Api, path: str, uid: str | None = None) -> None:
+    with contextlib.suppress(ObjectNotFound):  # gone is what we want
+        api.delete(path, uid=uid)
+
+
+def _remove(api: Api, path: str) -> None:
+    """Deletes an object and waits until it is gone."""
+    _delete(api, path)
+    deadline = time.monotonic() + _REPLACE_PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            api.get(path)
+        except ObjectNotFound:
+            return
+        time.sleep(_TICK)
+    raise ApiError(
+        f"{path.rpartition('/')[2]} is not gone after {_REPLACE_PATIENCE:.0f} s: no successor can be made",
+        remedy="look for finalizers: kubectl get -o yaml; then raystead up again",
+    )
+
+
+def wait(
+    api: Api, anchor: Anchor, *, timeout: float = TIMEOUT, emit: Emit, until: Callable[[], bool] | None = None
+) -> Done:
+    """Waits until the wanted pods are ready and as many nodes are alive in Ray.
+
+    `timeout` in seconds. An API server that goes away is waited for; the reason for every wait is emitted.
+
+    Raises:
+        NotReady: not within `timeout`; with the findings as evidence.
+    """
+    facts: Facts = anchor.with_facts()
+    begun = time.monotonic()
+    said: str | None = None
+
+    def token() -> str | None:
+        return secrets.token_of(api, anchor.cluster, facts)
+
+    with Watched(api, anchor.cluster, token) as watched:
+        explainer = Explainer(api, anchor, watched)
+        while True:
+            watched.changed.clear()
+            now = time.monotonic() - begun
+            groups = watched.groups()
+            pods_ready = watched.listed(0) and watched.settled() and all(g.done for g in groups)
+            if _head_ready(groups):
+                groups = watched.with_ray(groups)
+            emit(Progress(groups, now))
+            alive_too = all(g.done for g in groups) and (watched.ray is not None or not _wants_head(groups))
+            if pods_ready and alive_too:
+                return _done(anchor, watched, now)
+            if (findings := explainer.look()) is not None:
+                emit(Explained(findings))
+            trouble = str(watched.error.what) if watched.error else None
+            if trouble and trouble != said:
+                emit(Note(trouble))
+            said = trouble
+            if now > timeout:
+                raise _not_ready(anchor, watched, explainer, now)
+            watched.changed.wait(_TICK)
+
+
+def _head_ready(groups: tuple[GroupProgress, ...]) -> bool:
+    return any(g.name == "head" and g.ready for g in groups)
+
+
+def _wants_head(groups: tuple[GroupProgress, ...]) -> bool:
+    return any(g.name == "head" and g.wanted for g in groups)
+
+
+def _done(anchor: Anchor, watched: Watched, seconds: float) -> Done:
+    alive = [node for node in ray_nodes(watched.ray or {}) if node.alive]
+    return Done(anchor.name, seconds, len(alive), sum(node.cpu_total or 0 for node in alive))
+
+
+def _not_ready(anchor: Anchor, watched: Watched, explainer: Explainer, seconds: float) -> NotReady:
+    late = [
+        f"{g.name}: {g.ready} of {g.wanted} ready{', ' + g.note if g.note else ''}"
+        for g in watched.groups()
+        if not g.done
+    ]
+    findings = explainer.latest
+    if watched.ray_error and not findings:
+        late.append(watched.ray_error.what)
+    evidence = "; ".join([*(f.why for f in findings), *late]) or "every pod is ready, Ray lacks nodes"
+    remedy = findings[0].remedy if findings else "raystead explain; raystead up goes on waiting"
+    return NotReady(f'"{anchor.name}" is not ready after {seconds:.0f} s', evidence=evidence, remedy=remedy)

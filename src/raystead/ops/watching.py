@@ -1,0 +1,180 @@
+"""A cluster under watch: what its groups want and have, kept up to date while a verb waits."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import TracebackType
+
+from raystead.base import labels, names
+from raystead.errors import RaysteadError
+from raystead.kube.api import Api, Json
+from raystead.kube.forward import Forward
+from raystead.kube.paths import collection
+from raystead.kube.watch import Mirror
+from raystead.manifests.storage import storage_kind
+from raystead.ops.events import GroupProgress
+from raystead.ops.ray import dashboard_port, head_of
+from raystead.plan import pods as reading
+from raystead.plan.raynodes import NodeIndex, ray_nodes
+from raystead.rayapi.nodes import NodesClient
+from raystead.spec.model import RayCluster
+
+__all__ = ["Watched"]
+
+_ASK_EVERY = 0.5  # seconds between two questions to the dashboard, which caches its answer for 2
+
+
+class Watched:
+    """Pods, controllers and events of one cluster, mirrored; and Ray's own node list, asked when it helps.
+
+    Args:
+        token: names Ray's token when it is first needed; may raise.
+    """
+
+    def __init__(self, api: Api, cluster: RayCluster, token: Callable[[], str | None]) -> None:
+        self.changed = threading.Event()
+        self.cluster = cluster
+        self.ray: Json | None = None  # the dashboard's last answer
+        self.ray_error: RaysteadError | None = None
+        self._api, self._token = api, token
+        self._stack = contextlib.ExitStack()
+        self._names = names.Names(
+            cluster.name, cluster.annotations.get(names.NAMES_ANNOTATION) == names.GUIDE
+        )
+        selector = f"{labels.OURS}={cluster.name}"
+        self.pods = self._mirror("Pod", selector)
+        self.deployments = self._mirror("Deployment", selector)
+        self.events = self._mirror("Event", "")
+        self.mirrors = [self.pods, self.deployments, self.events]
+        self.statefulsets: Mirror | None = None
+        if storage_kind(cluster) == "redis":
+            self.statefulsets = self._mirror("StatefulSet", selector)
+            self.mirrors.append(self.statefulsets)
+        self._forward: Forward | None = None
+        self._client: NodesClient | None = None
+        self._asked = 0.0
+
+    def __enter__(self) -> Watched:
+        for mirror in self.mirrors:
+            self._stack.enter_context(mirror)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client:
+            self._client.close()
+        self._stack.close()
+
+    def _mirror(self, kind: str, selector: str) -> Mirror:
+        path = collection(self._api.namespace, kind)
+        return Mirror(self._api, path, labels=selector, changed=self.changed.set)
+
+    @property
+    def error(self) -> RaysteadError | None:
+        """Why the mirrors may be old."""
+        return next((mirror.error for mirror in self.mirrors if mirror.error), None)
+
+    def listed(self, timeout: float) -> bool:
+        """Waits until everything has been read once."""
+        deadline = time.monotonic() + timeout
+        return all(m.listed.wait(max(0.0, deadline - time.monotonic())) for m in self.mirrors)
+
+    def groups(self) -> tuple[GroupProgress, ...]:
+        """Redis (ours), head and worker groups at this moment, without Ray's view."""
+        spec = self.cluster.spec
+        off = bool(spec.suspend)
+        out = []
+        if self.statefulsets is not None:
+            item = self.statefulsets.objects.get(self._names.redis) or {}
+            wanted = int(item.get("spec", {}).get("replicas", 0 if off else 1))
+            mine = [p for p in self.pods.items if labels.NODE_TYPE not in p["metadata"]["labels"]]
+            out.append(_progress("redis", wanted, mine))
+        out.append(self._of("head", labels.HEAD_GROUP, 0 if off else 1))
+        out += [self._of(group.name, group.name, 0 if off else group.wanted) for group in spec.workers]
+        return tuple(out)
+
+    def settled(self) -> bool:
+        """Every controller has seen its newest spec and has all its pods of it, and no other pod is left."""
+        spec, off = self.cluster.spec, bool(self.cluster.spec.suspend)
+        wanted = {self._names.head: 0 if off else 1}
+        for index, group in enumerate(spec.workers):
+            wanted[self._names.worker(group.name, index)] = 0 if off else group.wanted
+        return all(_settled(self.deployments.objects.get(name), n) for name, n in wanted.items()) and (
+            self.statefulsets is None or all(_settled(item, None) for item in self.statefulsets.items)
+        )
+
+    def _of(self, shown: str, group: str, wanted: int) -> GroupProgress:
+        mine = [p for p in self.pods.items if p["metadata"]["labels"].get(labels.GROUP) == group]
+        return _progress(shown, wanted, mine)
+
+    def with_ray(self, groups: tuple[GroupProgress, ...]) -> tuple[GroupProgress, ...]:
+        """The groups with the nodes alive in Ray; asks the dashboard at most twice a second."""
+        if time.monotonic() - self._asked >= _ASK_EVERY:
+            self._ask()
+        alive = self._alive()
+        return tuple(g if g.name == "redis" else replace(g, alive=alive.get(g.name, 0)) for g in groups)
+
+    def _alive(self) -> dict[str, int]:
+        index = NodeIndex(ray_nodes(self.ray or {}))
+        counts: dict[str, int] = {}
+        for pod in self.pods.items:
+            group = pod["metadata"]["labels"].get(labels.GROUP)
+            if not group or reading.deleted(pod):
+                continue
+            found = index.find(
+                reading.name(pod), (pod.get("status") or {}).get("podIP") or "", reading.started(pod)
+            )
+            if found and found.alive:
+                shown = "head" if group == labels.HEAD_GROUP else group
+                counts[shown] = counts.get(shown, 0) + 1
+        return counts
+
+    def _ask(self) -> None:
+        self._asked = time.monotonic()
+        try:
+            if self._client is None:
+                port = dashboard_port(self.cluster)
+                self._forward = self._stack.enter_context(
+                    Forward(self._api, self._api.namespace, self._head_name, port)
+                )
+                self._client = NodesClient(self._forward.url, self._token())
+            self.ray = self._client.nodes()
+            self.ray_error = None
+        except RaysteadError as error:
+            self.ray = None
+            self.ray_error = (self._forward.last_error if self._forward else None) or error
+
+    def _head_name(self) -> str:
+        head = head_of(self.pods.items)
+        return str(head["metadata"]["name"]) if head else "no-head-pod"
+
+
+def _progress(shown: str, wanted: int, pods: list[Json]) -> GroupProgress:
+    now = datetime.now(UTC)
+    notes = [note for pod in pods if not reading.ready(pod) and (note := reading.pod_note(pod, now))]
+    running = sum(map(reading.running, pods))
+    text = reading.summary(notes, now)
+    if not text and len(pods) < wanted:
+        text = "no pod yet" if not pods else f"{wanted - len(pods)} pods not created yet"
+    return GroupProgress(shown, wanted, running, sum(map(reading.ready, pods)), None, text)
+
+
+def _settled(controller: Json | None, wanted: int | None) -> bool:
+    """`wanted` None: what the controller itself wants."""
+    if controller is None:
+        return wanted == 0
+    status, spec = controller.get("status") or {}, controller["spec"]
+    wanted = int(spec.get("replicas") or 0) if wanted is None else wanted
+    if int(status.get("observedGeneration") or 0) < int(controller["metadata"].get("generation") or 0):
+        return False
+    if int(status.get("replicas") or 0) != wanted:
+        return False
+    if "updateRevision" in status:  # a StatefulSet drops currentRevision's count when all are new
+        return bool(status.get("currentRevision") == status["updateRevision"])
+    return int(status.get("updatedReplicas") or 0) == wanted

@@ -1,0 +1,47 @@
+"""The dashboard's node list: which nodes Ray thinks alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from raystead.errors import RayUnreachable
+
+__all__ = ["NodesClient"]
+
+_TIMEOUT = 5.0  # seconds; a dashboard that takes longer is asked again by whoever waits
+
+
+class NodesClient:
+    """Asks one dashboard for its nodes; keeps its connection."""
+
+    def __init__(self, base_url: str, token: str | None) -> None:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        # trust_env: a proxy of the shell must not get requests for this machine
+        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=_TIMEOUT, trust_env=False)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def nodes(self) -> dict[str, Any]:
+        """`data` of `/nodes?view=summary`: `summary` is one entry a node, dead ones included.
+
+        Raises:
+            RayUnreachable: no answer, or not an answer of Ray's dashboard.
+        """
+        try:
+            answer = self._http.get("/nodes", params={"view": "summary"})
+            if answer.status_code in (401, 403):
+                raise RayUnreachable(
+                    "Ray does not accept the cluster's token",
+                    evidence=f"GET /nodes: HTTP {answer.status_code}; was the Secret changed after the start?",
+                    remedy="raystead restart head",
+                )
+            answer.raise_for_status()
+            data = answer.json()["data"]
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            raise RayUnreachable(
+                "Ray's dashboard does not answer", evidence=f"GET /nodes: {type(error).__name__}"
+            ) from error
+        return dict(data)
