@@ -21,7 +21,7 @@ SYMBOLS = {
     Action.UNCHANGED: "=",
 }
 _COLOURS = {Action.CREATE: "32", Action.CHANGE: "33", Action.REPLACE: "35", Action.DELETE: "31"}
-_BRIEF = 4  # objects named in the one line of `up`
+_MORE = "…  "
 _SHORT = 60  # characters of a value that stands beside its path
 _PIECES = 3  # of a long text, so many differing pieces are shown
 # Says again what the container's args say; KubeRay's tools read it, people need not.
@@ -43,14 +43,18 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
     return "\n".join([*lines, summary(plan)])
 
 
-def plan_brief(plan: Plan) -> str:
-    """One line for `up`: the first objects by symbol and name, and the sums."""
-    shown = plan.mutating[:_BRIEF]
-    if not shown:
-        return summary(plan)
-    dots = "  …" if len(plan.mutating) > _BRIEF else ""
-    names = "  ".join(f"{SYMBOLS[change.action]} {change.kind}/{change.name}" for change in shown)
-    return f"{names}{dots}   {summary(plan)}"
+def plan_brief(plan: Plan, width: int = 200) -> str:
+    """One line for `up`: as many objects by symbol and name as fit in `width` columns, and the sums."""
+    sums = summary(plan)
+    left = width - len(sums) - len(_MORE)
+    names: list[str] = []
+    for change in plan.mutating:
+        name = f"{SYMBOLS[change.action]} {change.kind}/{change.name}  "
+        left -= len(name)
+        if left < 0:
+            break
+        names.append(name)
+    return f"{''.join(names)}{_MORE if names and len(names) < len(plan.mutating) else ''}{sums}"
 
 
 def summary(plan: Plan) -> str:

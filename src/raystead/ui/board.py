@@ -1,0 +1,170 @@
+"""What a wait looks like at one moment: events go in, lines of words come out; nothing is drawn here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from raystead.base.times import rounded
+from raystead.explain.model import Finding
+from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Planned, Progress
+from raystead.plan.model import Plan
+
+__all__ = ["ASCII", "Board", "Line", "Row", "done_text", "finding_lines", "screen"]
+
+Line = tuple[str, str]  # text, and the symbol that gives its colour
+
+NONE, SOME, ALL, LATE = "○", "◐", "●", "!"  # the words beside them say the same
+ASCII = {NONE: "o", SOME: "~", ALL: "*", LATE: "!"}
+_INDENT = " " * 4
+_GAP = "  "
+_LEAST_NOTE = 12  # columns; below it a narrow terminal cuts the line's end instead
+
+
+@dataclass(frozen=True)
+class Row:
+    """One group: `seconds` since the wait began, or until it was done."""
+
+    name: str
+    symbol: str
+    state: str
+    note: str
+    seconds: float
+    done: bool
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def text(self) -> str:
+        parts = (self.name, self.state, self.note, rounded(self.seconds))
+        return "   ".join(part for part in parts if part)
+
+
+@dataclass
+class Board:
+    """The state of a wait, as far as its events have told."""
+
+    plan: Plan | None = None
+    applied: int = 0
+    last: str = ""  # the object that was applied last
+    groups: tuple[GroupProgress, ...] = ()
+    seconds: float = 0.0
+    findings: tuple[Finding, ...] = ()
+    finished: dict[str, float] = field(default_factory=dict)  # group -> seconds when it was done
+
+    def take(self, event: Event) -> None:
+        match event:
+            case Planned(plan):
+                self.plan = plan
+            case Applied(kind, name, _):
+                self.applied, self.last = self.applied + 1, f"{kind}/{name}"
+            case Progress(groups, seconds):
+                self._progress(groups, seconds)
+            case Explained(findings):
+                self.findings = tuple(findings)
+            case Done():
+                self.findings = ()
+
+    def _progress(self, groups: Sequence[GroupProgress], seconds: float) -> None:
+        self.groups, self.seconds = tuple(groups), seconds
+        for group in groups:
+            if not group.done:
+                self.finished.pop(group.name, None)
+            elif group.name not in self.finished:
+                self.finished[group.name] = seconds
+
+    def rows(self) -> list[Row]:
+        return [self._row(group) for group in self.groups]
+
+    def elsewhere(self) -> tuple[Finding, ...]:
+        """Findings of no group that is shown: they concern the cluster or the namespace."""
+        names = {group.name for group in self.groups}
+        return tuple(one for one in self.findings if one.group not in names)
+
+    def applying(self) -> str:
+        """How far the apply has come; empty before it and once the wait for groups has begun."""
+        if self.plan is None or not self.applied or self.groups:
+            return ""
+        return f"applying {self.applied} of {len(self.plan.mutating)}: {self.last}"
+
+    def _row(self, group: GroupProgress) -> Row:
+        findings = () if group.done else tuple(one for one in self.findings if one.group == group.name)
+        symbol = ALL if group.done else LATE if findings else SOME if group.running else NONE
+        seconds = self.finished.get(group.name, self.seconds)
+        return Row(group.name, symbol, _state(group), _note(group), seconds, group.done, findings)
+
+
+def _state(group: GroupProgress) -> str:
+    if group.wanted == 0 and group.done:
+        return "stopped"
+    counts = f"{group.ready}/{group.wanted}"
+    if group.done:
+        return "ready" if group.wanted == 1 else f"{counts} ready"
+    return counts
+
+
+def _note(group: GroupProgress) -> str:
+    """What the group waits for: its own note, else what the counts say."""
+    if group.note:
+        return group.note
+    if group.running > group.wanted:
+        return f"{group.running - group.wanted} stopping"
+    if group.alive is None or group.wanted == 0:
+        return ""
+    if group.done:
+        return "alive in Ray"
+    return f"{group.alive} alive in Ray" if group.ready else ""
+
+
+def finding_lines(finding: Finding) -> list[str]:
+    """Why, what it means and what to do; what is not known is left out."""
+    parts = (("why", finding.why), ("means", finding.means), ("do", finding.remedy))
+    lines = [(word, line) for word, text in parts for line in text.splitlines()]
+    words = ["" if index and lines[index - 1][0] == word else word for index, (word, _) in enumerate(lines)]
+    return [f"{word:<6} {line}" for word, (_, line) in zip(words, lines, strict=True)]
+
+
+def done_text(event: Done) -> str:
+    """The last line of a wait that ended well."""
+    took = rounded(event.seconds)
+    if not event.nodes:
+        return f"{event.name} has ended after {took}"
+    nodes = "1 node" if event.nodes == 1 else f"{event.nodes} nodes"
+    return f"{event.name} is ready in {took}: {nodes}, {event.cpus:g} CPU"
+
+
+def screen(board: Board, width: int, height: int, since: float = 0.0) -> list[Line]:
+    """The board's lines in `width` columns and `height` lines, `since` seconds after its last progress.
+
+    Too many groups: those that are done give way to one line that counts them.
+    """
+    rows = board.rows()
+    tail = [(f"{_INDENT}{line}", LATE) for one in board.elsewhere() for line in finding_lines(one)]
+    tail += [(board.applying(), "")] if board.applying() else []
+    room = max(1, height - len(tail) - 1)
+    shown = rows if _lines(rows) <= room else [row for row in rows if not row.done]
+    kept: list[Row] = []
+    for row in shown:
+        if _lines([*kept, row]) <= room:
+            kept.append(row)
+    hidden = len(rows) - len(kept)
+    lines = [line for row in kept for line in _row_lines(row, kept, width, since)]
+    if hidden:
+        ready = sum(row.done for row in rows if row not in kept)
+        lines.append((f"{_INDENT}and {hidden} more groups, {ready} of them ready", ""))
+    return lines + tail
+
+
+def _lines(rows: Sequence[Row]) -> int:
+    return sum(1 + sum(len(finding_lines(one)) for one in row.findings) for row in rows)
+
+
+def _row_lines(row: Row, rows: Sequence[Row], width: int, since: float) -> list[Line]:
+    """A group's line in columns as wide as the widest of all rows, and what is known of its trouble."""
+    took = rounded(row.seconds if row.done else row.seconds + since)
+    name, state = max(len(r.name) for r in rows), max(len(r.state) for r in rows)
+    head = f"{row.name:<{name}}{_GAP}{row.symbol}{_GAP}{row.state:<{state}}{_GAP}"
+    note_width = max(_LEAST_NOTE, min(width - len(head) - 10, max(len(r.note) for r in rows)))
+    note = row.note if len(row.note) <= note_width else f"{row.note[: note_width - 1]}…"
+    text = f"{head}{note:<{note_width}}{_GAP}{took:>6}" if note_width else f"{head}{took:>6}"
+    below = [(f"{_INDENT}{line}", LATE) for one in row.findings for line in finding_lines(one)]
+    return [(text, row.symbol), *below]
