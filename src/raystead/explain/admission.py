@@ -43,7 +43,7 @@ SECURITY = Cause(
     "PodSecurity `{level}` refuses {missing}: {rules}",
     "the namespace enforces this level; what raystead renders by itself passes `restricted`, so it is something in"
     " the file's template (or the mutating webhook of somebody else)",
-    "take it out of the pod template, then {up} -f FILE\nor send to the administrator: \"pods of namespace"
+    'take it out of the pod template, then {up} -f FILE\nor send to the administrator: "pods of namespace'
     ' {namespace} need {rules}, which level {level} forbids"',
     _SEEN + "`violates PodSecurity`.",
 )
@@ -144,7 +144,8 @@ def _refusals(view: View) -> Iterator[_Refusal]:
         for json in view.replicasets(group):
             wanted, made = int(json["spec"]["replicas"]), int(dig(json, "status", "replicas") or 0)
             failed = next(
-                (c for c in dig(json, "status", "conditions") or [] if c.get("type") == "ReplicaFailure"), None
+                (c for c in dig(json, "status", "conditions") or [] if c.get("type") == "ReplicaFailure"),
+                None,
             )
             if failed and failed.get("status") == "True" and made < wanted:
                 event = next(iter(view.events("ReplicaSet", json, "FailedCreate")[-1:]), None)
@@ -180,7 +181,11 @@ def _finding(view: View, r: _Refusal) -> Finding:
     if match := _NEEDS.search(text):
         quota, said = match.groups()
         what, _, container = said.partition(" for: ")
-        words = {"quota": quota, "what": what, "container": f"container {container}" if container else "a container"}
+        words = {
+            "quota": quota,
+            "what": what,
+            "container": f"container {container}" if container else "a container",
+        }
         return QUOTA_NEEDS.found(group, r.owner, [r.evidence], **made, **values, **words)
     if match := _SECURITY.search(text):
         words = {"level": match.group(1), "rules": _shown(match.group(2))}

@@ -50,7 +50,7 @@ UNREACHABLE = Cause(
     "image {image} cannot be pulled: registry {registry} cannot be reached from the node",
     "the node's network, a proxy or DNS keeps it from {registry}; network policies of your namespace do not matter:"
     " the node pulls, not the pod",
-    "{up} {flag} MIRROR/{name}      from the registry that your cluster uses\nor send to the administrator: \"nodes"
+    '{up} {flag} MIRROR/{name}      from the registry that your cluster uses\nor send to the administrator: "nodes'
     ' cannot reach {registry}: {said}"',
     "The pull failed with a network error: `no such host`, `i/o timeout`, `connection refused`, a certificate that is"
     " not trusted, 5xx.",
@@ -92,7 +92,7 @@ FAILED = Cause(
     "The image cannot be pulled, for a reason that is not listed here",
     "image {image} cannot be pulled: {said}",
     "the kubelet tries again by itself, at most 5 min apart",
-    "{up} {flag} IMAGE      another image\nor send to the administrator: \"{image} cannot be pulled: {said}\"",
+    '{up} {flag} IMAGE      another image\nor send to the administrator: "{image} cannot be pulled: {said}"',
     "The container waits with ErrImagePull, ImagePullBackOff, ImageInspectError or RegistryUnavailable and a text that"
     " no other page explains.",
     confidence="likely",
@@ -108,7 +108,13 @@ SLOW = Cause(
 )
 CAUSES = (NAME, NOT_FOUND, DENIED, LIMITED, PLATFORM, DISK, UNREACHABLE, NEVER, FAILED, SLOW)
 
-_WAITS = {"ErrImagePull", "ImagePullBackOff", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}
+_WAITS = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
 _TEXTS: tuple[tuple[Cause, str], ...] = (
     (LIMITED, r"toomanyrequests|429 Too Many|rate limit"),
     (DISK, r"no space left on device"),
@@ -166,9 +172,7 @@ def _slow(view: View, pod: Pod, container: Container, values: dict[str, str]) ->
     if not mine or mine[-1].reason != "Pulling" or (seconds := view.age(mine[-1].last)) < SLOW_SECONDS:
         return None
     seen = [mine[-1].evidence()]
-    return SLOW.found(
-        pod.group, pod.subject, seen, since=mine[-1].last, seconds=round(seconds), **values
-    )
+    return SLOW.found(pod.group, pod.subject, seen, since=mine[-1].last, seconds=round(seconds), **values)
 
 
 def _words(view: View, pod: Pod, container: Container) -> dict[str, str]:
@@ -203,13 +207,19 @@ def _evidence(view: View, pod: Pod, container: Container) -> Evidence:
 def _short(text: str) -> str:
     """The end of a chain of errors: `a: b: c` says c."""
     line = text.strip().split("\n")[-1]
-    line = re.sub(r"^.*?(?:failed to pull and unpack image|failed to resolve (?:reference|image)) \"[^\"]+\": ", "", line)
+    line = re.sub(
+        r"^.*?(?:failed to pull and unpack image|failed to resolve (?:reference|image)) \"[^\"]+\": ",
+        "",
+        line,
+    )
     line = re.sub(r"^.*failed to resolve reference \"[^\"]+\": ", "", line)
     parts = [p for p in line.split(": ") if p]
     return ": ".join(parts[-3:])[:240]
 
 
 def _why(container: Container) -> str:
-    match = re.search(r"couldn't parse image name \"[^\"]*\": (.*)|: (invalid reference format.*)", container.message)
+    match = re.search(
+        r"couldn't parse image name \"[^\"]*\": (.*)|: (invalid reference format.*)", container.message
+    )
     said = (match.group(1) or match.group(2)) if match else ""
     return f": {said}" if said else ""

@@ -20,7 +20,7 @@ EVICTED = Cause(
     "A node in need threw the pod out",
     "the node evicted the pod: it was low on {resource}{use}",
     "pods that use more than they request go first; a pod whose request covers its use is safe",
-    "{up} {flag}\nor send to the administrator: \"node {node} runs out of {resource}\"",
+    '{up} {flag}\nor send to the administrator: "node {node} runs out of {resource}"',
     "The pod's phase is Failed with reason Evicted and `The node was low on resource`, its group lacks a pod, and it"
     " happened in the last 10 minutes.",
 )
@@ -75,7 +75,9 @@ CAUSES = (NODE_LOST, EVICTED, OVER_LIMIT, PREEMPTED, REJECTED, STUCK)
 
 _LOW = re.compile(r"The node was low on resource: ([\w-]+)")
 _USE = re.compile(r"(?:Container|Pod) (\S+) was using ([^,]+), request is ([^,]+),")
-_REJECTED = re.compile(r"^Out[oO]f|^UnexpectedAdmissionError|^NodeAffinity|^NodePorts|^Preempting|^AppArmor|^Topology")
+_REJECTED = re.compile(
+    r"^Out[oO]f|^UnexpectedAdmissionError|^NodeAffinity|^NodePorts|^Preempting|^AppArmor|^Topology"
+)
 
 
 def find(view: View) -> Iterator[Finding]:
@@ -90,7 +92,12 @@ def find(view: View) -> Iterator[Finding]:
 def _failed(view: View, pod: Pod) -> Finding | None:
     message, reason = str(pod.status.get("message") or ""), str(pod.status.get("reason") or "")
     ended = max((c.ended.finished for c in pod.containers if c.ended and c.ended.finished), default=None)
-    when = at(pod.condition("DisruptionTarget").get("lastTransitionTime")) or ended or pod.since("Ready") or pod.created
+    when = (
+        at(pod.condition("DisruptionTarget").get("lastTransitionTime"))
+        or ended
+        or pod.since("Ready")
+        or pod.created
+    )
     if pod.phase != "Failed" or view.age(when) > RECENT_SECONDS:
         return None
     values = {"up": view.up, "namespace": view.snapshot.namespace, "node": pod.node, "said": message.strip()}
@@ -135,7 +142,13 @@ def _going(view: View, group: Group, pod: Pod) -> Finding | None:
         return None
     finalizers = ", ".join(pod.json.get("metadata", {}).get("finalizers") or [])
     event = view.last_event(pod, "FailedKillPod", "NodeNotReady")
-    said = f"finalizer {finalizers}" if finalizers else event.message if event else f"node {pod.node} has not ended it"
+    said = (
+        f"finalizer {finalizers}"
+        if finalizers
+        else event.message
+        if event
+        else f"node {pod.node} has not ended it"
+    )
     values = {"pod": pod.name, "node": pod.node or "(none)", "namespace": view.snapshot.namespace}
     evidence = [Evidence("deletionTimestamp is past", pod.subject, pod.deleted)]
     return STUCK.found(

@@ -41,7 +41,7 @@ TAINT = Cause(
     "Nodes are tainted and the pods do not tolerate it",
     "the nodes that would fit are tainted{which} ({nodes})",
     "a tainted node takes only pods that say they tolerate the taint; that is how nodes are reserved",
-    '{up} --toleration {toleration}\nor ask the administrator which taint you may tolerate in namespace'
+    "{up} --toleration {toleration}\nor ask the administrator which taint you may tolerate in namespace"
     " {namespace}",
     "PodScheduled is False and taints are what keeps nodes away (`untolerated taint`; since Kubernetes 1.34 the"
     " scheduler no longer says which). Taints of control planes do not count where another reason is given.",
@@ -51,7 +51,7 @@ SELECTOR = Cause(
     "No node has the labels that the pods ask for",
     "no node matches the pod's {asked} ({nodes})",
     "the pod may only run on nodes with these labels, and none has them all",
-    "{up} --node-selector KEY=VALUE      with labels that nodes have\nor send to the administrator: \"which"
+    '{up} --node-selector KEY=VALUE      with labels that nodes have\nor send to the administrator: "which'
     ' nodes should pods of namespace {namespace} use? none matches {asked}"',
     "PodScheduled is False and the scheduler says `didn't match Pod's node affinity/selector`.",
 )
@@ -109,7 +109,10 @@ _AWAY = re.compile(
     r"|ToBeDeletedByClusterAutoscaler|node\.cloudprovider\.kubernetes\.io/"
 )
 _RULES = (
-    (AFFINITY, re.compile(r"pod (?:anti-)?affinity rules|existing pods anti-affinity|topology spread|free ports")),
+    (
+        AFFINITY,
+        re.compile(r"pod (?:anti-)?affinity rules|existing pods anti-affinity|topology spread|free ports"),
+    ),
     (
         VOLUME_ZONE,
         re.compile(

@@ -204,7 +204,9 @@ def _mounts(view: View, pod: Pod) -> Finding | None:
     if match := _NO_FILE.search(said):
         return _no_file(pod, event, match.group(2))
     if "Multi-Attach error" in said:
-        return ATTACHED.found(pod.group, pod.subject, [event.evidence()], since=event.first, said=said, **values)
+        return ATTACHED.found(
+            pod.group, pod.subject, [event.evidence()], since=event.first, said=said, **values
+        )
     if view.age(pod.since("PodScheduled")) < 20 or "failed to sync" in said:
         return None  # the kubelet has not read the Secrets of a new pod yet; it does within a second
     return MOUNT.found(

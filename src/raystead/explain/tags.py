@@ -47,7 +47,9 @@ def complaint(image: str, cluster: RayCluster | None = None) -> str:
     if version.translate(_DIGITS) == wanted_version and version != wanted_version:
         at = next(i for i, (a, b) in enumerate(zip(version, wanted_version, strict=True)) if a != b)
         place = "ends in" if at == len(version) - 1 else "has"
-        return f'{prefix}"{version}" {place} a letter {version[at]} where a digit {wanted_version[at]} belongs'
+        return (
+            f'{prefix}"{version}" {place} a letter {version[at]} where a digit {wanted_version[at]} belongs'
+        )
     if wanted_version.startswith(version + "."):
         return f'{prefix}"{version}" has no patch version, Ray\'s tags have all three numbers'
     if "py" in tag and "py" in wanted:

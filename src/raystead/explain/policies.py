@@ -1,0 +1,124 @@
+"""What NetworkPolicy objects let through, as Kubernetes defines it. What a CNI adds of its own is not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from raystead.explain.objects import Pod, dig, meta
+from raystead.spec.model import Json
+
+__all__ = ["blocks", "blocks_dns"]
+
+_DNS_PORTS = (53, 5353)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One direction, seen from the pod whose policies decide."""
+
+    kind: str  # Egress, Ingress
+    rules: str  # egress, ingress
+    peers: str  # to, from
+
+
+_OUT = _Way("Egress", "egress", "to")
+_IN = _Way("Ingress", "ingress", "from")
+
+
+def blocks(policies: Sequence[Json], source: Pod, target: Pod, port: int, namespace: str) -> tuple[str, ...]:
+    """Names of the policies that keep source from target's TCP port; () when nothing does."""
+    for pod, peer, way in ((source, target, _OUT), (target, source, _IN)):
+        selecting = _selecting(policies, pod, way)
+        rules = [rule for p in selecting for rule in dig(p, "spec", way.rules) or []]
+        allowed = any(
+            _peer(r.get(way.peers), peer, namespace) and _port(r, port, target, "TCP") for r in rules
+        )
+        if selecting and not allowed:
+            return tuple(meta(p, "name") for p in selecting)
+    return ()
+
+
+def blocks_dns(policies: Sequence[Json], source: Pod) -> tuple[str, ...]:
+    """Names of the policies that keep the pod from any DNS server outside its namespace."""
+    selecting = _selecting(policies, source, _OUT)
+    for policy in selecting:
+        for rule in dig(policy, "spec", "egress") or []:
+            ports = any(_port(rule, n, None, kind) for n in _DNS_PORTS for kind in ("UDP", "TCP"))
+            peers = rule.get("to")
+            if ports and (not peers or any("namespaceSelector" in p or "ipBlock" in p for p in peers)):
+                return ()
+    return tuple(meta(p, "name") for p in selecting)
+
+
+def _selecting(policies: Sequence[Json], pod: Pod, way: _Way) -> list[Json]:
+    return [
+        p for p in policies if way.kind in _types(p) and _matches(dig(p, "spec", "podSelector"), pod.labels)
+    ]
+
+
+def _types(policy: Json) -> Iterable[str]:
+    said = dig(policy, "spec", "policyTypes")
+    if said:
+        return list(said)
+    return ["Ingress", "Egress"] if dig(policy, "spec", "egress") is not None else ["Ingress"]
+
+
+def _matches(selector: Json | None, labels: dict[str, str]) -> bool:
+    if any(labels.get(k) != v for k, v in (dig(selector, "matchLabels") or {}).items()):
+        return False
+    return all(_expression(e, labels) for e in dig(selector, "matchExpressions") or [])
+
+
+def _expression(said: Json, labels: dict[str, str]) -> bool:
+    key, values = str(said.get("key")), said.get("values") or []
+    match said.get("operator"):
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
+def _peer(peers: Sequence[Json] | None, pod: Pod, namespace: str) -> bool:
+    """An absent list is everybody."""
+    return not peers or any(_one(p, pod, namespace) for p in peers)
+
+
+def _one(peer: Json, pod: Pod, namespace: str) -> bool:
+    if block := peer.get("ipBlock"):
+        if not pod.ip:
+            return True
+        address = ip_address(pod.ip)
+        inside = address in ip_network(block["cidr"], strict=False)
+        return inside and not any(address in ip_network(e, strict=False) for e in block.get("except") or [])
+    if "namespaceSelector" in peer and not _own(peer["namespaceSelector"], namespace):
+        return False
+    return "podSelector" not in peer or _matches(peer["podSelector"], pod.labels)
+
+
+def _own(selector: Json, namespace: str) -> bool:
+    """The selector takes our namespace. Its labels are not known, but for its name: in doubt, yes."""
+    said = (dig(selector, "matchLabels") or {}).get("kubernetes.io/metadata.name")
+    return said is None or said == namespace
+
+
+def _port(rule: Json, number: int, target: Pod | None, protocol: str) -> bool:
+    ports = rule.get("ports")
+    return not ports or any(
+        p.get("protocol", "TCP") == protocol and _number(p, number, target) for p in ports
+    )
+
+
+def _number(said: Json, number: int, target: Pod | None) -> bool:
+    port = said.get("port")
+    if port is None:
+        return True
+    if isinstance(port, str) and not port.isdigit():
+        declared = [p for c in target.containers for p in c.spec.get("ports") or []] if target else []
+        return any(p.get("name") == port and p.get("containerPort") == number for p in declared)
+    return int(port) <= number <= int(said.get("endPort") or port)

@@ -1,0 +1,233 @@
+"""What Ray itself prints when it fails: texts of Ray 2.60 (recorded from the real one), one cause each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from raystead.explain.cause import Cause
+from raystead.explain.model import Evidence, Finding
+from raystead.explain.objects import Container, Pod
+from raystead.explain.view import View, first_line
+
+__all__ = ["CAUSES", "Said", "from_log", "said"]
+
+TOKEN = Cause(
+    "token-mismatch",
+    "Head and worker have different tokens",
+    "the head refuses this pod's token",
+    "the pod started with another token than the head, or with none: the Secret was changed after one of them started,"
+    " or RAY_AUTH_MODE differs between head and workers",
+    "raystead restart      all pods read the same token anew",
+    "Ray's log: `InvalidAuthToken: Authentication token is missing or incorrect`.",
+)
+TOKEN_FILE = Cause(
+    "token-file-missing",
+    "The token's file is not there",
+    "Ray finds no token at {detail}",
+    "token authentication is on and the Secret with the token is not mounted, or empty",
+    "{up}      mounts it again; a Secret of your own needs the key auth_token",
+    "Ray's log: `RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty`.",
+)
+VERSION = Cause(
+    "version-mismatch",
+    "Head and worker run different versions",
+    "head and this pod run different versions: {detail}",
+    "Ray wants the same Ray, and the same Python to the last number, on all nodes of a cluster",
+    "{up} --image IMAGE      one image for head and workers",
+    "Ray's log: `Version mismatch: The cluster was started with`; an older Ray that cannot even ask says `Could not"
+    " read 'temp_dir' from GCS`.",
+)
+REDIS_PASSWORD = Cause(
+    "redis-wrong-password",
+    "Redis does not take the head's password",
+    "Redis refuses the head's password",
+    "the head cannot start without its store; the password in the head's Secret is not the one Redis was started with",
+    "kubectl rollout restart statefulset/{redis}      our Redis then reads the same Secret\nof a Redis of your own: put"
+    " the right password into the Secret that the file names, then raystead restart",
+    "Ray's log: `WRONGPASS`, `NOAUTH`, or `Failed to get Redis cluster info` (what Ray says when it has no password and"
+    " Redis wants one).",
+)
+REDIS_DOWN = Cause(
+    "redis-unreachable",
+    "The head does not reach Redis",
+    "the head does not reach Redis at {detail}",
+    "the head waits for its store and dies without it; running workers wait up to 10 min for it and keep their work",
+    "raystead logs redis      of our own Redis\nkubectl get service,endpoints {redis}      or see that yours runs at"
+    " this address",
+    "Ray's log: `Could not establish connection to Redis`, `Failed to run redis cmds`, or our own `waiting for Redis`"
+    " for more than 30 s.",
+    symptom=True,
+)
+STATE_LOST = Cause(
+    "gcs-state-lost",
+    "The head came back without its memory",
+    "the head came back without knowing its nodes",
+    "{lost}; every node of before starts anew, detached actors and jobs are gone",
+    "nothing, the nodes join again by themselves\n{up} --storage redis      keeps the state from now on, if it was kept"
+    " nowhere",
+    "A worker's last run ended with `GCS returned an authentication error … data loss in the DB`, and it is not back.",
+)
+ROCKS_LOCK = Cause(
+    "rocksdb-locked",
+    "Another head has the state open",
+    "the head's state is locked by another process: {detail}",
+    "two heads use one volume; the second cannot start until the first is gone",
+    "kubectl get pods -l ray.io/node-type=head      and delete the one that should not be",
+    "Ray's log: `Failed to open RocksDB … While lock file`.",
+)
+DNS = Cause(
+    "dns-fails",
+    "The head's name does not resolve",
+    "the pod cannot resolve {detail}",
+    "DNS does not answer, or does not know the name of the head's Service",
+    'kubectl get service {service}      if it is missing: {up}\nor send to the administrator: "DNS does not resolve'
+    ' {detail} from namespace {namespace}"',
+    "Ray's log: `Failed to resolve hostname`, 45 s after the head was ready and the worker still is not.",
+)
+HEAD_UNREACHABLE = Cause(
+    "head-unreachable",
+    "Workers do not reach the head",
+    "the pod does not reach the head at {detail}",
+    "the head is ready, but its GCS port does not answer from here: a policy that is not a NetworkPolicy object, a"
+    " service mesh, or the node's network",
+    'kubectl get networkpolicy,service      and compare the port\nor send to the administrator: "pods of namespace'
+    ' {namespace} cannot reach each other on TCP {port}"',
+    "Ray's log: `Failed to connect to GCS at address`, 45 s after the head was ready (a name is asked again every 30 s"
+    " at most, then 15 s to start), and no NetworkPolicy explains it.",
+    confidence="likely",
+    symptom=True,
+)
+FOREIGN = Cause(
+    "gcs-answered-by-proxy",
+    "Something else answers in the head's place",
+    "not the head's GCS but something else answers at the head's address (HTTP {detail})",
+    "a proxy or service mesh stands between the pods and does not pass gRPC on",
+    'exclude Ray\'s ports from the mesh, for example by the annotation `sidecar.istio.io/inject: "false"` in the'
+    " templates, then {up} -f FILE",
+    "Ray's log: `Received http2 header with status`.",
+    confidence="likely",
+)
+MARKED_DEAD = Cause(
+    "ray-marked-dead",
+    "The head took a living node for dead",
+    "the head had given the node up: {detail}",
+    "the node did not answer the head's health checks (no CPU, or a cut network), so Ray moved its work and the node"
+    " restarts",
+    "{up} --worker-cpu MORE      if the node was busy beyond its CPUs",
+    "Ray's log: `marked as dead by the GCS`, and the pod is not back.",
+    confidence="likely",
+)
+NO_DISK = Cause(
+    "disk-full-in-pod",
+    "The pod has no disk space left",
+    "there is no disk space left in the pod",
+    "Ray's logs, spilled objects and packages fill the volume under /tmp",
+    "give the volume or `ephemeral-storage` more in the file, then {up} -f FILE",
+    "Log: `No space left on device`.",
+)
+READ_ONLY = Cause(
+    "tmp-not-writable",
+    "Ray cannot write where it must",
+    "Ray finds no directory it can write to",
+    "with a read-only root file system, or another user id, /tmp must be a volume that the pod may write",
+    "mount an emptyDir at /tmp in the file (raystead does so by itself), then {up} -f FILE",
+    "Log: `No usable temporary directory`, or `Permission denied: '/tmp/ray`.",
+)
+USAGE = Cause(
+    "ray-start-refused",
+    "`ray start` does not know a parameter",
+    "`ray start` refuses its parameters: {detail}",
+    "a rayStartParams entry is misspelt, or this version of Ray does not have it",
+    "change `rayStartParams` in the file, then {up} -f FILE",
+    "Log: `Error: No such option`, `Invalid value for`, `no such command`.",
+)
+NO_RAY = Cause(
+    "no-ray-in-image",
+    "There is no Ray in the image",
+    "the image {image} has no `{detail}`",
+    "the container's command is not in its image",
+    "{up} --image IMAGE      one that contains Ray, for example of rayproject/ray",
+    "Log or container state: `ray: not found`, `command not found`, `exec: … no such file`.",
+)
+CAUSES = (
+    TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_DOWN, STATE_LOST, ROCKS_LOCK, DNS, HEAD_UNREACHABLE, FOREIGN,
+    MARKED_DEAD, NO_DISK, READ_ONLY, USAGE, NO_RAY,
+)  # fmt: skip
+
+_TABLE: tuple[tuple[Cause, str], ...] = (
+    (TOKEN, r"InvalidAuthToken"),
+    (TOKEN_FILE, r"RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty: (\S+?)\.(?:\s|$)"),
+    (VERSION, r"Version mismatch: The cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)\s+This process on.*?"
+              r"\s+Ray: (\S+)\s+Python: (\S+)"),
+    (VERSION, r"Could not read 'temp_dir' from GCS"),
+    (REDIS_PASSWORD, r"WRONGPASS|NOAUTH|Failed to get Redis cluster info"),
+    (ROCKS_LOCK, r"While lock file: (\S+?):? "),
+    (REDIS_DOWN, r"Could not establish connection to Redis (\S+)|raystead: waiting for Redis at (\S+)"
+                 r"|Failed to run redis cmds"),
+    (STATE_LOST, r"GCS returned an authentication error"),
+    (FOREIGN, r"Received http2 header with status: (\d+)"),
+    (NO_DISK, r"No space left on device|OSError: \[Errno 28\]"),
+    (READ_ONLY, r"No usable temporary directory|Permission denied: '/tmp/ray"),
+    (USAGE, r"Error: (No such option[^\n]*|Invalid value for[^\n]*|No such command[^\n]*|Missing option[^\n]*)"),
+    (NO_RAY, r"(?:line \d+: |exec: )(?:exec: )?\"?([\w./-]+)\"?: (?:not found|command not found|stat )"),
+    (MARKED_DEAD, r"(marked as dead by the GCS[^\n]{0,160})"),
+    (DNS, r"Failed to resolve hostname '([^']+)'"),
+    (HEAD_UNREACHABLE, r"Failed to connect to GCS at address (\S+) within"),
+)  # fmt: skip
+WAITS = (REDIS_DOWN, DNS, HEAD_UNREACHABLE, FOREIGN)  # texts that a normal start may print for a while
+
+
+@dataclass(frozen=True)
+class Said:
+    """A text that was found in a log: its cause, the whole line, what the pattern caught."""
+
+    cause: Cause
+    line: str
+    caught: tuple[str, ...]
+
+
+def said(log: str) -> Said | None:
+    """The first entry of the table that the log has."""
+    for cause, form in _TABLE:
+        if match := re.search(form, log, re.DOTALL if cause is VERSION else 0):
+            begin = log.rfind("\n", 0, match.start()) + 1
+            end = log.find("\n", match.end())
+            line = log[begin : end if end >= 0 else None]
+            return Said(cause, _plain(line), tuple(g for g in match.groups() if g))
+    return None
+
+
+def from_log(view: View, pod: Pod, container: Container, found: Said, source: str) -> Finding:
+    context = view.context
+    caught = found.caught
+    detail = caught[0].rstrip(".,") if caught else "its address"
+    if found.cause is VERSION and len(caught) == 4:
+        detail = f"Ray {caught[0]} and Python {caught[1]} there, Ray {caught[2]} and Python {caught[3]} here"
+    elif found.cause is VERSION:
+        detail = "this pod's Ray cannot read what the head's Ray wrote"
+    lost = "its store is empty: Redis lost its data, or the volume is new"
+    if view.storage == "none":
+        lost = "this cluster keeps the head's state nowhere, so a restarted head begins anew"
+    values = {
+        "up": view.up,
+        "detail": detail,
+        "namespace": view.snapshot.namespace,
+        "image": container.image,
+        "redis": context.names.redis if context else "redis",
+        "service": context.head_service if context else "SERVICE",
+        "port": detail.rpartition(":")[2],
+        "lost": lost,
+    }
+    evidence = Evidence(first_line(found.line, 300), source, None)
+    since = (
+        container.ended.finished
+        if container.ended and not container.running_since
+        else container.running_since
+    )
+    return found.cause.found(pod.group, pod.subject, [evidence], since=since, **values)
+
+
+def _plain(line: str) -> str:
+    """Without colours, which Ray writes even into pipes."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", line).strip()

@@ -1,0 +1,167 @@
+"""Containers that run and are not ready: the way to the head or to Redis, policies, probes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.explain import policies
+from raystead.explain.cause import Cause
+from raystead.explain.model import Evidence, Finding, LogKey
+from raystead.explain.objects import Container, Pod, dig, meta
+from raystead.explain.raylogs import HEAD_UNREACHABLE, WAITS, from_log, said
+from raystead.explain.view import HEAD, REDIS, View, first_line
+
+__all__ = ["CAUSES", "find", "needed"]
+
+LOOK_SECONDS = 10  # then its log is asked for: Ray prints its first refusal after 5 s
+POLICY_SECONDS = 20  # a node joins within 2 s of the head's start (ray.md M), 10 times that
+REDIS_SECONDS = 30  # our own loop tries every second, Ray's gives up after a minute
+REACH_SECONDS = 45  # gRPC asks a name again after 30 s at most (ray.md B), then a node needs up to 15 s
+START_SECONDS = 120  # eight times the slowest start measured (15.3 s, ray.md M)
+LOST_SECONDS = 30  # after the probe's own patience (head 20 s)
+REDIS_PORT = 6379
+
+POLICY = Cause(
+    "policy-blocks",
+    "A NetworkPolicy stands between the pods",
+    "{what} is blocked by network policy {names}",
+    "these policies select the pods and none of their rules lets this connection through",
+    "{up} --policies always      adds rules for all that Ray needs\nor ask who owns policy {names} to allow {what}",
+    "The pod runs but is not ready 20 s after what it needs was, and the NetworkPolicy objects of the namespace, taken"
+    " as Kubernetes defines them, allow it on neither or only one side. What a network plug-in has beside these objects"
+    " is not seen.",
+    confidence="likely",
+)
+POLICY_DNS = Cause(
+    "policy-blocks-dns",
+    "A NetworkPolicy keeps the pods from DNS",
+    "the pod cannot ask DNS: network policy {names} allows it no way out on port 53",
+    "without DNS the name of the head's Service means nothing to the pod",
+    "{up} --policies always      adds a rule for DNS",
+    "As above: the policies that select the pod restrict egress, and none of their rules has port 53 or 5353 to other"
+    " namespaces.",
+    confidence="likely",
+)
+NO_SERVICE = Cause(
+    "service-missing",
+    "The Service that leads to the head (or to Redis) is not there",
+    "Service {service} does not exist, or has no port {port}",
+    "the pods know the head, and the head knows Redis, by the Service's name alone",
+    "{up}      makes it again",
+    "The Services that were read do not have it, and a pod that needs it is not ready.",
+)
+HUNG = Cause(
+    "not-ready-any-more",
+    "A pod was ready and is not any more",
+    "the pod was ready and has not been for {seconds} s: {probe}",
+    "it is busy beyond its CPU, or hangs; the liveness probe restarts it if it stays so",
+    "{up} {flag}      more CPU\nraystead logs {pod}",
+    "The readiness probe of a running container has failed for 30 s after it had once succeeded.",
+    confidence="likely",
+    symptom=True,
+)
+SLOW = Cause(
+    "slow-start",
+    "A pod does not become ready",
+    "the pod runs for {seconds} s and is not ready: {probe}",
+    "a start takes 15 s where there is CPU for it; too little CPU is the usual reason (a head starts twenty processes)",
+    "{up} {flag}      more CPU\nraystead logs {pod}",
+    "The container has run for 120 s, with all it needs ready, and was never ready: eight times the slowest start that"
+    " was measured.",
+    confidence="likely",
+    symptom=True,
+)
+CAUSES = (NO_SERVICE, POLICY_DNS, POLICY, HUNG, SLOW)
+
+
+def find(view: View) -> Iterator[Finding]:
+    for group in view.groups:
+        for pod in group.live:
+            for container in _running(pod):
+                if found := _waiting(view, pod, container):
+                    yield found
+                    break
+
+
+def needed(view: View) -> Iterator[LogKey]:
+    """Logs of two pods of each group that run and are not ready, once what they need is."""
+    for group in view.groups:
+        late = [p for p in group.live if view.waiting_seconds(p) >= LOOK_SECONDS]
+        for pod in late[:2]:
+            yield from ((pod.name, c.name, False) for c in _running(pod))
+
+
+def _running(pod: Pod) -> list[Container]:
+    return [c for c in pod.containers if c.running_since and not c.ready] if not pod.ready else []
+
+
+def _waiting(view: View, pod: Pod, container: Container) -> Finding | None:
+    seconds = view.waiting_seconds(pod)
+    if found := _service(view, pod) or (_policy(view, pod) if seconds >= POLICY_SECONDS else None):
+        return found
+    told = said(view.log(pod, container, previous=False))
+    if told and told.cause in WAITS:
+        limit = REACH_SECONDS if pod.group != HEAD else REDIS_SECONDS
+        told = (
+            told if seconds >= limit and (pod.group != HEAD or told.cause is not HEAD_UNREACHABLE) else None
+        )
+    if told:
+        return from_log(view, pod, container, told, f"log {pod.name}")
+    return _probe(view, pod, container, seconds)
+
+
+def _service(view: View, pod: Pod) -> Finding | None:
+    """What the pod needs by name: the head's Service, or Redis' one."""
+    context, services = view.context, view.snapshot.services
+    if context is None or services is None or pod.group == REDIS:
+        return None
+    name, port = context.head_service, int(context.gcs_port)
+    if pod.group == HEAD:
+        if view.storage != "redis":
+            return None
+        name, port = context.names.redis, REDIS_PORT
+    found = next((s for s in services if meta(s, "name") == name), None)
+    ports = [p.get("port") for p in dig(found, "spec", "ports") or []]
+    if found is not None and (port in ports or not ports):
+        return None
+    evidence = [Evidence(f"services: {', '.join(meta(s, 'name') for s in services) or 'none'}", "namespace")]
+    words = {"service": name, "port": port, "up": view.up}
+    return NO_SERVICE.found(pod.group, pod.subject, evidence, since=pod.created, **words)
+
+
+def _policy(view: View, pod: Pod) -> Finding | None:
+    """The objects of the namespace, against the connection that the pod needs first."""
+    objects, context = view.snapshot.policies, view.context
+    if not objects or context is None or pod.group == REDIS:
+        return None
+    port = int(context.gcs_port)
+    target, what = view.group(HEAD), f"the way from the pod to the head (TCP {port})"
+    if pod.group == HEAD:
+        target, port, what = view.group(REDIS), REDIS_PORT, "the way from the head to Redis (TCP 6379)"
+    values = {"up": view.up, "what": what}
+    if names := policies.blocks_dns(objects, pod) if target else ():
+        return _blocked(POLICY_DNS, view, pod, names, values)
+    for other in target.live if target else ():
+        if names := policies.blocks(objects, pod, other, port, view.snapshot.namespace):
+            return _blocked(POLICY, view, pod, names, values)
+    return None
+
+
+def _blocked(cause: Cause, view: View, pod: Pod, names: tuple[str, ...], values: dict[str, str]) -> Finding:
+    evidence = [Evidence("no rule of its policies allows it", f"networkpolicy/{n}") for n in names]
+    return cause.found(pod.group, pod.subject, evidence, since=pod.created, names=", ".join(names), **values)
+
+
+def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Finding | None:
+    lost, started = pod.since("Ready"), container.running_since
+    was_ready = bool(lost and started and (lost - started).total_seconds() > 1)
+    if seconds < (LOST_SECONDS if was_ready else START_SECONDS):
+        return None
+    event = view.last_event(pod, "Unhealthy")
+    probe = first_line(event.message, 160) if event else "its readiness probe does not succeed"
+    side = "head" if pod.group == HEAD else "worker"
+    flag = f"--{side}-cpu MORE" if pod.group != REDIS else "-f FILE"
+    words = {"up": view.up, "pod": pod.name, "probe": probe, "seconds": round(seconds), "flag": flag}
+    evidence = [event.evidence()] if event else [Evidence("condition Ready is False", pod.subject, lost)]
+    cause = HUNG if was_ready else SLOW
+    return cause.found(pod.group, pod.subject, evidence, since=lost if was_ready else started, **words)

@@ -1,0 +1,140 @@
+"""What is wrong with the cluster as a whole, or with what could be read of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.explain.cause import Cause
+from raystead.explain.model import Evidence, Finding
+from raystead.explain.objects import dig, meta
+from raystead.explain.view import HEAD, REDIS, Group, View, changed, plural
+
+__all__ = ["CAUSES", "find", "unexplained"]
+
+API_SECONDS = 5.0  # Kubernetes' own objective: one object within 1 s, a namespace's list within 5 s (99 %)
+CONTROLLER_SECONDS = 30  # a controller sees a new object within a second
+UNKNOWN_SECONDS = 180
+
+API_SLOW = Cause(
+    "api-server-slow",
+    "The API server is slow",
+    "the API server took {seconds:.1f} s for one request",
+    "everything that waits for Kubernetes waits longer; your cluster itself is not concerned",
+    'wait\nor send to the administrator: "the API server took {seconds:.1f} s for one request of namespace'
+    ' {namespace}"',
+    "The slowest request took more than 5 s; Kubernetes' own objective is 1 s for one object, and was 5 s for a"
+    " namespace's list.",
+)
+CONTROLLER = Cause(
+    "controllers-behind",
+    "Kubernetes' controllers do not act",
+    "{object} was changed {seconds} s ago and no controller has looked at it",
+    "kube-controller-manager is down or far behind; nothing is created until it works",
+    'send to the administrator: "controllers do not act on {object} in namespace {namespace}"',
+    "status.observedGeneration is behind metadata.generation for more than 30 s.",
+)
+MISSING = Cause(
+    "objects-missing",
+    "Objects of the cluster were deleted",
+    "{what} does not exist any more",
+    "somebody deleted it, or an `up` was interrupted; nothing runs in its place",
+    "{up}      makes it again",
+    "The spec has the group and no Deployment or StatefulSet makes its pods, while other objects of the cluster are"
+    " older than 60 s.",
+)
+UNREADABLE = Cause(
+    "pods-not-readable",
+    "The pods cannot be listed",
+    "the pods of namespace {namespace} could not be read",
+    "why the cluster is not ready cannot be told without them",
+    "kubectl auth can-i list pods -n {namespace}      then ask for role `edit` there",
+    "Listing pods was refused or failed.",
+    confidence="unknown",
+)
+UNEXPLAINED = Cause(
+    "unexplained",
+    "Not ready, and no rule knows why",
+    "{missing} not ready for {seconds} s, and nothing that was read says why",
+    "{unread}",
+    "kubectl describe {subject}\nraystead logs {pod}",
+    "A group lacks ready pods for more than 180 s and no other rule found anything.",
+    confidence="unknown",
+    symptom=True,
+)
+CAUSES = (API_SLOW, CONTROLLER, MISSING, UNREADABLE, UNEXPLAINED)
+
+
+def find(view: View) -> Iterator[Finding]:
+    snapshot = view.snapshot
+    space = f"namespace/{snapshot.namespace}"
+    if snapshot.pods is None:
+        yield UNREADABLE.found(None, space, namespace=snapshot.namespace)
+        return
+    if snapshot.api_slow is not None and snapshot.api_slow > API_SECONDS:
+        seen = [Evidence(f"{snapshot.api_slow:.1f} s", "API server", view.now)]
+        words = {"seconds": snapshot.api_slow, "namespace": snapshot.namespace}
+        yield API_SLOW.found(None, space, seen, **words)
+    for group in view.groups:
+        yield from _behind(view, group)
+    yield from _missing(view)
+
+
+def _behind(view: View, group: Group) -> Iterator[Finding]:
+    for kind, thing in group.owners:
+        want, seen = dig(thing, "metadata", "generation"), dig(thing, "status", "observedGeneration")
+        moment = changed(thing)
+        if want is None or (seen or 0) >= want or view.age(moment) < CONTROLLER_SECONDS:
+            continue
+        name = f"{kind.lower()}/{meta(thing, 'name')}"
+        evidence = [Evidence(f"generation {want}, observed {seen or 0}", name, moment)]
+        words = {"object": name, "seconds": round(view.age(moment)), "namespace": view.snapshot.namespace}
+        yield CONTROLLER.found(group.name, name, evidence, since=moment, **words)
+
+
+def _missing(view: View) -> Iterator[Finding]:
+    """Only beside old objects of the same cluster: an `up` at work makes them one after another."""
+    snapshot, context = view.snapshot, view.context
+    if context is None or context.suspended or snapshot.deployments is None or snapshot.statefulsets is None:
+        return
+    ages = [view.age(changed(thing)) for g in view.groups for _, thing in g.owners]
+    if not ages or min(ages) < 60:
+        return
+    have = {g.name for g in view.groups if g.owners}
+    kinds = {HEAD: f"deployment/{context.names.head}"}
+    if view.storage == "redis":
+        kinds[REDIS] = f"statefulset/{context.names.redis}"
+    for index, group in enumerate(context.cluster.spec.workers):
+        kinds[group.name] = f"deployment/{context.names.worker(group.name, index)}"
+    for name, what in kinds.items():
+        if name not in have:
+            evidence = [Evidence("not among the objects of the cluster", what)]
+            yield MISSING.found(name, what, evidence, pods=0, what=what, up=view.up)
+
+
+def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
+    """Groups that are late with nothing found; `known` have findings already."""
+    unread = [
+        n
+        for n in ("events", "replicasets", "deployments", "claims", "policies")
+        if getattr(view.snapshot, n) is None
+    ]
+    text = (
+        f"these could not be read, so it is not known: {', '.join(unread)}"
+        if unread
+        else "it may only be slow"
+    )
+    for group in view.groups:
+        late = [p for p in group.live if not p.ready and view.age(p.created) > UNKNOWN_SECONDS]
+        if not late or group.name in known or view.served_since(group.name) is None:
+            continue
+        pod = late[0]
+        seconds = round(min(view.age(p.since("Ready") or p.created) for p in late))
+        if seconds < UNKNOWN_SECONDS:
+            continue
+        verb = "is" if len(late) == 1 else "are"
+        words = {"missing": f"{plural(len(late), 'pod')} {verb}", "seconds": seconds, "unread": text}
+        evidence = [Evidence(f"phase {pod.phase}", pod.subject, pod.created)]
+        yield UNEXPLAINED.found(
+            group.name, pod.subject, evidence, since=pod.created, pods=len(late), subject=pod.subject, pod=pod.name,
+            **words,
+        )  # fmt: skip
