@@ -317,7 +317,7 @@ def test_a_newer_raystead_names_what_it_changes_by_itself() -> None:
     assert made.notes[1].startswith(f"Service/a-old: raystead {__version__} deletes it by itself")
 
 
-def test_a_hand_on_an_object_is_told_from_the_spec() -> None:
+def test_what_is_not_as_applied_is_told_from_the_spec() -> None:
     spec = cluster(group("b", 2))
     live = [stored(item) for item in manifests(spec, FACTS) if item["kind"] != "Service"]
     live[-1]["spec"]["replicas"] = 7
@@ -332,8 +332,8 @@ def test_a_hand_on_an_object_is_told_from_the_spec() -> None:
         rendered_by=__version__,
     )
     assert made.notes == (
-        "Service/a-head-svc was deleted outside raystead; it is created again",
-        "Deployment/a-b-worker: spec.replicas was changed outside raystead; it is set back",
+        "Service/a-head-svc was applied and is not there; it is created again",
+        "Deployment/a-b-worker: spec.replicas is not as it was applied; it is set back",
     )
 
 

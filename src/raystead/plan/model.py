@@ -20,7 +20,7 @@ class Action(StrEnum):
 
 
 class By(StrEnum):
-    """Who wants a change: the spec's author, a newer raystead, or it undoes somebody's hand on the object."""
+    """Who wants a change: the spec's author, a newer raystead, or it sets right what is not as applied."""
 
     SPEC = "spec"
     VERSION = "version"

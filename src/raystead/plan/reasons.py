@@ -70,13 +70,13 @@ def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Ite
 
 
 def of_drift(changes: Sequence[Change]) -> Iterator[str]:
-    """What somebody else did to the objects and this apply takes back."""
+    """What is not as it was applied and this apply sets right: somebody's hand, or an `up` that was cut off."""
     for change in changes:
         for one in change.fields:
             if one.by is By.DRIFT:
-                yield f"{change.kind}/{change.name}: {one.path} was changed outside raystead; it is set back"
+                yield f"{change.kind}/{change.name}: {one.path} is not as it was applied; it is set back"
         if change.by is By.DRIFT and change.action is Action.CREATE:
-            yield f"{change.kind}/{change.name} was deleted outside raystead; it is created again"
+            yield f"{change.kind}/{change.name} was applied and is not there; it is created again"
 
 
 def claim_left(claim: Json, wanted: Sequence[Json]) -> Iterator[str]:

@@ -98,7 +98,7 @@ def _why(change: Change) -> list[str]:
 def _field(field: FieldChange) -> Iterator[str]:
     if _TWICE.search(field.path):
         return
-    by = {By.VERSION: "   (a newer raystead)", By.DRIFT: "   (changed outside raystead)"}.get(field.by, "")
+    by = {By.VERSION: "   (a newer raystead)", By.DRIFT: "   (not as it was applied)"}.get(field.by, "")
     before, after = _bare(field.before), _bare(field.after)
     if _long(before) and _long(after):
         yield f"{field.path}{by}"

@@ -1,0 +1,167 @@
+"""A plan made of a real server's answers: its defaults are no changes, its refusals are replacements.
+
+A quota of no pods keeps the test cheap: only objects are compared here, no pod ever starts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raystead.base import names
+from raystead.errors import ApiError
+from raystead.kube.access import load
+from raystead.kube.api import Api
+from raystead.kube.paths import Discovery, path_of
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
+from raystead.ops.planning import live_objects
+from raystead.plan.make import key_of, make
+from raystead.plan.model import Action, Plan
+from raystead.spec.model import RayCluster
+
+Json = dict[str, Any]
+GOLDEN = Path(__file__).parents[1] / "golden"
+NAMES = sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
+pytestmark = pytest.mark.cluster
+
+
+class Server:
+    """A namespace where one cluster's objects are applied and planned."""
+
+    def __init__(self, api: Api, cluster: RayCluster) -> None:
+        self.api, self.cluster, self.paths = api, cluster, Discovery(api)
+        anchor = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": names.anchor(cluster.name), "labels": {"raystead.io/cluster": cluster.name}},
+        }
+        uid = api.apply(path_of(api.namespace, "ConfigMap", anchor["metadata"]["name"]), anchor)["metadata"][
+            "uid"
+        ]
+        self.facts = Facts(namespace=api.namespace, anchor_uid=uid, storage_namespace=uid)
+
+    def apply(self, objects: Sequence[Json]) -> None:
+        for item in objects:
+            self.api.apply(self.paths.path(item, self.api.namespace), item)
+
+    def plan(self, wanted: Sequence[Json], desired: RayCluster | None = None) -> Plan:
+        live = [item for items in live_objects(self.api, self.cluster.name).values() for item in items]
+        answers, refusals = {}, {}
+        for item in wanted:
+            try:
+                path = self.paths.path(item, self.api.namespace)
+                answers[key_of(item)] = self.api.apply(path, item, dry_run=True)
+            except ApiError as error:
+                refusals[key_of(item)] = error.evidence
+        desired = desired or self.cluster
+        return make(wanted, live, answers, desired=desired, applied=self.cluster, refusals=refusals)
+
+
+@pytest.fixture
+def server(namespace: Callable[..., Any]) -> Iterator[Callable[[str], Server]]:
+    def start(name: str) -> Server:
+        kube = namespace(quota={"pods": "0"})
+        cluster = RayCluster.model_validate(yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text()))
+        return Server(Api(load(kubeconfig=str(kube.kubeconfig), namespace=kube.namespace)), cluster)
+
+    return start
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_the_server_fills_in_is_no_change(server: Callable[[str], Server], name: str) -> None:
+    here = server(name)
+    wanted = manifests(here.cluster, here.facts)
+    first = here.plan(wanted)
+    assert {change.action for change in first.changes} == {Action.CREATE}
+    assert first.problems == ()
+    here.apply(wanted)
+    again = here.plan(wanted)
+    assert again.mutating == ()
+    assert again.problems == again.notes == ()
+
+
+def one(objects: Sequence[Json], kind: str) -> Json:
+    return next(item for item in objects if item["kind"] == kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "path"),
+    [
+        ("Deployment", "spec.selector.matchLabels.added"),
+        ("StatefulSet", "spec.volumeClaimTemplates[data].spec.storageClassName"),
+        ("Service", "spec.clusterIP"),
+    ],
+)
+def test_what_cannot_be_changed_in_place_is_replaced(
+    server: Callable[[str], Server], kind: str, path: str
+) -> None:
+    here = server("guide")
+    wanted = manifests(here.cluster, here.facts)
+    here.apply(wanted)
+    changed = one(wanted, kind)
+    if kind == "Deployment":
+        changed["spec"]["selector"]["matchLabels"]["added"] = "x"
+        changed["spec"]["template"]["metadata"]["labels"]["added"] = "x"
+    elif kind == "StatefulSet":
+        changed["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"] = "fast"
+    else:
+        changed["spec"]["clusterIP"] = "None"
+    plan = here.plan(wanted)
+    (change,) = plan.mutating
+    assert plan.problems == ()
+    assert (change.action, change.key) == (Action.REPLACE, key_of(changed))
+    assert path in [field.path for field in change.fields]
+    assert change.reason.endswith("cannot be changed in place")
+
+
+def test_a_nonsense_object_is_a_problem(server: Callable[[str], Server]) -> None:
+    here = server("guide")
+    wanted = manifests(here.cluster, here.facts)
+    here.apply(wanted)
+    one(wanted, "Deployment")["spec"]["template"]["spec"]["containers"][0]["name"] = "Not_A_Name"
+    (problem,) = here.plan(wanted).problems
+    assert "Not_A_Name" in problem
+
+
+def test_quantities_written_otherwise_are_no_change(server: Callable[[str], Server]) -> None:
+    here = server("guide")
+    wanted = manifests(here.cluster, here.facts)
+    here.apply(wanted)
+    container = one(wanted, "Deployment")["spec"]["template"]["spec"]["containers"][0]
+    cpu = container["resources"]["requests"]["cpu"]
+    assert cpu == "500m"
+    container["resources"]["requests"]["cpu"] = "0.5"
+    assert not here.plan(wanted).mutates
+
+
+def test_every_change_is_what_the_apply_does(server: Callable[[str], Server]) -> None:
+    here = server("guide")
+    here.apply(manifests(here.cluster, here.facts))
+    facts = replace(here.facts, policies="never")
+    spec = here.cluster.model_dump(by_alias=True, exclude_unset=True)
+    spec["spec"]["workerGroupSpecs"][0]["replicas"] = 1
+    spec["metadata"]["annotations"]["raystead.io/storage"] = "none"
+    desired = RayCluster.model_validate(spec)
+    wanted = manifests(desired, facts)
+    plan = here.plan(wanted, desired)
+    assert {(str(c.action), c.kind, c.name) for c in plan.mutating} == {
+        ("change", "Deployment", "deployment-ray-head"),
+        ("change", "Deployment", "deployment-ray-worker"),
+        ("delete", "StatefulSet", "redis"),
+        ("delete", "Service", "redis"),
+        ("delete", "ConfigMap", "redis-config"),
+        *(
+            ("delete", "NetworkPolicy", n)
+            for n in ("ray-head-ingress", "ray-worker-ingress", "redis-ingress")
+        ),
+    }
+    here.apply(wanted)
+    for change in plan.of(Action.DELETE):
+        here.api.delete(path_of(here.api.namespace, change.kind, change.name))
+    assert not here.plan(wanted, desired).mutates
