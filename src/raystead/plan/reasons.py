@@ -70,7 +70,7 @@ def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Ite
 
 
 def of_drift(changes: Sequence[Change]) -> Iterator[str]:
-    """What is not as it was applied and this apply sets right: somebody's hand, or an `up` that was cut off."""
+    """What is not as it was applied and is set right: somebody's hand, or an `up` that was cut off."""
     for change in changes:
         for one in change.fields:
             if one.by is By.DRIFT:

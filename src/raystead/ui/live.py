@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,17 +30,30 @@ _TO_ASCII = str.maketrans({**ASCII, "…": "~"})
 
 @contextmanager
 def view(reporter: Reporter) -> Iterator[View]:
-    """Yields what takes the events of one wait; however the block ends, the terminal is as before."""
+    """Yields what takes the events of one wait; however the block ends, the terminal is as before.
+
+    Several threads may call it.
+    """
     if reporter.quiet:
         yield lambda event: None
     elif reporter.tty and os.environ.get("TERM") != "dumb":
         terminal = TerminalView(reporter)
         try:
-            yield terminal.take
+            yield _one_by_one(terminal.take)
         finally:
             terminal.close()
     else:
-        yield PlainView(reporter).take
+        yield _one_by_one(PlainView(reporter).take)
+
+
+def _one_by_one(take: View) -> View:
+    lock = threading.Lock()
+
+    def locked(event: Event) -> None:
+        with lock:
+            take(event)
+
+    return locked
 
 
 class PlainView:
@@ -87,7 +102,7 @@ class PlainView:
 
 def _counts(row: Row, before: Row) -> bool:
     """The notes differ in their numbers only."""
-    return row.note.strip("0123456789") == before.note.strip("0123456789")
+    return re.sub(r"\d+", "#", row.note) == re.sub(r"\d+", "#", before.note)
 
 
 class TerminalView:
