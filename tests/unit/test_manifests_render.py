@@ -252,6 +252,15 @@ def test_redis_start_script(tmp_path: Path) -> None:
     assert (tmp_path / "out").read_text() == 'port 1\nrequirepass "a\\"b\\\\c d"\n'
 
 
+def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
+    (tmp_path / "conf").write_text("port 1\n")
+    (tmp_path / "password").write_text("")
+    text = scripts.redis_start(f"{tmp_path}/conf", f"{tmp_path}/password", f"{tmp_path}/out")
+    done = subprocess.run(["sh", "-ec", text.replace("exec redis-server", "cat")], capture_output=True)
+    assert done.returncode == 1
+    assert b"empty" in done.stderr
+
+
 def test_python_in_scripts_compiles() -> None:
     for text in (scripts.WAIT_FOR_REDIS, scripts.FAIL_DEAD_JOBS.format(port=52365)):
         compile(text.split("'")[1], "script", "exec")

@@ -52,7 +52,17 @@ def redis_start(config: str, password: str, target: str) -> str:
     return f"""\
 umask 077
 cat {config} > {target}
-printf 'requirepass "%s"\\n' "$(sed 's/["\\\\]/\\\\&/g' {password})" >> {target}
+rest=$(cat {password})
+[ -n "$rest" ] || {{ echo "the password's file is empty" >&2; exit 1; }}
+word=
+while [ -n "$rest" ]; do  # quotes and backslashes escaped by the shell itself: small images have no sed
+  next=${{rest#?}}
+  letter=${{rest%"$next"}}
+  case $letter in [\\"\\\\]) word="$word\\\\";; esac
+  word="$word$letter"
+  rest=$next
+done
+printf 'requirepass "%s"\\n' "$word" >> {target}
 exec redis-server {target}
 """
 
