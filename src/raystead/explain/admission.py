@@ -1,4 +1,4 @@
-"""The API server refuses the pods: quota, LimitRange, PodSecurity, webhooks. Nothing is Pending: no pod exists."""
+"""The API server refuses the pods: quota, LimitRange, PodSecurity, webhooks; no pod exists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.base import quantities
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import at, dig, meta
 from raystead.explain.view import HEAD, REDIS, Group, View, plural
@@ -17,8 +17,8 @@ from raystead.spec.model import Json
 __all__ = ["CAUSES", "find"]
 
 _SEEN = (
-    "The ReplicaSet's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event while the"
-    " pod is missing) holds the API server's answer: "
+    "The ReplicaSet's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event"
+    " while the pod is missing) holds the API server's answer: "
 )
 
 QUOTA = Cause(
@@ -26,14 +26,16 @@ QUOTA = Cause(
     "The namespace's quota leaves no room",
     "quota `{quota}` refuses {missing}: {numbers}",
     "{made} of {wanted} pods exist; the rest are made as soon as the quota has room",
-    '{fewer}or send to the administrator: "please raise quota `{quota}` in namespace {namespace} to {raise_to}"',
+    '{fewer}or send to the administrator: "please raise quota `{quota}` in namespace {namespace} to '
+    '{raise_to}"',
     _SEEN + "`exceeded quota`. The numbers are the server's.",
 )
 QUOTA_NEEDS = Cause(
     "quota-needs-requests",
     "The quota wants every container to say what it needs",
     "quota `{quota}` refuses {missing}: {container} must say {what}",
-    "with a quota on {what}, a pod in which one container does not say it is refused; our own containers always do",
+    "with a quota on {what}, a pod in which one container does not say it is refused; our own containers "
+    "always do",
     "give {container} `resources` with {what} in the file, then {up} -f FILE",
     _SEEN + "`failed quota … must specify`.",
 )
@@ -41,10 +43,11 @@ SECURITY = Cause(
     "pod-security",
     "PodSecurity refuses the pods",
     "PodSecurity `{level}` refuses {missing}: {rules}",
-    "the namespace enforces this level; what raystead renders by itself passes `restricted`, so it is something in"
-    " the file's template (or the mutating webhook of somebody else)",
-    'take it out of the pod template, then {up} -f FILE\nor send to the administrator: "pods of namespace'
-    ' {namespace} need {rules}, which level {level} forbids"',
+    "the namespace enforces this level; what raystead renders by itself passes `restricted`, so it is "
+    "something in the file's template (or the mutating webhook of somebody else)",
+    "take it out of the pod template, then {up} -f FILE\n"
+    'or send to the administrator: "pods of namespace {namespace} need {rules}, which level {level} '
+    'forbids"',
     _SEEN + "`violates PodSecurity`.",
 )
 LIMIT_RANGE = Cause(
@@ -52,8 +55,8 @@ LIMIT_RANGE = Cause(
     "A LimitRange refuses the size of the pods",
     "a LimitRange refuses {missing}: {rules}",
     "the namespace bounds what one container or pod may ask for",
-    '{up} {flag}\nor send to the administrator: "please raise LimitRange {ranges} in namespace {namespace}:'
-    ' {rules}"',
+    "{up} {flag}\n"
+    'or send to the administrator: "please raise LimitRange {ranges} in namespace {namespace}: {rules}"',
     _SEEN + "`maximum … usage per Container is`, `minimum …` or a limit/request ratio.",
 )
 WEBHOOK = Cause(
@@ -61,8 +64,8 @@ WEBHOOK = Cause(
     "A policy of the cluster refuses the pods",
     "admission webhook or policy {webhook} refuses {missing}: {said}",
     "the cluster's administrator checks every pod with rules of his own",
-    'change the pod template so that it obeys, then {up} -f FILE\nor send to the administrator: "{webhook} refuses'
-    ' our pods in namespace {namespace}: {said}"',
+    "change the pod template so that it obeys, then {up} -f FILE\n"
+    'or send to the administrator: "{webhook} refuses our pods in namespace {namespace}: {said}"',
     _SEEN + "`admission webhook … denied the request`, or a ValidatingAdmissionPolicy.",
 )
 WEBHOOK_DOWN = Cause(
@@ -172,12 +175,14 @@ def _stateful(view: View, group: Group, json: Json) -> _Refusal | None:
 
 def _finding(view: View, r: _Refusal) -> Finding:
     text, values = r.message, {"up": view.up, "namespace": view.snapshot.namespace, "missing": r.missing}
-    made, group = {"since": r.since, "pods": r.wanted - r.made}, r.group.name
+    group = r.group.name
     if _GONE in text:
         return _terminating(view, [r.evidence], r.since)
     if match := _QUOTA.search(text):
         words = _quota(view, r, *match.groups())
-        return QUOTA.found(group, r.owner, [r.evidence], **made, **values, **words)
+        return QUOTA.found(
+            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
+        )
     if match := _NEEDS.search(text):
         quota, said = match.groups()
         what, _, container = said.partition(" for: ")
@@ -186,27 +191,41 @@ def _finding(view: View, r: _Refusal) -> Finding:
             "what": what,
             "container": f"container {container}" if container else "a container",
         }
-        return QUOTA_NEEDS.found(group, r.owner, [r.evidence], **made, **values, **words)
+        return QUOTA_NEEDS.found(
+            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
+        )
     if match := _SECURITY.search(text):
         words = {"level": match.group(1), "rules": _shown(match.group(2))}
-        return SECURITY.found(group, r.owner, [r.evidence], **made, **values, **words)
+        return SECURITY.found(
+            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
+        )
     if _RANGE.search(text):
         ranges = ", ".join(meta(x, "name") for x in view.snapshot.limitranges or ()) or "of the namespace"
         words = {"rules": _range_rules(text), "flag": _size_flag(group, text), "ranges": ranges}
-        return LIMIT_RANGE.found(group, r.owner, [r.evidence], **made, **values, **words)
+        return LIMIT_RANGE.found(
+            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
+        )
     if match := _ACCOUNT.search(text):
-        return ACCOUNT.found(group, r.owner, [r.evidence], **made, **values, account=match.group(1))
+        return ACCOUNT.found(
+            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made),
+            **values,
+            account=match.group(1),
+        )
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
             words = {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
-            return cause.found(group, r.owner, [r.evidence], **made, **values, **words)
-    return REFUSED.found(group, r.owner, [r.evidence], **made, **values, said=_shown(text))
+            return cause.found(
+                Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
+            )
+    return REFUSED.found(
+        Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, said=_shown(text)
+    )
 
 
 def _terminating(view: View, evidence: list[Evidence], since: datetime | None) -> Finding:
     namespace = view.snapshot.namespace
     return TERMINATING.found(
-        None, f"namespace/{namespace}", evidence, since=since, up=view.up, namespace=namespace
+        Seen(None, f"namespace/{namespace}", evidence, since), up=view.up, namespace=namespace
     )
 
 

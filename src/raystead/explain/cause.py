@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.explain.model import Confidence, Evidence, Finding
 
-__all__ = ["Cause"]
+__all__ = ["Cause", "Seen"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where a cause was seen, by what, and since when."""
+
+    group: str | None
+    subject: str
+    evidence: Sequence[Evidence] = ()
+    since: datetime | None = None
+    pods: int = 1
 
 
 @dataclass(frozen=True)
@@ -21,7 +32,7 @@ class Cause:
         why: what is wrong.
         means: what follows.
         remedy: what to do.
-        seen: how it is found, with the source of every number: for the documentation.
+        how: how it is found, with the source of every number: for the documentation.
         confidence: the usual one.
         symptom: it may well follow from trouble in what its group depends on (head on Redis, workers on the
             head); then it is not shown beside that.
@@ -32,31 +43,21 @@ class Cause:
     why: str
     means: str
     remedy: str
-    seen: str
+    how: str
     confidence: Confidence = "sure"
     symptom: bool = False
 
-    def found(
-        self,
-        group: str | None,
-        subject: str,
-        evidence: Iterable[Evidence] = (),
-        *,
-        since: datetime | None = None,
-        confidence: Confidence | None = None,
-        pods: int = 1,
-        **values: object,
-    ) -> Finding:
-        """The finding, its sentences filled in with `values`."""
+    def found(self, seen: Seen, /, **words: object) -> Finding:
+        """The finding, its sentences filled in with `words`."""
         return Finding(
-            self.slug,
-            group,
-            subject,
-            self.why.format(**values),
-            self.means.format(**values),
-            self.remedy.format(**values),
-            confidence or self.confidence,
-            tuple(evidence),
-            since,
-            pods,
+            cause=self.slug,
+            group=seen.group,
+            subject=seen.subject,
+            why=self.why.format(**words),
+            means=self.means.format(**words),
+            remedy=self.remedy.format(**words),
+            confidence=self.confidence,
+            evidence=tuple(seen.evidence),
+            since=seen.since,
+            pods=seen.pods,
         )

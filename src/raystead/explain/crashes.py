@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from raystead.base import quantities
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
 from raystead.explain.objects import Container, Pod, Terminated, dig
 from raystead.explain.raylogs import NO_RAY, from_log, said
@@ -22,16 +23,18 @@ OOM = Cause(
     "out-of-memory",
     "A container used more memory than its limit",
     "container {container} was killed: out of memory (limit {limit}{use})",
-    "the kernel ends whatever goes over the limit, in the middle of its work; /dev/shm, Ray's object store, counts too",
+    "the kernel ends whatever goes over the limit, in the middle of its work; /dev/shm, Ray's object "
+    "store, counts too",
     "{up} {flag}      more memory\nor give each task less to do at once (`memory=` in its options)",
-    "The container's last run ended with reason OOMKilled (exit code 137), in the last 10 minutes, and the pod is not"
-    " ready, or runs no longer than it did before it was last killed.",
+    "The container's last run ended with reason OOMKilled (exit code 137), in the last 10 minutes, and "
+    "the pod is not ready, or runs no longer than it did before it was last killed.",
 )
 PROCESS_KILLED = Cause(
     "ray-process-killed",
     "One of Ray's processes was killed",
     "Ray's {process} was killed (signal 9) in container {container}",
-    "most likely the kernel took it for memory (limit {limit}): on older nodes it ends one process, not the container",
+    "most likely the kernel took it for memory (limit {limit}): on older nodes it ends one process, not "
+    "the container",
     "{up} {flag}      more memory\nraystead logs {log} --previous",
     "The last run's log: `Some Ray subprocesses exited unexpectedly` with exit code -9.",
     confidence="likely",
@@ -40,9 +43,10 @@ KILLED = Cause(
     "killed",
     "A container was killed from outside",
     "container {container} was killed (exit code 137), not for its memory",
-    "something sent it signal 9: the node under pressure or restarting, a person, or the end of its grace period;"
-    " Kubernetes would say OOMKilled had it been the limit",
-    'raystead logs {log} --previous\nor send to the administrator: "what killed {pod} on node {node} at {when}?"',
+    "something sent it signal 9: the node under pressure or restarting, a person, or the end of its "
+    "grace period; Kubernetes would say OOMKilled had it been the limit",
+    "raystead logs {log} --previous\n"
+    'or send to the administrator: "what killed {pod} on node {node} at {when}?"',
     "Exit code 137 without the reason OOMKilled, in the last 10 minutes, and the pod is not ready again.",
     confidence="likely",
 )
@@ -114,7 +118,7 @@ def needed(view: View) -> Iterator[LogKey]:
 
 
 def down(view: View, pod: Pod, container: Container) -> Terminated | None:
-    """The end of a run that still matters: the pod is not ready since, or is in the time in which it died last."""
+    """The end of a run that still matters: not ready since, or still in the time in which it died last."""
     ended = container.ended
     if ended is None or (container in _finished_inits(pod)):
         return None
@@ -143,10 +147,10 @@ def _not_created(view: View, pod: Pod, container: Container) -> Finding | None:
     evidence = [Evidence(container.message, pod.subject, pod.since("Ready"))]
     if container.waiting == "CreateContainerConfigError" and "runAsNonRoot" in container.message:
         words = {"image": container.image, "up": view.up}
-        return NOT_ROOT.found(pod.group, pod.subject, evidence, since=pod.since("Ready"), **words)
+        return NOT_ROOT.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     if container.waiting in ("CreateContainerError", "RunContainerError"):
         words = {"container": container.name, "said": _tail(container.message), "up": view.up}
-        return CANNOT_START.found(pod.group, pod.subject, evidence, since=pod.since("Ready"), **words)
+        return CANNOT_START.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     return None
 
 
@@ -158,27 +162,34 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
     text = f"exit code {ended.code}" + (f", {ended.reason}" if ended.reason else "")
     evidence = [Evidence(text, pod.subject, ended.finished, max(1, container.restarts))]
     log, source = _log(view, pod, container)
-    at = {"since": ended.finished, **values}
     if ended.reason == "OOMKilled":
-        return OOM.found(pod.group, pod.subject, evidence, **at)
+        return OOM.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
     if kill := _killed_by_probe(view, pod, container):
-        return UNHEALTHY.found(pod.group, pod.subject, [*kill, *evidence], **at)
+        return UNHEALTHY.found(Seen(pod.group, pod.subject, [*kill, *evidence], ended.finished), **values)
     if found := said(log):
         return from_log(view, pod, container, found, source)
     if ended.reason in ("StartError", "ContainerCannotRun") or ended.code in (126, 127):
         cause = NO_RAY if ended.code == 127 and not ended.message else CANNOT_START
         words = {"said": _tail(ended.message) or text, "image": container.image, "detail": "command"}
-        return cause.found(pod.group, pod.subject, evidence, **at, **words)
+        return cause.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values, **words)
     if process := _killed_process(log):
-        return PROCESS_KILLED.found(pod.group, pod.subject, evidence, **at, process=process)
+        return PROCESS_KILLED.found(
+            Seen(pod.group, pod.subject, evidence, ended.finished), **values, process=process
+        )
     if ended.code == 137:
-        return KILLED.found(pod.group, pod.subject, evidence, **at)
+        return KILLED.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
     if ended.code in (0, 143):
-        return ENDED.found(pod.group, pod.subject, evidence, **at) if container.restarts > 1 else None
+        return (
+            ENDED.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
+            if container.restarts > 1
+            else None
+        )
     last = _last_line(log)
     lines = [Evidence(last, source)] if last else []
     last = last or f"its log was not read: raystead logs {values['log']} --previous"
-    return CRASHED.found(pod.group, pod.subject, [*evidence, *lines], **at, last=last)
+    return CRASHED.found(
+        Seen(pod.group, pod.subject, [*evidence, *lines], ended.finished), **values, last=last
+    )
 
 
 def _words(view: View, pod: Pod, container: Container, ended: Terminated) -> dict[str, object]:
@@ -214,7 +225,7 @@ def _use(view: View, pod: Pod) -> str:
 
 
 def _log(view: View, pod: Pod, container: Container) -> tuple[str, str]:
-    """The log of the run that ended; where it was not read, that of a pod beside it that ended the same way."""
+    """The log of the run that ended; where it was not read, of a pod beside it that ended the same way."""
     mine = view.log(pod, container, previous=_previous(container))
     if mine:
         return mine, f"log {pod.name}"
@@ -222,9 +233,9 @@ def _log(view: View, pod: Pod, container: Container) -> tuple[str, str]:
     group = view.group(pod.group)
     for other in group.live if group else ():
         for twin in other.containers:
-            if twin.name == container.name and twin.ended and twin.ended.code == code:
-                if text := view.log(other, twin, previous=_previous(twin)):
-                    return text, f"log {other.name}"
+            alike = twin.name == container.name and twin.ended and twin.ended.code == code
+            if alike and (text := view.log(other, twin, previous=_previous(twin))):
+                return text, f"log {other.name}"
     return "", ""
 
 
@@ -237,8 +248,6 @@ def _killed_by_probe(view: View, pod: Pod, container: Container) -> list[Evidenc
 
 def _killed_process(log: str) -> str:
     """`raylet` in a log that tells of subprocesses that ended, with signal 9."""
-    import re
-
     log = re.sub(r"\x1b\[[0-9;]*m", "", log)
     match = re.search(
         r"Some Ray subprocesses exited unexpectedly:.*?(\w+) \[exit code=(-9|137)\]", log, re.DOTALL

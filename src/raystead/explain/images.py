@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Container, Pod
 from raystead.explain.tags import better, complaint
@@ -21,46 +21,49 @@ NOT_FOUND = Cause(
     "image {image} cannot be pulled: not found",
     "{hint}",
     "{up} {flag} {better}",
-    "The container waits with ErrImagePull or ImagePullBackOff and the registry's answer is `not found`, `manifest"
-    " unknown` or `name unknown`. The tag is then looked at for slips: a letter O or l for a digit, `v` in front, a"
-    " missing patch version, `py3.11` for `py311`.",
+    "The container waits with ErrImagePull or ImagePullBackOff and the registry's answer is `not found`, "
+    "`manifest unknown` or `name unknown`. The tag is then looked at for slips: a letter O or l for a "
+    "digit, `v` in front, a missing patch version, `py3.11` for `py311`.",
 )
 DENIED = Cause(
     "image-denied",
     "The registry does not let the pod's node in",
     "image {image} cannot be pulled: {said}",
-    "the registry wants a login, or the repository does not exist (Docker Hub answers the same to both){hint}",
-    "kubectl create secret docker-registry pull --docker-server={registry} --docker-username=… --docker-password=…\n"
+    "the registry wants a login, or the repository does not exist (Docker Hub answers the same to "
+    "both){hint}",
+    "kubectl create secret docker-registry pull --docker-server={registry} --docker-username=… "
+    "--docker-password=…\n"
     "{up} --pull-secret pull",
-    "The container waits with ErrImagePull or ImagePullBackOff and the registry answered `pull access denied`, 401 or"
-    " 403.",
+    "The container waits with ErrImagePull or ImagePullBackOff and the registry answered `pull access "
+    "denied`, 401 or 403.",
 )
 LIMITED = Cause(
     "image-rate-limit",
     "The registry gives no more images for now",
     "image {image} cannot be pulled: the registry's rate limit is reached",
     "Docker Hub counts pulls by address or account; the kubelet tries again by itself, at most 5 min apart",
-    "{up} --pull-secret SECRET      of an account with more pulls\n{up} {flag} MIRROR/{name}      from a mirror that"
-    " your administrator names",
+    "{up} --pull-secret SECRET      of an account with more pulls\n"
+    "{up} {flag} MIRROR/{name}      from a mirror that your administrator names",
     "The registry answered `toomanyrequests` or 429.",
 )
 UNREACHABLE = Cause(
     "registry-unreachable",
     "The node does not reach the registry",
     "image {image} cannot be pulled: registry {registry} cannot be reached from the node",
-    "the node's network, a proxy or DNS keeps it from {registry}; network policies of your namespace do not matter:"
-    " the node pulls, not the pod",
-    '{up} {flag} MIRROR/{name}      from the registry that your cluster uses\nor send to the administrator: "nodes'
-    ' cannot reach {registry}: {said}"',
-    "The pull failed with a network error: `no such host`, `i/o timeout`, `connection refused`, a certificate that is"
-    " not trusted, 5xx.",
+    "the node's network, a proxy or DNS keeps it from {registry}; network policies of your namespace do "
+    "not matter: the node pulls, not the pod",
+    "{up} {flag} MIRROR/{name}      from the registry that your cluster uses\n"
+    'or send to the administrator: "nodes cannot reach {registry}: {said}"',
+    "The pull failed with a network error: `no such host`, `i/o timeout`, `connection refused`, a "
+    "certificate that is not trusted, 5xx.",
 )
 PLATFORM = Cause(
     "image-platform",
     "The image is for another kind of processor",
     "image {image} has nothing for this node's processor: {said}",
     "the image was built for another architecture (amd64 against arm64)",
-    "{up} --node-selector kubernetes.io/arch=amd64\nor {up} {flag} IMAGE      one that is built for these nodes",
+    "{up} --node-selector kubernetes.io/arch=amd64\n"
+    "or {up} {flag} IMAGE      one that is built for these nodes",
     "The pull failed with `no match for platform`, or the container ended with `exec format error`.",
 )
 NAME = Cause(
@@ -93,8 +96,8 @@ FAILED = Cause(
     "image {image} cannot be pulled: {said}",
     "the kubelet tries again by itself, at most 5 min apart",
     '{up} {flag} IMAGE      another image\nor send to the administrator: "{image} cannot be pulled: {said}"',
-    "The container waits with ErrImagePull, ImagePullBackOff, ImageInspectError or RegistryUnavailable and a text that"
-    " no other page explains.",
+    "The container waits with ErrImagePull, ImagePullBackOff, ImageInspectError or RegistryUnavailable "
+    "and a text that no other page explains.",
     confidence="likely",
 )
 SLOW = Cause(
@@ -121,13 +124,14 @@ _TEXTS: tuple[tuple[Cause, str], ...] = (
     (PLATFORM, r"no match for platform|does not match the specified platform|no matching manifest"),
     (
         DENIED,
-        r"pull access denied|insufficient_scope|unauthorized|authentication required|40[13] (?:Forbidden|Unauthorized)"
-        r"|status:? 40[13]\b|denied:|no basic auth credentials|access forbidden",
+        r"pull access denied|insufficient_scope|unauthorized|authentication required|access forbidden"
+        r"|40[13] (?:Forbidden|Unauthorized)|status:? 40[13]\b|denied:|no basic auth credentials",
     ),
     (
         UNREACHABLE,
-        r"no such host|i/o timeout|connection refused|no route to host|network is unreachable|server misbehaving"
-        r"|x509|tls:|certificate|deadline exceeded|proxyconnect|connection reset|50[0234] |TLS handshake|unexpected EOF",
+        r"no such host|i/o timeout|connection refused|no route to host|network is unreachable|x509|tls:"
+        r"|server misbehaving|certificate|deadline exceeded|proxyconnect|connection reset|50[0234] "
+        r"|TLS handshake|unexpected EOF",
     ),
     (NOT_FOUND, r"not found|manifest unknown|name unknown|NotFound|404 "),
 )
@@ -147,11 +151,10 @@ def _container(view: View, pod: Pod, container: Container) -> Finding | None:
     since = view.pod_events(pod, "Failed")[:1]
     begin = since[0].first if since else pod.since("PodScheduled")
     evidence = [_evidence(view, pod, container)]
-    arguments = {"since": begin, **values}
     if container.waiting == "InvalidImageName":
-        return NAME.found(pod.group, pod.subject, evidence, **arguments, said=_why(container))
+        return NAME.found(Seen(pod.group, pod.subject, evidence, begin), **values, said=_why(container))
     if container.waiting == "ErrImageNeverPull":
-        return NEVER.found(pod.group, pod.subject, evidence, **arguments)
+        return NEVER.found(Seen(pod.group, pod.subject, evidence, begin), **values)
     if container.waiting in _WAITS:
         text = _text(view, pod, container)
         cause = next((c for c, form in _TEXTS if re.search(form, text)), FAILED)
@@ -160,7 +163,9 @@ def _container(view: View, pod: Pod, container: Container) -> Finding | None:
             hint = hint or "the repository has no such tag; look for the tags it has in the registry"
         elif hint:
             hint = f"; {hint}"
-        return cause.found(pod.group, pod.subject, evidence, **arguments, hint=hint, said=_short(text))
+        return cause.found(
+            Seen(pod.group, pod.subject, evidence, begin), **values, hint=hint, said=_short(text)
+        )
     return _slow(view, pod, container, values)
 
 
@@ -172,7 +177,7 @@ def _slow(view: View, pod: Pod, container: Container, values: dict[str, str]) ->
     if not mine or mine[-1].reason != "Pulling" or (seconds := view.age(mine[-1].last)) < SLOW_SECONDS:
         return None
     seen = [mine[-1].evidence()]
-    return SLOW.found(pod.group, pod.subject, seen, since=mine[-1].last, seconds=round(seconds), **values)
+    return SLOW.found(Seen(pod.group, pod.subject, seen, mine[-1].last), seconds=round(seconds), **values)
 
 
 def _words(view: View, pod: Pod, container: Container) -> dict[str, str]:
@@ -192,7 +197,7 @@ def _words(view: View, pod: Pod, container: Container) -> dict[str, str]:
 
 
 def _text(view: View, pod: Pod, container: Container) -> str:
-    """The registry's answer: in the state, or (before Kubernetes 1.32, while it backs off) only in an event."""
+    """The registry's answer: in the state; before Kubernetes 1.32, while it backs off, only in an event."""
     events = [e.message for e in view.pod_events(pod, "Failed") if f'"{container.image}"' in e.message]
     told = [m for m in events if m.startswith("Failed to pull image")]
     return "\n".join([container.message, *told[-1:]])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Pod, at
 from raystead.explain.view import HEAD, REDIS, Group, View
@@ -21,27 +21,29 @@ EVICTED = Cause(
     "the node evicted the pod: it was low on {resource}{use}",
     "pods that use more than they request go first; a pod whose request covers its use is safe",
     '{up} {flag}\nor send to the administrator: "node {node} runs out of {resource}"',
-    "The pod's phase is Failed with reason Evicted and `The node was low on resource`, its group lacks a pod, and it"
-    " happened in the last 10 minutes.",
+    "The pod's phase is Failed with reason Evicted and `The node was low on resource`, its group lacks a "
+    "pod, and it happened in the last 10 minutes.",
 )
 OVER_LIMIT = Cause(
     "evicted-over-limit",
     "The pod wrote more to local disk or memory volumes than its limit",
     "the pod was evicted: {said}",
-    "what it writes to /tmp (logs, spilled objects, packages) or /dev/shm counts; it is started anew and will do it"
-    " again",
+    "what it writes to /tmp (logs, spilled objects, packages) or /dev/shm counts; it is started anew and "
+    "will do it again",
     "raise the limit (ephemeral-storage, or the emptyDir's sizeLimit) in the file, then {up} -f FILE",
-    "The pod's phase is Failed with reason Evicted and a text on ephemeral storage or an emptyDir, in the last 10"
-    " minutes, and its group lacks a pod.",
+    "The pod's phase is Failed with reason Evicted and a text on ephemeral storage or an emptyDir, in "
+    "the last 10 minutes, and its group lacks a pod.",
 )
 PREEMPTED = Cause(
     "preempted",
     "A pod of higher priority took the place",
     "the pod was removed for a pod of higher priority",
     "the cluster is full and others go first; the pod comes back when there is room",
-    'set priorityClassName in the file, if you may, then {up} -f FILE\nor send to the administrator: "pods of'
-    ' namespace {namespace} are preempted: is there a priority class for us?"',
-    "The pod's condition DisruptionTarget has reason PreemptionByScheduler, or event Preempted; its group lacks a pod.",
+    "set priorityClassName in the file, if you may, then {up} -f FILE\n"
+    'or send to the administrator: "pods of namespace {namespace} are preempted: is there a priority '
+    'class for us?"',
+    "The pod's condition DisruptionTarget has reason PreemptionByScheduler, or event Preempted; its "
+    "group lacks a pod.",
 )
 REJECTED = Cause(
     "node-rejected-pod",
@@ -49,17 +51,17 @@ REJECTED = Cause(
     "the node refused the pod: {said}",
     "the controller makes another pod; if it happens again and again, the node's state is wrong",
     'send to the administrator: "node {node} rejects pods: {said}"',
-    "The pod's phase is Failed with `Pod was rejected` (OutOfcpu, UnexpectedAdmissionError, NodeAffinity …) in the last"
-    " 10 minutes, and its group lacks a pod.",
+    "The pod's phase is Failed with `Pod was rejected` (OutOfcpu, UnexpectedAdmissionError, NodeAffinity "
+    "…) in the last 10 minutes, and its group lacks a pod.",
 )
 NODE_LOST = Cause(
     "node-lost",
     "The node does not answer any more",
     "node {node} does not answer any more",
-    "Kubernetes moves the pod 5 min after the loss (the pod's toleration of an unreachable node); until then nothing"
-    " else runs in its place",
-    "kubectl delete pod {pod} --force --grace-period=0      moves it now, if the node is surely off\nor send to the"
-    ' administrator: "node {node} is not ready"',
+    "Kubernetes moves the pod 5 min after the loss (the pod's toleration of an unreachable node); until "
+    "then nothing else runs in its place",
+    "kubectl delete pod {pod} --force --grace-period=0      moves it now, if the node is surely off\n"
+    'or send to the administrator: "node {node} is not ready"',
     "Event NodeNotReady on the pod while it is not ready, or pod reason NodeLost.",
 )
 STUCK = Cause(
@@ -67,8 +69,8 @@ STUCK = Cause(
     "A pod does not go",
     "the pod should be gone for {seconds} s: {said}",
     "its successor waits for it (a head, or Redis), or it keeps its resources",
-    "kubectl delete pod {pod} --force --grace-period=0      if its node is surely off\nor send to the administrator:"
-    ' "pod {pod} in namespace {namespace} does not terminate on node {node}"',
+    "kubectl delete pod {pod} --force --grace-period=0      if its node is surely off\n"
+    'or send to the administrator: "pod {pod} in namespace {namespace} does not terminate on node {node}"',
     "deletionTimestamp (the deletion plus the grace period) passed more than 30 s ago.",
 )
 CAUSES = (NODE_LOST, EVICTED, OVER_LIMIT, PREEMPTED, REJECTED, STUCK)
@@ -103,14 +105,14 @@ def _failed(view: View, pod: Pod) -> Finding | None:
     values = {"up": view.up, "namespace": view.snapshot.namespace, "node": pod.node, "said": message.strip()}
     evidence = [Evidence(message or reason, pod.subject, when)]
     if pod.condition("DisruptionTarget").get("reason") == "PreemptionByScheduler":
-        return PREEMPTED.found(pod.group, pod.subject, evidence, since=when, **values)
+        return PREEMPTED.found(Seen(pod.group, pod.subject, evidence, when), **values)
     if reason == "Evicted":
         if match := _LOW.search(message):
             words = {"resource": match.group(1), "use": _use(message), "flag": _flag(pod, match.group(1))}
-            return EVICTED.found(pod.group, pod.subject, evidence, since=when, **values, **words)
-        return OVER_LIMIT.found(pod.group, pod.subject, evidence, since=when, **values)
+            return EVICTED.found(Seen(pod.group, pod.subject, evidence, when), **values, **words)
+        return OVER_LIMIT.found(Seen(pod.group, pod.subject, evidence, when), **values)
     if _REJECTED.search(reason) or "Pod was rejected" in message:
-        return REJECTED.found(pod.group, pod.subject, evidence, since=when, **values)
+        return REJECTED.found(Seen(pod.group, pod.subject, evidence, when), **values)
     return None
 
 
@@ -133,7 +135,7 @@ def _lost(view: View, pod: Pod) -> Finding | None:
         return None
     evidence = [event.evidence()] if event else [Evidence("NodeLost", pod.subject, lost)]
     values = {"node": pod.node, "pod": pod.name}
-    return NODE_LOST.found(pod.group, pod.subject, evidence, since=lost, **values)
+    return NODE_LOST.found(Seen(pod.group, pod.subject, evidence, lost), **values)
 
 
 def _going(view: View, group: Group, pod: Pod) -> Finding | None:
@@ -152,5 +154,5 @@ def _going(view: View, group: Group, pod: Pod) -> Finding | None:
     values = {"pod": pod.name, "node": pod.node or "(none)", "namespace": view.snapshot.namespace}
     evidence = [Evidence("deletionTimestamp is past", pod.subject, pod.deleted)]
     return STUCK.found(
-        group.name, pod.subject, evidence, since=pod.deleted, seconds=round(seconds), said=said, **values
+        Seen(group.name, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=said, **values
     )

@@ -200,7 +200,7 @@ class Pod:
 
     @property
     def ready(self) -> bool:
-        return dig(self.condition("Ready"), "status") == "True"
+        return bool(self.condition("Ready").get("status") == "True")
 
     def condition(self, kind: str) -> Json:
         found: Iterator[Json] = (c for c in self.status.get("conditions") or [] if c.get("type") == kind)

@@ -1,4 +1,4 @@
-"""What NetworkPolicy objects let through, as Kubernetes defines it. What a CNI adds of its own is not seen."""
+"""What NetworkPolicy objects let through, as Kubernetes defines it; what a CNI adds is not seen."""
 
 from __future__ import annotations
 

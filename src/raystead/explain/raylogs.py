@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Container, Pod
 from raystead.explain.view import View, first_line
@@ -16,8 +16,8 @@ TOKEN = Cause(
     "token-mismatch",
     "Head and worker have different tokens",
     "the head refuses this pod's token",
-    "the pod started with another token than the head, or with none: the Secret was changed after one of them started,"
-    " or RAY_AUTH_MODE differs between head and workers",
+    "the pod started with another token than the head, or with none: the Secret was changed after one of "
+    "them started, or RAY_AUTH_MODE differs between head and workers",
     "raystead restart      all pods read the same token anew",
     "Ray's log: `InvalidAuthToken: Authentication token is missing or incorrect`.",
 )
@@ -35,28 +35,31 @@ VERSION = Cause(
     "head and this pod run different versions: {detail}",
     "Ray wants the same Ray, and the same Python to the last number, on all nodes of a cluster",
     "{up} --image IMAGE      one image for head and workers",
-    "Ray's log: `Version mismatch: The cluster was started with`; an older Ray that cannot even ask says `Could not"
-    " read 'temp_dir' from GCS`.",
+    "Ray's log: `Version mismatch: The cluster was started with`; an older Ray that cannot even ask says "
+    "`Could not read 'temp_dir' from GCS`.",
 )
 REDIS_PASSWORD = Cause(
     "redis-wrong-password",
     "Redis does not take the head's password",
     "Redis refuses the head's password",
-    "the head cannot start without its store; the password in the head's Secret is not the one Redis was started with",
-    "kubectl rollout restart statefulset/{redis}      our Redis then reads the same Secret\nof a Redis of your own: put"
-    " the right password into the Secret that the file names, then raystead restart",
-    "Ray's log: `WRONGPASS`, `NOAUTH`, or `Failed to get Redis cluster info` (what Ray says when it has no password and"
-    " Redis wants one).",
+    "the head cannot start without its store; the password in the head's Secret is not the one Redis was "
+    "started with",
+    "kubectl rollout restart statefulset/{redis}      our Redis then reads the same Secret\n"
+    "of a Redis of your own: put the right password into the Secret that the file names, then raystead "
+    "restart",
+    "Ray's log: `WRONGPASS`, `NOAUTH`, or `Failed to get Redis cluster info` (what Ray says when it has "
+    "no password and Redis wants one).",
 )
 REDIS_DOWN = Cause(
     "redis-unreachable",
     "The head does not reach Redis",
     "the head does not reach Redis at {detail}",
-    "the head waits for its store and dies without it; running workers wait up to 10 min for it and keep their work",
-    "raystead logs redis      of our own Redis\nkubectl get service,endpoints {redis}      or see that yours runs at"
-    " this address",
-    "Ray's log: `Could not establish connection to Redis`, `Failed to run redis cmds`, or our own `waiting for Redis`"
-    " for more than 30 s.",
+    "the head waits for its store and dies without it; running workers wait up to 10 min for it and keep "
+    "their work",
+    "raystead logs redis      of our own Redis\n"
+    "kubectl get service,endpoints {redis}      or see that yours runs at this address",
+    "Ray's log: `Could not establish connection to Redis`, `Failed to run redis cmds`, or our own "
+    "`waiting for Redis` for more than 30 s.",
     symptom=True,
 )
 STATE_LOST = Cause(
@@ -64,9 +67,10 @@ STATE_LOST = Cause(
     "The head came back without its memory",
     "the head came back without knowing its nodes",
     "{lost}; every node of before starts anew, detached actors and jobs are gone",
-    "nothing, the nodes join again by themselves\n{up} --storage redis      keeps the state from now on, if it was kept"
-    " nowhere",
-    "A worker's last run ended with `GCS returned an authentication error … data loss in the DB`, and it is not back.",
+    "nothing, the nodes join again by themselves\n"
+    "{up} --storage redis      keeps the state from now on, if it was kept nowhere",
+    "A worker's last run ended with `GCS returned an authentication error … data loss in the DB`, and it "
+    "is not back.",
 )
 ROCKS_LOCK = Cause(
     "rocksdb-locked",
@@ -81,20 +85,20 @@ DNS = Cause(
     "The head's name does not resolve",
     "the pod cannot resolve {detail}",
     "DNS does not answer, or does not know the name of the head's Service",
-    'kubectl get service {service}      if it is missing: {up}\nor send to the administrator: "DNS does not resolve'
-    ' {detail} from namespace {namespace}"',
+    "kubectl get service {service}      if it is missing: {up}\n"
+    'or send to the administrator: "DNS does not resolve {detail} from namespace {namespace}"',
     "Ray's log: `Failed to resolve hostname`, 45 s after the head was ready and the worker still is not.",
 )
 HEAD_UNREACHABLE = Cause(
     "head-unreachable",
     "Workers do not reach the head",
     "the pod does not reach the head at {detail}",
-    "the head is ready, but its GCS port does not answer from here: a policy that is not a NetworkPolicy object, a"
-    " service mesh, or the node's network",
-    'kubectl get networkpolicy,service      and compare the port\nor send to the administrator: "pods of namespace'
-    ' {namespace} cannot reach each other on TCP {port}"',
-    "Ray's log: `Failed to connect to GCS at address`, 45 s after the head was ready (a name is asked again every 30 s"
-    " at most, then 15 s to start), and no NetworkPolicy explains it.",
+    "the head is ready, but its GCS port does not answer from here: a policy that is not a NetworkPolicy "
+    "object, a service mesh, or the node's network",
+    "kubectl get networkpolicy,service      and compare the port\n"
+    'or send to the administrator: "pods of namespace {namespace} cannot reach each other on TCP {port}"',
+    "Ray's log: `Failed to connect to GCS at address`, 45 s after the head was ready (a name is asked "
+    "again every 30 s at most, then 15 s to start), and no NetworkPolicy explains it.",
     confidence="likely",
     symptom=True,
 )
@@ -103,8 +107,8 @@ FOREIGN = Cause(
     "Something else answers in the head's place",
     "not the head's GCS but something else answers at the head's address (HTTP {detail})",
     "a proxy or service mesh stands between the pods and does not pass gRPC on",
-    'exclude Ray\'s ports from the mesh, for example by the annotation `sidecar.istio.io/inject: "false"` in the'
-    " templates, then {up} -f FILE",
+    "exclude Ray's ports from the mesh, for example by the annotation `sidecar.istio.io/inject: "
+    '"false"` in the templates, then {up} -f FILE',
     "Ray's log: `Received http2 header with status`.",
     confidence="likely",
 )
@@ -112,8 +116,8 @@ MARKED_DEAD = Cause(
     "ray-marked-dead",
     "The head took a living node for dead",
     "the head had given the node up: {detail}",
-    "the node did not answer the head's health checks (no CPU, or a cut network), so Ray moved its work and the node"
-    " restarts",
+    "the node did not answer the head's health checks (no CPU, or a cut network), so Ray moved its work "
+    "and the node restarts",
     "{up} --worker-cpu MORE      if the node was busy beyond its CPUs",
     "Ray's log: `marked as dead by the GCS`, and the pod is not back.",
     confidence="likely",
@@ -151,15 +155,15 @@ NO_RAY = Cause(
     "Log or container state: `ray: not found`, `command not found`, `exec: … no such file`.",
 )
 CAUSES = (
-    TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_DOWN, STATE_LOST, ROCKS_LOCK, DNS, HEAD_UNREACHABLE, FOREIGN,
-    MARKED_DEAD, NO_DISK, READ_ONLY, USAGE, NO_RAY,
+    TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_DOWN, STATE_LOST, ROCKS_LOCK, DNS, HEAD_UNREACHABLE,
+    FOREIGN, MARKED_DEAD, NO_DISK, READ_ONLY, USAGE, NO_RAY,
 )  # fmt: skip
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
     (TOKEN, r"InvalidAuthToken"),
     (TOKEN_FILE, r"RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty: (\S+?)\.(?:\s|$)"),
-    (VERSION, r"Version mismatch: The cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)\s+This process on.*?"
-              r"\s+Ray: (\S+)\s+Python: (\S+)"),
+    (VERSION, r"Version mismatch: The cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)"
+              r"\s+This process on.*?\s+Ray: (\S+)\s+Python: (\S+)"),
     (VERSION, r"Could not read 'temp_dir' from GCS"),
     (REDIS_PASSWORD, r"WRONGPASS|NOAUTH|Failed to get Redis cluster info"),
     (ROCKS_LOCK, r"While lock file: (\S+?):? "),
@@ -169,7 +173,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (FOREIGN, r"Received http2 header with status: (\d+)"),
     (NO_DISK, r"No space left on device|OSError: \[Errno 28\]"),
     (READ_ONLY, r"No usable temporary directory|Permission denied: '/tmp/ray"),
-    (USAGE, r"Error: (No such option[^\n]*|Invalid value for[^\n]*|No such command[^\n]*|Missing option[^\n]*)"),
+    (USAGE, r"Error: ((?:No such option|Invalid value for|No such command|Missing option)[^\n]*)"),
     (NO_RAY, r"(?:line \d+: |exec: )(?:exec: )?\"?([\w./-]+)\"?: (?:not found|command not found|stat )"),
     (MARKED_DEAD, r"(marked as dead by the GCS[^\n]{0,160})"),
     (DNS, r"Failed to resolve hostname '([^']+)'"),
@@ -225,7 +229,7 @@ def from_log(view: View, pod: Pod, container: Container, found: Said, source: st
         if container.ended and not container.running_since
         else container.running_since
     )
-    return found.cause.found(pod.group, pod.subject, [evidence], since=since, **values)
+    return found.cause.found(Seen(pod.group, pod.subject, [evidence], since), **values)
 
 
 def _plain(line: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Pod, dig
 from raystead.explain.view import HEAD, REDIS, View, node_state
@@ -20,19 +20,19 @@ NOT_IN_RAY = Cause(
     "ready-but-not-in-ray",
     "A pod is Ready but Ray does not have its node",
     "the pod is Ready but Ray {state}",
-    "Kubernetes sees a healthy agent, the head does not see the node: it takes no work. A worker's probe does not look at"
-    " the head, so that an outage of the head does not restart it",
+    "Kubernetes sees a healthy agent, the head does not see the node: it takes no work. A worker's probe "
+    "does not look at the head, so that an outage of the head does not restart it",
     "kubectl delete pod {pod}      a new one joins\nraystead logs {pod}",
-    "The pod has been Ready, and the head too, for 60 s, and Ray's node list (dashboard) has no living node with its"
-    " address: raylets are back within 31 s of a head's loss.",
+    "The pod has been Ready, and the head too, for 60 s, and Ray's node list (dashboard) has no living "
+    "node with its address: raylets are back within 31 s of a head's loss.",
     confidence="likely",
 )
 NOT_READY = Cause(
     "in-ray-but-not-ready",
     "Ray uses a node whose pod is not Ready",
     "Ray uses this node, but its pod has not been Ready for {seconds} s",
-    "work goes on; the dashboard agent, which answers the probe, does not. The liveness probe restarts the pod after"
-    " 10 min of this, and with it what runs there",
+    "work goes on; the dashboard agent, which answers the probe, does not. The liveness probe restarts "
+    "the pod after 10 min of this, and with it what runs there",
     "raystead logs {pod}\n{up} --worker-cpu MORE      if the node is busy beyond its CPUs",
     "The pod lost its readiness more than 30 s ago, its container runs, and Ray's node list has it ALIVE.",
     confidence="likely",
@@ -66,13 +66,13 @@ def _pod(view: View, pod: Pod) -> Finding | None:
             "state": f"says it is dead: {said}" if said else "does not list it as alive",
         }
         evidence = [Evidence(said or "no living node with this address", f"ray node {pod.ip}", since)]
-        return NOT_IN_RAY.found(pod.group, pod.subject, evidence, since=since, **words)
+        return NOT_IN_RAY.found(Seen(pod.group, pod.subject, evidence, since), **words)
     running = [c.running_since for c in pod.containers if c.running_since]
     if not pod.ready and state == "ALIVE" and since and running and max(running) < since:
         if (seconds := view.age(since)) < LOST_SECONDS:
             return None
-        words = {"pod": pod.name, "seconds": round(seconds), "up": view.up}
+        seconds_words: dict[str, object] = {"pod": pod.name, "seconds": round(seconds), "up": view.up}
         event = view.last_event(pod, "Unhealthy")
         evidence = [event.evidence()] if event else [Evidence("Ray says ALIVE", f"ray node {pod.ip}")]
-        return NOT_READY.found(pod.group, pod.subject, evidence, since=since, **words)
+        return NOT_READY.found(Seen(pod.group, pod.subject, evidence, since), **seconds_words)
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from raystead.base import quantities
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Pod, at, dig
 from raystead.explain.view import HEAD, REDIS, View, condition_evidence
@@ -21,19 +21,22 @@ INSUFFICIENT = Cause(
     "No node has the CPU, memory or GPU that a pod asks for",
     "no node has {need} free ({nodes})",
     "the pod waits until a node has that much of {resource} unreserved; requests count, not use",
-    '{fewer}\nor send to the administrator: "pods in namespace {namespace} need {need} on one node and none'
-    ' has it free: please add a node or free one"',
-    "The pod's condition PodScheduled is False with reason Unschedulable and the scheduler names `Insufficient"
-    " RESOURCE`. Held back while a pod of the same cluster is still ending (it will free its place), and for"
-    " 15 minutes after a cluster autoscaler said that it adds a node (its own limit for a new node).",
+    "{fewer}\n"
+    'or send to the administrator: "pods in namespace {namespace} need {need} on one node and none has '
+    'it free: please add a node or free one"',
+    "The pod's condition PodScheduled is False with reason Unschedulable and the scheduler names "
+    "`Insufficient RESOURCE`. Held back while a pod of the same cluster is still ending (it will free "
+    "its place), and for 15 minutes after a cluster autoscaler said that it adds a node (its own limit "
+    "for a new node).",
 )
 TOO_MANY_PODS = Cause(
     "too-many-pods",
     "Every node has as many pods as it may run",
     "every node has its full number of pods ({nodes})",
     "a node runs a fixed number of pods, whatever their size (110 where nobody changed it)",
-    "{fewer}\nor send to the administrator: \"namespace {namespace}: no node has a pod's place left:"
-    ' please add a node"',
+    "{fewer}\n"
+    "or send to the administrator: \"namespace {namespace}: no node has a pod's place left: please add a "
+    'node"',
     "PodScheduled is False and the scheduler says `Too many pods`.",
 )
 TAINT = Cause(
@@ -41,26 +44,28 @@ TAINT = Cause(
     "Nodes are tainted and the pods do not tolerate it",
     "the nodes that would fit are tainted{which} ({nodes})",
     "a tainted node takes only pods that say they tolerate the taint; that is how nodes are reserved",
-    "{up} --toleration {toleration}\nor ask the administrator which taint you may tolerate in namespace"
-    " {namespace}",
-    "PodScheduled is False and taints are what keeps nodes away (`untolerated taint`; since Kubernetes 1.34 the"
-    " scheduler no longer says which). Taints of control planes do not count where another reason is given.",
+    "{up} --toleration {toleration}\n"
+    "or ask the administrator which taint you may tolerate in namespace {namespace}",
+    "PodScheduled is False and taints are what keeps nodes away (`untolerated taint`; since Kubernetes "
+    "1.34 the scheduler no longer says which). Taints of control planes do not count where another "
+    "reason is given.",
 )
 SELECTOR = Cause(
     "no-matching-node",
     "No node has the labels that the pods ask for",
     "no node matches the pod's {asked} ({nodes})",
     "the pod may only run on nodes with these labels, and none has them all",
-    '{up} --node-selector KEY=VALUE      with labels that nodes have\nor send to the administrator: "which'
-    ' nodes should pods of namespace {namespace} use? none matches {asked}"',
+    "{up} --node-selector KEY=VALUE      with labels that nodes have\n"
+    'or send to the administrator: "which nodes should pods of namespace {namespace} use? none matches '
+    '{asked}"',
     "PodScheduled is False and the scheduler says `didn't match Pod's node affinity/selector`.",
 )
 AFFINITY = Cause(
     "pod-affinity",
     "Rules about which pods share a node leave no node",
     "rules on pods beside each other leave no node: {rule} ({nodes})",
-    "affinity, anti-affinity, spread or host ports in the pod template (or in somebody's pods) exclude every"
-    " node",
+    "affinity, anti-affinity, spread or host ports in the pod template (or in somebody's pods) exclude "
+    "every node",
     "change `affinity`, `topologySpreadConstraints` or `hostPort` in the group's template, then {up} -f FILE",
     "PodScheduled is False and the scheduler names pod (anti-)affinity, topology spread or host ports.",
 )
@@ -70,16 +75,17 @@ CORDONED = Cause(
     "the nodes take no pods now ({nodes})",
     "they are cordoned (being serviced) or not ready; nothing in your namespace can change that",
     'send to the administrator: "all nodes for namespace {namespace} are unschedulable: {said}"',
-    "PodScheduled is False and every node was `unschedulable`, or tainted as not ready, unreachable, under"
-    " pressure or shutting down; or the cluster has no node.",
+    "PodScheduled is False and every node was `unschedulable`, or tainted as not ready, unreachable, "
+    "under pressure or shutting down; or the cluster has no node.",
 )
 VOLUME_ZONE = Cause(
     "volume-elsewhere",
     "The pod's volume is where the pod cannot go",
     "no node can use the pod's volume: {rule} ({nodes})",
     "the volume is tied to nodes or to a zone, and those nodes do not take the pod",
-    'send to the administrator: "volume of claim {claims} in namespace {namespace} cannot be used by any node'
-    ' that takes the pod: {said}"\nor, if the state may be lost: raystead down, then {up}',
+    'send to the administrator: "volume of claim {claims} in namespace {namespace} cannot be used by any '
+    'node that takes the pod: {said}"\n'
+    "or, if the state may be lost: raystead down, then {up}",
     "PodScheduled is False and the scheduler names a volume's node affinity, zone, or count.",
 )
 GATED = Cause(
@@ -143,7 +149,7 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
     since = at(condition.get("lastTransitionTime")) or pod.created
     if condition.get("reason") == "SchedulingGated":
         gates = ", ".join(str(g.get("name")) for g in pod.spec.get("schedulingGates") or []) or "a gate"
-        return GATED.found(pod.group, pod.subject, seen, since=since, gates=gates, **values)
+        return GATED.found(Seen(pod.group, pod.subject, seen, since), gates=gates, **values)
     said = str(condition.get("message") or "")
     coming = view.last_event(pod, "TriggeredScaleUp")
     if condition.get("reason") != "Unschedulable" or (coming and view.age(coming.last) < NODE_SECONDS):
@@ -153,7 +159,7 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
     if cause is None or (ending and cause in (INSUFFICIENT, TOO_MANY_PODS, AFFINITY, VOLUME_ZONE)):
         return None
     values |= _words(view, pod, cause, reasons)
-    return cause.found(pod.group, pod.subject, seen, since=since, said=reasons, **values)
+    return cause.found(Seen(pod.group, pod.subject, seen, since), said=reasons, **values)
 
 
 def _filter_part(said: str) -> str:

@@ -1,11 +1,11 @@
-"""Volumes: claims that do not bind, volumes that do not mount, and what is mounted from Secrets and ConfigMaps."""
+"""Volumes: claims that do not bind, volumes that do not mount, missing Secrets and ConfigMaps."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Event, Pod, at, dig, meta
 from raystead.explain.view import View, changed
@@ -21,9 +21,11 @@ NO_CLASS = Cause(
     "A claim names no StorageClass and the cluster has no default",
     "claim {claim} gets no volume: it names no StorageClass and the cluster has no default one",
     "the pod waits for the volume for ever",
-    "{up} --storage none      the head's state is then lost with the head\nor send to the administrator: \"which"
-    ' StorageClass may namespace {namespace} use? there is no default one"',
-    "The claim is Pending, has no storageClassName, and its event is FailedBinding (`no storage class is set`).",
+    "{up} --storage none      the head's state is then lost with the head\n"
+    'or send to the administrator: "which StorageClass may namespace {namespace} use? there is no '
+    'default one"',
+    "The claim is Pending, has no storageClassName, and its event is FailedBinding (`no storage class is "
+    "set`).",
 )
 CLASS_MISSING = Cause(
     "claim-class-missing",
@@ -46,10 +48,10 @@ PENDING = Cause(
     "A claim is still without a volume",
     "claim {claim} has had no volume for {seconds} s (class {storage_class})",
     "nobody has made its volume yet, and nobody has said why: its provisioner may not be running",
-    'send to the administrator: "claim {claim} in namespace {namespace} stays Pending: does the provisioner of'
-    ' class {storage_class} run?"',
-    "The claim has been Pending for more than 60 s (a provisioner needs seconds), it does not wait for its first"
-    " pod, and no event names a fault.",
+    'send to the administrator: "claim {claim} in namespace {namespace} stays Pending: does the '
+    'provisioner of class {storage_class} run?"',
+    "The claim has been Pending for more than 60 s (a provisioner needs seconds), it does not wait for "
+    "its first pod, and no event names a fault.",
     confidence="likely",
 )
 LOST = Cause(
@@ -57,8 +59,9 @@ LOST = Cause(
     "The volume behind a claim is gone",
     "claim {claim} has lost its volume {volume}",
     "what was stored on it is gone, or out of reach; the pod cannot start",
-    'send to the administrator: "volume {volume} of claim {claim} in namespace {namespace} is gone: can it be'
-    ' restored?"\nor begin with empty state: kubectl delete pvc {claim}, then {up}',
+    'send to the administrator: "volume {volume} of claim {claim} in namespace {namespace} is gone: can '
+    'it be restored?"\n'
+    "or begin with empty state: kubectl delete pvc {claim}, then {up}",
     "The claim's phase is Lost.",
 )
 CLAIM_MISSING = Cause(
@@ -73,10 +76,12 @@ ATTACHED = Cause(
     "volume-attached-elsewhere",
     "A volume is still attached to another node",
     "volume of the pod is still attached to another node",
-    "a ReadWriteOnce volume is on one node at a time; after a node's loss Kubernetes waits 6 min before it takes"
-    " the volume away",
-    'wait up to 6 min\nor send to the administrator: "volume in namespace {namespace} is stuck on a lost node: {said}"',
-    "Event FailedAttachVolume with `Multi-Attach error` (the 6 minutes are Kubernetes' maxWaitForUnmountDuration).",
+    "a ReadWriteOnce volume is on one node at a time; after a node's loss Kubernetes waits 6 min before "
+    "it takes the volume away",
+    "wait up to 6 min\n"
+    'or send to the administrator: "volume in namespace {namespace} is stuck on a lost node: {said}"',
+    "Event FailedAttachVolume with `Multi-Attach error` (the 6 minutes are Kubernetes' "
+    "maxWaitForUnmountDuration).",
 )
 SECRET = Cause(
     "secret-missing",
@@ -84,8 +89,9 @@ SECRET = Cause(
     "{thing} does not exist",
     "the container starts as soon as it is there",
     "{make}",
-    "Container state CreateContainerConfigError, or event FailedMount, with `secret … not found` or `configmap …"
-    " not found`; held back while the object's absence is younger than 5 s (our own are made in the same `up`).",
+    "Container state CreateContainerConfigError, or event FailedMount, with `secret … not found` or "
+    "`configmap … not found`; held back while the object's absence is younger than 5 s (our own are made "
+    "in the same `up`).",
 )
 KEY = Cause(
     "secret-key-missing",
@@ -93,8 +99,8 @@ KEY = Cause(
     "{thing} has no key {key}",
     "the container starts as soon as the key is there",
     "kubectl edit {kind} {name}      and add the key {key}",
-    "Container state CreateContainerConfigError (`couldn't find key`), or event FailedMount (`references"
-    " non-existent secret key`).",
+    "Container state CreateContainerConfigError (`couldn't find key`), or event FailedMount (`references "
+    "non-existent secret key`).",
 )
 MOUNT = Cause(
     "volume-not-mounted",
@@ -102,8 +108,8 @@ MOUNT = Cause(
     "the pod's volume cannot be mounted: {said}",
     "the containers start when the node has mounted it; the kubelet tries again by itself",
     'send to the administrator: "pod {pod} in namespace {namespace} cannot mount its volume: {said}"',
-    "Event FailedMount or FailedAttachVolume of the last 3 minutes with another text, and the pod has been on its"
-    " node for more than 20 s.",
+    "Event FailedMount or FailedAttachVolume of the last 3 minutes with another text, and the pod has "
+    "been on its node for more than 20 s.",
     confidence="likely",
 )
 CAUSES = (
@@ -144,13 +150,15 @@ def _claim(view: View, pod: Pod, name: str) -> Finding | None:
         if pod.node or view.age(pod.created) < _FRESH:
             return None
         evidence = [Evidence(f"no claim {name} in the namespace", pod.subject, pod.created)]
-        return CLAIM_MISSING.found(pod.group, pod.subject, evidence, since=pod.created, **values)
+        return CLAIM_MISSING.found(Seen(pod.group, pod.subject, evidence, pod.created), **values)
     subject, phase = f"claim/{name}", dig(claim, "status", "phase")
     since = at(meta(claim, "creationTimestamp"))
     values["storage_class"] = str(dig(claim, "spec", "storageClassName") or "(none)")
     if phase == "Lost":
         volume = str(dig(claim, "spec", "volumeName") or "")
-        return LOST.found(pod.group, subject, [Evidence("phase Lost", subject)], volume=volume, **values)
+        return LOST.found(
+            Seen(pod.group, subject, [Evidence("phase Lost", subject)]), volume=volume, **values
+        )
     if phase == "Pending":
         return _pending(view, pod, claim, subject, values | {"since": since})
     return None
@@ -165,17 +173,17 @@ def _pending(view: View, pod: Pod, claim: Json, subject: str, values: dict[str, 
     if faults and last and last.reason in ("FailedBinding", "ProvisioningFailed"):
         said = last.message
         if "no storage class is set" in said:
-            return NO_CLASS.found(pod.group, subject, [last.evidence()], since=since, **arguments)
+            return NO_CLASS.found(Seen(pod.group, subject, [last.evidence()], since), **arguments)
         if re.search(r"storageclass\S* \S+ not found", said):
-            return CLASS_MISSING.found(pod.group, subject, [last.evidence()], since=since, **arguments)
-        return PROVISION.found(pod.group, subject, [last.evidence()], since=since, said=said, **arguments)
+            return CLASS_MISSING.found(Seen(pod.group, subject, [last.evidence()], since), **arguments)
+        return PROVISION.found(Seen(pod.group, subject, [last.evidence()], since), said=said, **arguments)
     if last and last.reason == "WaitForFirstConsumer" and not pod.node:
         return None  # it waits for the pod: if the pod waits too, the scheduler says for what
     begin = at(meta(claim, "creationTimestamp"))
     if (seconds := view.age(begin)) < CLAIM_SECONDS:
         return None
     seen = [last.evidence()] if last else [Evidence("phase Pending", subject, begin)]
-    return PENDING.found(pod.group, subject, seen, since=begin, seconds=round(seconds), **arguments)
+    return PENDING.found(Seen(pod.group, subject, seen, begin), seconds=round(seconds), **arguments)
 
 
 def _config(view: View, pod: Pod) -> Finding | None:
@@ -188,7 +196,7 @@ def _config(view: View, pod: Pod) -> Finding | None:
             if match := _NO_KEY.search(container.message):
                 key, kind, name = match.groups()
                 words = {"thing": f"{kind} {name}", "key": key, "kind": kind.lower(), "name": name}
-                return KEY.found(pod.group, pod.subject, evidence, since=pod.since("Ready"), **words)
+                return KEY.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     return None
 
 
@@ -205,12 +213,12 @@ def _mounts(view: View, pod: Pod) -> Finding | None:
         return _no_file(pod, event, match.group(2))
     if "Multi-Attach error" in said:
         return ATTACHED.found(
-            pod.group, pod.subject, [event.evidence()], since=event.first, said=said, **values
+            Seen(pod.group, pod.subject, [event.evidence()], event.first), said=said, **values
         )
     if view.age(pod.since("PodScheduled")) < 20 or "failed to sync" in said:
         return None  # the kubelet has not read the Secrets of a new pod yet; it does within a second
     return MOUNT.found(
-        pod.group, pod.subject, [event.evidence()], since=event.first, said=said, pod=pod.name, **values
+        Seen(pod.group, pod.subject, [event.evidence()], event.first), said=said, pod=pod.name, **values
     )
 
 
@@ -225,9 +233,10 @@ def _missing(view: View, pod: Pod, kind: str, name: str, evidence: list[Evidence
     make = f"{view.up}      makes it again"
     if not ours:
         command = "generic " if kind == "Secret" else ""
-        make = f"kubectl create {kind.lower()} {command}{name} --from-literal=KEY=VALUE\nor name another in the file"
+        create = f"kubectl create {kind.lower()} {command}{name} --from-literal=KEY=VALUE"
+        make = f"{create}\nor name another in the file"
     return SECRET.found(
-        pod.group, pod.subject, evidence, since=pod.created, thing=f"{kind} {name}", make=make
+        Seen(pod.group, pod.subject, evidence, pod.created), thing=f"{kind} {name}", make=make
     )
 
 
@@ -241,4 +250,4 @@ def _no_file(pod: Pod, event: Event, key: str) -> Finding:
     name = str(secret or dig(volume, "configMap", "name") or "NAME")
     kind = "Secret" if secret or "secret" in event.message else "ConfigMap"
     words = {"thing": f"{kind} {name}", "key": key, "kind": kind.lower(), "name": name}
-    return KEY.found(pod.group, pod.subject, [event.evidence()], since=event.first, **words)
+    return KEY.found(Seen(pod.group, pod.subject, [event.evidence()], event.first), **words)

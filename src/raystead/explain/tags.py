@@ -1,4 +1,4 @@
-"""Slips in an image's name: what is wrong with it and what was probably meant. No list of versions is kept."""
+"""Slips in an image's name: what is wrong, what was probably meant. No list of versions is kept."""
 
 from __future__ import annotations
 

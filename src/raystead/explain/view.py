@@ -1,4 +1,4 @@
-"""A snapshot as the rules look at it: groups in the order in which they depend on each other, pods, events."""
+"""A snapshot as the rules look at it: groups in the order of their dependence, pods, events."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ class View:
                 pods.setdefault(name, []).append(Pod(json, name))
         owners = self._owners()
         said = [g.name for g in self.snapshot.cluster.spec.workers] if self.snapshot.cluster else []
-        first = [REDIS, HEAD, *said]
-        rest = sorted(n for n in {*pods, *owners} if n not in first)
-        names = [n for n in (*first, *rest) if n in pods or n in owners or n in said]
+        redis = [REDIS] if self.storage == "redis" or REDIS in pods or REDIS in owners else []
+        first = [*redis, HEAD, *said]
+        names = [*first, *sorted(n for n in {*pods, *owners} if n not in first)]
         return tuple(
             Group(n, self._wanted(n, owners.get(n, ())), tuple(pods.get(n, ())), tuple(owners.get(n, ())))
             for n in names
@@ -129,8 +129,7 @@ class View:
         starts = [c.running_since for c in pod.containers if c.running_since]
         if pod.ready or served is None or not starts:
             return 0.0
-        lost = pod.since("Ready") if pod.condition("Ready").get("reason") == "ContainersNotReady" else None
-        return self.age(max(t for t in (served, max(starts), lost) if t))
+        return self.age(max(t for t in (served, max(starts), pod.since("Ready")) if t))
 
     def events(self, kind: str, thing: Json, *reasons: str) -> tuple[Event, ...]:
         """Events about an object, oldest first; only those with one of `reasons`, if any is named."""
@@ -159,7 +158,7 @@ class View:
         """What Ray's dashboard says of the pod's node, the newest entry of its address."""
         found = [n for n in self.snapshot.ray_nodes or () if pod.ip and node_ip(n) == pod.ip]
         alive = [n for n in found if node_state(n) == "ALIVE"]
-        return (alive or found or [None])[-1]
+        return next(iter([*alive[-1:], *found[-1:]]), None)
 
     @cached_property
     def _events(self) -> tuple[Event, ...]:

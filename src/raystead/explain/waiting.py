@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.explain import policies
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
 from raystead.explain.objects import Container, Pod, dig, meta
 from raystead.explain.raylogs import HEAD_UNREACHABLE, WAITS, from_log, said
@@ -26,10 +26,11 @@ POLICY = Cause(
     "A NetworkPolicy stands between the pods",
     "{what} is blocked by network policy {names}",
     "these policies select the pods and none of their rules lets this connection through",
-    "{up} --policies always      adds rules for all that Ray needs\nor ask who owns policy {names} to allow {what}",
-    "The pod runs but is not ready 20 s after what it needs was, and the NetworkPolicy objects of the namespace, taken"
-    " as Kubernetes defines them, allow it on neither or only one side. What a network plug-in has beside these objects"
-    " is not seen.",
+    "{up} --policies always      adds rules for all that Ray needs\n"
+    "or ask who owns policy {names} to allow {what}",
+    "The pod runs but is not ready 20 s after what it needs was, and the NetworkPolicy objects of the "
+    "namespace, taken as Kubernetes defines them, allow it on neither or only one side. What a network "
+    "plug-in has beside these objects is not seen.",
     confidence="likely",
 )
 POLICY_DNS = Cause(
@@ -38,8 +39,8 @@ POLICY_DNS = Cause(
     "the pod cannot ask DNS: network policy {names} allows it no way out on port 53",
     "without DNS the name of the head's Service means nothing to the pod",
     "{up} --policies always      adds a rule for DNS",
-    "As above: the policies that select the pod restrict egress, and none of their rules has port 53 or 5353 to other"
-    " namespaces.",
+    "As above: the policies that select the pod restrict egress, and none of their rules has port 53 or "
+    "5353 to other namespaces.",
     confidence="likely",
 )
 NO_SERVICE = Cause(
@@ -64,10 +65,11 @@ SLOW = Cause(
     "slow-start",
     "A pod does not become ready",
     "the pod runs for {seconds} s and is not ready: {probe}",
-    "a start takes 15 s where there is CPU for it; too little CPU is the usual reason (a head starts twenty processes)",
+    "a start takes 15 s where there is CPU for it; too little CPU is the usual reason (a head starts "
+    "twenty processes)",
     "{up} {flag}      more CPU\nraystead logs {pod}",
-    "The container has run for 120 s, with all it needs ready, and was never ready: eight times the slowest start that"
-    " was measured.",
+    "The container has run for 120 s, with all it needs ready, and was never ready: eight times the "
+    "slowest start that was measured.",
     confidence="likely",
     symptom=True,
 )
@@ -126,7 +128,7 @@ def _service(view: View, pod: Pod) -> Finding | None:
         return None
     evidence = [Evidence(f"services: {', '.join(meta(s, 'name') for s in services) or 'none'}", "namespace")]
     words = {"service": name, "port": port, "up": view.up}
-    return NO_SERVICE.found(pod.group, pod.subject, evidence, since=pod.created, **words)
+    return NO_SERVICE.found(Seen(pod.group, pod.subject, evidence, pod.created), **words)
 
 
 def _policy(view: View, pod: Pod) -> Finding | None:
@@ -149,7 +151,7 @@ def _policy(view: View, pod: Pod) -> Finding | None:
 
 def _blocked(cause: Cause, view: View, pod: Pod, names: tuple[str, ...], values: dict[str, str]) -> Finding:
     evidence = [Evidence("no rule of its policies allows it", f"networkpolicy/{n}") for n in names]
-    return cause.found(pod.group, pod.subject, evidence, since=pod.created, names=", ".join(names), **values)
+    return cause.found(Seen(pod.group, pod.subject, evidence, pod.created), names=", ".join(names), **values)
 
 
 def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Finding | None:
@@ -164,4 +166,4 @@ def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Findin
     words = {"up": view.up, "pod": pod.name, "probe": probe, "seconds": round(seconds), "flag": flag}
     evidence = [event.evidence()] if event else [Evidence("condition Ready is False", pod.subject, lost)]
     cause = HUNG if was_ready else SLOW
-    return cause.found(pod.group, pod.subject, evidence, since=lost if was_ready else started, **words)
+    return cause.found(Seen(pod.group, pod.subject, evidence, lost if was_ready else started), **words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause
+from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import dig, meta
 from raystead.explain.view import HEAD, REDIS, Group, View, changed, plural
@@ -20,10 +20,11 @@ API_SLOW = Cause(
     "The API server is slow",
     "the API server took {seconds:.1f} s for one request",
     "everything that waits for Kubernetes waits longer; your cluster itself is not concerned",
-    'wait\nor send to the administrator: "the API server took {seconds:.1f} s for one request of namespace'
-    ' {namespace}"',
-    "The slowest request took more than 5 s; Kubernetes' own objective is 1 s for one object, and was 5 s for a"
-    " namespace's list.",
+    "wait\n"
+    'or send to the administrator: "the API server took {seconds:.1f} s for one request of namespace '
+    '{namespace}"',
+    "The slowest request took more than 5 s; Kubernetes' own objective is 1 s for one object, and was 5 "
+    "s for a namespace's list.",
 )
 CONTROLLER = Cause(
     "controllers-behind",
@@ -39,8 +40,8 @@ MISSING = Cause(
     "{what} does not exist any more",
     "somebody deleted it, or an `up` was interrupted; nothing runs in its place",
     "{up}      makes it again",
-    "The spec has the group and no Deployment or StatefulSet makes its pods, while other objects of the cluster are"
-    " older than 60 s.",
+    "The spec has the group and no Deployment or StatefulSet makes its pods, while other objects of the "
+    "cluster are older than 60 s.",
 )
 UNREADABLE = Cause(
     "pods-not-readable",
@@ -56,7 +57,7 @@ UNEXPLAINED = Cause(
     "Not ready, and no rule knows why",
     "{missing} not ready for {seconds} s, and nothing that was read says why",
     "{unread}",
-    "kubectl describe {subject}\nraystead logs {pod}",
+    "kubectl describe {what}\nraystead logs {pod}",
     "A group lacks ready pods for more than 180 s and no other rule found anything.",
     confidence="unknown",
     symptom=True,
@@ -68,12 +69,12 @@ def find(view: View) -> Iterator[Finding]:
     snapshot = view.snapshot
     space = f"namespace/{snapshot.namespace}"
     if snapshot.pods is None:
-        yield UNREADABLE.found(None, space, namespace=snapshot.namespace)
+        yield UNREADABLE.found(Seen(None, space, ()), namespace=snapshot.namespace)
         return
     if snapshot.api_slow is not None and snapshot.api_slow > API_SECONDS:
         seen = [Evidence(f"{snapshot.api_slow:.1f} s", "API server", view.now)]
         words = {"seconds": snapshot.api_slow, "namespace": snapshot.namespace}
-        yield API_SLOW.found(None, space, seen, **words)
+        yield API_SLOW.found(Seen(None, space, seen), **words)
     for group in view.groups:
         yield from _behind(view, group)
     yield from _missing(view)
@@ -88,7 +89,7 @@ def _behind(view: View, group: Group) -> Iterator[Finding]:
         name = f"{kind.lower()}/{meta(thing, 'name')}"
         evidence = [Evidence(f"generation {want}, observed {seen or 0}", name, moment)]
         words = {"object": name, "seconds": round(view.age(moment)), "namespace": view.snapshot.namespace}
-        yield CONTROLLER.found(group.name, name, evidence, since=moment, **words)
+        yield CONTROLLER.found(Seen(group.name, name, evidence, moment), **words)
 
 
 def _missing(view: View) -> Iterator[Finding]:
@@ -108,7 +109,7 @@ def _missing(view: View) -> Iterator[Finding]:
     for name, what in kinds.items():
         if name not in have:
             evidence = [Evidence("not among the objects of the cluster", what)]
-            yield MISSING.found(name, what, evidence, pods=0, what=what, up=view.up)
+            yield MISSING.found(Seen(name, what, evidence, pods=0), what=what, up=view.up)
 
 
 def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
@@ -132,9 +133,13 @@ def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
         if seconds < UNKNOWN_SECONDS:
             continue
         verb = "is" if len(late) == 1 else "are"
-        words = {"missing": f"{plural(len(late), 'pod')} {verb}", "seconds": seconds, "unread": text}
+        words: dict[str, object] = {
+            "missing": f"{plural(len(late), 'pod')} {verb}",
+            "seconds": seconds,
+            "unread": text,
+            "what": pod.subject,
+            "pod": pod.name,
+        }
         evidence = [Evidence(f"phase {pod.phase}", pod.subject, pod.created)]
-        yield UNEXPLAINED.found(
-            group.name, pod.subject, evidence, since=pod.created, pods=len(late), subject=pod.subject, pod=pod.name,
-            **words,
-        )  # fmt: skip
+        seen = Seen(group.name, pod.subject, evidence, pod.created, len(late))
+        yield UNEXPLAINED.found(seen, **words)
