@@ -1,7 +1,7 @@
 """What Ray says of its nodes, and which pod each node is.
 
-The source is one request, `NODES_PATH` of the dashboard: states are live, used CPUs and GPUs at most 5 s old
-(Ray's monitor reports that often). An entry is 14 kB in Ray 2.60, padding of command lines for the most part.
+The source is one request, `/nodes?view=summary` of the dashboard: states are live, used CPUs and GPUs at most
+5 s old (Ray's monitor reports that often). An entry is 14 kB in Ray 2.60, most of it padded command lines.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ from datetime import datetime
 
 from raystead.spec.model import Json
 
-__all__ = ["NODES_PATH", "NodeIndex", "RayNode", "ray_nodes"]
+__all__ = ["NodeIndex", "RayNode", "ray_nodes"]
 
-# Without `nocache` the dashboard answers with what it told the last asker, however long ago that was.
-NODES_PATH = "/nodes?view=summary&nocache=1"
 _USED = re.compile(r"^([\d.]+)/([\d.]+) (CPU|GPU)\b", re.MULTILINE)
 _SKEW = 5.0  # seconds that two machines' clocks may differ
 

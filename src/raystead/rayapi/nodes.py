@@ -31,7 +31,8 @@ class NodesClient:
             RayUnreachable: no answer, or not an answer of Ray's dashboard.
         """
         try:
-            answer = self._http.get("/nodes", params={"view": "summary"})
+            # nocache: else the dashboard tells what it told the last asker, however long ago that was
+            answer = self._http.get("/nodes", params={"view": "summary", "nocache": "1"})
             if answer.status_code in (401, 403):
                 raise RayUnreachable(
                     "Ray does not accept the cluster's token",
