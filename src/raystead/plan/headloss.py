@@ -55,7 +55,7 @@ def head_loss(
     heads: Sequence[Json], workers: Sequence[Json], deployment: Json | None, events: Sequence[Json] | None
 ) -> HeadLoss | None:
     """The newest loss; None when nothing shows one. `heads` holds all head pods, gone and failed ones too."""
-    alive = [pod for pod in heads if not p.deleted(pod) and _phase(pod) not in ("Failed", "Succeeded")]
+    alive = [pod for pod in heads if not p.deleted(pod) and not p.over(pod)]
     head = max(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
     found = _in_place(head, events) if head else None
     if found is None:
@@ -117,8 +117,7 @@ def _replaced(
 
 def _gone_since(heads: Sequence[Json], deployment: Json) -> datetime | None:
     """No head pod stands: since when."""
-    going = [when(pod["metadata"].get("deletionTimestamp")) for pod in heads]
-    known = [moment for moment in going if moment is not None]
+    known = [moment for pod in heads if (moment := p.deleted_at(pod)) is not None]
     if known:
         return max(known)
     entry = p.condition(deployment, "Available")

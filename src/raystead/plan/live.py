@@ -113,7 +113,7 @@ def group_view(
             if node is not None:
                 found.append(node)
             note = note or _of_ray(pod, node, alive)
-        elif note is None:
+        elif not p.deleted(pod) and not p.over(pod):
             note = p.Note("of an older version")
         if note is not None:
             notes.append(note)
@@ -152,7 +152,7 @@ def _current(deployment: Json | None, pods: Sequence[Json]) -> tuple[Json, ...]:
 
     The Progressing condition names that ReplicaSet; without one (a bare pod, a new Deployment) all count.
     """
-    staying = [pod for pod in pods if not p.deleted(pod) and not _over(pod)]
+    staying = [pod for pod in pods if not p.deleted(pod) and not p.over(pod)]
     message = p.condition(deployment, "Progressing").get("message") if deployment else None
     match = _QUOTED.search(str(message or ""))
     if match is None:
@@ -162,10 +162,6 @@ def _current(deployment: Json | None, pods: Sequence[Json]) -> tuple[Json, ...]:
 
 def _owners(pod: Json) -> list[str]:
     return [str(ref.get("name")) for ref in pod["metadata"].get("ownerReferences") or ()]
-
-
-def _over(pod: Json) -> bool:
-    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def _find(index: NodeIndex | None, pod: Json) -> RayNode | None:
@@ -190,7 +186,7 @@ def _node(
     ago = (
         ""
         if note is None or note.at is None
-        else f" {rounded(max(0.0, (now - note.at).total_seconds()))} ago"
+        else f", {rounded(max(0.0, (now - note.at).total_seconds()))} ago"
     )
     return NodeView(
         pod=p.name(pod),

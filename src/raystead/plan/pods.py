@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from raystead.base import quantities
 from raystead.base.times import rounded, when
@@ -16,8 +16,10 @@ __all__ = [
     "condition",
     "created",
     "deleted",
+    "deleted_at",
     "last_end",
     "name",
+    "over",
     "pod_note",
     "ray_state",
     "ready",
@@ -54,6 +56,13 @@ def deleted(pod: Json) -> bool:
     return bool(pod["metadata"].get("deletionTimestamp"))
 
 
+def deleted_at(pod: Json) -> datetime | None:
+    """When its deletion was asked for: Kubernetes writes down when the grace ends."""
+    end = when(pod["metadata"].get("deletionTimestamp"))
+    grace = float(pod["metadata"].get("deletionGracePeriodSeconds") or 0)
+    return end - timedelta(seconds=grace) if end else None
+
+
 def condition(item: Json, kind: str) -> Json:
     """The condition of that type, {} where there is none."""
     for entry in (item.get("status") or {}).get("conditions") or ():
@@ -70,6 +79,11 @@ def ready_since(pod: Json) -> datetime | None:
     """When it became ready; None while it is not."""
     entry = condition(pod, "Ready")
     return when(entry.get("lastTransitionTime")) if entry.get("status") == "True" else None
+
+
+def over(pod: Json) -> bool:
+    """It ended and will not run again (evicted, or the node shut down): another pod takes its place."""
+    return (pod.get("status") or {}).get("phase") in ("Failed", "Succeeded")
 
 
 def running(pod: Json) -> bool:
@@ -118,9 +132,9 @@ def pod_note(pod: Json, now: datetime) -> Note | None:
     """Why the pod is not what it should be; None when there is nothing to say."""
     status = pod.get("status") or {}
     if deleted(pod):
-        return Note("being deleted", when(pod["metadata"]["deletionTimestamp"]))
-    if status.get("phase") in ("Failed", "Succeeded"):
-        return _over(status, pod)
+        return Note("being deleted")
+    if over(pod):
+        return _ended(status, pod)
     if status.get("phase") == "Pending":
         scheduled = condition(pod, "PodScheduled")
         if scheduled.get("status") == "False":
@@ -132,7 +146,7 @@ def pod_note(pod: Json, now: datetime) -> Note | None:
 
 
 def summary(notes: Iterable[Note], now: datetime) -> str:
-    """Many pods' notes in one line: "2 pods restarting: OOMKilled (limit 4 GB) 3 min ago"."""
+    """Many pods' notes in one line: "2 pods restarting: OOMKilled (limit 4 GB), 3 min ago"."""
     count: dict[str, int] = {}
     newest: dict[str, datetime] = {}
     for note in notes:
@@ -141,7 +155,7 @@ def summary(notes: Iterable[Note], now: datetime) -> str:
             newest[note.text] = max(note.at, newest.get(note.text, note.at))
     parts = []
     for text, number in sorted(count.items(), key=lambda item: -item[1]):
-        ago = f" {rounded(max(0.0, (now - newest[text]).total_seconds()))} ago" if text in newest else ""
+        ago = f", {rounded(max(0.0, (now - newest[text]).total_seconds()))} ago" if text in newest else ""
         parts.append(f"{number} pod{'s' if number > 1 else ''} {text}{ago}")
     return "; ".join(parts)
 
@@ -154,7 +168,7 @@ def short_bytes(value: float, unit: str = "") -> str:
     return number if unit else f"{number} {named}"
 
 
-def _over(status: Json, pod: Json) -> Note:
+def _ended(status: Json, pod: Json) -> Note:
     reason, message = status.get("reason"), status.get("message")
     ended = last_end(pod)
     at = when(ended.get("finishedAt")) or when(condition(pod, "DisruptionTarget").get("lastTransitionTime"))

@@ -36,7 +36,7 @@ class NodesClient:
             if answer.status_code in (401, 403):
                 raise RayUnreachable(
                     "Ray does not accept the cluster's token",
-                    evidence=f"GET /nodes: HTTP {answer.status_code}; was the Secret changed after the start?",
+                    evidence=f"GET /nodes: HTTP {answer.status_code}; was the Secret changed since then?",
                     remedy="raystead restart head",
                 )
             answer.raise_for_status()
