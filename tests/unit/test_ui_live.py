@@ -13,6 +13,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,20 @@ def test_many_groups_fit_and_the_unfinished_are_seen() -> None:
         board(Progress(tuple(GroupProgress(f"g{i:02}", 1, 0, 0) for i in range(40)), 5.0)), height=10
     )
     assert len(text) <= 10
-    assert text[-1] == "    and 31 more groups, 0 of them ready"
+    assert text[-1] == "    and 32 more groups, 0 of them ready"
+
+
+def test_explanations_wrap_and_give_way_to_groups() -> None:
+    groups = tuple(GroupProgress(f"g{i}", 1, 0, 0) for i in range(4))
+    stuck = tuple(replace(IMAGE, group=f"g{i}") for i in range(4))
+    state = board(Progress(groups, 5.0), Explained(stuck))
+    wide = lines(state, width=60, height=24)
+    assert max(map(len, wide)) <= 60
+    assert "           ends in a letter O" in wide
+    low = lines(state, width=80, height=9)
+    assert len(low) <= 8
+    assert [line[:2] for line in low if not line.startswith(" ")] == ["g0", "g1", "g2", "g3"]
+    assert sum("why" in line for line in low) == 1
 
 
 def test_the_apply_is_counted_until_groups_are_seen() -> None:
@@ -140,7 +154,7 @@ def test_a_pipe_gets_one_line_a_change_of_state() -> None:
         Planned(PLAN), Applied("Service", "a", Action.CREATE), *ticks, done, done, Done("a", 52.3, 3, 2.5)
     )
     assert text == [
-        "+ Service/a  + Deployment/a-head  2 to create, 0 to change, 0 to delete; 0 pods restart",
+        "+ Service/a  + Deployment/a-head  2 to create, 0 to change, 0 to delete",
         "head   ready   alive in Ray   9.0 s",
         "worker   0/2   pulling rayproject/ray:2.60.0   9.0 s",
         "worker   2/2 ready   alive in Ray   52 s",
@@ -267,7 +281,7 @@ def test_a_terminal_keeps_a_summary_and_is_as_before(terminal: Callable[..., Ter
     one.read()
     assert one.child.wait() == 0
     assert one.shown() == [
-        "+ Service/a  …  2 to create, 0 to change, 0 to delete; 0 pods restart",
+        "+ Service/a  …  2 to create, 0 to change, 0 to delete",
         "a note",
         "head    ●  ready      alive in Ray   0.0 s",
         "worker  ●  2/2 ready  alive in Ray    52 s",
@@ -277,10 +291,13 @@ def test_a_terminal_keeps_a_summary_and_is_as_before(terminal: Callable[..., Ter
     assert termios.tcgetattr(one.slave) == one.before
 
 
-def test_an_interrupt_leaves_the_last_state_and_the_cursor(terminal: Callable[..., Terminal]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_midway_leaves_the_last_state_and_the_cursor(
+    terminal: Callable[..., Terminal], number: int
+) -> None:
     one = terminal(ticks=300)
     one.read(until="pulling")
-    one.child.send_signal(signal.SIGINT)
+    one.child.send_signal(number)
     one.read()
     assert one.child.wait() != 0
     assert one.text.rindex("\x1b[?25h") > one.text.rindex("\x1b[?25l")

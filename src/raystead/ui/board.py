@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,9 @@ ASCII = {NONE: "o", SOME: "~", ALL: "*", LATE: "!"}
 _INDENT = " " * 4
 _GAP = "  "
 _LEAST_NOTE = 12  # columns; below it a narrow terminal cuts the line's end instead
+_NARROWEST = 40  # columns; below it an explanation is cut, not wrapped
+_TIME = 6  # columns of "38 min"
+_WORD = 6  # columns of "means"
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def finding_lines(finding: Finding) -> list[str]:
     parts = (("why", finding.why), ("means", finding.means), ("do", finding.remedy))
     lines = [(word, line) for word, text in parts for line in text.splitlines()]
     words = ["" if index and lines[index - 1][0] == word else word for index, (word, _) in enumerate(lines)]
-    return [f"{word:<6} {line}" for word, (_, line) in zip(words, lines, strict=True)]
+    return [f"{word:<{_WORD}} {line}" for word, (_, line) in zip(words, lines, strict=True)]
 
 
 def done_text(event: Done) -> str:
@@ -135,36 +139,49 @@ def done_text(event: Done) -> str:
 def screen(board: Board, width: int, height: int, since: float = 0.0) -> list[Line]:
     """The board's lines in `width` columns and `height` lines, `since` seconds after its last progress.
 
-    Too many groups: those that are done give way to one line that counts them.
+    Where height lacks, groups that are done give way to one line that counts them, explanations to groups.
     """
     rows = board.rows()
-    tail = [(f"{_INDENT}{line}", LATE) for one in board.elsewhere() for line in finding_lines(one)]
-    tail += [(board.applying(), "")] if board.applying() else []
-    room = max(1, height - len(tail) - 1)
-    shown = rows if _lines(rows) <= room else [row for row in rows if not row.done]
-    kept: list[Row] = []
-    for row in shown:
-        if _lines([*kept, row]) <= room:
-            kept.append(row)
-    hidden = len(rows) - len(kept)
-    lines = [line for row in kept for line in _row_lines(row, kept, width, since)]
-    if hidden:
-        ready = sum(row.done for row in rows if row not in kept)
-        lines.append((f"{_INDENT}and {hidden} more groups, {ready} of them ready", ""))
-    return lines + tail
+    room = max(2, height - 1)  # a full screen would scroll with the cursor's own line
+    kept = rows
+    if len(rows) > room:
+        kept = [row for row in rows if not row.done][: room - 1]
+    last: list[Line] = [(board.applying(), "")] if board.applying() else []
+    if hidden := [row for row in rows if row not in kept]:
+        ready = sum(row.done for row in hidden)
+        last.append((f"{_INDENT}and {len(hidden)} more groups, {ready} of them ready", ""))
+    free = room - len(kept) - len(last)
+    lines: list[Line] = []
+    for row in kept:
+        below = _explained(row.findings, width, free)
+        free -= len(below)
+        lines += [(_row_text(row, kept, width, since), row.symbol), *below]
+    return [*lines, *last, *_explained(board.elsewhere(), width, free)]
 
 
-def _lines(rows: Sequence[Row]) -> int:
-    return sum(1 + sum(len(finding_lines(one)) for one in row.findings) for row in rows)
+def _explained(findings: Sequence[Finding], width: int, room: int) -> list[Line]:
+    """What is known, wrapped; only findings that fit whole."""
+    out: list[Line] = []
+    for finding in findings:
+        lines: list[Line] = []
+        for line in finding_lines(finding):
+            indent = " " * (len(_INDENT) + _WORD + 1)
+            wrapped = textwrap.wrap(
+                _INDENT + line, max(width, _NARROWEST), subsequent_indent=indent, break_on_hyphens=False
+            )
+            lines += [(text, LATE) for text in wrapped]
+        if len(out) + len(lines) > room:
+            break
+        out += lines
+    return out
 
 
-def _row_lines(row: Row, rows: Sequence[Row], width: int, since: float) -> list[Line]:
-    """A group's line in columns as wide as the widest of all rows, and what is known of its trouble."""
+def _row_text(row: Row, rows: Sequence[Row], width: int, since: float) -> str:
+    """A group's line, in columns as wide as the widest of all rows."""
     took = rounded(row.seconds if row.done else row.seconds + since)
     name, state = max(len(r.name) for r in rows), max(len(r.state) for r in rows)
     head = f"{row.name:<{name}}{_GAP}{row.symbol}{_GAP}{row.state:<{state}}{_GAP}"
-    note_width = max(_LEAST_NOTE, min(width - len(head) - 10, max(len(r.note) for r in rows)))
-    note = row.note if len(row.note) <= note_width else f"{row.note[: note_width - 1]}…"
-    text = f"{head}{note:<{note_width}}{_GAP}{took:>6}" if note_width else f"{head}{took:>6}"
-    below = [(f"{_INDENT}{line}", LATE) for one in row.findings for line in finding_lines(one)]
-    return [(text, row.symbol), *below]
+    wide = min(width - len(head) - len(_GAP) - _TIME, max(len(r.note) for r in rows))
+    wide = max(_LEAST_NOTE, wide)
+    note = row.note if len(row.note) <= wide else f"{row.note[: wide - 1]}…"
+    return f"{head}{note:<{wide}}{_GAP}{took:>{_TIME}}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from raystead.ops.events import Done, Event, Explained, Note, Planned, Progress
-from raystead.ui.board import ALL, ASCII, LATE, Board, Row, done_text, finding_lines, screen
+from raystead.ui.board import ALL, ASCII, LATE, Board, Line, Row, done_text, finding_lines, screen
 from raystead.ui.plain import Reporter
 from raystead.ui.plans import plan_brief
 
@@ -23,7 +24,7 @@ __all__ = ["view"]
 
 View = Callable[[Event], None]
 COUNTS_EVERY = 15.0  # seconds between two plain lines of a group whose counts alone have moved
-REDRAWS = 4  # a second
+REDRAWS = 1  # a second, for the seconds that pass; what changes is drawn at once
 _STYLES = {ALL: "green", LATE: "red"}
 _TO_ASCII = str.maketrans({**ASCII, "…": "~"})
 
@@ -38,12 +39,31 @@ def view(reporter: Reporter) -> Iterator[View]:
         yield lambda event: None
     elif reporter.tty and os.environ.get("TERM") != "dumb":
         terminal = TerminalView(reporter)
-        try:
-            yield _one_by_one(terminal.take)
-        finally:
-            terminal.close()
+        with _tidy_end():
+            try:
+                yield _one_by_one(terminal.take)
+            finally:
+                terminal.close()
     else:
         yield _one_by_one(PlainView(reporter).take)
+
+
+@contextmanager
+def _tidy_end() -> Iterator[None]:
+    """SIGTERM unwinds like an exit, else it would leave a terminal without a cursor."""
+
+    def leave(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    alone = threading.current_thread() is threading.main_thread()
+    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _one_by_one(take: View) -> View:
@@ -115,6 +135,7 @@ class TerminalView:
         self._board = Board()
         self._at = time.monotonic()  # when the last progress came; the seconds on the screen go on
         self._done = ""
+        self._drawn: list[Line] = []
         self._ascii = "utf" not in (reporter.err.encoding or "").lower()
         self._console = Console(file=reporter.err, highlight=False)
         self._live: Live = Live(
@@ -138,7 +159,8 @@ class TerminalView:
             self._done = done_text(event)
         elif not self._live.is_started:
             self._live.start(refresh=True)
-        if isinstance(event, Explained):
+        elif (lines := screen(self._board, *self._console.size)) != self._drawn:
+            self._drawn = lines
             self._live.refresh()
 
     def close(self) -> None:

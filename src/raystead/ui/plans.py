@@ -65,6 +65,8 @@ def summary(plan: Plan) -> str:
     parts = [f"{sums['create']} to create", f"{sums['change']} to change", f"{sums['delete']} to delete"]
     if sums["replace"]:
         parts.insert(2, f"{sums['replace']} to replace")
+    if plan.creates == len(plan.mutating):
+        return ", ".join(parts)  # nothing runs yet that could restart
     costs = [_pods(plan.restarts, "restart")] if plan.restarts or not plan.stops else []
     if plan.stops:
         costs.append(_pods(plan.stops, "stop"))
