@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -101,13 +101,14 @@ def kube_options(function: F) -> F:
     for option in reversed(_KUBE):
         wrapped = option(wrapped)
     local = click.option("--local", is_flag=True, help="The cluster on this machine, without Kubernetes.")
-    return cast(F, local(wrapped))
+    gathering: F = local(wrapped)
+    return gathering
 
 
 def place_options(function: F) -> F:
     """Adds what every verb on a running cluster takes: --name and where it is."""
     named = click.option("--name", help="The cluster; not needed when there is only one.")
-    return cast(F, named(kube_options(function)))
+    return named(kube_options(function))
 
 
 def door(where: Where) -> Api:

@@ -29,7 +29,14 @@ force_option = click.option(
 @spec_options
 @click.option("--timeout", type=float, metavar="S", help="Seconds to wait; default 900 (local: 120).")
 @click.option(
-    "--wait/--no-wait", "waits", default=True, help="Wait until Ray's nodes are alive (the default)."
+    "--wait",
+    "waits",
+    type=bool,
+    is_flag=False,
+    flag_value="true",
+    default=True,
+    metavar="BOOL",
+    help="--wait=false: return as soon as everything is applied.",
 )
 @click.option(
     "--dry-run",

@@ -74,7 +74,7 @@ class Prepared:
 def wanted(
     api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
 ) -> tuple[Desired, Anchor | None]:
-    """What the user asks for, and the cluster as it is: a file replaces the spec, flags change what they name.
+    """What the user asks for, and the cluster as it is: a file replaces the spec, flags change parts.
 
     `namespace` is the one he chose in words; else a file's own namespace counts, as in kubectl.
 

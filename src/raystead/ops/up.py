@@ -153,7 +153,9 @@ def wait(
             emit(Progress(groups, now))
             alive_too = all(g.done for g in groups) and (watched.ray is not None or not _wants_head(groups))
             if pods_ready and alive_too:
-                return _done(anchor, watched, now)
+                done = _done(anchor, watched, now)
+                emit(done)
+                return done
             if (findings := explainer.look()) is not None:
                 emit(Explained(findings))
             trouble = str(watched.error.what) if watched.error else None
