@@ -45,8 +45,8 @@ def wanted(item: Json) -> int:
     return 1 if count is None else int(count)
 
 
-def state_place(item: Json) -> str:
-    """Where a head's Deployment keeps the GCS' state, in words; empty when it keeps none."""
+def state_place(item: Json) -> tuple[str, str]:
+    """Where a head's Deployment keeps the GCS' state: the store in words and the part of it, "" for none."""
     spec = _template(item).get("spec") or {}
     ray: Json = next(iter(spec.get("containers") or []), {})
     env = {entry.get("name"): entry for entry in ray.get("env") or []}
@@ -56,12 +56,12 @@ def state_place(item: Json) -> str:
         path = next(
             (m.get("subPath") for m in ray.get("volumeMounts") or [] if m.get("name") == "gcs-storage"), None
         )
-        return f"RocksDB on the claim {name}" + (f", path {path}" if path else "")
+        return f"RocksDB on the claim {name}", f"path {path}" if path else ""
     address = _said(env.get("RAY_REDIS_ADDRESS"))
     if not address:
-        return ""
+        return "", ""
     prefix = _said(env.get("RAY_external_storage_namespace"))
-    return f"Redis {address.rpartition('@')[2]}" + (f", namespace {prefix}" if prefix else "")
+    return f"Redis {address.rpartition('@')[2]}", f"namespace {prefix}" if prefix else ""
 
 
 def loses(live: Json, after: Json | None, action: Action, *, restarts: int, stops: int) -> str:
@@ -82,11 +82,12 @@ def loses(live: Json, after: Json | None, action: Action, *, restarts: int, stop
 
 
 def _head(live: Json, after: Json | None, restarts: int, stops: int) -> str:
-    old = state_place(live)
-    new = state_place(after) if after is not None else old
-    if old != new and old:
-        place = new or "its own pod"
-        return f"{_EVERYTHING}: their state is in {old}, the head will look in {place}; {_ANEW}"
+    old, part = state_place(live)
+    new, new_part = state_place(after) if after is not None else (old, part)
+    if old and (old, part) != (new, new_part):
+        here, there = (part, new_part) if old == new else (old, new)
+        place = f"look in {there or 'its own pod'}"
+        return f"{_EVERYTHING}: their state is in {here or old}, the head will {place}; {_ANEW}"
     if not restarts + stops:
         return ""
     if not old:

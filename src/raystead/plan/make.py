@@ -188,7 +188,7 @@ class _Case:
         loses = losses.loses(item, None, Action.DELETE, restarts=0, stops=stops)
         rendered = bool(self.previous) and kind != "Secret"  # Secrets are made at `up`, never rendered
         by = By.VERSION if rendered and (kind, name) not in self.previous else By.SPEC
-        reason = reasons.deletion(item, self.applied, self.desired, by)
+        reason = reasons.deletion(item, self.applied, self.desired, self.wanted, by)
         return Change(Action.DELETE, kind, name, (), 0, stops, loses, reason, by)
 
     def _is_ours(self, item: Json) -> bool:

@@ -17,29 +17,45 @@ __all__ = ["claim_left", "claims_kept", "deletion", "foreign", "of_drift", "of_v
 _FIELDS_SHOWN = 3
 
 
-def deletion(item: Json, applied: RayCluster | None, desired: RayCluster, by: By) -> str:
+def deletion(
+    item: Json, applied: RayCluster | None, desired: RayCluster, wanted: Sequence[Json], by: By
+) -> str:
     """Why a live object is no longer wanted."""
+    policy = item["kind"] == "NetworkPolicy"
+    if policy and not any(one["kind"] == "NetworkPolicy" for one in wanted):
+        return "policies are off"
     if applied is None:
         return "the spec does not ask for it"
     old, new = (one.annotations.get(names.NAMES_ANNOTATION, names.KUBERAY) for one in (applied, desired))
     if old != new:
         return f"names change from {old} to {new}"
-    template = (item.get("spec") or {}).get("template") or {}
-    group = str(((template.get("metadata") or {}).get("labels") or {}).get(labels.GROUP, ""))
-    if item["kind"] == "Deployment" and group:
+    group = _group(item)
+    if group not in ("", labels.HEAD_GROUP) and (not policy or _group_gone(group, desired)):
         return _group_reason(group, applied, desired)
     before, after = storage_kind(applied), storage_kind(desired)
-    if before != after and item["kind"] != "NetworkPolicy":
+    if before != after and (not policy or item["metadata"]["name"].endswith("redis-ingress")):
         return f"storage changes from {before} to {after}"
     if by is By.VERSION:
         return "this version of raystead does without it"
     return "the spec no longer asks for it"
 
 
+def _group(item: Json) -> str:
+    """The worker group whose pods the object makes or guards; empty for others."""
+    spec = item.get("spec") or {}
+    template = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
+    selected = (spec.get("podSelector") or {}).get("matchLabels") or {}
+    return str(template.get(labels.GROUP) or selected.get(labels.GROUP) or "")
+
+
+def _group_gone(group: str, desired: RayCluster) -> bool:
+    return all(one.name != group for one in desired.spec.workers)
+
+
 def _group_reason(group: str, applied: RayCluster, desired: RayCluster) -> str:
     old = {one.name: one for one in applied.spec.workers}
     new = {one.name: one for one in desired.spec.workers}
-    if group in new:
+    if not _group_gone(group, desired):
         return f'group "{group}" gets another name of its Deployment'
     for name, one in new.items():
         if name not in old and group in old and one.template == old[group].template:

@@ -22,6 +22,7 @@ SYMBOLS = {
 }
 _COLOURS = {Action.CREATE: "32", Action.CHANGE: "33", Action.REPLACE: "35", Action.DELETE: "31"}
 _MORE = "…  "
+_NONE = "(none)"
 _SHORT = 60  # characters of a value that stands beside its path
 _PIECES = 3  # of a long text, so many differing pieces are shown
 # Says again what the container's args say; KubeRay's tools read it, people need not.
@@ -102,7 +103,13 @@ def _field(field: FieldChange) -> Iterator[str]:
         return
     by = {By.VERSION: "   (a newer raystead)", By.DRIFT: "   (not as it was applied)"}.get(field.by, "")
     before, after = _bare(field.before), _bare(field.after)
-    if _long(before) and _long(after):
+    if (
+        _NONE in (before, after)
+        and _long(before + after)
+        and not isinstance(field.before or field.after, str)
+    ):
+        yield f"{field.path}   {'added' if field.before is None else 'removed'}{by}"
+    elif _long(before) and _long(after):
         yield f"{field.path}{by}"
         yield from _pieces(before, after)
     elif before == after:
@@ -114,7 +121,7 @@ def _field(field: FieldChange) -> Iterator[str]:
 def _bare(value: Any) -> str:
     """A value as text: of a variable only what it holds, of a list of one text that text."""
     if value is None:
-        return "(none)"
+        return _NONE
     if isinstance(value, dict) and set(value) == {"name", "value"}:
         value = value["value"]
     if isinstance(value, list) and len(value) == 1:
