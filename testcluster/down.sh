@@ -15,7 +15,7 @@ if [ -S "$RUN/containerd.sock" ]; then
 fi
 for c in apiserver etcd containerd; do stop $c; done
 for p in $(our_shims); do kill -9 "$p" 2>/dev/null || true; done
-cgroups() { find /sys/fs/cgroup -depth -type d -path "*/$CGROUP*" 2>/dev/null; }
+cgroups() { find /sys/fs/cgroup -depth -type d \( -path "*/$CGROUP" -o -path "*/$CGROUP/*" \) 2>/dev/null; }
 for g in $(cgroups); do for p in $(cat "$g/cgroup.procs" 2>/dev/null); do kill -9 "$p" 2>/dev/null || true; done; done
 for _ in 1 2 3; do
   awk -v d="$RUN/" 'index($2,d)==1{print $2}' /proc/mounts | sort -r | while read -r m; do umount -l "$(printf '%b' "$m")" 2>/dev/null || true; done

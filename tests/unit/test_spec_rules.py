@@ -70,6 +70,7 @@ BROKEN = [
         "made by a RayJob",
     ),
     ("    rayStartParams: {}", "    rayStartParams: {port: $PORT}", 8, "is no port"),
+    ("    rayStartParams: {}", "    rayStartParams: {num-cpus: few}", 8, "is no whole number"),
     ("image: rayproject/ray:2.60.0\n  w", "image: rayproject/ray:2.60.0\n          ports: 8265\n  w", 14, "a list is due here"),
     (
         "image: rayproject/ray:2.60.0\n  w",

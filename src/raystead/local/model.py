@@ -60,6 +60,12 @@ class NodePlan:
     cpus: int
     memory: int
 
+    @property
+    def manager_port(self) -> int:
+        """The raylet's port: it tells the node apart from the others of this machine."""
+        flag = "--node-manager-port="
+        return next(int(w.removeprefix(flag)) for w in self.command if w.startswith(flag))
+
 
 @dataclass(frozen=True)
 class ClusterPlan:

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from raystead.errors import ClusterExists, ClusterNotFound, NotReady, RaysteadError, StateError, UsageError
+from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError, UsageError
 from raystead.local import plan as planning
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
 from raystead.local.processes import end_marked, started_at
@@ -26,6 +26,7 @@ from raystead.spec.model import Json, RayCluster
 __all__ = ["Event", "LocalPlace", "LocalStatus", "NodeState"]
 
 Emit = Callable[[Event], None]
+_GRACE = 5.0  # seconds that jobs and actors have after SIGTERM when the whole cluster goes
 
 
 def _nothing(event: Event) -> None:
@@ -62,15 +63,15 @@ class LocalPlace:
         with self._locked():
             if self._exists():
                 return self._again(cluster, timeout)
-            for text in planning.warnings(cluster):
+            for text in planning.warnings(cluster, planning.find_ray()[1]):
                 on_event(Event("warning", text))
-            planning.find_ray()
             planning.check_fits(
                 cluster,
                 cores=os.cpu_count() or 1,
                 free_memory=planning.free_memory(),
                 free_disk=planning.free_disk(self.home),
             )
+            self._end()  # what an `up` that was killed before it had a plan may have left
             try:
                 self._create(cluster)
                 self._supervise()
@@ -87,26 +88,17 @@ class LocalPlace:
         nodes = []
         for node in plan.nodes:
             entry = told.get(node.name, {})
-            ports = [
-                word.partition("=")[2] for word in node.command if word.startswith("--node-manager-port=")
-            ]
-            is_alive = bool(ports) and int(ports[0]) in alive
-            state = "alive" if is_alive else ("restarting" if entry.get("restarts") else "starting")
-            if supervisor is None and not is_alive:
+            restarts = entry.get("restarts", 0)
+            if node.manager_port in alive:
+                state = "alive"
+            elif supervisor is None:
                 state = "dead"
-            nodes.append(
-                NodeState(
-                    node.name,
-                    node.group,
-                    entry.get("pid"),
-                    node.cpus,
-                    node.memory,
-                    state,
-                    entry.get("restarts", 0),
-                    entry.get("note", ""),
-                )
-            )
-        ready = supervisor is not None and all(n.state == "alive" for n in nodes)
+            else:
+                state = "restarting" if restarts else "starting"
+            pid, note = entry.get("pid"), entry.get("note", "")
+            nodes.append(NodeState(node.name, node.group, pid, node.cpus, node.memory, state, restarts, note))
+        # A node that Ray still counts and the plan no longer has is one that is just leaving.
+        ready = supervisor is not None and alive == {node.manager_port for node in plan.nodes}
         return LocalStatus(
             name=plan.name,
             ready=ready,
@@ -130,9 +122,10 @@ class LocalPlace:
             return self._scale(self._spec(), counts, timeout)
 
     def down(self, *, on_event: Emit = _nothing) -> None:
-        """Ends every process of the cluster, and only those, and forgets its state."""
+        """Ends every process of the cluster, and only those, and forgets its state, damaged or not."""
         with self._locked():
-            self._plan()
+            if not self._exists():
+                raise self._not_found()
             self._end()
 
     def token(self) -> str:
@@ -157,7 +150,7 @@ class LocalPlace:
         if self._told()[1] is None:
             # Its supervisor was killed: what it left is ended, the state on disk stays and comes back.
             plan = self._plan()
-            end_marked(plan.uid, grace=5)
+            end_marked(plan.uid, grace=_GRACE)
             self._supervise()
         return self._scale(cluster, {g.name: g.wanted for g in cluster.spec.workers}, timeout)
 
@@ -197,15 +190,17 @@ class LocalPlace:
         try:
             (self.directory / "logs").mkdir(parents=True, exist_ok=True)
             (self.directory / "gcs").mkdir(exist_ok=True)
-            root = tempfile.mkdtemp(prefix="rs-", dir="/tmp")
-            write_atomically(self.directory / "root.json", root)
+            root, uid = tempfile.mkdtemp(prefix="rs-", dir="/tmp"), uuid.uuid4().hex
+            try:
+                write_atomically(self.directory / "made.json", {"root": root, "uid": uid})
+            except OSError:
+                Path(root).rmdir()
+                raise
             descriptor = os.open(self.directory / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(secrets.token_hex(32))
             write_atomically(self.directory / "spec.json", cluster.document())
-            plan = planning.make(
-                cluster, uid=uuid.uuid4().hex, root=root, directory=self.directory, started=time.time()
-            )
+            plan = planning.make(cluster, uid=uid, root=root, directory=self.directory, started=time.time())
             plan.save(self.directory / "plan.json")
         except OSError as error:
             raise StateError(
@@ -237,7 +232,7 @@ class LocalPlace:
         deadline = time.monotonic() + timeout
         while True:
             status = self.status()
-            if status.ready and len(self._alive(self._plan())) == len(status.nodes):
+            if status.ready:
                 return status
             if time.monotonic() > deadline:
                 late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
@@ -280,11 +275,11 @@ class LocalPlace:
         return {node["name"]: node for node in told["nodes"]}, living
 
     def _end(self) -> None:
-        with contextlib.suppress(RaysteadError, OSError, ValueError):
-            plan = self._plan()
-            end_marked(plan.uid, grace=10)
+        """Ends the processes and removes all files; `made.json` alone says which, so a bad plan is no bar."""
         with contextlib.suppress(OSError, ValueError):
-            shutil.rmtree(json.loads((self.directory / "root.json").read_text()), ignore_errors=True)
+            made = json.loads((self.directory / "made.json").read_text())
+            end_marked(made["uid"], grace=_GRACE)
+            shutil.rmtree(made["root"], ignore_errors=True)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _exists(self) -> bool:
@@ -297,15 +292,16 @@ class LocalPlace:
         try:
             return ClusterPlan.read(self.directory / "plan.json")
         except FileNotFoundError:
-            raise ClusterNotFound(
-                f'there is no local cluster "{self.name}"', remedy="raystead up --local"
-            ) from None
+            raise self._not_found() from None
         except (OSError, ValueError, TypeError) as error:
             raise StateError(
                 f'the state of "{self.name}" cannot be read',
                 evidence=f"{self.directory / 'plan.json'}: {error}",
                 remedy=f"raystead down --local --name {self.name} --yes",
             ) from error
+
+    def _not_found(self) -> ClusterNotFound:
+        return ClusterNotFound(f'there is no local cluster "{self.name}"', remedy="raystead up --local")
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import socket
 import sys
@@ -20,6 +22,14 @@ from raystead.spec.model import Group, Json, RayCluster, WorkerGroup
 _OVERHEAD = 100 * 2**20  # the least object store that is useful; Ray refuses less than 75 MB
 _WORKER_PORTS = 100  # ports for worker processes of a node; ray.md F: 99 were enough for 1-2 CPUs
 _HONOURED = {"name", "image", "resources", "env", "ports"}
+_SPEC_IGNORED = {  # attribute -> field of the file
+    "gcs_fault_tolerance": "gcsFaultToleranceOptions",
+    "auth": "authOptions",
+    "network_policy": "networkPolicy",
+    "head_service_annotations": "headServiceAnnotations",
+    "suspend": "suspend",
+    "upgrade_strategy": "upgradeStrategy",
+}
 _PORT_FLAGS = (
     "object-manager-port",
     "node-manager-port",
@@ -29,6 +39,19 @@ _PORT_FLAGS = (
     "metrics-export-port",
 )
 _HEAD_PORT_FLAGS = ("port", "dashboard-port", "ray-client-server-port")
+_KEPT_QUIETLY = (
+    *_PORT_FLAGS,
+    *_HEAD_PORT_FLAGS,
+    "block",
+    "dashboard-host",
+    "min-worker-port",
+    "max-worker-port",
+)
+_OURS = {  # start parameters that this machine decides
+    *_KEPT_QUIETLY,
+    *("address", "node-ip-address", "worker-port-list", "temp-dir", "include-dashboard", "no-monitor"),
+    *("redis-password", "redis-username", "plasma-directory"),
+}
 
 
 def find_ray() -> tuple[str, str]:
@@ -57,19 +80,38 @@ def find_ray() -> tuple[str, str]:
     return str(program), version
 
 
-def warnings(cluster: RayCluster) -> Iterator[str]:
-    """A line for each field of a template that has no meaning for a process on this machine."""
+def warnings(cluster: RayCluster, version: str) -> Iterator[str]:
+    """A line for each field that has no meaning for a process on this machine, which runs Ray `version`."""
+    for field in sorted(cluster.spec.model_fields_set & _SPEC_IGNORED.keys()):
+        yield f"spec.{_SPEC_IGNORED[field]} has no effect on this machine"
     for name, group in groups(cluster):
-        pod = group.template.spec
-        ignored = [f"{key}" for key in pod if key != "containers"]
+        ignored = [key for key in group.template.spec if key != "containers"]
         ignored += [f"containers[0].{key}" for key in group.template.ray_container if key not in _HONOURED]
         if len(group.template.containers) > 1:
             ignored.append("containers after the first")
         for entry in group.template.ray_container.get("env") or []:
             if "value" not in entry:
-                ignored.append(f"env {entry.get('name')} (not a literal)")
+                ignored.append(f"env {entry['name']} (not a literal)")
+            elif not _users(entry["name"]):
+                ignored.append(f"env {entry['name']}")
+        for key, value in group.ray_start_params.items():
+            if key in _OURS and key not in _KEPT_QUIETLY:
+                ignored.append(f"rayStartParams {key}")
+            elif "$" in value:
+                ignored.append(f"rayStartParams {key} (it asks a shell)")
         for field in ignored:
             yield f"{name}: {field} has no effect on this machine"
+        image = str(group.template.ray_container.get("image") or "")
+        if not re.search(rf":{re.escape(version)}(-|$)", image):
+            yield f"{name}: image {image or '(none)'} is not used; Ray {version} of this machine runs"
+
+
+def _users(name: str) -> bool:
+    """A variable that a template may set here: not the token's, not where the GCS keeps its state."""
+    lower = name.lower()
+    return not lower.startswith(
+        ("ray_auth_", "ray_gcs_storage", "ray_redis", "redis_", "ray_external_storage")
+    )
 
 
 def groups(cluster: RayCluster) -> list[tuple[str, Group]]:
@@ -228,13 +270,10 @@ def node(
 ) -> NodePlan:
     """One node's command: the spec's start parameters under this machine's ports and directories."""
     head = name == "head"
-    params = {
-        key: value
-        for key, value in start_params(cluster, group, head=head).items()
-        if key
-        not in (*_PORT_FLAGS, *_HEAD_PORT_FLAGS, "address", "block", "dashboard-host", "min-worker-port")
-        and key not in ("max-worker-port", "no-monitor", "redis-password", "redis-username", "temp-dir")
-    }
+    # What asks a shell of the container has no answer here: the value that its resources give is taken.
+    literal = {key: value for key, value in group.ray_start_params.items() if "$" not in value}
+    said = start_params(cluster, group.model_copy(update={"ray_start_params": literal}), head=head)
+    params = {key: _without_quotes(value) for key, value in said.items() if key not in _OURS}
     cpus = int(params.setdefault("num-cpus", str(os.cpu_count() or 1)))
     _, asked = requests(group)
     memory = int(params.setdefault("memory", str(asked or 2**30)))
@@ -252,8 +291,16 @@ def node(
         elif value != "false" or key in ("include-dashboard", "include-log-monitor", "log-color"):
             command.append(f"--{key}={value}")
     entries = group.template.ray_container.get("env") or []
-    env = {e["name"]: str(e["value"]) for e in entries if "value" in e}
+    env = {e["name"]: str(e["value"]) for e in entries if "value" in e and _users(e["name"])}
     return NodePlan(name, "headgroup" if head else name.rpartition("/")[0], tuple(command), env, cpus, memory)
+
+
+def _without_quotes(value: str) -> str:
+    """A start parameter as a shell would hand it over: KubeRay's values are quoted for one."""
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:
+        return value
 
 
 def free_memory() -> int:
@@ -265,4 +312,5 @@ def free_memory() -> int:
 
 
 def free_disk(directory: Path) -> int:
-    return shutil.disk_usage(directory).free
+    """Bytes free where the state is and where Ray works, whichever is less."""
+    return min(shutil.disk_usage(place).free for place in (directory, "/tmp"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -68,17 +67,21 @@ def session(leader: int) -> list[int]:
     return found
 
 
-def end_group(leader: int, *, grace: float, leader_process: subprocess.Popen[bytes] | None = None) -> None:
-    """Ends a node: SIGTERM to its leader, which drains; SIGKILL to its session after `grace` s."""
+def end_node(leader: int, *, grace: float) -> None:
+    """Ends a node whose leader lives: SIGTERM to it, which drains; SIGKILL to its session after `grace` s."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(leader, signal.SIGTERM)
     deadline = time.monotonic() + grace
     while session(leader) and time.monotonic() < deadline:
-        if leader_process is not None:
-            leader_process.poll()
         time.sleep(0.05)
-    for pid in session(leader):
+    end_rest(leader)
+
+
+def end_rest(leader: int, uid: str | None = None) -> None:
+    """SIGKILL to a session; with `uid` only to those marked so (a dead leader's pid may be reused)."""
+    pids = session(leader)
+    if uid is not None:
+        pids = sorted(set(pids) & set(marked(uid)))
+    for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    if leader_process is not None:
-        leader_process.wait()

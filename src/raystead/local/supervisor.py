@@ -17,9 +17,10 @@ import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from raystead.local.model import ClusterPlan, NodePlan, write_atomically
-from raystead.local.processes import end_group, started_at
+from raystead.local.processes import end_node, end_rest, started_at
 
 _TICK = 0.2
 _BACKOFF = 30.0  # seconds at most between two starts of a node
@@ -80,7 +81,7 @@ class Supervisor:
         if node.process is not None and node.process.poll() is not None:
             self._lost(node, now)
         if node.process is None and now >= node.due and (node.plan.name == "head" or self._gcs_open()):
-            log = (self.directory / "logs" / f"{node.plan.name.replace('/', '-')}.log").open("ab")
+            log = self._log(node.plan.name)
             if node.plan.name == "head":
                 # Ray takes living workers of a dead head for a running cluster when it reads this file.
                 (Path(self.plan.root) / "head" / "ray_current_cluster").unlink(missing_ok=True)
@@ -96,6 +97,13 @@ class Supervisor:
             log.close()
             node.began = now
 
+    def _log(self, name: str) -> BinaryIO:
+        """A node's log; on a full disk its words are lost, not the node."""
+        try:
+            return (self.directory / "logs" / f"{name.replace('/', '-')}.log").open("ab")
+        except OSError:
+            return Path(os.devnull).open("wb")
+
     def _lost(self, node: Node, now: float) -> None:
         """A node died: what is left of it is ended, and it starts again, later each time."""
         assert node.process is not None
@@ -103,7 +111,7 @@ class Supervisor:
         wait = 0.0 if node.quick == 0 else min(_BACKOFF, 2.0 ** (node.quick - 1))
         at = time.strftime("%H:%M:%S")
         node.note = f"lost at {at} (exit {node.process.returncode}), restarted after {wait:.0f} s"
-        end_group(node.process.pid, grace=2.0)
+        end_rest(node.process.pid, self.plan.uid)
         node.process, node.due, node.restarts = None, now + wait, node.restarts + 1
         if node.plan.name == "head":
             self._fail_dead_jobs_later()
@@ -122,7 +130,8 @@ class Supervisor:
 
     def _stop(self, node: Node) -> None:
         if node.process is not None:
-            end_group(node.process.pid, grace=8.0, leader_process=node.process)
+            end_node(node.process.pid, grace=8.0)
+            node.process.wait()
 
     def _tell(self) -> None:
         nodes = [
@@ -135,11 +144,10 @@ class Supervisor:
             for n in self.nodes.values()
         ]
         if nodes != self.said:
-            self.said = nodes
-            write_atomically(
-                self.directory / "status.json",
-                {"pid": os.getpid(), "started": started_at(os.getpid()), "nodes": nodes},
-            )
+            told = {"pid": os.getpid(), "started": started_at(os.getpid()), "nodes": nodes}
+            with contextlib.suppress(OSError):  # a full disk: said again at the next turn
+                write_atomically(self.directory / "status.json", told)
+                self.said = nodes
 
 
 def ask_jobs(directory: Path) -> None:

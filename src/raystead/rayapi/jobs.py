@@ -124,10 +124,12 @@ class JobClient:
         from websockets.sync.client import connect
 
         url = f"ws{self.base_url.removeprefix('http')}/api/jobs/{job_id}/logs/tail"
+        # Ray's dashboard hands our offer of compression on to its job agent and then sends nothing at all.
+        # It does not answer a close either: who interrupts must not wait for that.
+        settings: dict[str, Any] = {"compression": None, "max_size": None, "proxy": None}
+        settings |= {"open_timeout": 10, "close_timeout": 0.1}
         try:
-            with connect(
-                url, additional_headers=self._headers, max_size=None, open_timeout=10, proxy=None
-            ) as socket:
+            with connect(url, additional_headers=self._headers, **settings) as socket:
                 for message in socket:
                     yield message if isinstance(message, str) else message.decode("utf-8", "replace")
         except (OSError, WebSocketException):

@@ -44,6 +44,7 @@ _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _SHADOW = {"num-cpus": "cpu", "memory": "memory", "num-gpus": "gpu"}
+_COUNTS = ("num-cpus", "num-gpus", "memory", "object-store-memory")
 _SERVICE_PORTS = ("port", "dashboard-port", "ray-client-server-port", "metrics-export-port")
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
 
@@ -67,7 +68,7 @@ def problems(cluster: RayCluster) -> Iterator[Finding]:
         _storage,
         _policy,
         _upgrade,
-        _ports,
+        _numbers,
         _later,
     ):
         yield from rule(cluster)
@@ -339,12 +340,16 @@ def _upgrade(cluster: RayCluster) -> Iterator[Finding]:
         yield ("spec", "upgradeStrategy"), what, "remove it"
 
 
-def _ports(cluster: RayCluster) -> Iterator[Finding]:
-    """The head's Service and the network policies need the numbers, not a shell's variable."""
-    for param, value in cluster.spec.head.ray_start_params.items():
-        if param in _SERVICE_PORTS and not (value.isdigit() and 0 < int(value) < 65536):
-            path = ("spec", "headGroupSpec", "rayStartParams", param)
-            yield path, f'"{value}" is no port', "a number from 1 to 65535"
+def _numbers(cluster: RayCluster) -> Iterator[Finding]:
+    for at, group in groups(cluster):
+        for param, value in group.ray_start_params.items():
+            path = (*at, "rayStartParams", param)
+            if param in _COUNTS and "$" not in value and not value.strip("'\"").isdigit():
+                yield path, f'"{value}" is no whole number', "for example 4"
+            # The head's Service and the network policies need the number, not a shell's variable.
+            served = group is cluster.spec.head and param in _SERVICE_PORTS
+            if served and not (value.isdigit() and 0 < int(value) < 65536):
+                yield path, f'"{value}" is no port', "a number from 1 to 65535"
 
 
 def _later(cluster: RayCluster) -> Iterator[Finding]:
