@@ -100,9 +100,8 @@ class Forward:
             _reset(writer)
         except ConnectionError:  # our own side went; nobody is left to tell
             _reset(writer)
-        except BaseException:  # cancelled by `close`
+        except asyncio.CancelledError:  # by `close`: this task is the loop's own, nobody waits for it
             _reset(writer)
-            raise
 
     async def _open(self) -> Stream:
         pod = await in_thread(self._pick)

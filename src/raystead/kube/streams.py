@@ -29,7 +29,7 @@ __all__ = ["Background", "Stream", "in_thread", "open_stream", "pod_lives"]
 T = TypeVar("T")
 _OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the handshake
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; the peer may be dead
-_PING_EVERY = 1.0  # seconds between two pings
+_SILENCE = 1.0  # seconds without a message after which we ping
 _PONG_WITHIN = 1.0  # seconds without a pong after which we ask whether the pod is still there
 _GIVE_UP = 300.0  # seconds without a pong after which the stream is dead though its pod exists (a lost node)
 _CHECK_PATIENCE = 2.0  # seconds that the question for the pod may be retried
@@ -156,10 +156,10 @@ async def open_stream(
 class Stream:
     """The channels of one open WebSocket, and the watch over its pod's life.
 
-    No FIN comes when a node is lost or a pod is deleted by force, so we ping once a second. A missing pong
-    alone proves nothing: a program in the pod that does not read holds up the pong behind its data, and so
-    do we when our own side does not read. So the API server is asked, and only a pod that is gone ends the
-    stream at once.
+    No FIN comes when a node is lost, so a silent stream is pinged. A missing pong alone proves nothing: a
+    program in the pod that does not read holds up the pong behind its data. So the API server is asked, and
+    only a pod that is gone ends the stream at once. No ping while data comes or waits on our side: the far
+    end may have closed already, would answer with RST, and what is still on its way would be lost.
 
     Attributes:
         gone: the stream was ended because its pod is.
@@ -207,22 +207,29 @@ class Stream:
         self.socket.transport.abort()
 
     async def close(self) -> None:
-        await self.socket.close()
+        """Closes in good order where the peer lets us, else drops the connection."""
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.socket.close(), _CLOSE_TIMEOUT)
+        finally:
+            self.abort()
 
     async def _watch(self) -> None:
         from websockets.exceptions import ConnectionClosed
 
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(_PING_EVERY)
-            news, begun = self.received, loop.time()
+            received, begun = self.received, loop.time()
+            await asyncio.sleep(_SILENCE)
+            if not self._waiting or self.received != received:
+                continue
             try:
                 pong = await asyncio.wait_for(self.socket.ping(), _PONG_WITHIN)
             except TimeoutError:
                 pong = loop.create_future()  # stuck behind our own data: no pong can come
             except ConnectionClosed:
                 return
-            while not await _done(pong, _PONG_WITHIN) and self._waiting and self.received == news:
+            while not await _done(pong, _PONG_WITHIN) and self._waiting and self.received == received:
                 if not await in_thread(self._lives) or loop.time() - begun > _GIVE_UP:
                     self.gone = True
                     self.abort()
