@@ -7,32 +7,68 @@ import time
 
 import click
 
-from raystead.cli.options import Where, place_options, quiet_option
+from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.ui.plain import Reporter
 
 
 @click.command("down")
 @place_options
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
+@click.option("--keep-data", is_flag=True, help="Keep the volume: the next up finds the actors' state again.")
 @quiet_option
-def command(name: str | None, where: Where, yes: bool, ignore_not_found: bool, quiet: bool) -> None:
-    """Stop the cluster: every process it started, and its state.
+def command(
+    name: str | None, where: Where, yes: bool, ignore_not_found: bool, keep_data: bool, quiet: bool
+) -> None:
+    """Delete the cluster: everything it owns and nothing else.
 
     \b
     raystead down
+    raystead down --keep-data        keep the volume with the actors' state
     raystead down --name other --yes
     """
     from raystead.errors import ClusterNotFound
-    from raystead.ops.clusters import local_place
-    from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
     try:
-        place = local_place(name)
+        if where.here:
+            _local(reporter, name, yes)
+        else:
+            _there(reporter, where, name, yes, keep_data)
     except ClusterNotFound:
-        if ignore_not_found:
-            return
-        raise
+        if not ignore_not_found:
+            raise
+
+
+def _there(reporter: Reporter, where: Where, name: str | None, yes: bool, keep_data: bool) -> None:
+    from raystead.cli.waits import follow
+    from raystead.errors import Remains
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.down import down, found
+
+    api = door(where)
+    what = found(api, name or anchor_of(api, None).name)
+    if not yes and sys.stdin.isatty():
+        data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
+        question = f'delete "{what.name}" in namespace {api.namespace}: {len(what.pods)} pods; {data}?'
+        click.confirm(question, abort=True, err=True)
+    with follow(reporter, what.name, "raystead down") as emit:
+        done = down(api, what, keep_data=keep_data, emit=emit)
+    for text in done.kept:
+        reporter.warn(f"left: {text}")
+    if done.remains:
+        raise Remains(
+            f'"{done.name}" is not wholly gone after {done.seconds:.0f} s',
+            evidence="; ".join(done.remains),
+            remedy="raystead down again, or look at the above with kubectl describe",
+        )
+    reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
+
+
+def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
+    from raystead.ops.clusters import local_place
+
+    place = local_place(name)
     if not yes and sys.stdin.isatty():
         status = place.status()
         click.confirm(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from raystead import __version__
@@ -33,6 +34,7 @@ class Anchor:
     Attributes:
         resource_version: the lock: a write that names an older one is refused by the server.
         written_by: version of the raystead that wrote it.
+        foreign: "Kind/name" of what its file brought along; applied, not owned.
         raw: the ConfigMap itself.
     """
 
@@ -43,6 +45,7 @@ class Anchor:
     written_by: str
     cluster: RayCluster
     facts: Facts
+    foreign: tuple[str, ...]
     hash: str
     raw: Json
 
@@ -52,8 +55,13 @@ class Anchor:
         return replace(self.facts, anchor_uid=self.uid, storage_namespace=namespace)
 
 
-def document(cluster: RayCluster, facts: Facts, previous: Anchor | None = None) -> Json:
-    """The ConfigMap for this spec and these facts; with `previous` it replaces just that version."""
+def document(
+    cluster: RayCluster, facts: Facts, previous: Anchor | None = None, foreign: Sequence[str] = ()
+) -> Json:
+    """The ConfigMap for this spec and these facts; with `previous` it replaces just that version.
+
+    `foreign`: "Kind/name" of the file's other documents, which we apply and do not own.
+    """
     spec = json.dumps(cluster.document(), sort_keys=True, indent=1)
     kept = asdict(replace(facts, anchor_uid=None))
     if previous and kept["storage_namespace"] == previous.uid:
@@ -72,7 +80,8 @@ def document(cluster: RayCluster, facts: Facts, previous: Anchor | None = None) 
         "version": __version__,
         "spec": spec,
         "facts": facts_text,
-        "hash": hashlib.sha256(f"{spec}\n{facts_text}".encode()).hexdigest(),
+        "foreign": json.dumps(list(foreign)),
+        "hash": hashlib.sha256(f"{spec}\n{facts_text}\n{foreign}".encode()).hexdigest(),
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -99,6 +108,7 @@ def decoded(raw: Json) -> Anchor:
     try:
         cluster = RayCluster.model_validate(json.loads(data["spec"]))
         facts = Facts(**json.loads(data["facts"]))
+        foreign = tuple(map(str, json.loads(data.get("foreign") or "[]")))
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(metadata["name"], f"{type(error).__name__}: {str(error)[:200]}") from None
     return Anchor(
@@ -109,6 +119,7 @@ def decoded(raw: Json) -> Anchor:
         written_by=str(data.get("version", "")),
         cluster=cluster,
         facts=facts,
+        foreign=foreign,
         hash=str(data.get("hash", "")),
         raw=raw,
     )

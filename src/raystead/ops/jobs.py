@@ -13,6 +13,7 @@ from typing import Any
 
 from raystead.errors import JobFailed, RayUnreachable, UsageError
 from raystead.ops.package import Package, pack
+from raystead.ops.runtime_env import files_read, local_directory
 from raystead.rayapi.jobs import Job, JobClient
 
 _POLL = 0.3  # seconds between two questions while a stream is down
@@ -22,10 +23,9 @@ _EXIT_CODE = re.compile(r"exit code (\d+)")
 
 @dataclass(frozen=True)
 class SubmitOptions:
-    """A job as the user wants it; `memory` in bytes."""
+    """A job as the user wants it; `memory` in bytes. A local working_dir of `runtime_env` is sent along."""
 
     entrypoint: tuple[str, ...]
-    working_dir: Path | None = None
     excludes: tuple[str, ...] = ()
     runtime_env: dict[str, Any] | None = None
     env: dict[str, str] = field(default_factory=dict)
@@ -67,10 +67,18 @@ def submit(client: JobClient, options: SubmitOptions, *, new_id: Callable[[], st
     runtime_env = dict(options.runtime_env or {})
     if options.env:
         runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **options.env}
-    directory = options.working_dir or _local_directory(runtime_env)
+    excludes = (*options.excludes, *runtime_env.pop("excludes", ()))
+    directory = local_directory(runtime_env.get("working_dir"))
     if directory is not None:
-        excludes = (*options.excludes, *runtime_env.pop("excludes", ()))
         runtime_env["working_dir"] = _send(client, directory, excludes, emit)
+    runtime_env |= files_read(runtime_env)
+    if modules := runtime_env.get("py_modules"):
+        runtime_env["py_modules"] = [
+            _send(client, module, excludes, emit, under=module.name)
+            if (module := local_directory(item))
+            else item
+            for item in modules
+        ]
     job_id = client.submit(
         shlex.join(options.entrypoint) if len(options.entrypoint) > 1 else options.entrypoint[0],
         submission_id=options.submission_id or new_id(),
@@ -127,15 +135,12 @@ def exit_code(job: Job) -> int:
     return JobFailed.exit_code
 
 
-def _local_directory(runtime_env: dict[str, Any]) -> Path | None:
-    """A runtime environment's working_dir when it is a directory of ours and not an address."""
-    value = runtime_env.get("working_dir")
-    return Path(value) if isinstance(value, str) and "://" not in value else None
-
-
-def _send(client: JobClient, directory: Path, excludes: tuple[str, ...], emit: Emit) -> str:
+def _send(
+    client: JobClient, directory: Path, excludes: tuple[str, ...], emit: Emit, *, under: str = ""
+) -> str:
+    """The address of the directory's package, which is sent unless the cluster has it already."""
     with tempfile.TemporaryDirectory(prefix="raystead-") as scratch:
-        package = pack(directory, Path(scratch) / "package.zip", excludes)
+        package = pack(directory, Path(scratch) / "package.zip", excludes, under=under)
         known = client.package_exists(package.name)
         emit(Packed(package, known))
         if not known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,10 @@ class Package:
     bytes: int
 
 
-def pack(directory: Path, target: Path, excludes: Sequence[str] = ()) -> Package:
+def pack(directory: Path, target: Path, excludes: Sequence[str] = (), *, under: str = "") -> Package:
     """Zips `directory` into `target`, without what its ignore files and `excludes` name.
+
+    `under` is a folder of the zip that everything goes into (Ray wants that of a Python module).
 
     Raises:
         UsageError: it is no directory.
@@ -42,14 +44,14 @@ def pack(directory: Path, target: Path, excludes: Sequence[str] = ()) -> Package
     if not directory.is_dir():
         what = "is not a directory" if directory.exists() else "does not exist"
         raise UsageError(
-            f"--working-dir {directory} {what}", remedy="give the directory that holds your program"
+            f"the directory to send, {directory}, {what}", remedy="give the directory that holds your program"
         )
     taken, ignored = _walk(directory, excludes)
     digest = hashlib.sha1(usedforsecurity=False)
     sizes: list[tuple[int, str]] = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for path in taken:
-            name = path.relative_to(directory).as_posix()
+            name = (Path(under) / path.relative_to(directory)).as_posix()
             mode = path.stat().st_mode & 0o777
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr, info.compress_type = mode << 16, zipfile.ZIP_DEFLATED
@@ -72,8 +74,13 @@ def _walk(directory: Path, excludes: Sequence[str]) -> tuple[list[Path], int]:
     rules: list[tuple[Path, pathspec.PathSpec[Any]]] = [(directory, _rules([".git/", *excludes]))]
     taken: list[Path] = []
     ignored = 0
-    for root, folders, files in os.walk(directory):
+    seen: set[Path] = set()
+    for root, folders, files in os.walk(directory, followlinks=True):
         here = Path(root)
+        if (real := here.resolve()) in seen:  # a link to a folder above or beside it
+            folders.clear()
+            continue
+        seen.add(real)
         rules = [(base, spec) for base, spec in rules if here == base or base in here.parents]
         for name in IGNORE_FILES:
             if name in files:
@@ -112,9 +119,3 @@ def _too_large(directory: Path, taken: Sequence[Path]) -> UploadTooLarge:
         evidence=f"{human_bytes(total)} in {len(taken)} files, the largest:\n{lines}",
         remedy="--exclude PATTERN or a .rayignore file; data belongs on a volume, in an image or a bucket",
     )
-
-
-def names(package: Path) -> Iterator[str]:
-    """The files of a package."""
-    with zipfile.ZipFile(package) as archive:
-        yield from archive.namelist()

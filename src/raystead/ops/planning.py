@@ -63,8 +63,13 @@ class Prepared:
     @property
     def anchor_changes(self) -> bool:
         """The anchor has to be written: there is none, or it says something else."""
-        new = document(self.cluster, self.facts, self.anchor)
-        return self.anchor is None or self.anchor.raw.get("data") != new["data"]
+        return self.anchor is None or self.anchor.raw.get("data") != self.anchor_document()["data"]
+
+    def anchor_document(self) -> Json:
+        """The anchor as it is to be."""
+        named = [f"{item['kind']}/{item['metadata']['name']}" for item in self.foreign]
+        kept = self.anchor.foreign if self.anchor else ()
+        return document(self.cluster, self.facts, self.anchor, list(dict.fromkeys([*kept, *named])))
 
     @property
     def mutates(self) -> bool:

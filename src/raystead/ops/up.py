@@ -13,7 +13,7 @@ from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
-from raystead.ops.anchor import Anchor, decoded, document
+from raystead.ops.anchor import Anchor, decoded
 from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Progress
 from raystead.ops.explaining import Explainer
 from raystead.ops.planning import Prepared, existing, parallel
@@ -74,7 +74,7 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
 def _write_anchor(prepared: Prepared) -> Anchor:
     """Creates or replaces the anchor. The version that was read is the lock: who comes second is refused."""
     api = prepared.api
-    body = document(prepared.cluster, prepared.facts, prepared.anchor)
+    body = prepared.anchor_document()
     name = body["metadata"]["name"]
     try:
         if prepared.anchor is None:
