@@ -145,6 +145,8 @@ def test_the_apply_is_counted_until_groups_are_seen() -> None:
     assert lines(state) == ["applying 1 of 2: Service/a"]
     state.take(Progress((HEAD,), 0.0))
     assert len(lines(state)) == 1
+    down = board(Applied("Service", "a", Action.DELETE), Applied("Secret", "b", Action.DELETE))
+    assert lines(down) == ["2 objects deleted, the last Secret/b"]
 
 
 def test_a_pipe_gets_one_line_a_change_of_state() -> None:
@@ -187,7 +189,7 @@ def test_quiet_says_nothing() -> None:
 
 
 def test_down_ends_with_a_sentence() -> None:
-    assert plain(Done("a", 9.0, 0, 0)) == ["a has ended after 9.0 s"]
+    assert plain(Done("a", 9.0, 0, 0)) == ["a has stopped after 9.0 s"]
 
 
 CHILD = """

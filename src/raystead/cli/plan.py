@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import click
@@ -57,7 +58,7 @@ def command(
     if output == "json":
         click.echo(json.dumps(plan_json(plan), indent=2))
     else:
-        click.echo(plan_text(plan, colour=reporter.colour))
+        click.echo(plan_text(plan, colour=reporter.colour and sys.stdout.isatty()))
     if plan.problems:
         raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
     reporter.hint("raystead up with the same words applies it")

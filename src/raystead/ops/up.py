@@ -47,10 +47,12 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     anchor = _write_anchor(prepared) if prepared.anchor_changes else prepared.anchor
     assert anchor is not None
     facts = anchor.with_facts()
+    changes = {change.key: change for change in plan.mutating}
     live_secrets = [item for item in prepared.live if item["kind"] == "Secret"]
     for secret in prepared.secrets:
         secrets.make(api, secret, prepared.cluster.name, anchor.uid, live_secrets)
-    changes = {change.key: change for change in plan.mutating}
+        if change := changes.get(("Secret", secret.name)):
+            emit(Applied(change.kind, change.name, change.action))
     objects = (*manifests(prepared.cluster, facts), *prepared.foreign)
     steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
     paths = Discovery(api)

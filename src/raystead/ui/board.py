@@ -86,8 +86,10 @@ class Board:
 
     def applying(self) -> str:
         """How far the apply has come; empty before it and once the wait for groups has begun."""
-        if self.plan is None or not self.applied or self.groups:
+        if not self.applied or self.groups:
             return ""
+        if self.plan is None:  # down has none
+            return f"{self.applied} objects deleted, the last {self.last}"
         return f"applying {self.applied} of {len(self.plan.mutating)}: {self.last}"
 
     def _row(self, group: GroupProgress) -> Row:
@@ -131,7 +133,7 @@ def done_text(event: Done) -> str:
     """The last line of a wait that ended well."""
     took = rounded(event.seconds)
     if not event.nodes:
-        return f"{event.name} has ended after {took}"
+        return f"{event.name} has stopped after {took}"
     nodes = "1 node" if event.nodes == 1 else f"{event.nodes} nodes"
     return f"{event.name} is ready in {took}: {nodes}, {event.cpus:g} CPU"
 
