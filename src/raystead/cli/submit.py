@@ -18,9 +18,7 @@ _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 @click.command("submit", context_settings={"ignore_unknown_options": False})
 @click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
-@click.option(
-    "--working-dir", type=click.Path(path_type=Path), metavar="DIR", help="Sent along; the job runs in it."
-)
+@click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Like a line of .gitignore.")
 @click.option("--env", multiple=True, metavar="K=V", help="A variable for the job.")
 @click.option("--runtime-env", metavar="FILE", help="Ray's runtime environment, YAML or JSON.")
@@ -45,6 +43,7 @@ def command(
     raystead submit -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead submit --working-dir . -- python train.py --epochs 3
     """
+    from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import client_for, follow_to_exit
     from raystead.ops import jobs
     from raystead.ui.plain import Reporter, rounded
@@ -57,6 +56,11 @@ def command(
         def emit(event: jobs.Event) -> None:
             if isinstance(event, jobs.Uploading):
                 advance(event.sent, event.total)
+            elif isinstance(event, jobs.Packed):
+                package = event.package
+                does = "the cluster has" if event.known else "uploading"
+                left = f", {package.ignored} ignored" if package.ignored else ""
+                reporter.step(f"{does} {human_bytes(package.bytes)} ({package.files} files{left})")
 
         job_id = jobs.submit(client, options, new_id=new_job_id, emit=emit)
     if no_wait:
@@ -88,11 +92,13 @@ def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> Any:
         if not equals or not key:
             raise UsageError("--env takes NAME=VALUE, and one of them has no name or no =")
         env[key] = value
+    runtime_env = _runtime_env(given["runtime_env"], given["runtime_env_json"])
+    if given["working_dir"] is not None:
+        runtime_env = {**(runtime_env or {}), "working_dir": given["working_dir"]}
     return SubmitOptions(
         entrypoint=cmd,
-        working_dir=given["working_dir"],
         excludes=given["exclude"],
-        runtime_env=_runtime_env(given["runtime_env"], given["runtime_env_json"]),
+        runtime_env=runtime_env,
         env=env,
         metadata=_json_map("--metadata-json", given["metadata_json"]) or {},
         num_cpus=given["entrypoint_num_cpus"],

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pathspec
 
@@ -71,7 +70,7 @@ def pack(directory: Path, target: Path, excludes: Sequence[str] = (), *, under: 
 
 def _walk(directory: Path, excludes: Sequence[str]) -> tuple[list[Path], int]:
     """Files to take, sorted, and the number of those left out; .git never goes along."""
-    rules: list[tuple[Path, pathspec.PathSpec[Any]]] = [(directory, _rules([".git/", *excludes]))]
+    rules: list[tuple[Path, pathspec.GitIgnoreSpec]] = [(directory, _rules([".git/", *excludes]))]
     taken: list[Path] = []
     ignored = 0
     seen: set[Path] = set()
@@ -97,11 +96,11 @@ def _walk(directory: Path, excludes: Sequence[str]) -> tuple[list[Path], int]:
     return sorted(taken), ignored
 
 
-def _rules(lines: Sequence[str]) -> pathspec.PathSpec[Any]:
-    return pathspec.PathSpec.from_lines("gitwildmatch", lines)
+def _rules(lines: Sequence[str]) -> pathspec.GitIgnoreSpec:
+    return pathspec.GitIgnoreSpec.from_lines(lines)
 
 
-def _matches(path: Path, rules: Sequence[tuple[Path, pathspec.PathSpec[Any]]], *, folder: bool) -> bool:
+def _matches(path: Path, rules: Sequence[tuple[Path, pathspec.GitIgnoreSpec]], *, folder: bool) -> bool:
     """The innermost ignore file that says anything decides, as with git."""
     for base, spec in reversed(rules):
         verdict = spec.check_file(path.relative_to(base).as_posix() + ("/" if folder else "")).include
