@@ -1,0 +1,107 @@
+"""`status` and `list`: reads what this user may read, says what he may not, and lets `plan` judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from raystead.base import labels
+from raystead.errors import Forbidden, RaysteadError
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection
+from raystead.manifests.render import manifests
+from raystead.ops import secrets
+from raystead.ops.anchor import ANCHOR_SELECTOR, Anchor
+from raystead.ops.planning import live_objects, parallel
+from raystead.ops.ray import head_of, nodes_of
+from raystead.plan.drift import drift_of, missing
+from raystead.plan.observed import ClusterView, ListRow, list_rows, observe
+from raystead.plan.raynodes import RayNode, ray_nodes
+
+__all__ = ["clusters", "view"]
+
+_KINDS = ("Deployment", "StatefulSet", "Service", "PersistentVolumeClaim", "NetworkPolicy", "Event")
+
+
+def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
+    """The cluster as it is now; `ray` False does not ask Ray.
+
+    With fewer rights than `edit` it says less, and which right is missing.
+    """
+    wanting: list[str] = []
+    here, pods = _read(api, anchor.name, wanting)
+    nodes = _alive(api, anchor, pods, wanting) if ray else None
+    ours = [
+        item
+        for kind in ("Deployment", "StatefulSet", "Service", "NetworkPolicy")
+        for item in here.get(kind) or ()
+        if (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
+    ]
+    wanted = [i for i in manifests(anchor.cluster, anchor.with_facts()) if here.get(i["kind"]) is not None]
+    return observe(
+        cluster=anchor.cluster,
+        anchor=anchor.raw,
+        deployments=here.get("Deployment") or (),
+        statefulsets=here.get("StatefulSet") or (),
+        services=here.get("Service") or (),
+        pods=pods,
+        claims=here.get("PersistentVolumeClaim"),
+        policies=here.get("NetworkPolicy"),
+        events=here.get("Event"),
+        ray_nodes=nodes,
+        drift=(*missing(wanted, ours), *drift_of(ours)),
+        missing_rights=wanting,
+        now=datetime.now(UTC),
+    )
+
+
+def clusters(api: Api, *, all_namespaces: bool = False) -> tuple[ListRow, ...]:
+    """One row a cluster, from anchors and Deployments alone: two requests and one a page of 500."""
+
+    def path(kind: str) -> str:
+        whole = collection(api.namespace, kind)
+        return whole.replace(f"/namespaces/{api.namespace}", "") if all_namespaces else whole
+
+    asked = (("ConfigMap", ANCHOR_SELECTOR), ("Deployment", labels.OURS))
+    anchors, deployments = parallel(lambda one: api.list(path(one[0]), labels=one[1]), asked)
+    return list_rows(anchors, deployments, datetime.now(UTC))
+
+
+def _read(api: Api, name: str, wanting: list[str]) -> tuple[dict[str, list[Json] | None], Sequence[Json]]:
+    """By kind what may be read; None and a sentence where the right is missing. Pods must be readable."""
+
+    def one(kind: str) -> list[Json] | Forbidden:
+        try:
+            if kind == "Event":
+                return api.list(collection(api.namespace, kind), fields="involvedObject.kind=Pod")
+            return live_objects(api, name, (kind,))[kind]
+        except Forbidden as error:
+            return error
+
+    found: dict[str, list[Json] | None] = {}
+    for kind, answer in zip((*_KINDS, "Pod"), parallel(one, (*_KINDS, "Pod")), strict=True):
+        if isinstance(answer, Forbidden):
+            if kind == "Pod":
+                raise answer
+            wanting.append(f"{kind}: {answer.what}")
+            found[kind] = None
+        else:
+            found[kind] = answer
+    return found, found.pop("Pod") or ()
+
+
+def _alive(api: Api, anchor: Anchor, pods: Sequence[Json], wanting: list[str]) -> Sequence[RayNode] | None:
+    """Ray's own view; None where it cannot be had, with the reason."""
+    head = head_of(pods)
+    if head is None:
+        return None
+    name = str(head["metadata"]["name"])
+    try:
+        token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
+        return ray_nodes(nodes_of(api, anchor.cluster, token, lambda: name))
+    except Forbidden as error:
+        rights = "get on secrets, and " if "secrets" in error.what else ""
+        wanting.append(f"alive: needs {rights}get and create on pods/portforward")
+    except RaysteadError as error:
+        wanting.append(f"alive: {error.what}")
+    return None
