@@ -271,3 +271,58 @@ def test_the_builtin_spec_is_the_guides() -> None:
 
 def test_another_name_has_kuberays_names() -> None:
     assert build(Flags(name="mine")).annotations["raystead.io/names"] == "kuberay"
+
+
+def test_flags_said_again_change_nothing_and_others_add() -> None:
+    """`up` lays flags over the spec of the last `up`."""
+    flags = Flags(
+        mount=("data:/data", "data:/more", "other:/other"),
+        env=("A=1", "A=2"),
+        env_from_secret=("s",),
+        pull_secret=("p",),
+        toleration=("gpu=true:NoSchedule", "spot"),
+        label=("team=nlp",),
+        node_selector=("example.com/pool=big",),
+        gpus=1,
+    )
+    once = build(flags)
+    assert build(flags, once) == once
+    pod = once.spec.workers[0].template.spec
+    ray = pod["containers"][0]
+    assert {v["name"]: v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"]} == {
+        "mount-0": "data",
+        "mount-1": "other",
+    }
+    assert [(m["name"], m["mountPath"]) for m in ray["volumeMounts"]] == [
+        ("mount-0", "/data"),
+        ("mount-0", "/more"),
+        ("mount-1", "/other"),
+    ]
+    assert ray["env"] == [{"name": "A", "value": "2"}]
+    assert ray["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert pod["tolerations"] == [
+        {"key": "gpu", "operator": "Equal", "value": "true", "effect": "NoSchedule"},
+        {"key": "spot", "operator": "Exists"},
+    ]
+    more = build(Flags(mount=("third:/other",), gpus=0), once).spec.workers[0].template.spec
+    assert more["volumes"][-1] == {"name": "mount-2", "persistentVolumeClaim": {"claimName": "third"}}
+    assert [m["name"] for m in more["containers"][0]["volumeMounts"]] == ["mount-0", "mount-0", "mount-2"]
+    assert "nvidia.com/gpu" not in more["containers"][0]["resources"]["limits"]
+
+
+@pytest.mark.parametrize("flag", ["label", "node_selector"])
+def test_what_is_no_label_is_refused(flag: str) -> None:
+    for text in ("a b=c", "a=b c", "/x=y", "a" * 64 + "=b", "Ex/x=y"):
+        with pytest.raises(SpecError, match="no label"):
+            build(Flags(**{flag: (text,)}))
+
+
+def test_whole_node_leaves_room_for_sidecars() -> None:
+    base = load(BASE.replace("  workerGroupSpecs", """\
+        - name: side
+          resources: {requests: {cpu: 600m, memory: 1Gi}}
+  workerGroupSpecs"""), "f.yaml").cluster  # fmt: skip
+    cluster = build(Flags(whole_node="16,64Gi", reserve="250m,512Mi"), base)
+    head, worker = cluster.spec.head, cluster.spec.workers[0]
+    assert head.template.ray_container["resources"]["limits"] == {"cpu": "15", "memory": "64000Mi"}
+    assert worker.template.ray_container["resources"]["requests"] == {"cpu": "15", "memory": "65024Mi"}

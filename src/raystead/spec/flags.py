@@ -15,6 +15,7 @@ from raystead.spec.yamlio import dotted
 
 IMAGE = "rayproject/ray:2.60.0-py311"
 NAME = "ray-cluster"
+_GPU = "nvidia.com/gpu"
 _HEAD_FLOOR = 8 * 2**30  # production heads want 8Gi (guide row S5)
 
 
@@ -167,7 +168,7 @@ class _Change:
             if flags.gpus < 0:
                 self.problem("gpus", f"{flags.gpus} is negative", "0 or more")
             for group in self.workers:
-                self._resource(group, "nvidia.com/gpu", str(flags.gpus))
+                self._resource(group, _GPU, str(flags.gpus) if flags.gpus else None)
 
     def whole_node(self, flags: Flags) -> None:
         """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars (guide row S5)."""
@@ -202,33 +203,28 @@ class _Change:
             self._resource(group, "memory", binary(memory))
 
     def pods(self, flags: Flags) -> None:
-        groups = [self.head, *self.workers]
+        """What every pod gets; said twice, or again at the next `up`, it is there once."""
         env = [self._key_value("env", pair) for pair in flags.env]
-        claims = [self._mount(text, i) for i, text in enumerate(flags.mount)]
+        claims = [self._mount(text) for text in flags.mount]
         tolerations = [self._toleration(text) for text in flags.toleration]
-        selectors = [self._key_value("node-selector", pair) for pair in flags.node_selector]
-        labels = [self._key_value("label", pair) for pair in flags.label]
-        for group in groups:
+        selectors = [self._label("node-selector", pair) for pair in flags.node_selector]
+        labels = [self._label("label", pair) for pair in flags.label]
+        for group in (self.head, *self.workers):
             template = group["template"]
             pod = template.setdefault("spec", {})
             ray = (pod.get("containers") or [{}])[0]
             for key, value in filter(None, env):
-                ray["env"] = [e for e in ray.get("env") or [] if e.get("name") != key]
-                ray["env"].append({"name": key, "value": value})
+                _add(ray, "env", {"name": key, "value": value}, unique="name")
             for secret in flags.env_from_secret:
-                ray.setdefault("envFrom", []).append({"secretRef": {"name": secret}})
-            for mount in filter(None, claims):
-                volume, claim, path = mount
-                pod.setdefault("volumes", []).append(
-                    {"name": volume, "persistentVolumeClaim": {"claimName": claim}}
-                )
-                ray.setdefault("volumeMounts", []).append({"name": volume, "mountPath": path})
+                _add(ray, "envFrom", {"secretRef": {"name": secret}})
+            for claim, path in filter(None, claims):
+                _mount_claim(pod, ray, claim, path)
             for secret in flags.pull_secret:
-                pod.setdefault("imagePullSecrets", []).append({"name": secret})
+                _add(pod, "imagePullSecrets", {"name": secret})
             if flags.service_account:
                 pod["serviceAccountName"] = flags.service_account
             for toleration in filter(None, tolerations):
-                pod.setdefault("tolerations", []).append(dict(toleration))
+                _add(pod, "tolerations", dict(toleration))
             for key, value in filter(None, selectors):
                 pod.setdefault("nodeSelector", {})[key] = value
             for key, value in filter(None, labels):
@@ -264,12 +260,15 @@ class _Change:
             return None
         return self.workers[0]
 
-    def _resource(self, group: Json, key: str, value: str) -> None:
+    def _resource(self, group: Json, key: str, value: str | None) -> None:
+        """Sets a resource of the Ray container, requests and limits alike; None takes it away."""
         containers = group["template"].get("spec", {}).get("containers")
         if containers:
             resources = containers[0].setdefault("resources", {})
             for side in ("requests", "limits"):
-                resources.setdefault(side, {})[key] = value
+                resources[side] = {**(resources.get(side) or {}), key: value}
+                if value is None:
+                    del resources[side][key]
 
     def _quantity(self, flag: str, text: str) -> Decimal | None:
         try:
@@ -298,12 +297,19 @@ class _Change:
             return None
         return key, value
 
-    def _mount(self, text: str, index: int) -> tuple[str, str, str] | None:
+    def _label(self, flag: str, text: str) -> tuple[str, str] | None:
+        pair = self._key_value(flag, text)
+        if pair is not None and not rules.is_label(*pair):
+            self.problem(flag, f'"{text}" is no label', "letters, digits, - _ . and 63 characters at most")
+            return None
+        return pair
+
+    def _mount(self, text: str) -> tuple[str, str] | None:
         claim, colon, path = text.partition(":")
         if not colon or not claim or not path.startswith("/"):
             self.problem("mount", f'"{text}" is not CLAIM:/path', "data:/data")
             return None
-        return f"mount-{index}", claim, path
+        return claim, path
 
     def _toleration(self, text: str) -> dict[str, Any] | None:
         rest, _, effect = text.partition(":")
@@ -317,6 +323,27 @@ class _Change:
             else {"key": key, "operator": "Exists"}
         )
         return {**out, "effect": effect} if effect else out
+
+
+def _add(part: Json, key: str, entry: Json, *, unique: str | None = None) -> None:
+    """Appends `entry` to a list unless it is there; one with the same `unique` field gives way."""
+    kept = [
+        e for e in part.get(key) or [] if e != entry and (unique is None or e.get(unique) != entry[unique])
+    ]
+    part[key] = [*kept, entry]
+
+
+def _mount_claim(pod: Json, ray: Json, claim: str, path: str) -> None:
+    """A claim has one volume, whose name is free, and a path one mount."""
+    volumes = list(pod.get("volumes") or [])
+    names = [v["name"] for v in volumes if (v.get("persistentVolumeClaim") or {}).get("claimName") == claim]
+    if names:
+        name = str(names[0])
+    else:
+        taken = {v["name"] for v in volumes}
+        name = next(free for i in range(len(taken) + 1) if (free := f"mount-{i}") not in taken)
+        pod["volumes"] = [*volumes, {"name": name, "persistentVolumeClaim": {"claimName": claim}}]
+    _add(ray, "volumeMounts", {"name": name, "mountPath": path}, unique="mountPath")
 
 
 def _sidecars(group: Json) -> tuple[Decimal, Decimal]:

@@ -45,6 +45,7 @@ _GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 _LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _SHADOW = {"num-cpus": "cpu", "memory": "memory", "num-gpus": "gpu"}
 _COUNTS = ("num-cpus", "num-gpus", "memory", "object-store-memory")
+_PREFIX = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 _SERVICE_PORTS = ("port", "dashboard-port", "ray-client-server-port", "metrics-export-port")
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
 
@@ -110,6 +111,13 @@ def groups(cluster: RayCluster) -> list[tuple[Path, Group]]:
     return head + [(("spec", "workerGroupSpecs", i), g) for i, g in enumerate(cluster.spec.workers)]
 
 
+def is_label(key: str, value: str) -> bool:
+    """Whether Kubernetes takes this label."""
+    prefix, slash, name = key.rpartition("/")
+    good = bool(name) and all(_LABEL.match(part) and len(part) <= 63 for part in (name, value))
+    return good and (not slash or bool(_PREFIX.match(prefix)))
+
+
 def _env(group: Group) -> dict[str, Any]:
     entries = group.template.ray_container.get("env") or []
     return {e["name"]: e.get("value") for e in entries}
@@ -148,7 +156,7 @@ def _groups(cluster: RayCluster) -> Iterator[Finding]:
             yield (*path, "template", "spec"), "there is no container", "add the Ray container"
         yield from _resources(path, group)
         for key, value in group.labels.items():
-            if not _LABEL.match(value) or len(value) > 63 or not _LABEL.match(key.rpartition("/")[2]):
+            if not is_label(key, value):
                 yield (*path, "labels", key), f'"{key}: {value}" is no label', "letters, digits, - _ ."
         if "labels" in group.ray_start_params:
             yield (*path, "rayStartParams", "labels"), "labels do not belong here", "write them under labels:"
