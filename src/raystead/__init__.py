@@ -1,4 +1,23 @@
-"""raystead: a Ray cluster in the namespace you have."""
+"""A Ray cluster in the namespace you have: KubeRay's YAML in, plain Kubernetes objects out.
+
+`Cluster` is the library; `errors` holds everything it raises. Both are imported when they are first used,
+so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from raystead.library import Cluster
 
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = ["Cluster", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from raystead import library
+
+        return getattr(library, name)
+    raise AttributeError(f"module 'raystead' has no attribute {name!r}")

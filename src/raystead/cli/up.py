@@ -84,7 +84,7 @@ def command(
     desired, anchor = wanted(api, asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
     prepared = prepare(api, desired, anchor, policies=policies, force=force)
-    refuse_problems(prepared.plan.problems)
+    prepared.refuse_problems()
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))
         return
@@ -104,17 +104,6 @@ def command(
 def say_notes(reporter: Reporter, desired: Desired) -> None:
     for note in desired.notes:
         reporter.warn(str(note))
-
-
-def refuse_problems(problems: tuple[str, ...]) -> None:
-    """Raises what forbids the whole, before anything is changed."""
-    from raystead.errors import Conflict
-
-    if problems:
-        raise Conflict(
-            "nothing was changed: " + "; ".join(problems),
-            remedy="raystead plan shows everything; mend the above, then the same command again",
-        )
 
 
 def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -> None:

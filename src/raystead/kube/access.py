@@ -223,7 +223,8 @@ def _loader_class() -> Any:
             if not self._user or "exec" not in self._user:
                 return None
             cluster: Any = self._cluster
-            base = self._get_base_path(cluster.path)
+            own: Any = self
+            base = own._get_base_path(cluster.path)
             status = _run_plugin(self._user["exec"].value, base, cluster.value)
             if status.get("token"):
                 self.token = f"Bearer {status['token']}"

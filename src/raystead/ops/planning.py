@@ -65,6 +65,14 @@ class Prepared:
         """The anchor has to be written: there is none, or it says something else."""
         return self.anchor is None or self.anchor.raw.get("data") != self.anchor_document()["data"]
 
+    def refuse_problems(self) -> None:
+        """Raises Conflict with all that forbids the whole, before anything is changed."""
+        if self.plan.problems:
+            raise Conflict(
+                "nothing was changed: " + "; ".join(self.plan.problems),
+                remedy="raystead plan shows everything; mend the above, then the same command again",
+            )
+
     def anchor_document(self) -> Json:
         """The anchor as it is to be."""
         named = [f"{item['kind']}/{item['metadata']['name']}" for item in self.foreign]
