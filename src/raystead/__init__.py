@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raystead.base.version import __version__
+
 if TYPE_CHECKING:
     from raystead.library import Cluster
 
-__version__ = "0.1.0"
 __all__ = ["Cluster", "__version__"]
 
 

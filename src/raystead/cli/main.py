@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from raystead import __version__
+from raystead.base.version import __version__
 from raystead.errors import INTERRUPTED, RaysteadError, StateError
 
 # name -> (module, help line); in the order in which a newcomer needs them

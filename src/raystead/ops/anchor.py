@@ -12,8 +12,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from raystead import __version__
 from raystead.base import labels, names
+from raystead.base.version import __version__
 from raystead.errors import NewerFormat, SpecError, StateError
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import inline_password

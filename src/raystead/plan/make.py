@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from raystead import __version__
 from raystead.base import labels, names
+from raystead.base.version import __version__
 from raystead.plan import losses, reasons
 from raystead.plan.fields import differences, secret_keys, touches
 from raystead.plan.model import Action, By, Change, FieldChange, Key, Plan
