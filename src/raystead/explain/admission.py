@@ -185,11 +185,12 @@ def _finding(view: View, r: _Refusal) -> Finding:
         )
     if match := _NEEDS.search(text):
         quota, said = match.groups()
-        what, _, container = said.partition(" for: ")
+        pairs = [part.split(" for: ") for part in said.split("; ")]
+        names = dict.fromkeys(c for pair in pairs for c in pair[1:])
         words = {
             "quota": quota,
-            "what": what,
-            "container": f"container {container}" if container else "a container",
+            "what": " and ".join(pair[0] for pair in pairs),
+            "container": f"container {', '.join(names)}" if names else "a container",
         }
         return QUOTA_NEEDS.found(
             Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words

@@ -1,0 +1,105 @@
+"""A namespace as `explain` sees it, read with kubectl as one user; also what tests/data/explain was recorded with."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+from kube import Kube
+
+PARTS = {
+    "pods": "pods",
+    "events": "events",
+    "replicasets": "replicasets.apps",
+    "deployments": "deployments.apps",
+    "statefulsets": "statefulsets.apps",
+    "claims": "persistentvolumeclaims",
+    "quotas": "resourcequotas",
+    "limitranges": "limitranges",
+    "services": "services",
+    "policies": "networkpolicies.networking.k8s.io",
+}
+
+
+def read(kube: Kube, name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The snapshot as plain JSON, without its logs."""
+    found = kube.get(",".join(PARTS.values()))["items"]
+    kinds = {
+        "Pod": "pods", "Event": "events", "ReplicaSet": "replicasets", "Deployment": "deployments",
+        "StatefulSet": "statefulsets", "PersistentVolumeClaim": "claims", "ResourceQuota": "quotas",
+        "LimitRange": "limitranges", "Service": "services", "NetworkPolicy": "policies",
+    }  # fmt: skip
+    parts: dict[str, Any] = {part: [] for part in PARTS}
+    for thing in found:
+        parts[kinds[thing["kind"]]].append(thing)
+    return {
+        "now": datetime.now(UTC).isoformat(),
+        "namespace": kube.namespace,
+        "name": name,
+        "cluster": spec,
+        "namespace_object": kube.get("namespace", kube.namespace),
+        **parts,
+        "logs": [],
+    }
+
+
+def logs(kube: Kube, keys: Any) -> list[list[Any]]:
+    out = []
+    for pod, container, previous in keys:
+        words = ["logs", pod, "-c", container, "--tail=500", *(["--previous"] if previous else [])]
+        done = kube.run(*words, check=False)
+        out.append([pod, container, previous, done.stdout])
+    return out
+
+
+def snapshot(saved: dict[str, Any]) -> Any:
+    """The product's value of a snapshot that was read or recorded."""
+    from raystead.explain.model import Snapshot
+    from raystead.spec.model import RayCluster
+
+    cluster = saved.get("cluster")
+    parts = {p: None if saved.get(p) is None else tuple(saved[p]) for p in (*PARTS, "ray_nodes")}
+    return Snapshot(
+        cluster=RayCluster.model_validate(cluster) if cluster else None,
+        namespace=saved["namespace"],
+        name=saved["name"],
+        now=datetime.fromisoformat(saved["now"]),
+        namespace_object=saved.get("namespace_object"),
+        logs={(p, c, b): text for p, c, b, text in saved.get("logs") or []},
+        api_slow=saved.get("api_slow"),
+        **parts,
+    )
+
+
+def record(kube: Kube, name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A snapshot with the logs that explain asks for."""
+    from raystead.explain.engine import needed_logs
+
+    saved = read(kube, name, spec)
+    saved["logs"] = logs(kube, needed_logs(snapshot(saved)))
+    return saved
+
+
+def anchor_spec(kube: Kube, name: str) -> dict[str, Any] | None:
+    """The spec that our anchor keeps."""
+    done = kube.run("get", "configmap", f"raystead-{name}", "-o", "json", check=False)
+    if done.returncode:
+        return None
+    for text in json.loads(done.stdout).get("data", {}).values():
+        document = yaml.safe_load(text)
+        if isinstance(document, dict) and document.get("kind") == "RayCluster":
+            return document
+    return None
+
+
+def bare(saved: dict[str, Any]) -> dict[str, Any]:
+    """A recording without what no rule reads and no repository needs."""
+    text = json.dumps(saved)
+    out: dict[str, Any] = json.loads(text)
+    for part in PARTS:
+        for thing in out[part] or []:
+            thing["metadata"].pop("managedFields", None)
+            thing["metadata"].pop("annotations", None)
+            if part in ("deployments", "statefulsets", "replicasets"):
+                thing["spec"]["template"]["spec"] = {}
+    return out
