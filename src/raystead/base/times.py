@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-__all__ = ["rounded", "when"]
+__all__ = ["ago", "rounded", "span", "when"]
 
 
 def when(text: object) -> datetime | None:
@@ -19,3 +19,13 @@ def rounded(seconds: float) -> str:
             value = seconds / size
             return f"{value:.1f} {unit}" if limit == 10 else f"{value:.0f} {unit}"
     return f"{seconds / 86400:.0f} d"
+
+
+def span(seconds: float) -> str:
+    """Like `rounded`, for what Kubernetes recorded: whole seconds, never negative."""
+    return f"{max(0.0, seconds):.0f} s" if seconds < 10 else rounded(seconds)
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long before `now`: 3 s ago, 2 h ago."""
+    return f"{span((now - moment).total_seconds())} ago"

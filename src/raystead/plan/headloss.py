@@ -133,7 +133,9 @@ def _dead(heads: Sequence[Json], born: datetime) -> tuple[datetime, str] | None:
         status = pod.get("status") or {}
         entry = p.condition(pod, "DisruptionTarget")
         at = when(p.last_end(pod).get("finishedAt")) or when(entry.get("lastTransitionTime")) or born
-        words = " ".join(str(status.get("message") or "").split()).rstrip(". ")
+        if abs(at - born) > _NEAR:
+            continue  # an older loss
+        words = p.first_sentence(status.get("message"))
         reason = str(status.get("reason") or "")
         cause = p.cause(p.last_end(pod), pod)
         if reason == "Evicted":
@@ -143,7 +145,7 @@ def _dead(heads: Sequence[Json], born: datetime) -> tuple[datetime, str] | None:
         elif entry.get("reason") == "PreemptionByScheduler":
             cause = _REASONS["Preempted"]
         elif reason:
-            cause = f"{reason}: {words}" if words else reason
+            cause = f"{reason}: {words}" if status.get("message") else reason
         if best is None or at > best[0]:
             best = (at, cause)
     return best
@@ -165,7 +167,7 @@ def _from_events(
         of_it = [event for event in near if event.get("reason") == reason]
         if of_it:
             event = min(of_it, key=lambda e: abs(_time(e, born) - born))
-            words = " ".join(str(event.get("message") or "").split()).rstrip(". ")
+            words = p.first_sentence(event.get("message"))
             return min(_time(event, born), born), text.format(message=words)
     return born, UNKNOWN_CAUSE
 

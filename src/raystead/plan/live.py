@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.base import labels
-from raystead.base.times import rounded
+from raystead.base.times import ago
 from raystead.plan import pods as p
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
@@ -118,7 +118,8 @@ def group_view(
         if note is not None:
             notes.append(note)
         nodes.append(_node(group.name, pod, node, alive, note, now))
-    told = index is not None
+    # without a running pod there is no node to ask Ray about
+    told = index is not None or not any(map(p.running, group.current))
     view = GroupView(
         name=group.name,
         wanted=group.wanted,
@@ -183,11 +184,7 @@ def _node(
     group: str, pod: Json, node: RayNode | None, alive: bool | None, note: p.Note | None, now: datetime
 ) -> NodeView:
     status = pod.get("status") or {}
-    ago = (
-        ""
-        if note is None or note.at is None
-        else f", {rounded(max(0.0, (now - note.at).total_seconds()))} ago"
-    )
+    since = "" if note is None or note.at is None else f", {ago(note.at, now)}"
     return NodeView(
         pod=p.name(pod),
         group=group,
@@ -201,7 +198,7 @@ def _node(
         mem_used=node.mem_used if node else None,
         mem_total=node.mem_total if node else None,
         restarts=int(p.ray_state(pod).get("restartCount") or 0),
-        note=f"{note.text}{ago}" if note else "",
+        note=f"{note.text}{since}" if note else "",
     )
 
 
@@ -214,8 +211,8 @@ def _sum(values: Sequence[float | None], told: bool) -> float | None:
 def _refused(group: GroupPods) -> str:
     """Pods that the API server refused to create: quota, admission."""
     entry = p.condition(group.deployment, "ReplicaFailure") if group.deployment else {}
-    if entry.get("status") != "True":
+    if group.deployment is None or entry.get("status") != "True":
         return ""
-    missing = max(1, group.wanted - len(group.current))
+    missing = max(1, int(group.deployment["spec"].get("replicas", 1)) - len(group.current))
     message = " ".join(str(entry.get("message") or "").split())
     return f"{missing} pod{'s' if missing > 1 else ''} refused: {message.split(' is forbidden: ')[-1]}"

@@ -122,7 +122,7 @@ def observe(
         endpoints=_endpoints(service),
         drift=tuple(drift),
         last_head_loss=head_loss(head.pods, workers, head.deployment, events),
-        notes=(*missing_rights, *_notes(groups, ray_nodes, missing_rights, claims, statefulsets)),
+        notes=(*missing_rights, *_notes(groups, missing_rights, claims, statefulsets)),
         document=_document(cluster, anchor, kuberay_status(cluster, live, now), deployments),
     )
 
@@ -201,13 +201,12 @@ def _endpoints(service: Json | None) -> dict[str, str]:
 
 def _notes(
     groups: Sequence[GroupView],
-    ray_nodes: Sequence[RayNode] | None,
     missing_rights: Sequence[str],
     claims: Sequence[Json] | None,
     statefulsets: Sequence[Json],
 ) -> list[str]:
     out = []
-    if ray_nodes is None and not missing_rights and groups[0].wanted:
+    if not missing_rights and any(group.alive is None for group in groups):
         why = "Ray's dashboard could not be asked" if groups[0].ready else "the head is not ready"
         out.append(f"alive: unknown, {why}")
     for claim in claims or ():

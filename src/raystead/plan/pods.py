@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from raystead.base import quantities
-from raystead.base.times import rounded, when
+from raystead.base.times import ago, when
 from raystead.spec.model import Json
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "created",
     "deleted",
     "deleted_at",
+    "first_sentence",
     "last_end",
     "name",
     "over",
@@ -138,7 +139,9 @@ def pod_note(pod: Json, now: datetime) -> Note | None:
     if status.get("phase") == "Pending":
         scheduled = condition(pod, "PodScheduled")
         if scheduled.get("status") == "False":
-            return Note(f"not scheduled: {_first(scheduled.get('message') or scheduled.get('reason'))}")
+            return Note(
+                f"not scheduled: {first_sentence(scheduled.get('message') or scheduled.get('reason'))}"
+            )
     init = _waiting_init(status)
     if init:
         return Note(init)
@@ -155,15 +158,15 @@ def summary(notes: Iterable[Note], now: datetime) -> str:
             newest[note.text] = max(note.at, newest.get(note.text, note.at))
     parts = []
     for text, number in sorted(count.items(), key=lambda item: -item[1]):
-        ago = f", {rounded(max(0.0, (now - newest[text]).total_seconds()))} ago" if text in newest else ""
-        parts.append(f"{number} pod{'s' if number > 1 else ''} {text}{ago}")
+        since = f", {ago(newest[text], now)}" if text in newest else ""
+        parts.append(f"{number} pod{'s' if number > 1 else ''} {text}{since}")
     return "; ".join(parts)
 
 
 def short_bytes(value: float, unit: str = "") -> str:
     """Bytes with at most one decimal: 2 GB, 1.2 GB, 512 MB; in `unit` (without naming it) when given."""
     sizes = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-    named = unit or next((u for u in reversed(sizes) if value >= sizes[u]), "B")
+    named = unit or next((u for u in reversed(sizes) if value >= 0.9995 * sizes[u]), "B")
     number = f"{value / sizes[named]:.1f}".removesuffix(".0")
     return number if unit else f"{number} {named}"
 
@@ -173,7 +176,7 @@ def _ended(status: Json, pod: Json) -> Note:
     ended = last_end(pod)
     at = when(ended.get("finishedAt")) or when(condition(pod, "DisruptionTarget").get("lastTransitionTime"))
     if reason == "Evicted":
-        return Note(f"evicted: {_first(message)}", at)
+        return Note(f"evicted: {first_sentence(message)}", at)
     if reason:
         return Note(f"ended: {reason}", at)
     return Note(f"ended: {cause(ended, pod)}", at)
@@ -199,7 +202,7 @@ def _of_container(pod: Json, now: datetime) -> Note | None:
     if state.get("terminated") or reason == "CrashLoopBackOff":
         return Note(f"restarting: {cause(ended, pod)}", at)
     if waiting and reason not in _STARTING:
-        return Note(f"cannot start: {_first(waiting.get('message') or reason)}")
+        return Note(f"cannot start: {first_sentence(waiting.get('message') or reason)}")
     if not state.get("running"):
         return Note("starting")
     recent = at is not None and (now - at).total_seconds() < RECENT
@@ -208,7 +211,7 @@ def _of_container(pod: Json, now: datetime) -> Note | None:
     return Note(f"restarted: {cause(ended, pod)}", at) if recent else None
 
 
-def _first(message: object) -> str:
+def first_sentence(message: object) -> str:
     """The first sentence of Kubernetes' words; the scheduler's second is on preemption."""
     return " ".join(str(message or "no reason given").split(". ")[0].split()).rstrip(".")
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from datetime import datetime
 
-from raystead.base.times import rounded
+from raystead.base.times import ago, span
 from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
 from raystead.plan.pods import short_bytes
 
@@ -54,7 +54,7 @@ def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
             f"{row.ready}/{row.wanted}",
             str(row.cpu),
             row.ray_version or UNKNOWN,
-            rounded(row.age),
+            span(row.age),
         ]
         for row in rows
     ]
@@ -62,7 +62,7 @@ def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
 
 
 def _heading(view: ClusterView, now: datetime) -> list[str]:
-    since = f" since {rounded(max(0.0, (now - view.since).total_seconds()))}" if view.since else ""
+    since = f" since {span((now - view.since).total_seconds())}" if view.since else ""
     policies = UNKNOWN if view.policies is None else _on(view.policies)
     return [
         view.name,
@@ -71,7 +71,7 @@ def _heading(view: ClusterView, now: datetime) -> list[str]:
         f"state: {view.storage}",
         f"token: {_on(view.token)}",
         f"policies: {policies}",
-        f"age {rounded(view.age)}",
+        *([] if view.since else [f"age {span(view.age)}"]),
     ]
 
 
@@ -131,11 +131,10 @@ def _with_notes(lines: list[str], notes: Sequence[str], width: int | None) -> li
 
 
 def _loss(loss: HeadLoss, now: datetime) -> str:
-    ago = rounded(max(0.0, (now - loss.at).total_seconds()))
-    back = "not back yet" if loss.back_after is None else f"back in {rounded(loss.back_after)}"
+    back = "not back yet" if loss.back_after is None else f"back in {span(loss.back_after)}"
     number = loss.workers_restarted
     workers = "no worker restarted" if not number else f"{number} worker{'s' if number > 1 else ''} restarted"
-    return f"last head loss: {ago} ago ({loss.cause}), {back}, {workers}"
+    return f"last head loss: {ago(loss.at, now)}, {loss.cause}; {back}, {workers}"
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[str]], right: set[str]) -> list[str]:
@@ -171,12 +170,16 @@ def _pair(used: float | None, total: float | None) -> str:
     """used/all; what Ray did not tell is `?`."""
     if total is None:
         return UNKNOWN
+    if not total:
+        return "0/0"
     return f"{UNKNOWN if used is None else f'{used:.1f}'}/{total:g}"
 
 
 def _memory(used: float | None, total: float | None) -> str:
     if used is None or total is None:
         return UNKNOWN
+    if not total:
+        return "-"
     number, unit = short_bytes(total).split()
     return f"{short_bytes(used, unit)}/{number} {unit}"
 
