@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -326,3 +327,27 @@ def test_whole_node_leaves_room_for_sidecars() -> None:
     head, worker = cluster.spec.head, cluster.spec.workers[0]
     assert head.template.ray_container["resources"]["limits"] == {"cpu": "15", "memory": "64000Mi"}
     assert worker.template.ray_container["resources"]["requests"] == {"cpu": "15", "memory": "65024Mi"}
+
+
+def test_flags_name_a_redis_one_has() -> None:
+    cluster = build(Flags(redis_address="redis.example:6379", redis_password_secret="team-redis:pw"))
+    options = cluster.spec.gcs_fault_tolerance
+    assert options is not None
+    assert options.redis_address == "redis.example:6379"
+    assert options.redis_password is not None
+    assert options.redis_password.value_from == {"secretKeyRef": {"name": "team-redis", "key": "pw"}}
+    assert cluster.annotations["raystead.io/storage"] == "external"
+
+
+@pytest.mark.parametrize(
+    "flags, said",
+    [
+        (Flags(storage="external"), "--redis-address HOST:PORT"),
+        (Flags(redis_address="redis"), "is not HOST:PORT"),
+        (Flags(storage="none", redis_address="redis:6379"), "no meaning with --storage none"),
+        (Flags(redis_password_secret="team-redis"), "with --redis-address only"),
+    ],
+)
+def test_flags_of_a_redis_that_cannot_be_meant(flags: Flags, said: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(said)):
+        build(flags)

@@ -43,6 +43,10 @@ _SPEC = (
         help="Where the GCS keeps its state.",
     ),
     click.option("--redis-image", metavar="IMAGE", help="The image of the Redis we run."),
+    click.option("--redis-address", metavar="HOST:PORT", help="A Redis you have (rediss://… for TLS)."),
+    click.option(
+        "--redis-password-secret", metavar="SECRET[:KEY]", help="The Secret with its password; key: password."
+    ),
     click.option("--whole-node", metavar="CPU,MEM", help="Size each pod from a node's allocatable."),
     click.option("--reserve", metavar="CPU,MEM", help="With --whole-node: left free; default 500m,1Gi."),
 )

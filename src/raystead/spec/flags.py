@@ -34,6 +34,8 @@ class Flags:
     image: str | None = None
     ray_version: str | None = None
     redis_image: str | None = None
+    redis_address: str | None = None
+    redis_password_secret: str | None = None
     pull_secret: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     env_from_secret: tuple[str, ...] = ()
@@ -234,19 +236,41 @@ class _Change:
         annotations = self.document["metadata"].setdefault("annotations", {})
         if flags.redis_image:
             annotations["raystead.io/redis-image"] = flags.redis_image
-        if flags.storage is None:
+        kind = flags.storage or ("external" if flags.redis_address else None)
+        given: Json = self.spec.get("gcsFaultToleranceOptions") or {}
+        if kind in (None, "external"):
+            self._redis(flags, given)
+        elif flags.redis_address or flags.redis_password_secret:
+            self.problem("redis-address", f"it has no meaning with --storage {kind}", "--storage external")
+        if kind is None:
             return
-        given = self.spec.get("gcsFaultToleranceOptions")
-        if flags.storage == "external":
-            if not (given or {}).get("redisAddress"):
-                self.problem(
-                    "storage", "external needs an address", "gcsFaultToleranceOptions.redisAddress in a file"
-                )
+        if kind == "external":
+            if not given.get("redisAddress"):
+                self.problem("storage", "external needs an address", "--redis-address HOST:PORT")
+            self.spec["gcsFaultToleranceOptions"] = given
         else:
             self.spec.pop("gcsFaultToleranceOptions", None)
-            if flags.storage == "rocksdb":
+            if kind == "rocksdb":
                 self.spec["gcsFaultToleranceOptions"] = {"backend": "rocksdb"}
-        annotations["raystead.io/storage"] = flags.storage
+        annotations["raystead.io/storage"] = kind
+
+    def _redis(self, flags: Flags, options: Json) -> None:
+        """Somebody's Redis: its address, and the Secret that holds its password."""
+        if flags.redis_address:
+            host, _, port = flags.redis_address.rpartition("://")[2].rpartition(":")
+            if not host or not port.isdigit():
+                self.problem(
+                    "redis-address", f'"{flags.redis_address}" is not HOST:PORT', "redis.example:6379"
+                )
+            options["redisAddress"] = flags.redis_address
+            for field in ("backend", "storage"):
+                options.pop(field, None)
+        if flags.redis_password_secret:
+            name, _, key = flags.redis_password_secret.partition(":")
+            reference = {"name": name, "key": key or "password"}
+            if not options.get("redisAddress"):
+                self.problem("redis-password-secret", "it has a meaning with --redis-address only")
+            options["redisPassword"] = {"valueFrom": {"secretKeyRef": reference}}
 
     def _ray_containers(self) -> list[Json]:
         pods = [group["template"].get("spec", {}) for group in (self.head, *self.workers)]
