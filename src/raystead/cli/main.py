@@ -16,6 +16,7 @@ COMMANDS = {
     "plan": ("plan", "Show what up would do, field by field."),
     "submit": ("submit", "Run a command as a Ray job and follow its output."),
     "status": ("status", "Show what runs and what is wrong."),
+    "list": ("list", "List the clusters."),
     "logs": ("logs", "Show the logs of the cluster's processes."),
     "job": ("job", "List, show, follow and stop jobs."),
     "scale": ("scale", "Change the number of workers."),

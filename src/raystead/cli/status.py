@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 import time
+from datetime import UTC, datetime
 
 import click
 
-from raystead.cli.options import Where, output_option, place_options
+from raystead.cli.options import Where, door, place_options, quiet_option
 
 
 @click.command("status")
 @place_options
-@output_option
-def command(name: str | None, where: Where, output: str | None) -> None:
-    """Show the cluster's nodes, live.
+@click.option(
+    "-o", "output", type=click.Choice(["wide", "json"]), help="wide: a line a pod; json: all, exact."
+)
+@quiet_option
+def command(name: str | None, where: Where, output: str | None, quiet: bool) -> None:
+    """Show what a cluster wants and has now: pods, nodes alive in Ray, resources, drift, losses.
+
+    The JSON is a RayCluster with the status that KubeRay would write, and under "raystead" all the rest.
 
     \b
     raystead status
-    raystead status -o json
+    raystead status -o wide
+    raystead status -o json | jq .status.readyWorkerReplicas
     """
+    if where.here:
+        _local(name, output)
+        return
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.status import view
+    from raystead.plan.observed import view_json
+    from raystead.ui.plain import Reporter
+    from raystead.ui.status import next_command, status_text
+
+    api = door(where)
+    seen = view(api, anchor_of(api, name))
+    if output == "json":
+        click.echo(json.dumps(view_json(seen), indent=2))
+        return
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    click.echo(status_text(seen, now=datetime.now(UTC), width=width, wide=output == "wide"))
+    Reporter(quiet=quiet).hint(next_command(seen))
+
+
+def _local(name: str | None, output: str | None) -> None:
+    from raystead.base.times import rounded
     from raystead.cli.show import status_json, status_text
     from raystead.ops.clusters import local_place
-    from raystead.ui.plain import rounded
 
     status = local_place(name).status()
     if output == "json":

@@ -15,6 +15,7 @@ from raystead.ops.anchor import ANCHOR_SELECTOR, Anchor
 from raystead.ops.planning import live_objects, parallel
 from raystead.ops.ray import head_of, nodes_of
 from raystead.plan.drift import drift_of, missing
+from raystead.plan.headloss import EVENTS
 from raystead.plan.observed import ClusterView, ListRow, list_rows, observe
 from raystead.plan.raynodes import RayNode, ray_nodes
 
@@ -73,7 +74,7 @@ def _read(api: Api, name: str, wanting: list[str]) -> tuple[dict[str, list[Json]
     def one(kind: str) -> list[Json] | Forbidden:
         try:
             if kind == "Event":
-                return api.list(collection(api.namespace, kind), fields="involvedObject.kind=Pod")
+                return api.list(collection(api.namespace, kind), fields=EVENTS)
             return live_objects(api, name, (kind,))[kind]
         except Forbidden as error:
             return error

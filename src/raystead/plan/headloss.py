@@ -16,8 +16,11 @@ from raystead.base.times import when
 from raystead.plan import pods as p
 from raystead.spec.model import Json
 
-__all__ = ["UNKNOWN_CAUSE", "HeadLoss", "head_loss"]
+__all__ = ["EVENTS", "UNKNOWN_CAUSE", "HeadLoss", "head_loss"]
 
+# The field selector of the events that tell of a loss; a large cluster's start leaves thousands of others.
+_USUAL = ("Scheduled", "Pulling", "Pulled", "Created", "Started", "FailedScheduling", "BackOff", "Unhealthy")
+EVENTS = ",".join(["involvedObject.kind=Pod", *(f"reason!={reason}" for reason in _USUAL)])
 UNKNOWN_CAUSE = "cause not recorded"
 _AFTER_CHANGE = timedelta(seconds=60)  # a pod this young after a change of the spec was asked for
 _CAUSED = timedelta(seconds=60)  # a worker that ends within this after the head's return ended because of it

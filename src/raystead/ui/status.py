@@ -10,7 +10,7 @@ from raystead.base.times import ago, span
 from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
 from raystead.plan.pods import short_bytes
 
-__all__ = ["list_text", "next_command", "status_text"]
+__all__ = ["list_text", "next_command", "rows_json", "status_text"]
 
 UNKNOWN = "?"
 _GAP = "  "
@@ -59,6 +59,23 @@ def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
         for row in rows
     ]
     return "\n".join(_columns(head, cells, {"CPU"}))
+
+
+def rows_json(rows: Sequence[ListRow]) -> list[dict[str, str | int | float]]:
+    """`list -o json`: one object a cluster, the age in seconds."""
+    return [
+        {
+            "namespace": row.namespace,
+            "name": row.name,
+            "state": row.state,
+            "readyWorkers": row.ready,
+            "wantedWorkers": row.wanted,
+            "cpu": row.cpu,
+            "rayVersion": row.ray_version,
+            "ageSeconds": round(row.age, 3),
+        }
+        for row in rows
+    ]
 
 
 def _heading(view: ClusterView, now: datetime) -> list[str]:
