@@ -15,6 +15,7 @@ COMMANDS = {
     "up": ("up", "Start a Ray cluster, or bring a running one to its spec."),
     "plan": ("plan", "Show what up would do, field by field."),
     "submit": ("submit", "Run a command as a Ray job and follow its output."),
+    "explain": ("explain", "Say why a cluster is not ready, and what to do."),
     "status": ("status", "Show what runs and what is wrong."),
     "list": ("list", "List the clusters."),
     "logs": ("logs", "Show the logs of the cluster's processes."),

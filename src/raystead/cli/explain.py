@@ -1,0 +1,45 @@
+"""`raystead explain`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from raystead.cli.options import Where, door, output_option, place_options, quiet_option
+
+
+@click.command("explain")
+@click.argument("cluster", required=False, metavar="[NAME]")
+@place_options
+@output_option
+@quiet_option
+def command(cluster: str | None, name: str | None, where: Where, output: str | None, quiet: bool) -> None:
+    """Say why a cluster is not ready: what was seen, what it means, what to do. It only reads.
+
+    \b
+    raystead explain
+    raystead explain my-cluster -o json
+    """
+    from raystead.errors import Unsupported
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.explain import look
+    from raystead.ui.findings import explained_json, explained_text
+    from raystead.ui.plain import Reporter
+
+    if where.here:
+        raise Unsupported(
+            "explain looks at a cluster in a namespace, this one is on this machine",
+            remedy="raystead status --local, raystead logs --local",
+        )
+    reporter = Reporter(quiet=quiet)
+    api = door(where)
+    said = look(api, anchor_of(api, cluster or name))
+    if output == "json":
+        click.echo(json.dumps(explained_json(said), indent=2))
+        return
+    click.echo(explained_text(said))
+    for text in said.unread:
+        reporter.warn(f"not read: {text}")
+    if not said.findings and said.ready < said.wanted:
+        reporter.hint("raystead status")

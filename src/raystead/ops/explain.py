@@ -1,0 +1,147 @@
+"""`explain`: reads once what may be read of a cluster, and lets the pure engine say what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from raystead.base import labels
+from raystead.errors import Forbidden, RaysteadError
+from raystead.explain.engine import explain, needed_logs
+from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
+from raystead.explain.view import View
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection, path_of
+from raystead.ops import secrets
+from raystead.ops.anchor import Anchor
+from raystead.ops.planning import parallel
+from raystead.ops.ray import head_of, nodes_of
+
+__all__ = ["Explained", "log_of", "look", "objects_of"]
+
+# part of the snapshot -> (kind, whether our label chooses the objects: the others hold for all pods here)
+_PARTS = {
+    "pods": ("Pod", True),
+    "events": ("Event", False),
+    "replicasets": ("ReplicaSet", True),
+    "deployments": ("Deployment", True),
+    "statefulsets": ("StatefulSet", True),
+    "claims": ("PersistentVolumeClaim", False),
+    "quotas": ("ResourceQuota", False),
+    "limitranges": ("LimitRange", False),
+    "services": ("Service", True),
+    "policies": ("NetworkPolicy", False),
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What one look found.
+
+    Attributes:
+        ready, wanted: pods; with no finding and ready < wanted the cluster is starting.
+        unread: sentences on what could not be read, and why.
+    """
+
+    name: str
+    namespace: str
+    findings: tuple[Finding, ...]
+    ready: int
+    wanted: int
+    suspended: bool
+    unread: tuple[str, ...]
+    now: datetime
+
+
+def look(api: Api, anchor: Anchor) -> Explained:
+    """Everything that is wrong with the cluster now; reads only.
+
+    Raises:
+        ApiUnreachable
+    """
+    unread: list[str] = []
+    snapshot = _snapshot(api, anchor, unread)
+    if wanted := needed_logs(snapshot):
+        texts = parallel(lambda key: _log(api, key, unread), wanted)
+        snapshot = replace(snapshot, logs={k: t for k, t in zip(wanted, texts, strict=True) if t is not None})
+    groups = View(snapshot).groups
+    return Explained(
+        name=anchor.name,
+        namespace=api.namespace,
+        findings=explain(snapshot),
+        ready=sum(min(group.ready, group.wanted) for group in groups),
+        wanted=sum(group.wanted for group in groups),
+        suspended=bool(anchor.cluster.spec.suspend),
+        unread=tuple(dict.fromkeys(unread)),
+        now=snapshot.now,
+    )
+
+
+def objects_of(api: Api, kind: str, label: str = "") -> tuple[Json, ...]:
+    """All objects of a kind in the namespace, with a label where one is given."""
+    return tuple(api.list(collection(api.namespace, kind), labels=label))
+
+
+def log_of(api: Api, key: LogKey) -> str:
+    """The end of one container's log."""
+    pod, container, previous = key
+    query = {"container": container, "tailLines": LOG_LINES, "previous": "true" if previous else "false"}
+    return api.text(f"{path_of(api.namespace, 'Pod', pod)}/log", timeout=10, **query)
+
+
+def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
+    ours = f"{labels.OURS}={anchor.name}"
+
+    def part(name: str) -> tuple[Json, ...] | None:
+        kind, chosen = _PARTS[name]
+        try:
+            return objects_of(api, kind, ours if chosen else "")
+        except Forbidden as error:
+            unread.append(error.what)
+            return None
+
+    parts: dict[str, Any] = dict(zip(_PARTS, parallel(part, _PARTS), strict=True))
+    return Snapshot(
+        cluster=anchor.cluster,
+        namespace=api.namespace,
+        name=anchor.name,
+        now=datetime.now(UTC),
+        namespace_object=_namespace(api),
+        ray_nodes=_ray_nodes(api, anchor, parts["pods"] or (), unread),
+        api_slow=api.slowest,
+        **parts,
+    )
+
+
+def _namespace(api: Api) -> Json | None:
+    """Not worth a sentence when it may not be read: its end is also seen in refusals."""
+    try:
+        return api.get(f"/api/v1/namespaces/{api.namespace}")
+    except Forbidden:
+        return None
+
+
+def _ray_nodes(
+    api: Api, anchor: Anchor, pods: tuple[Json, ...], unread: list[str]
+) -> tuple[Json, ...] | None:
+    """Ray's own list of its nodes; None where it cannot be had (a head that does not run is no news here)."""
+    head = head_of(pods)
+    if head is None:
+        return None
+    name = str(head["metadata"]["name"])
+    try:
+        token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
+        return tuple(nodes_of(api, anchor.cluster, token, lambda: name).get("summary") or ())
+    except RaysteadError as error:
+        unread.append(f"Ray's nodes: {error.what}")
+        return None
+
+
+def _log(api: Api, key: LogKey, unread: list[str]) -> str | None:
+    try:
+        return log_of(api, key)
+    except RaysteadError as error:
+        if isinstance(error, Forbidden):
+            unread.append(error.what)
+        return None
