@@ -36,9 +36,9 @@ def test_a_wrong_command_exits_2() -> None:
     assert "upp" in answer.stderr
 
 
-def test_up_without_local_says_what_works() -> None:
+def test_up_without_a_kubeconfig_says_what_works() -> None:
     answer = run("up")
-    assert answer.returncode == 75
+    assert answer.returncode == 76
     assert "raystead up --local" in answer.stderr
 
 
