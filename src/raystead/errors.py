@@ -12,7 +12,7 @@ RaysteadError
 ├── JobFailed (70)            the job failed and its driver left no exit code
 ├── JobNotFound (71)          no job of that id
 ├── UploadTooLarge (72)       the working directory is over Ray's upload limit
-├── RayUnreachable (73)       Ray's job API does not answer, or refuses
+├── RayUnreachable (73)       Ray's job API does not answer
 ├── StateError (74)           our own state on disk cannot be read or written (disk full, damaged, locked)
 ├── Unsupported (75)          the spec needs something that this version does not do
 ├── KubeConfigError (76)      no kubeconfig, no such context, or its login plugin failed
@@ -26,7 +26,8 @@ RaysteadError
 ├── ProblemsFound (84)        doctor or verify found problems
 ├── StreamLost (85)          a stream of the API server broke and could not be resumed
 ├── CommandNotStarted (86)   exec could not start the command
-└── ObjectNotFound (87)       an object that a command needs is not there
+├── ObjectNotFound (87)       an object that a command needs is not there
+└── RayRefuses (88)           Ray refuses a request: its token, or what it asks
 
 130 is an interrupted command. A job's own exit code is passed through by `submit`.
 """
@@ -55,6 +56,7 @@ __all__ = [
     "PortInUse",
     "ProblemsFound",
     "RayMissing",
+    "RayRefuses",
     "RayUnreachable",
     "RaysteadError",
     "Remains",
@@ -136,6 +138,10 @@ class UploadTooLarge(RaysteadError):
 
 class RayUnreachable(RaysteadError):
     exit_code = 73
+
+
+class RayRefuses(RaysteadError):
+    exit_code = 88
 
 
 class StateError(RaysteadError):

@@ -35,6 +35,7 @@ def test_the_table_of_exit_codes_is_api() -> None:
         "StreamLost": 85,
         "CommandNotStarted": 86,
         "ObjectNotFound": 87,
+        "RayRefuses": 88,
     }
 
 

@@ -30,7 +30,7 @@ def list_(name: str | None, where: Where, output: str | None) -> None:
     from raystead.cli.jobs import client_for
     from raystead.ui.plain import rounded, table
 
-    with client_for(name) as client:
+    with client_for(name, where) as client:
         jobs = sorted(client.list(), key=lambda job: job.start_time or 0, reverse=True)
     if output == "json":
         click.echo(json.dumps([asdict(job) for job in jobs], indent=2))
@@ -51,7 +51,7 @@ def status(job_id: str, name: str | None, where: Where, output: str | None) -> N
     """One job: its status and Ray's message."""
     from raystead.cli.jobs import client_for
 
-    with client_for(name) as client:
+    with client_for(name, where) as client:
         job = client.get(job_id)
     if output == "json":
         click.echo(json.dumps(asdict(job), indent=2))
@@ -69,15 +69,15 @@ def status(job_id: str, name: str | None, where: Where, output: str | None) -> N
 def logs(job_id: str, follow: bool, name: str | None, where: Where, quiet: bool) -> None:
     """The output of a job's driver."""
     from raystead.cli.jobs import client_for, follow_to_exit
-    from raystead.ops.jobs import exit_code
+    from raystead.ops.following import exit_code
     from raystead.ui.plain import Reporter
 
-    with client_for(name) as client:
+    with client_for(name, where) as client:
         if not follow:
             click.echo(client.logs(job_id), nl=False)
             return
         client.get(job_id)
-        job, _ = follow_to_exit(client, job_id, Reporter(quiet=quiet))
+        job, _ = follow_to_exit(client, job_id, Reporter(quiet=quiet), where)
     sys.exit(exit_code(job))
 
 
@@ -88,6 +88,6 @@ def stop(job_id: str, name: str | None, where: Where) -> None:
     """Stop a job; its driver gets SIGTERM, then SIGKILL."""
     from raystead.cli.jobs import client_for
 
-    with client_for(name) as client:
+    with client_for(name, where) as client:
         stopped = client.stop(job_id)
     click.echo(f"{job_id} is stopping" if stopped else f"{job_id} had ended already")

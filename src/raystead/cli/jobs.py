@@ -5,42 +5,80 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from raystead.cli.options import Where, door
 from raystead.errors import INTERRUPTED
 
 if TYPE_CHECKING:
+    from raystead.ops.following import Waiting
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
 _SECOND_INTERRUPT = 1.5  # seconds in which a second Ctrl-C means: stop the job
+_LOCAL_PATIENCE = 120.0  # seconds; a local head is back in ten or never
 
 
-def client_for(name: str | None) -> JobClient:
+@contextmanager
+def client_for(name: str | None, where: Where) -> Iterator[JobClient]:
     """A client of the job API of the named (or only) cluster."""
-    from raystead.ops.clusters import local_place
-    from raystead.rayapi.jobs import JobClient
+    if where.here:
+        from raystead.ops.clusters import local_place
+        from raystead.rayapi.jobs import JobClient
 
-    place = local_place(name)
-    return JobClient(place.status().dashboard, place.token())
+        place = local_place(name)
+        with JobClient(place.status().dashboard, place.token()) as client:
+            yield client
+        return
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.jobs import job_client
+
+    api = door(where)
+    with job_client(api, anchor_of(api, name)) as client:
+        yield client
 
 
-def follow_to_exit(client: JobClient, job_id: str, reporter: Reporter) -> tuple[Job, float]:
+def patience(where: Where) -> float:
+    """Seconds that Ray may be silent: a head may need a new node and its image there."""
+    from raystead.ops.following import PATIENCE
+
+    return _LOCAL_PATIENCE if where.here else PATIENCE
+
+
+def say_waiting(reporter: Reporter, event: Waiting) -> None:
+    """The head is away or back, for people."""
+    if event.why is None:
+        reporter.warn("Ray answers again")
+    else:
+        seen = f" ({event.why.evidence})" if event.why.evidence else ""
+        reporter.warn(f"{event.why.what}{seen}; trying on")
+
+
+def follow_to_exit(client: JobClient, job_id: str, reporter: Reporter, where: Where) -> tuple[Job, float]:
     """Follows a job's output to its end: the job, and the seconds since the call.
 
     Ctrl-C detaches (exit 130); a second one within 1.5 s stops the job first.
     """
-    from raystead.ops.jobs import follow
+    from raystead.ops.following import follow
 
     begin = time.monotonic()
     try:
-        return follow(client, job_id, emit=lambda event: None, write=reporter.write), time.monotonic() - begin
+        job = follow(
+            client,
+            job_id,
+            write=reporter.write,
+            tell=lambda event: say_waiting(reporter, event),
+            patience=patience(where),
+        )
     except KeyboardInterrupt:
         reporter.line(f"detached; raystead job logs {job_id} -f   (Ctrl-C again stops the job)")
         try:
-            time.sleep(_SECOND_INTERRUPT if reporter.tty else 0.5)
+            time.sleep(_SECOND_INTERRUPT)
         except KeyboardInterrupt:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             client.stop(job_id)
             reporter.line(f"stopped {job_id}")
         sys.exit(INTERRUPTED)
+    return job, time.monotonic() - begin

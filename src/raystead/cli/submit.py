@@ -6,12 +6,17 @@ import json
 import secrets
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from raystead.cli.options import Where, place_options, quiet_option
 from raystead.errors import UsageError
+
+if TYPE_CHECKING:
+    from raystead.ops.jobs import SubmitOptions
+    from raystead.rayapi.jobs import Job, JobClient
+    from raystead.ui.plain import Reporter
 
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
@@ -29,11 +34,11 @@ _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 @click.option("--entrypoint-memory", type=int, metavar="BYTES", help="Memory for the driver itself.")
 @click.option("--entrypoint-resources", metavar="JSON", help="Other resources for the driver.")
 @click.option("--submission-id", metavar="ID", help="The job's id; made up otherwise.")
-@click.option("--no-wait", is_flag=True, help="Print the job's id and return.")
+@click.option("--wait/--no-wait", "waits", default=True, help="--no-wait: print the job's id and return.")
 @place_options
 @quiet_option
 def command(
-    cmd: tuple[str, ...], no_wait: bool, name: str | None, where: Where, quiet: bool, **given: Any
+    cmd: tuple[str, ...], waits: bool, name: str | None, where: Where, quiet: bool, **given: Any
 ) -> None:
     """Run a command as a Ray job, follow its output, exit with its code.
 
@@ -43,15 +48,30 @@ def command(
     raystead submit -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead submit --working-dir . -- python train.py --epochs 3
     """
-    from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import client_for, follow_to_exit
-    from raystead.ops import jobs
-    from raystead.ui.plain import Reporter, rounded
-    from raystead.ui.progress import upload_bar
+    from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
     options = options_from(cmd, given)
-    with client_for(name) as client, upload_bar(reporter) as advance:
+    with client_for(name, where) as client:
+        job_id = start(client, options, reporter, where)
+        if not waits:
+            reporter.result(job_id)
+            reporter.hint(f"raystead job logs {job_id} -f")
+            return
+        job, seconds = follow_to_exit(client, job_id, reporter, where)
+    sys.exit(say_end(job, seconds, reporter))
+
+
+def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where) -> str:
+    """Starts the job and says what is sent and where it runs; its id."""
+    from raystead.base.quantities import human_bytes
+    from raystead.cli.jobs import patience, say_waiting
+    from raystead.ops import jobs
+    from raystead.ops.following import Waiting
+    from raystead.ui.progress import upload_bar
+
+    with upload_bar(reporter) as advance:
 
         def emit(event: jobs.Event) -> None:
             if isinstance(event, jobs.Uploading):
@@ -61,20 +81,32 @@ def command(
                 does = "the cluster has" if event.known else "uploading"
                 left = f", {package.ignored} ignored" if package.ignored else ""
                 reporter.step(f"{does} {human_bytes(package.bytes)} ({package.files} files{left})")
+            elif isinstance(event, Waiting):
+                say_waiting(reporter, event)
+            else:
+                on = "" if where.here else " on a worker" if event.on_worker else " on the head"
+                reporter.step(f"job {event.id} submitted{on}   (Ctrl-C detaches, twice stops)")
 
-        job_id = jobs.submit(client, options, new_id=new_job_id, emit=emit)
-    if no_wait:
-        reporter.result(job_id)
-        reporter.hint(f"raystead job logs {job_id} -f")
-        return
-    reporter.step(f"job {job_id} submitted   (Ctrl-C detaches, twice stops)")
-    with client_for(name) as client:
-        job, seconds = follow_to_exit(client, job_id, reporter)
+        return jobs.submit(
+            client,
+            options,
+            new_id=new_job_id,
+            emit=emit,
+            on_worker=not where.here,
+            patience=patience(where),
+        )
+
+
+def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
+    """One line, Ray's own message if it failed; the exit code."""
+    from raystead.ops.following import exit_code
+    from raystead.ui.plain import rounded
+
     reporter.step(f"job {job.status} in {rounded(seconds)}")
-    code = jobs.exit_code(job)
-    if code and job.message and not quiet:
+    code = exit_code(job)
+    if code and job.message and not reporter.quiet:
         reporter.line(job.message.strip())
-    sys.exit(code)
+    return code
 
 
 def new_job_id() -> str:
@@ -82,7 +114,7 @@ def new_job_id() -> str:
     return "raysubmit_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
 
 
-def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> Any:
+def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> SubmitOptions:
     """The options of `ops.jobs.submit` from what was typed; all problems are usage errors."""
     from raystead.ops.jobs import SubmitOptions
 

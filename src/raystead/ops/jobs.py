@@ -1,24 +1,36 @@
-"""Submitting and following jobs: the job API is the truth, the log stream is best effort."""
+"""Submitting jobs: the working directory is sent, the driver placed, the job started once."""
 
 from __future__ import annotations
 
-import re
+import functools
 import shlex
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raystead.errors import JobFailed, RayUnreachable, UsageError
+from raystead.errors import (
+    ClusterNotFound,
+    JobNotFound,
+    RayRefuses,
+    RaysteadError,
+    RayUnreachable,
+    StateError,
+    UsageError,
+)
+from raystead.ops.following import PATIENCE, Waiting, patiently
 from raystead.ops.package import Package, pack
+from raystead.ops.placing import DriverNeeds, Placement, place
 from raystead.ops.runtime_env import files_read, local_directory
-from raystead.rayapi.jobs import Job, JobClient
+from raystead.rayapi.jobs import JobClient
 
-_POLL = 0.3  # seconds between two questions while a stream is down
-_PATIENCE = 120.0  # seconds without an answer of the job API before following gives up
-_EXIT_CODE = re.compile(r"exit code (\d+)")
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
+
+__all__ = ["Event", "Packed", "SubmitOptions", "Submitted", "Uploading", "job_client", "submit"]
 
 
 @dataclass(frozen=True)
@@ -53,96 +65,169 @@ class Uploading:
 
 @dataclass(frozen=True)
 class Submitted:
+    """The job is started; `on_worker`: its driver survives the head."""
+
     id: str
+    on_worker: bool
 
 
-Event = Packed | Uploading | Submitted
+Event = Packed | Uploading | Submitted | Waiting
 Emit = Callable[[Event], None]
 
 
-def submit(client: JobClient, options: SubmitOptions, *, new_id: Callable[[], str], emit: Emit) -> str:
-    """Sends the working directory if there is one and starts the job; returns its id."""
+@contextmanager
+def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
+    """The job API of a cluster in a namespace, over a forward that follows the head.
+
+    Raises:
+        StateError: the cluster is suspended.
+        Forbidden: this user may not read the token's Secret.
+    """
+    from raystead.ops import secrets
+    from raystead.ops.ray import head_forward
+
+    if anchor.cluster.spec.suspend:
+        raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+    token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
+    with head_forward(api, anchor) as forward:
+
+        def why() -> RaysteadError | None:
+            return _deleted(api, anchor) or forward.last_error
+
+        with JobClient(forward.url, token, why=why) as client:
+            yield client
+
+
+def submit(
+    client: JobClient,
+    options: SubmitOptions,
+    *,
+    new_id: Callable[[], str],
+    emit: Emit,
+    on_worker: bool = False,
+    patience: float = PATIENCE,
+) -> str:
+    """Sends the working directory if there is one and starts the job; returns its id.
+
+    Args:
+        on_worker: put the driver on a worker where there is one.
+        patience: seconds that Ray may be silent at each step; what was sent is not sent twice.
+    """
     if not any(word.strip() for word in options.entrypoint):
         raise UsageError("there is no command to run", remedy="raystead submit -- python train.py")
+    persist = functools.partial(patiently, tell=emit, patience=patience)
+    runtime_env = _environment(client, options, emit, patience)
+    needs = DriverNeeds(
+        options.num_cpus or 0, options.num_gpus or 0, options.memory or 0, options.resources or {}
+    )
+    where: Placement = persist(lambda: place(client, needs)) if on_worker else Placement()
+    start = _Start(client, options, options.submission_id or new_id(), runtime_env, where)
+    job_id: str = persist(start)
+    emit(Submitted(job_id, where.on_worker))
+    return job_id
+
+
+class _Start:
+    """Starts a job; called again after an answer that was lost, it finds that the job is there."""
+
+    def __init__(
+        self,
+        client: JobClient,
+        options: SubmitOptions,
+        job_id: str,
+        runtime_env: dict[str, Any],
+        where: Placement,
+    ) -> None:
+        self._client, self._options, self._job_id = client, options, job_id
+        self._runtime_env, self._where = runtime_env, where
+        self._unsure = False
+
+    def __call__(self) -> str:
+        if self._unsure and self._is_there():
+            return self._job_id
+        words, options = self._options.entrypoint, self._options
+        try:
+            return self._client.submit(
+                shlex.join(words) if len(words) > 1 else words[0],
+                submission_id=self._job_id,
+                runtime_env=self._runtime_env,
+                metadata=options.metadata,
+                num_cpus=options.num_cpus,
+                num_gpus=options.num_gpus,
+                memory=options.memory,
+                resources={**(options.resources or {}), **self._where.resources},
+                label_selector=self._where.label_selector,
+            )
+        except RayUnreachable:
+            self._unsure = True
+            raise
+        except RayRefuses:
+            if self._unsure and self._is_there():
+                return self._job_id
+            raise
+
+    def _is_there(self) -> bool:
+        try:
+            self._client.get(self._job_id)
+        except JobNotFound:
+            return False
+        return True
+
+
+def _environment(client: JobClient, options: SubmitOptions, emit: Emit, patience: float) -> dict[str, Any]:
+    """The runtime environment as Ray takes it; what it names of this machine is sent."""
     runtime_env = dict(options.runtime_env or {})
     if options.env:
         runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **options.env}
     excludes = (*options.excludes, *runtime_env.pop("excludes", ()))
+    send = functools.partial(_send, client, excludes=excludes, emit=emit, patience=patience)
     directory = local_directory(runtime_env.get("working_dir"))
     if directory is not None:
-        runtime_env["working_dir"] = _send(client, directory, excludes, emit)
+        runtime_env["working_dir"] = send(directory)
     runtime_env |= files_read(runtime_env)
     if modules := runtime_env.get("py_modules"):
         runtime_env["py_modules"] = [
-            _send(client, module, excludes, emit, under=module.name)
-            if (module := local_directory(item))
-            else item
-            for item in modules
+            send(module, under=module.name) if (module := local_directory(item)) else item for item in modules
         ]
-    job_id = client.submit(
-        shlex.join(options.entrypoint) if len(options.entrypoint) > 1 else options.entrypoint[0],
-        submission_id=options.submission_id or new_id(),
-        runtime_env=runtime_env,
-        metadata=options.metadata,
-        num_cpus=options.num_cpus,
-        num_gpus=options.num_gpus,
-        memory=options.memory,
-        resources=options.resources,
-    )
-    emit(Submitted(job_id))
-    return job_id
-
-
-def follow(client: JobClient, job_id: str, *, emit: Emit, write: Callable[[str], None]) -> Job:
-    """Writes the job's output, each character once, until the job API says that it ended.
-
-    A stream starts at the job's first line whenever it is opened, so what was written already is skipped.
-    """
-    written = 0
-    unreachable_since: float | None = None
-    while True:
-        position = 0
-        for text in client.stream(job_id):
-            fresh = text[max(0, written - position) :]
-            position += len(text)
-            if fresh:
-                write(fresh)
-                written += len(fresh)
-        try:
-            job = client.get(job_id)
-            unreachable_since = None
-            if job.ended:
-                rest = client.logs(job_id)[written:]
-                if rest:
-                    write(rest)
-                return job
-        except RayUnreachable:
-            now = time.monotonic()
-            unreachable_since = unreachable_since or now
-            if now - unreachable_since > _PATIENCE:
-                raise
-        time.sleep(_POLL)
-
-
-def exit_code(job: Job) -> int:
-    """0 when it succeeded, the driver's own code when it left one, else 70."""
-    if job.status == "SUCCEEDED":
-        return 0
-    if job.driver_exit_code:
-        return job.driver_exit_code if 0 < job.driver_exit_code < 256 else 128 - job.driver_exit_code
-    if job.status == "FAILED" and (match := _EXIT_CODE.search(job.message)):
-        return int(match[1]) or JobFailed.exit_code
-    return JobFailed.exit_code
+    return runtime_env
 
 
 def _send(
-    client: JobClient, directory: Path, excludes: tuple[str, ...], emit: Emit, *, under: str = ""
+    client: JobClient,
+    directory: Path,
+    *,
+    excludes: tuple[str, ...],
+    emit: Emit,
+    patience: float,
+    under: str = "",
 ) -> str:
     """The address of the directory's package, which is sent unless the cluster has it already."""
+    persist = functools.partial(patiently, tell=emit, patience=patience)
     with tempfile.TemporaryDirectory(prefix="raystead-") as scratch:
         package = pack(directory, Path(scratch) / "package.zip", excludes, under=under)
-        known = client.package_exists(package.name)
-        emit(Packed(package, known))
+        known = persist(lambda: client.package_exists(package.name))
+        emit(Packed(package, bool(known)))
         if not known:
-            client.upload(package.name, package.path, lambda sent, total: emit(Uploading(sent, total)))
+            persist(
+                lambda: client.upload(
+                    package.name, package.path, lambda sent, total: emit(Uploading(sent, total))
+                )
+            )
     return f"gcs://{package.name}"
+
+
+def _deleted(api: Api, anchor: Anchor) -> RaysteadError | None:
+    """That the cluster is gone, if it is: then no head will come back."""
+    from raystead.ops.planning import existing
+
+    try:
+        now = existing(api, anchor.name)
+    except RaysteadError:
+        return None
+    if now is not None and now.uid == anchor.uid:
+        return None
+    return ClusterNotFound(
+        f'the cluster "{anchor.name}" is gone',
+        evidence=f"somebody deleted it in namespace {api.namespace} while we used it",
+        remedy="raystead up, then submit again",
+    )

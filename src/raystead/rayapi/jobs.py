@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,11 +11,23 @@ from typing import Any
 
 import httpx
 
-from raystead.errors import JobNotFound, RayUnreachable, UploadTooLarge
+from raystead.errors import (
+    ClusterNotFound,
+    Forbidden,
+    JobNotFound,
+    KubeConfigError,
+    RayRefuses,
+    RaysteadError,
+    RayUnreachable,
+    UploadTooLarge,
+)
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _RETRIES = 3  # for GETs only, on a refused connection or a 5xx
 _CHUNK = 1 << 20
+_QUIET = (0.5, 3.0)  # seconds without output after which a stream says so: at first, at most
+_MANY = 10_000  # the state API's own limit
+_LASTING = (ClusterNotFound, Forbidden, KubeConfigError)  # another try would fail as well
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,11 @@ class Job:
 
 
 class JobClient:
-    """A client of one cluster's job API; close it or use it as a context manager."""
+    """A client of one cluster's job API; close it or use it as a context manager.
+
+    Args:
+        why: says why the newest connection failed, where whoever carries connections knows it.
+    """
 
     def __init__(
         self,
@@ -48,7 +65,9 @@ class JobClient:
         *,
         timeout: float = 30,
         transport: httpx.BaseTransport | None = None,
+        why: Callable[[], RaysteadError | None] = lambda: None,
     ) -> None:
+        self._why = why
         self.base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # trust_env: a proxy of the shell must not get requests for this machine.
@@ -85,8 +104,13 @@ class JobClient:
         num_gpus: float | None = None,
         memory: int | None = None,
         resources: dict[str, float] | None = None,
+        label_selector: dict[str, str] | None = None,
     ) -> str:
-        """Starts a job; `memory` in bytes. Returns its id."""
+        """Starts a job; `memory` in bytes. Returns its id.
+
+        Args:
+            label_selector: of the driver's node; Ray before 2.54 does not know it and refuses it.
+        """
         body: dict[str, Any] = {
             "entrypoint": entrypoint,
             "submission_id": submission_id,
@@ -98,6 +122,8 @@ class JobClient:
                 body[f"entrypoint_{key}"] = value
         if resources:
             body["entrypoint_resources"] = resources
+        if label_selector:
+            body["entrypoint_label_selector"] = label_selector
         return str(self._call("POST", "/api/jobs/", json=body).json()["submission_id"])
 
     def get(self, job_id: str) -> Job:
@@ -119,21 +145,42 @@ class JobClient:
         return str(self._call("GET", f"/api/jobs/{job_id}/logs", job_id=job_id).json().get("logs") or "")
 
     def stream(self, job_id: str) -> Iterator[str]:
-        """The driver's output from its beginning, as it comes, until Ray or the network ends the stream."""
+        """The driver's output from its beginning, as it comes, until Ray or the network ends the stream.
+
+        "" says that nothing came for a while: the time to ask whether the job goes on, for a stream whose
+        other side has died silently never ends.
+        """
         from websockets.exceptions import WebSocketException
         from websockets.sync.client import connect
 
         url = f"ws{self.base_url.removeprefix('http')}/api/jobs/{job_id}/logs/tail"
         # Ray's dashboard hands our offer of compression on to its job agent and then sends nothing at all.
-        # It does not answer a close either: who interrupts must not wait for that.
+        # It answers neither pings nor a close: who waits for those loses a job that is silent for 40 s.
         settings: dict[str, Any] = {"compression": None, "max_size": None, "proxy": None}
-        settings |= {"open_timeout": 10, "close_timeout": 0.1}
+        settings |= {"open_timeout": 10, "close_timeout": 0.1, "ping_interval": None}
+        quiet, most = _QUIET
         try:
             with connect(url, additional_headers=self._headers, **settings) as socket:
-                for message in socket:
+                while True:
+                    try:
+                        message = socket.recv(timeout=quiet)
+                    except TimeoutError:
+                        quiet = min(quiet * 1.3, most)
+                        yield ""
+                        continue
+                    quiet = _QUIET[0]
                     yield message if isinstance(message, str) else message.decode("utf-8", "replace")
         except (OSError, WebSocketException):
             return  # best effort: the job API is the truth, the caller asks it
+
+    def workers(self, limit: int = _MANY) -> builtins.list[dict[str, Any]]:
+        """Nodes alive that are not the head, as the state API tells them: `node_ip`, `resources_total` …"""
+        keys = (("state", "ALIVE"), ("is_head_node", "false"))
+        query: builtins.list[tuple[str, str | int]] = [("limit", limit)]
+        for key, value in keys:
+            query += [("filter_keys", key), ("filter_predicates", "="), ("filter_values", value)]
+        found = self._call("GET", "/api/v0/nodes", params=query).json()["data"]["result"]["result"]
+        return builtins.list(found)
 
     def package_exists(self, name: str) -> bool:
         """Whether the cluster has the package `_ray_pkg_….zip` already."""
@@ -163,13 +210,22 @@ class JobClient:
                     return answer
             except httpx.HTTPError as error:
                 if attempt == tries:
-                    raise RayUnreachable(
-                        f"Ray's job API at {self.base_url} does not answer",
-                        evidence=f"{method} {path}: {type(error).__name__}",
-                        remedy="raystead status",
-                    ) from error
+                    raise self._unreachable(f"{method} {path}: {type(error).__name__}") from error
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
+
+    def _unreachable(self, seen: str) -> RaysteadError:
+        """What the carrier of our connections says, if it is a reason that stays; else no answer of Ray's."""
+        reason = self._why()
+        if isinstance(reason, _LASTING):
+            return reason
+        return RayUnreachable(
+            "Ray's job API does not answer"
+            if reason
+            else f"Ray's job API at {self.base_url} does not answer",
+            evidence=f"{seen}: {reason.what}" if reason else seen,
+            remedy=(reason.remedy if reason else "") or "raystead status",
+        )
 
     def _call(self, method: str, path: str, *, job_id: str | None = None, **more: Any) -> httpx.Response:
         answer = self._send(method, path, **more)
@@ -182,7 +238,7 @@ class JobClient:
                 if "Authorization" not in self._headers
                 else "the token is not this cluster's"
             )
-            raise RayUnreachable(f"Ray refused: {missing}", evidence=what, remedy="raystead status")
+            raise RayRefuses(f"Ray refused: {missing}", evidence=what, remedy="raystead restart head")
         if answer.status_code == 404 and job_id:
             there = ", ".join(job.id for job in self.list()[:10]) or "none"
             raise JobNotFound(
@@ -191,9 +247,9 @@ class JobClient:
         if answer.status_code == 413:
             raise UploadTooLarge("Ray refused the upload as too large", evidence=what)
         detail = answer.text.strip().splitlines()
-        raise RayUnreachable(
-            "Ray's job API reports an error", evidence=f"{what}: {detail[-1][:500] if detail else ''}"
-        )
+        evidence = f"{what}: {detail[-1][:500] if detail else ''}"
+        kind = RayUnreachable if answer.status_code >= 500 else RayRefuses
+        raise kind("Ray's job API reports an error", evidence=evidence)
 
 
 def _job(raw: dict[str, Any]) -> Job:
