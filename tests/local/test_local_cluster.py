@@ -100,13 +100,13 @@ def test_an_unknown_job_is_a_sentence(cli: Cli) -> None:
 
 
 def test_a_wrong_token_is_refused_and_not_repeated(cli: Cli, state: Path) -> None:
-    from raystead.errors import RayUnreachable
+    from raystead.errors import RayRefuses
     from raystead.rayapi.jobs import JobClient
 
     address = str(status(cli)["dashboard"])
-    with JobClient(address) as client, pytest.raises(RayUnreachable, match="no token was sent"):
+    with JobClient(address) as client, pytest.raises(RayRefuses, match="no token was sent"):
         client.list()
-    with JobClient(address, "wrong" * 8) as client, pytest.raises(RayUnreachable) as caught:
+    with JobClient(address, "wrong" * 8) as client, pytest.raises(RayRefuses) as caught:
         client.list()
     assert "wrong" * 8 not in caught.value.diagnostics()
 

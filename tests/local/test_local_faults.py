@@ -22,7 +22,7 @@ import pytest
 from raystead.local.model import MARKER, ClusterPlan
 from raystead.local.place import LocalPlace
 from raystead.local.processes import marked, session
-from raystead.ops.jobs import follow
+from raystead.ops.following import follow
 from raystead.rayapi.jobs import JobClient
 
 from .conftest import RAYSTEAD, Cli, cli_for
@@ -261,7 +261,7 @@ def test_a_stream_that_breaks_again_and_again_loses_and_doubles_nothing(cli: Cli
         wire.limit += len(text)  # a stream begins at the first line each time
 
     with JobClient(wire.address, token) as client:
-        end = follow(client, job, emit=lambda event: None, write=write)
+        end = follow(client, job, write=write, tell=lambda event: None)
     wire.server.close()
     assert end.status == "SUCCEEDED"
     assert wire.cuts >= 2, "the wire was to break"
