@@ -351,3 +351,62 @@ def test_flags_name_a_redis_one_has() -> None:
 def test_flags_of_a_redis_that_cannot_be_meant(flags: Flags, said: str) -> None:
     with pytest.raises(SpecError, match=re.escape(said)):
         build(flags)
+
+
+@pytest.mark.parametrize(
+    ("image", "becomes"),
+    [
+        ("rayproject/ray:2.60.0-py311", "rayproject/ray:2.58.0-py311"),
+        ("mirror.example/rayproject/ray-ml:2.9.0", "mirror.example/rayproject/ray-ml:2.58.0"),
+        ("mine/ray:7", "mine/ray:7"),
+    ],
+)
+def test_a_ray_version_moves_the_official_image_along_and_no_other(image: str, becomes: str) -> None:
+    cluster = build(Flags(ray_version="2.58.0"), build(Flags(image=image)))
+    assert cluster.spec.ray_version == "2.58.0"
+    assert cluster.spec.head.template.ray_container["image"] == becomes
+    assert cluster.spec.workers[0].template.ray_container["image"] == becomes
+
+
+NOTED = [
+    ("numOfHosts: 2", "single pods"),
+    ("scaleStrategy: {workersToDelete: [a]}", "no pod is deleted by name"),
+]
+
+
+@pytest.mark.parametrize(("field", "words"), NOTED)
+def test_a_groups_field_with_another_effect_is_noted(field: str, words: str) -> None:
+    (note,) = load(BASE.replace("replicas: 1", f"replicas: 1\n    {field}"), "f.yaml").notes
+    assert words in str(note)
+    assert "f.yaml:17:" in str(note)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("autoscalerOptions: {idleTimeoutSeconds: 60}", "no effect without enableInTreeAutoscaling"),
+        ("upgradeStrategy: {type: Recreate}", "roll changed pods"),
+    ],
+)
+def test_a_clusters_field_with_another_effect_is_noted(field: str, words: str) -> None:
+    (note,) = load(BASE.replace("rayVersion: 2.60.0", f"{field}\n  rayVersion: 2.60.0"), "f.yaml").notes
+    assert words in str(note)
+
+
+def test_kuberays_old_fault_tolerance_is_read() -> None:
+    text = BASE.replace("name: mine", "name: mine\n  annotations: {ray.io/ft-enabled: 'true'}").replace(
+        "          image: rayproject/ray:2.60.0\n  workerGroupSpecs",
+        "          image: rayproject/ray:2.60.0\n          env:\n"
+        "          - {name: RAY_REDIS_ADDRESS, value: 'redis:6379'}\n  workerGroupSpecs",
+    )
+    file = load(text, "f.yaml")
+    assert "KubeRay's old form" in str(file.notes[0])
+    head = next(
+        o
+        for o in manifests(file.cluster, Facts())
+        if o["kind"] == "Deployment" and o["metadata"]["name"] == "mine-head"
+    )
+    env = {e["name"]: e.get("value") for e in head["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["RAY_REDIS_ADDRESS"] == "redis:6379"
+    assert env["RAY_external_storage_namespace"] == "mine"
+    assert head["spec"]["template"]["metadata"]["annotations"]["ray.io/ft-enabled"] == "true"

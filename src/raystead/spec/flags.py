@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -16,6 +17,7 @@ from raystead.spec.yamlio import dotted
 IMAGE = "rayproject/ray:2.60.0-py311"
 NAME = "ray-cluster"
 _GPU = "nvidia.com/gpu"
+_OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
 _HEAD_FLOOR = 8 * 2**30  # production heads want 8Gi (guide row S5)
 
 
@@ -144,6 +146,11 @@ class _Change:
         if flags.image:
             for container in self._ray_containers():
                 container["image"] = flags.image
+        elif flags.ray_version:
+            for container in self._ray_containers():
+                container["image"] = _OFFICIAL.sub(
+                    rf"\g<1>{flags.ray_version}", str(container.get("image", ""))
+                )
         version = flags.ray_version or _version_in(flags.image)
         if version:
             self.spec["rayVersion"] = version

@@ -85,6 +85,8 @@ def notes(cluster: RayCluster) -> Iterator[Finding]:
         if group.num_of_hosts > 1:
             what = "the hosts of a replica are single pods here: one that is lost comes back alone"
             yield ("spec", "workerGroupSpecs", i, "numOfHosts"), what, ""
+    if spec.head.ingress_options and not spec.head.enable_ingress:
+        yield ("spec", "headGroupSpec", "ingressOptions"), "no effect without enableIngress", ""
     if spec.autoscaler_options:
         yield ("spec", "autoscalerOptions"), "no effect without enableInTreeAutoscaling", ""
     if cluster.annotations.get(_FT_ANNOTATION) == "true":
