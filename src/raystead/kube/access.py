@@ -107,12 +107,12 @@ def load(
     """
     files = _files(kubeconfig)
     impersonate = (as_user, as_groups) if as_user else None
-    if not files and context is None and _in_pod():
+    if not files and not (context or kubeconfig) and _in_pod():
         return _from_pod(namespace, impersonate)
     if not files:
         raise KubeConfigError(
             "there is no kubeconfig",
-            evidence=f"no file at {_sought(kubeconfig)}, and this is not a pod of a cluster",
+            evidence=f"no file at {_sought(kubeconfig)}{'' if _in_pod() else ', and this is no pod'}",
             remedy="--kubeconfig FILE or KUBECONFIG=FILE; without Kubernetes: raystead up --local",
         )
     return _from_files(files, context, namespace, impersonate)
@@ -165,7 +165,9 @@ def _from_files(
         merged = KubeConfigMerger(shown).config
         chosen = context or _first_current_context(files)
         _contexts_must_hold(merged.value, chosen, shown)
-        loader = _loader_class()(config_dict=merged, active_context=chosen)
+        # None: relative paths count from the file they stand in, as in kubectl
+        loader = _loader_class()(config_dict=merged, active_context=chosen, config_base_path=None)
+        _user_must_be_there(loader, chosen)
         configuration = Configuration()
         loader.load_and_set(configuration)
     except (ConfigException, yaml.YAMLError, OSError, AttributeError, KeyError, TypeError) as error:
@@ -206,6 +208,17 @@ def _contexts_must_hold(config: dict[str, Any], chosen: str | None, shown: str) 
             f'the kubeconfig has no context "{chosen}"',
             evidence=f"{shown} has the contexts: {listed}",
             remedy="--context NAME",
+        )
+
+
+def _user_must_be_there(loader: Any, chosen: str | None) -> None:
+    """The official loader goes on without credentials where a context names a user that is not there."""
+    named = (loader.current_context.get("context") or {}).get("user")
+    if named and not loader.user_entry:
+        raise KubeConfigError(
+            f'the kubeconfig has no user "{named}"',
+            evidence=f'its context "{chosen}" names it',
+            remedy="kubectl config view",
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound, RaysteadError
 
-__all__ = ["Gone", "error_of", "status_of"]
+__all__ = ["Gone", "error_of", "message_of", "status_of"]
 
 _RIGHT = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
@@ -17,8 +17,8 @@ _RIGHT = re.compile(
 _OWNER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 
 
-class Gone(Exception):
-    """HTTP 410: a list or watch went on from a version that the server has forgotten. Never leaves kube."""
+class Gone(ApiError):
+    """HTTP 410: a list or watch went on from a version that the server has forgotten; kube begins anew."""
 
 
 def status_of(text: str) -> dict[str, Any]:
@@ -30,6 +30,11 @@ def status_of(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) and value.get("kind") == "Status" else {}
 
 
+def message_of(code: int, text: str) -> str:
+    """The server's sentence; where a proxy or the like answered, what there is of its text."""
+    return str(status_of(text).get("message") or text.strip()[:500] or f"HTTP {code}")
+
+
 def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
     """The error that an answer of `code` with body `text` is; `what` names the request ("get pods/x").
 
@@ -37,7 +42,7 @@ def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
     403 too, and are an `ApiError` that says so.
     """
     status = status_of(text)
-    message = str(status.get("message") or text.strip()[:500] or f"HTTP {code}")
+    message = message_of(code, text)
     reason = str(status.get("reason") or "")
     if code == 401:
         return KubeConfigError(

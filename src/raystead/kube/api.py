@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from raystead.errors import ApiUnreachable
+from raystead.errors import ApiError, ApiUnreachable
 from raystead.kube.access import Access
-from raystead.kube.answers import Gone, error_of
+from raystead.kube.answers import Gone, error_of, message_of
 
 __all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json"]
 
@@ -27,10 +27,9 @@ MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _PAGE = 500  # as kubectl
 _TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
-_FIRST_PATIENCE = (
-    2.0  # seconds of trying while no request has ever succeeded: a wrong address is told at once
-)
+_FIRST_PATIENCE = 2.0  # seconds while no request has ever succeeded: a wrong address is told at once
 _PATIENCE = 60.0  # seconds of trying once the server has answered: a restart takes 5 to 30
+_PATIENCE_500 = 10.0  # seconds: etcd's change of leader takes less, a broken webhook stays broken
 _IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
 
 
@@ -40,7 +39,7 @@ class Api:
     Args:
         access: who and where.
         trace: called after each request with a line for people (`-v`); never with a body.
-        notice: called when a request has to be repeated, with the reason.
+        notice: called once when requests have to be repeated, with the reason; again only after an answer.
     """
 
     def __init__(
@@ -56,10 +55,12 @@ class Api:
         self.patience = patience
         self.slowest = 0.0  # seconds of the slowest answer so far, for explain
         self.requests = 0
-        self._trace, self._notice = trace, notice
+        self.notice = notice
+        self._trace = trace
         self._pool: Any = None
         self._lock = threading.Lock()
         self._answered = False
+        self._troubled = False  # requests are being repeated, and that was said
 
     # -- single objects -------------------------------------------------------------------------------
 
@@ -119,6 +120,8 @@ class Api:
             try:
                 page = self._json("GET", path, query=query)
             except Gone:
+                if "continue" not in query:
+                    raise
                 items, query = [], {k: v for k, v in query.items() if k not in ("limit", "continue")}
                 continue
             items += page.get("items") or []
@@ -137,9 +140,14 @@ class Api:
     def stream(self, path: str, *, timeout: float | None = None, **query: Any) -> Iterator[Any]:
         """An open answer to read from (watches, followed logs): urllib3's response, not decoded.
 
-        `timeout`: seconds without any byte after which reading fails; None waits for ever.
+        `timeout`: seconds without any byte after which reading fails; None waits for ever. Not repeated.
         """
-        response = self._open("GET", path, query=query, timeout=timeout, preload=False)
+        import urllib3.exceptions as gone_wrong
+
+        try:
+            response = self._open("GET", path, query=query, timeout=timeout, preload=False)
+        except (gone_wrong.HTTPError, OSError) as error:
+            raise self._unreachable(f"GET {path}: {_words(error)}") from error
         try:
             if response.status >= 300:
                 text = response.read().decode("utf-8", "replace")
@@ -150,7 +158,16 @@ class Api:
 
     def _json(self, method: str, path: str, **more: Any) -> Json:
         data = self._request(method, path, **more)
-        value: Json = json.loads(data) if data else {}
+        try:
+            value = json.loads(data) if data else {}
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ApiError(
+                f"what answers at {self.access.server} is no API server",
+                evidence=f"{method} {path}: {data[:200].decode('utf-8', 'replace').strip()}",
+                remedy=f"check the server and proxy of the context {self.access.context}",
+            )
         return value
 
     def _request(
@@ -165,41 +182,45 @@ class Api:
     ) -> bytes:
         import urllib3.exceptions as gone_wrong
 
-        begun = time.monotonic()
+        begun, again = time.monotonic(), _repeatable(method, path, query or {})
         for attempt in range(10_000):
-            wait, why = min(0.1 * 2**attempt, 3.0), ""
+            wait, limit = min(0.1 * 2**attempt, 3.0), self.patience
+            refusal: Exception | None = None
             try:
                 response = self._open(method, path, query=query, body=body, content=content, timeout=timeout)
             except (gone_wrong.NewConnectionError, gone_wrong.ConnectTimeoutError) as error:
                 why = _words(error)  # nothing was sent: safe for every method
             except (gone_wrong.HTTPError, OSError) as error:
-                if not _worth_repeating(error):
-                    raise self._unreachable(_words(error)) from error
                 why = _words(error)
-                if method not in _IDEMPOTENT:
-                    raise self._unreachable(f"{_words(error)}; it may have been done") from error
+                if not _worth_repeating(error):
+                    raise self._unreachable(why) from error
+                if not again:
+                    raise self._unreachable(f"{method} {path}: {why}; it may have been done") from error
             else:
+                data: bytes = response.data
                 if response.status < 300:
-                    data: bytes = response.data
+                    self._troubled = False
                     return data
-                text = response.data.decode("utf-8", "replace")
+                text = data.decode("utf-8", "replace")
+                refusal = self._error(response.status, text, method, path)
+                if response.status != 429 and not (response.status >= 500 and again):
+                    raise refusal
+                why = f"HTTP {response.status}: {message_of(response.status, text)}"
                 after = response.headers.get("Retry-After", "")
-                if response.status == 429 or (response.status >= 500 and method in _IDEMPOTENT):
-                    why = f"HTTP {response.status}"
-                    wait = float(after) if after.isdigit() else wait
-                else:
-                    raise self._error(response.status, text, method, path)
-                if time.monotonic() - begun + wait > self._patience_now():
-                    raise self._error(response.status, text, method, path)
-            if time.monotonic() - begun + wait > self._patience_now():
-                raise self._unreachable(f"{method} {path}: {why}, tried for {time.monotonic() - begun:.0f} s")
-            if self._notice:
-                self._notice(f"the API server does not answer ({why}); trying again")
+                wait = float(after) if after.isdigit() else wait
+                limit = min(limit, _PATIENCE_500) if response.status == 500 else limit
+            tried = time.monotonic() - begun
+            if tried + wait > (limit if self._answered else min(_FIRST_PATIENCE, limit)):
+                raise refusal or self._unreachable(f"{method} {path}: {why}, tried for {tried:.0f} s")
+            self._say_trouble(why)
             time.sleep(wait)
         raise AssertionError("unreachable")
 
-    def _patience_now(self) -> float:
-        return self.patience if self._answered else min(_FIRST_PATIENCE, self.patience)
+    def _say_trouble(self, why: str) -> None:
+        with self._lock:
+            said, self._troubled = self._troubled, True
+        if self.notice and not said:
+            self.notice(f"the API server does not answer as it should ({why}); trying again")
 
     def _open(
         self,
@@ -252,7 +273,7 @@ class Api:
 
     def _error(self, code: int, text: str, method: str, path: str) -> Exception:
         if code == 410:
-            return Gone(text)
+            return Gone(message_of(code, text), status=code)
         verb = {"POST": "create", "PUT": "replace", "PATCH": "apply"}.get(method, method.lower())
         return error_of(code, text, what=f"{verb} {_short(path)}", context=self.access.context)
 
@@ -262,6 +283,11 @@ class Api:
             evidence=evidence,
             remedy=f"check the network and the context {self.access.context}: kubectl version",
         )
+
+
+def _repeatable(method: str, path: str, query: Mapping[str, Any]) -> bool:
+    """Sending it twice is as sending it once; a dry-run or a review of rights makes nothing."""
+    return method in _IDEMPOTENT or "dryRun" in query or path.startswith("/apis/authorization.k8s.io/")
 
 
 def _worth_repeating(error: Exception) -> bool:

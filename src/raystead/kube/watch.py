@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ __all__ = ["Mirror"]
 
 _WATCH_SECONDS = 300  # the server ends the watch then, and we resume it
 _SILENCE = 330.0  # seconds without a byte after which the connection is taken for dead
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts
+_LASTED = 10.0  # seconds: a watch that lasted was a good one, the next pause is the first again
 
 
 class Mirror:
@@ -57,28 +60,26 @@ class Mirror:
         return list(self.objects.values())
 
     def _run(self) -> None:
-        pause, version = 0.2, ""
+        pause, version = _FIRST_PAUSE, ""
         while not self._ended.is_set():
+            begun = time.monotonic()
             try:
                 if not version:
                     version = self._list()
                 version = self._watch(version)
-                pause = 0.2
-                continue
             except Gone:
                 version = ""
-                continue
             except RaysteadError as error:
                 self.error = error
                 self._changed()
                 if isinstance(error, ApiError) and error.status in (401, 403, 404):
                     return  # no repetition makes it right
-            except Exception as error:  # noqa: BLE001  # a thread's end: what urllib3 raises when a stream breaks
-                if self._ended.is_set():
-                    return
-                self.error = ApiError("a watch broke", evidence=f"{type(error).__name__}: {error}")
-            self._ended.wait(pause)
-            pause = min(pause * 2, 5.0)
+            except Exception:  # noqa: BLE001  # a thread's end: what urllib3 raises when a stream breaks
+                pass  # no trouble yet: networks cut idle streams; it is one when no new watch can be opened
+            if time.monotonic() - begun > _LASTED:
+                pause = _FIRST_PAUSE
+            self._ended.wait(pause)  # also after a clean end: some proxies end every watch at once
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _list(self) -> str:
         listing = self._api.listing(self._path, labels=self._labels)
@@ -102,7 +103,7 @@ class Mirror:
                 item = event["object"]
                 if event["type"] == "ERROR":
                     if item.get("code") == 410:
-                        raise Gone(item.get("message"))
+                        raise Gone(str(item.get("message")), status=410)
                     text = json.dumps(item)
                     raise error_of(int(item.get("code") or 500), text, what=f"watch {self._path}", context="")
                 version = item["metadata"]["resourceVersion"]
