@@ -18,7 +18,7 @@ import pytest
 import yaml
 from audit import Audit
 from faults import Faults
-from kube import Kube
+from kube import Kube, until
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "testcluster"
 GUIDE = Path(__file__).resolve().parents[1] / "data" / "guide"
@@ -84,6 +84,22 @@ def own_cluster(ours: bool, admin: Kube) -> Path:
     return SCRIPTS
 
 
+def has_account(kube: Kube) -> None:
+    """No pod is admitted before the namespace has its ServiceAccount, which a controller makes."""
+    account = ("get", "serviceaccount", "default")
+    until(lambda: kube.run(*account, check=False).returncode == 0, 30, "the namespace has its ServiceAccount")
+
+
+@pytest.fixture(scope="module")
+def space(admin: Kube) -> Iterator[Kube]:
+    """One namespace for all tests of a module."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    admin.run("create", "namespace", name)
+    has_account(admin.at(name))
+    yield admin.at(name)
+    admin.run("delete", "namespace", name, "--wait=false")
+
+
 @pytest.fixture
 def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
     """Makes a namespace and answers the administrator in it; all are deleted after the test."""
@@ -104,6 +120,7 @@ def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
         admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
         made.append(name)
         kube = admin.at(name)
+        has_account(kube)
         if deny:
             kube.apply(DENY_ALL)
         if quota:

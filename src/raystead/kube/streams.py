@@ -29,8 +29,8 @@ __all__ = ["Background", "Stream", "in_thread", "open_stream", "pod_lives"]
 T = TypeVar("T")
 _OPEN_TIMEOUT = 10.0  # seconds for TCP, TLS and the handshake
 _CLOSE_TIMEOUT = 1.0  # seconds for the closing handshake; the peer may be dead
-_SILENCE = 1.0  # seconds without a message after which we ping
-_PONG_WITHIN = 1.0  # seconds without a pong after which we ask whether the pod is still there
+_SILENCE = 0.75  # seconds without a message after which we ping
+_PONG_WITHIN = 0.75  # seconds without a pong after which we ask whether the pod is still there
 _GIVE_UP = 300.0  # seconds without a pong after which the stream is dead though its pod exists (a lost node)
 _CHECK_PATIENCE = 2.0  # seconds that the question for the pod may be retried
 
