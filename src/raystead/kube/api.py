@@ -104,11 +104,15 @@ class Api:
 
     # -- lists ----------------------------------------------------------------------------------------
 
-    def list(self, path: str, *, labels: str = "", fields: str = "") -> list[Json]:
-        """All items of a collection, by pages of 500."""
-        return list(self.listing(path, labels=labels, fields=fields)["items"])
+    def list(
+        self, path: str, *, labels: str = "", fields: str = "", keep: Callable[[Json], Json] | None = None
+    ) -> list[Json]:
+        """All items of a collection, by pages of 500; `keep` makes each item smaller before the next page."""
+        return list(self.listing(path, labels=labels, fields=fields, keep=keep)["items"])
 
-    def listing(self, path: str, *, labels: str = "", fields: str = "") -> Json:
+    def listing(
+        self, path: str, *, labels: str = "", fields: str = "", keep: Callable[[Json], Json] | None = None
+    ) -> Json:
         """The whole list with its resourceVersion; begins anew when the server forgot the pages' version."""
         query: Json = {"limit": _PAGE}
         if labels:
@@ -124,7 +128,8 @@ class Api:
                     raise
                 items, query = [], {k: v for k, v in query.items() if k not in ("limit", "continue")}
                 continue
-            items += page.get("items") or []
+            found = page.pop("items", None) or []
+            items += found if keep is None else map(keep, found)
             token = page.get("metadata", {}).get("continue")
             if not token:
                 return {**page, "items": items}

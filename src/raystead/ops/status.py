@@ -17,6 +17,7 @@ from raystead.ops.ray import head_of, nodes_of
 from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS
 from raystead.plan.observed import ClusterView, ListRow, list_rows, observe
+from raystead.plan.pods import slim
 from raystead.plan.raynodes import RayNode, ray_nodes
 
 __all__ = ["clusters", "view"]
@@ -75,6 +76,8 @@ def _read(api: Api, name: str, wanting: list[str]) -> tuple[dict[str, list[Json]
         try:
             if kind == "Event":
                 return api.list(collection(api.namespace, kind), fields=EVENTS)
+            if kind == "Pod":
+                return api.list(collection(api.namespace, kind), labels=f"{labels.OURS}={name}", keep=slim)
             return live_objects(api, name, (kind,))[kind]
         except Forbidden as error:
             return error
