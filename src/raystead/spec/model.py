@@ -29,13 +29,17 @@ MAX_REPLICAS = 2147483647  # CRD default of maxReplicas
 class Model(BaseModel):
     """A frozen part of the spec that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, defer_build=True
+    )
 
 
 class Metadata(Model):
     """Object metadata; what the server fills in is kept but never used."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel, defer_build=True
+    )
     name: StrictStr | None = None
     generate_name: StrictStr | None = None
     namespace: StrictStr | None = None

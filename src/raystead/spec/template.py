@@ -55,7 +55,9 @@ Port = Annotated[StrictInt, Field(ge=1, le=65535)]
 class _Shape(BaseModel):
     """A part of a Kubernetes object; what is not named here is allowed and not looked at."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel)
+    model_config = ConfigDict(
+        frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel, defer_build=True
+    )
 
 
 class KeyRef(_Shape):
