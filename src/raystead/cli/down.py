@@ -7,12 +7,12 @@ import time
 
 import click
 
-from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.cli.options import Where, cluster_options, door, quiet_option
 from raystead.ui.plain import Reporter
 
 
 @click.command("down")
-@place_options
+@cluster_options
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
 @click.option("--keep-data", is_flag=True, help="Keep the volume: the next up finds the actors' state again.")
@@ -25,7 +25,7 @@ def command(
     \b
     raystead down
     raystead down --keep-data        keep the volume with the actors' state
-    raystead down --name other --yes
+    raystead down other --yes
     """
     from raystead.errors import ClusterNotFound
 

@@ -6,15 +6,14 @@ import json
 
 import click
 
-from raystead.cli.options import Where, door, output_option, place_options, quiet_option
+from raystead.cli.options import Where, cluster_options, door, output_option, quiet_option
 
 
 @click.command("explain")
-@click.argument("cluster", required=False, metavar="[NAME]")
-@place_options
+@cluster_options
 @output_option
 @quiet_option
-def command(cluster: str | None, name: str | None, where: Where, output: str | None, quiet: bool) -> None:
+def command(name: str | None, where: Where, output: str | None, quiet: bool) -> None:
     """Say why a cluster is not ready: what was seen, what it means, what to do. It only reads.
 
     \b
@@ -34,7 +33,7 @@ def command(cluster: str | None, name: str | None, where: Where, output: str | N
         )
     reporter = Reporter(quiet=quiet)
     api = door(where)
-    said = look(api, anchor_of(api, cluster or name))
+    said = look(api, anchor_of(api, name))
     if output == "json":
         click.echo(json.dumps(explained_json(said), indent=2))
         return

@@ -115,6 +115,20 @@ def place_options(function: F) -> F:
     return named(kube_options(function))
 
 
+def cluster_options(function: F) -> F:
+    """As `place_options`, and the cluster's name may stand alone: `raystead status my-cluster`."""
+
+    @functools.wraps(function)
+    def gathered(cluster: str | None, name: str | None, **given: Any) -> Any:
+        if cluster and name and cluster != name:
+            raise UsageError(f'two names are given, "{cluster}" and "{name}"', remedy="give one of them")
+        return function(name=cluster or name, **given)
+
+    wrapped: Any = gathered
+    taking: F = click.argument("cluster", required=False, metavar="[NAME]")(place_options(wrapped))
+    return taking
+
+
 def door(where: Where) -> Api:
     """The API server that was meant; with -v each request is a line on stderr."""
     from raystead.kube.access import load
@@ -128,7 +142,7 @@ def door(where: Where) -> Api:
         as_groups=where.as_groups,
     )
     trace = (lambda line: click.echo(f"  {line}", err=True)) if where.verbose else None
-    return Api(access, trace=trace)
+    return Api(access, trace=trace, notice=lambda text: click.echo(text, err=True))
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Results only.")

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import click
 
-from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.cli.options import Where, cluster_options, door, quiet_option
 
 
 @click.command("status")
-@place_options
+@cluster_options
 @click.option(
     "-o", "output", type=click.Choice(["wide", "json"]), help="wide: a line a pod; json: all, exact."
 )
