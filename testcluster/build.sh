@@ -23,6 +23,10 @@ kubernetes() {
   local v=k8s.io/component-base/version
   go build -trimpath -o "$2" -ldflags "-s -w -X $v.gitVersion=v$K8S -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$K8S")" "k8s.io/kubernetes/cmd/$1"
 }
+agnhost() {  # Kubernetes' own test server; it needs modules that the wrapper's go.mod has not
+  wrapper; cp go.mod agnhost.mod; cp go.sum agnhost.sum
+  CGO_ENABLED=0 go build -mod=mod -modfile=agnhost.mod -trimpath -o "$1" -ldflags "-s -w" k8s.io/kubernetes/test/images/agnhost
+}
 module() {  # module OUT MODULE VERSION PACKAGE [TAGS]
   local dir; dir=$CACHE/src/$(basename "$1")-$3
   mkdir -p "$dir"; cd "$dir"; [ -f go.mod ] || go mod init example.test/tool 2>/dev/null
@@ -42,6 +46,8 @@ for name in ${*:-$ALL}; do
     kube*) kubernetes "$name" "$out.new" ;;
     etcd) module "$out.new" go.etcd.io/etcd/server/v3 "$ETCD" go.etcd.io/etcd/server/v3 ;;
     coredns) module "$out.new" github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns ;;
+    cyclonus) module "$out.new" github.com/mattfenwick/cyclonus "$CYCLONUS" github.com/mattfenwick/cyclonus/cmd/cyclonus ;;
+    agnhost) agnhost "$out.new" ;;
     kwok) module "$out.new" sigs.k8s.io/kwok "$KWOK" sigs.k8s.io/kwok/cmd/kwok ;;
     *) module "$out.new" $c "$CONTAINERD" "$c/cmd/$name" no_btrfs,no_zfs ;;
   esac

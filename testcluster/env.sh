@@ -13,8 +13,8 @@ NODE_IP=10.77.0.1 DNS_IP=10.96.0.10
 binary() {  # binary NAME -> its path in the cache, which holds its version: nothing is ever rebuilt in place
   local v
   case $1 in
-    kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|kubelet|kube-proxy) v=$K8S ;;
-    etcd) v=$ETCD ;; coredns) v=$COREDNS ;; kwok) v=$KWOK ;;
+    kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|kubelet|kube-proxy|agnhost) v=$K8S ;;
+    etcd) v=$ETCD ;; coredns) v=$COREDNS ;; kwok) v=$KWOK ;; cyclonus) v=$CYCLONUS ;;
     containerd|containerd-shim-runc-v2|ctr) v=$CONTAINERD ;;
     *) echo "no such binary: $1" >&2; return 1 ;;
   esac

@@ -3,7 +3,7 @@
 source "$(dirname "$0")/env.sh"
 mkdir -p "$IMG"; cd "$IMG"
 image_file() {
-  case $1 in pause) echo "pause-$PAUSE.tar" ;; redis) echo redis.tar ;; coredns) echo "coredns-$COREDNS.tar" ;; ray) echo "ray-$RAY.tar" ;; esac
+  case $1 in pause) echo "pause-$PAUSE.tar" ;; redis) echo redis.tar ;; coredns) echo "coredns-$COREDNS.tar" ;; ray) echo "ray-$RAY.tar" ;; agnhost) echo "agnhost-$K8S.tar" ;; esac
 }
 with_libs() {  # with_libs ROOT PROGRAM...: the program and the shared libraries it loads
   local root=$1 p f; shift
@@ -28,6 +28,10 @@ redis() {  # The official image starts as root and its entrypoint steps down to 
 coredns() {
   rm -rf coredns; mkdir -p coredns; cp "$(binary coredns)" coredns/coredns; ldd coredns/coredns >/dev/null 2>&1 && with_libs coredns "$(binary coredns)"
   pack "$1" "docker.io/coredns/coredns:$COREDNS" coredns '{"Entrypoint":["/coredns"]}'
+}
+agnhost() {
+  mkdir -p agnhost; cp "$(binary agnhost)" agnhost/agnhost
+  pack "$1" "registry.k8s.io/e2e-test-images/agnhost:$AGNHOST" agnhost '{"Entrypoint":["/agnhost"]}'
 }
 ray() {  # As rayproject/ray: user ray, uid 1000, group users (100); plus what an arbitrary uid in group 0 (OpenShift) needs to write.
   local root="ray-$RAY" i

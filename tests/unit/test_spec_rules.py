@@ -410,3 +410,9 @@ def test_kuberays_old_fault_tolerance_is_read() -> None:
     assert env["RAY_REDIS_ADDRESS"] == "redis:6379"
     assert env["RAY_external_storage_namespace"] == "mine"
     assert head["spec"]["template"]["metadata"]["annotations"]["ray.io/ft-enabled"] == "true"
+
+
+def test_two_groups_that_differ_in_capitals_alone_are_refused() -> None:
+    second = BASE[BASE.index("  - groupName: small") :].replace("small", "Small")
+    with pytest.raises(SpecError, match='a group "small" stands above already'):
+        load(BASE + second, "f.yaml")
