@@ -64,21 +64,43 @@ def follow_to_exit(client: JobClient, job_id: str, reporter: Reporter, where: Wh
     from raystead.ops.following import follow
 
     begin = time.monotonic()
-    try:
-        job = follow(
-            client,
-            job_id,
-            write=reporter.write,
-            tell=lambda event: say_waiting(reporter, event),
-            patience=patience(where),
-        )
-    except KeyboardInterrupt:
-        reporter.line(f"detached; raystead job logs {job_id} -f   (Ctrl-C again stops the job)")
+    with _Interrupts() as interrupts:
         try:
-            time.sleep(_SECOND_INTERRUPT)
+            job = follow(
+                client,
+                job_id,
+                write=reporter.write,
+                tell=lambda event: say_waiting(reporter, event),
+                patience=patience(where),
+            )
         except KeyboardInterrupt:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            client.stop(job_id)
-            reporter.line(f"stopped {job_id}")
-        sys.exit(INTERRUPTED)
+            reporter.line(f"detached; raystead job logs {job_id} -f   (Ctrl-C again stops the job)")
+            if interrupts.another(_SECOND_INTERRUPT):
+                client.stop(job_id)
+                reporter.line(f"stopped {job_id}")
+            sys.exit(INTERRUPTED)
     return job, time.monotonic() - begin
+
+
+class _Interrupts:
+    """Ctrl-C: the first one is raised, a later one is remembered, whatever is being done at that moment."""
+
+    def __enter__(self) -> _Interrupts:
+        self._count = 0
+        self._before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _note(self, *_: object) -> None:
+        self._count += 1
+        if self._count == 1:
+            raise KeyboardInterrupt
+
+    def another(self, seconds: float) -> bool:
+        """Whether a second one has come, or comes within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self._count < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return self._count > 1
