@@ -12,6 +12,7 @@ from raystead.errors import INTERRUPTED, RaysteadError, StateError
 
 # name -> (module, help line); in the order in which a newcomer needs them
 COMMANDS = {
+    "doctor": ("doctor", "Check what would go wrong, before anything is changed."),
     "up": ("up", "Start a Ray cluster, or bring a running one to its spec."),
     "plan": ("plan", "Show what up would do, field by field."),
     "submit": ("submit", "Run a command as a Ray job and follow its output."),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raystead.base import labels, names
+from raystead.doctor import versions
 from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
@@ -16,9 +17,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.ops.rights import rights
 from raystead.spec.model import RayCluster
 
-__all__ = ["first_facts", "isolating", "refuse_foreign", "server_version"]
-
-OLDEST, SUPPORTED = (1, 19), (1, 25)
+__all__ = ["default_class", "first_facts", "isolating", "refuse_foreign", "server_version", "version_text"]
 
 
 def first_facts(
@@ -39,7 +38,7 @@ def first_facts(
     )
     notes += more
     if storage_kind(cluster) in ("redis", "rocksdb"):
-        facts = replace(facts, has_default_storage=_default_class(api) is not None)
+        facts = replace(facts, has_default_storage=default_class(api) is not None)
         notes += _without_volume(cluster, facts)
     return facts, notes
 
@@ -51,17 +50,21 @@ def server_version(api: Api) -> tuple[str, list[str]]:
         Unsupported: older than Kubernetes 1.19.
     """
     said = api.get("/version")
-    digits = [re.sub(r"\D.*", "", str(said.get(key, ""))) or "0" for key in ("major", "minor")]
-    number = (int(digits[0]), int(digits[1]))
-    text = ".".join(digits)
-    if number < OLDEST:
+    text = version_text(said)
+    number = versions.number(text)
+    if number < versions.OLDEST:
         raise Unsupported(
             f"Kubernetes {text} is too old",
             evidence=f"the API server says {said.get('gitVersion')}; 1.19 is the oldest that can do it",
             remedy="another cluster with --context",
         )
-    old = number < SUPPORTED
+    old = number < versions.SUPPORTED
     return text, [f"Kubernetes {text} is older than 1.25: it may work, nobody tests it"] if old else []
+
+
+def version_text(said: Json) -> str:
+    """ "1.36" of the answer to /version; some servers write a minor version of "36+"."""
+    return ".".join(re.sub(r"\D.*", "", str(said.get(key, ""))) or "0" for key in ("major", "minor"))
 
 
 def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
@@ -111,7 +114,7 @@ def refuse_foreign(api: Api, name: str) -> None:
         )
 
 
-def _default_class(api: Api) -> str | None:
+def default_class(api: Api) -> str | None:
     """The class a claim without one gets, by a dry-run: listing StorageClasses is not our user's right."""
     claim = {
         "apiVersion": "v1",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raystead.errors import Forbidden, ObjectNotFound
 from raystead.kube.api import Api, Json
 
-__all__ = ["Rights", "rights"]
+__all__ = ["Rights", "may", "rights", "user_name"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,29 @@ def rights(api: Api) -> Rights:
     }
     status = api.create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body).get("status") or {}
     return Rights(tuple(status.get("resourceRules") or ()), not status.get("incomplete"))
+
+
+def may(api: Api, verb: str, resource: str, group: str = "") -> bool | None:
+    """One right, asked by itself, where the list is not complete; None when nobody could tell."""
+    main, _, sub = resource.partition("/")
+    what = {"namespace": api.namespace, "verb": verb, "group": group, "resource": main}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {**what, **({"subresource": sub} if sub else {})}},
+    }
+    status = api.create("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body).get("status") or {}
+    if status.get("allowed"):
+        return True
+    return None if status.get("evaluationError") and not status.get("denied") else False
+
+
+def user_name(api: Api) -> str | None:
+    """Who we are to the server; None where it is older than 1.28 and cannot say."""
+    body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = api.create("/apis/authentication.k8s.io/v1/selfsubjectreviews", body)
+    except (ObjectNotFound, Forbidden):
+        return None
+    name: str | None = ((answer.get("status") or {}).get("userInfo") or {}).get("username")
+    return name

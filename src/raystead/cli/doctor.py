@@ -1,0 +1,87 @@
+"""`raystead doctor`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from typing import Any
+
+import click
+
+from raystead.cli.options import (
+    Where,
+    door,
+    kube_options,
+    output_option,
+    quiet_option,
+    read_file,
+    spec_options,
+)
+from raystead.cli.up import policies_option, say_notes
+
+
+@click.command("doctor")
+@spec_options
+@policies_option
+@click.option("--rbac", is_flag=True, help="Print the Role and RoleBinding to ask for, nothing else.")
+@output_option
+@quiet_option
+@kube_options
+def command(
+    where: Where,
+    file: str | None,
+    policies: str | None,
+    rbac: bool,
+    output: str | None,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Check what would go wrong with `up`, before anything is changed; exit code 84 when something would.
+
+    It reads, and asks the API server by dry-run. It takes the same words as up.
+
+    \b
+    raystead doctor --workers 8
+    raystead doctor -f raycluster.yaml
+    raystead doctor --rbac              the Role to ask an administrator for
+    """
+    from raystead.errors import ProblemsFound, Unsupported
+    from raystead.ops.doctor import examine, subject
+    from raystead.spec.flags import NAME, Flags
+    from raystead.ui.doctor import examined_json, examined_text
+    from raystead.ui.plain import Reporter
+
+    if where.local:
+        raise Unsupported(
+            "doctor looks at a namespace; this machine is checked by up itself",
+            remedy="raystead up --local",
+        )
+    reporter = Reporter(quiet=quiet)
+    api = door(where)
+    who = subject(api, Flags(**flags), *read_file(file), namespace=where.namespace)
+    if rbac:
+        _role(who)
+        return
+    say_notes(reporter, who.asked)
+    up = "raystead up" + (f" -f {file}" if file else "")
+    if who.asked.cluster.name != NAME and not file:
+        up += f" --name {who.asked.cluster.name}"
+    said = examine(who, up=up, policies=policies)
+    if output == "json":
+        click.echo(json.dumps(examined_json(said), indent=2))
+    else:
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size().columns if terminal else None
+        click.echo(examined_text(said, colour=terminal and reporter.colour, width=width))
+    if said.count("fail"):
+        click.get_current_context().exit(ProblemsFound.exit_code)
+    reporter.hint(up)
+
+
+def _role(who: Any) -> None:
+    import yaml
+
+    from raystead.doctor.rights import role
+
+    click.echo(yaml.safe_dump_all(role(who.held, who.api.namespace), sort_keys=False), nl=False)

@@ -1,0 +1,78 @@
+"""What the server's own checks say of the pods (dry-run): in the words that explain would use later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from raystead.base import labels
+from raystead.doctor.model import Check, Pods, Seen
+from raystead.explain import admission
+from raystead.explain.model import Finding, Snapshot
+from raystead.explain.view import View
+from raystead.spec.model import Json
+
+__all__ = ["check"]
+
+_LEVEL = "pod-security.kubernetes.io/enforce"
+# the numbers of these are worked out for all pods together, better than one pod's answer can say
+_COUNTED = {admission.QUOTA.slug, admission.QUOTA_NEEDS.slug}
+_WHEN = datetime.fromtimestamp(0, UTC)
+
+
+def check(seen: Seen) -> Iterator[Check]:
+    refused = False
+    for pods in seen.groups:
+        answer = seen.admission.get(pods.group)
+        if isinstance(answer, str) and pods.wanted:
+            for finding in _explained(seen, pods, answer):
+                if finding.cause in _COUNTED or (
+                    finding.cause == admission.LIMIT_RANGE.slug and seen.limitranges
+                ):
+                    continue
+                refused = True
+                yield _said(seen, pods, finding)
+    unasked = [pods for pods in seen.groups if pods.group not in seen.admission]
+    if unasked:
+        names = ", ".join(pods.group for pods in unasked)
+        why = seen.unread.get("admission", "")
+        what = f"whether the server accepts the pods of {names} is not known"
+        yield Check("admission", "unknown", what, why, "raystead plan, then raystead explain")
+    elif not refused:
+        yield _passed(seen)
+
+
+def _explained(seen: Seen, pods: Pods, message: str) -> tuple[Finding, ...]:
+    """Explain's rules, on the ReplicaSet as it would fail."""
+    metadata = {"name": f"{pods.group}-to-be", "labels": {labels.OURS: seen.name}}
+    refused: Json = {
+        "metadata": metadata,
+        "spec": {"replicas": pods.wanted, "template": {"metadata": {"labels": pods.labels}}},
+        "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]},
+    }
+    snapshot = Snapshot(
+        cluster=seen.cluster,
+        namespace=seen.facts.namespace or "",
+        name=seen.name,
+        now=_WHEN,
+        replicasets=(refused,),
+        limitranges=seen.limitranges,
+        quotas=seen.quotas,
+        namespace_object=seen.namespace,
+    )
+    return tuple(admission.find(View(snapshot)))
+
+
+def _said(seen: Seen, pods: Pods, finding: Finding) -> Check:
+    name = "pod security" if finding.cause == admission.SECURITY.slug else "admission"
+    evidence = finding.evidence[0].text if finding.evidence else ""
+    what = f"{pods.group}: {finding.why}" if pods.group not in finding.why else finding.why
+    return Check(name, "fail", what, f"dry-run of a pod: {evidence}", finding.remedy)
+
+
+def _passed(seen: Seen) -> Check:
+    found = ((seen.namespace or {}).get("metadata") or {}).get("labels") or {}
+    if level := found.get(_LEVEL):
+        return Check("pod security", "ok", f"{level}: passes", "dry-run of a pod of each group")
+    text = "the server accepts a pod of each group"
+    return Check("admission", "ok", text, "dry-run of a pod of each group")

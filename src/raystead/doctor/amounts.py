@@ -1,0 +1,70 @@
+"""What a pod asks for, as Kubernetes counts it, in exact numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from raystead.base import quantities
+from raystead.spec.model import Json
+
+__all__ = ["Amounts", "effective", "plus", "requests_of", "shown"]
+
+Amounts = dict[str, Decimal]  # resource -> amount in its base unit
+
+
+def requests_of(container: Json, side: str) -> Amounts:
+    """`requests` or `limits` of a container; a missing request is its limit, as on the server."""
+    resources = container.get("resources") or {}
+    said = dict(resources.get(side) or {})
+    if side == "requests":
+        said = {**(resources.get("limits") or {}), **said}
+    return {name: quantities.parse(value) for name, value in said.items()}
+
+
+def effective(spec: Json, side: str) -> Amounts:
+    """What the whole pod asks for: containers and sidecars together, or the hungriest init container.
+
+    Resources of the pod itself (Kubernetes 1.34) go before those of its containers; overhead comes on top.
+    """
+    total = plus(requests_of(c, side) for c in spec.get("containers") or [])
+    peak: Amounts = {}
+    sidecars: Amounts = {}
+    for container in spec.get("initContainers") or []:
+        own = requests_of(container, side)
+        if container.get("restartPolicy") == "Always":
+            sidecars = plus([sidecars, own])
+            own = {}
+        peak = _most(peak, plus([sidecars, own]))
+    total = _most(plus([total, sidecars]), peak)
+    if spec.get("resources"):
+        total.update(requests_of({"resources": spec["resources"]}, side))
+    overhead = {name: quantities.parse(value) for name, value in (spec.get("overhead") or {}).items()}
+    if side == "limits":
+        overhead = {name: value for name, value in overhead.items() if name in total}
+    return plus([total, overhead])
+
+
+def plus(amounts: Iterable[Amounts]) -> Amounts:
+    out: Amounts = {}
+    for one in amounts:
+        for name, value in one.items():
+            out[name] = out.get(name, Decimal(0)) + value
+    return out
+
+
+def shown(resource: str, value: Decimal) -> str:
+    """The shortest exact quantity: 1500m, 8Gi, 3."""
+    if resource == "cpu" or resource.endswith(".cpu"):
+        return quantities.millis(value) if value >= 0 else f"-{quantities.millis(-value)}"
+    whole = int(value)
+    if whole and whole % 1024 == 0:
+        return quantities.binary(whole)
+    for suffix, unit in (("G", 10**9), ("M", 10**6)):
+        if whole and whole % unit == 0:
+            return f"{whole // unit}{suffix}"
+    return str(whole)
+
+
+def _most(one: Amounts, other: Amounts) -> Amounts:
+    return {n: max(one.get(n, Decimal(0)), other.get(n, Decimal(0))) for n in {**one, **other}}

@@ -1,0 +1,125 @@
+"""LimitRange: what one container, pod or claim may ask for, and what it gets when it does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from raystead.base import quantities
+from raystead.doctor.amounts import Amounts, effective, requests_of, shown
+from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen
+from raystead.spec.model import Json
+
+__all__ = ["check", "with_defaults"]
+
+
+def check(seen: Seen) -> Iterator[Check]:
+    """One check a group that breaks a rule; else one for all."""
+    if seen.limitranges is None:
+        why = "LimitRanges may not be read: whether the sizes are allowed is not known"
+        yield Check("limits", "unknown", why, seen.unread.get("limitranges", ""), "raystead doctor --rbac")
+        return
+    if not seen.limitranges:
+        yield Check("limits", "ok", "the namespace has no LimitRange")
+        return
+    broken = False
+    for pods in seen.groups:
+        if pods.wanted and (found := list(_pod(seen.limitranges, with_defaults(pods.pod, seen.limitranges)))):
+            broken = True
+            yield _said(seen, pods, found)
+    if found := list(_claims(seen)):
+        broken = True
+        yield Check("limits", "fail", f"the volume will be refused: {'; '.join(found)}", _names(seen))
+    if not broken:
+        yield Check("limits", "ok", f"all sizes are within {_names(seen)}")
+
+
+def with_defaults(pod: Json, ranges: tuple[Json, ...]) -> Json:
+    """The pod as LimitRanges fill it in, where the server has not shown it."""
+    spec = dict(pod["spec"])
+    for key in ("initContainers", "containers"):
+        if spec.get(key):
+            spec[key] = [_filled(container, ranges) for container in spec[key]]
+    return {**pod, "spec": spec}
+
+
+def _filled(container: Json, ranges: tuple[Json, ...]) -> Json:
+    resources = container.get("resources") or {}
+    limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
+    said = set(limits)
+    for item in _items(ranges, "Container"):
+        for name, value in (item.get("default") or {}).items():
+            limits.setdefault(name, value)
+        for name, value in (item.get("defaultRequest") or {}).items():
+            if name not in said:  # a limit that was said is the request too
+                requests.setdefault(name, value)
+    return {**container, "resources": {**resources, "limits": limits, "requests": requests}}
+
+
+def _items(ranges: tuple[Json, ...], kind: str) -> Iterator[Json]:
+    for item in ranges:
+        yield from (one for one in item["spec"].get("limits") or [] if one.get("type") == kind)
+
+
+def _pod(ranges: tuple[Json, ...], pod: Json) -> Iterator[str]:
+    for item in _items(ranges, "Container"):
+        for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]:
+            sides = requests_of(container, "requests"), requests_of(container, "limits")
+            yield from (f"container {container['name']}: {text}" for text in _rules(item, *sides))
+    for item in _items(ranges, "Pod"):
+        sides = effective(pod["spec"], "requests"), effective(pod["spec"], "limits")
+        yield from (f"the whole pod: {text}" for text in _rules(item, *sides))
+
+
+def _rules(item: Json, requests: Amounts, limits: Amounts) -> Iterator[str]:
+    for name, value in (item.get("min") or {}).items():
+        least = quantities.parse(value)
+        if name not in requests:
+            yield f"{name} must be said, at least {value}"
+        elif requests[name] < least:
+            yield f"{name} {shown(name, requests[name])} is under the minimum {value}"
+        elif name in limits and limits[name] < least:
+            yield f"the limit of {name} {shown(name, limits[name])} is under the minimum {value}"
+    for name, value in (item.get("max") or {}).items():
+        most = quantities.parse(value)
+        if name not in limits:
+            yield f"{name} must have a limit, at most {value}"
+        elif limits[name] > most:
+            yield f"the limit of {name} {shown(name, limits[name])} is over the maximum {value}"
+        elif requests.get(name, Decimal(0)) > most:
+            yield f"{name} {shown(name, requests[name])} is over the maximum {value}"
+    for name, value in (item.get("maxLimitRequestRatio") or {}).items():
+        if not requests.get(name) or name not in limits:
+            yield f"{name} must have a request and a limit, for their ratio is bounded by {value}"
+        elif limits[name] / requests[name] > quantities.parse(value):
+            ratio = f"{limits[name] / requests[name]:.3g}"
+            yield f"the limit of {name} is {ratio} times its request, allowed are {value} times"
+
+
+def _claims(seen: Seen) -> Iterator[str]:
+    templates = [c for o in seen.objects for c in (o.get("spec") or {}).get("volumeClaimTemplates") or []]
+    templates += [o for o in seen.objects if o["kind"] == "PersistentVolumeClaim"]
+    for claim in templates:
+        said = {"storage": quantities.parse(claim["spec"]["resources"]["requests"]["storage"])}
+        for item in _items(seen.limitranges or (), "PersistentVolumeClaim"):
+            bounds: Json = {key: item[key] for key in ("min", "max") if key in item}
+            # a claim has a request alone; it stands for the limit that the maximum asks about
+            yield from (f"claim {claim['metadata']['name']}: {t}" for t in _rules(bounds, said, said))
+
+
+def _said(seen: Seen, pods: Pods, found: list[str]) -> Check:
+    what = f"{pods.one} will be refused: {'; '.join(dict.fromkeys(found))}"
+    text = " ".join(found)
+    resource = "memory" if "memory" in text and "cpu" not in text else "cpu"
+    send = f'send to the administrator: "please change {_names(seen)} in namespace {seen.facts.namespace}: '
+    send += f'{"; ".join(dict.fromkeys(found))}"'
+    if pods.group == REDIS:
+        return Check("limits", "fail", what, _names(seen), send)
+    flag = f"--{'head' if pods.group == HEAD else 'worker'}-{resource}"
+    more = "MORE" if "minimum" in text or "least" in text else "LESS"
+    remedy = f"{seen.up} {flag} {more}\nor {send}"
+    return Check("limits", "fail", what, _names(seen), remedy)
+
+
+def _names(seen: Seen) -> str:
+    return ", ".join(f"LimitRange {item['metadata']['name']}" for item in seen.limitranges or ())

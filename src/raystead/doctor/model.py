@@ -1,0 +1,182 @@
+"""What goes into doctor and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from raystead.base import labels
+from raystead.manifests.context import Context
+from raystead.manifests.facts import Facts
+from raystead.spec.model import Json, RayCluster
+
+__all__ = [
+    "HEAD",
+    "REDIS",
+    "Check",
+    "Client",
+    "Objects",
+    "Pods",
+    "Seen",
+    "Verdict",
+    "claims_of",
+    "group_of",
+    "plural",
+]
+
+Verdict = Literal["ok", "warn", "fail", "unknown"]
+Objects = tuple[Json, ...] | None
+HEAD, REDIS = "head", "redis"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One answer.
+
+    Attributes:
+        name: what was looked at: `quota`, `network` …; several checks may share it.
+        verdict: `ok`; `warn`: it works, but know this; `fail`: `up` will not get a whole cluster;
+            `unknown`: it could not be found out, and `remedy` says how it can be.
+        what: the answer, a clause without its full stop.
+        evidence: what was seen, as Kubernetes wrote it.
+        remedy: commands, or the sentence for the administrator.
+    """
+
+    name: str
+    verdict: Verdict
+    what: str
+    evidence: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Client:
+    """The user's side: our version, and what stands in the Python on his PATH (None: no such thing)."""
+
+    raystead: str
+    python: str | None = None
+    ray: str | None = None
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class Pods:
+    """The pods of one group, all alike.
+
+    Attributes:
+        group: `redis`, `head`, or the worker group's name.
+        owner: the kind of their controller.
+        pod: metadata and spec; as the server's dry-run answered where it did, else as rendered.
+    """
+
+    group: str
+    wanted: int
+    owner: str
+    pod: Json
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict((self.pod.get("metadata") or {}).get("labels") or {})
+
+    @property
+    def one(self) -> str:
+        """How people call one of them."""
+        return {HEAD: "the head", REDIS: "Redis"}.get(self.group, f"{self.group} pod")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Everything that was read, as raw JSON. None: could not be read; () was read and is empty.
+
+    Attributes:
+        up: the words that bring this very spec up, for remedies.
+        exists: a cluster of this name is there and is ours.
+        objects: rendered with `facts`.
+        version: "1.36", and what the server calls itself.
+        user: his name to the server.
+        pods: all of the namespace; so are the other lists.
+        raycluster: KubeRay's object of our name.
+        default_class: the class that a claim without one gets; None there is none, "?" not known.
+        admission: by group, the server's answer to a dry-run of its pod: the pod, or why it is refused.
+        secrets: by name, the keys of a Secret that the pods need; None it is not there; absent not asked.
+    """
+
+    cluster: RayCluster
+    facts: Facts
+    up: str
+    client: Client
+    objects: tuple[Json, ...] = ()
+    exists: bool = False
+    version: str = ""
+    git_version: str = ""
+    user: str | None = None
+    namespace: Json | None = None
+    pods: Objects = None
+    quotas: Objects = None
+    limitranges: Objects = None
+    policies: Objects = None
+    deployments: Objects = None
+    statefulsets: Objects = None
+    services: Objects = None
+    claims: Objects = None
+    raycluster: Json | None = None
+    default_class: str | None = None
+    admission: Mapping[str, Json | str] = field(default_factory=dict)
+    secrets: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.cluster.name
+
+    @cached_property
+    def context(self) -> Context:
+        return Context(self.cluster, self.facts)
+
+    @cached_property
+    def groups(self) -> tuple[Pods, ...]:
+        """Redis, the head, the workers: in the order in which they need each other."""
+        found = []
+        for item in self.objects:
+            if item["kind"] not in ("Deployment", "StatefulSet"):
+                continue
+            template = _with_claims(item)
+            group = group_of((template.get("metadata") or {}).get("labels") or {})
+            answer = self.admission.get(group)
+            pod = answer if isinstance(answer, dict) else template
+            found.append(Pods(group, int(item["spec"].get("replicas") or 0), item["kind"], pod))
+        rank = {REDIS: 0, HEAD: 1}
+        return tuple(sorted(found, key=lambda pods: rank.get(pods.group, 2)))
+
+    def ours(self, item: Json) -> bool:
+        return bool(((item.get("metadata") or {}).get("labels") or {}).get(labels.OURS) == self.name)
+
+
+def claims_of(item: Json) -> dict[str, str]:
+    """Volume -> claim that a StatefulSet makes for its first pod."""
+    made = (item.get("spec") or {}).get("volumeClaimTemplates") or []
+    return {c["metadata"]["name"]: f"{c['metadata']['name']}-{item['metadata']['name']}-0" for c in made}
+
+
+def _with_claims(item: Json) -> Json:
+    """The pod template with the volumes that a StatefulSet adds."""
+    template: Json = item["spec"]["template"]
+    added = [{"name": n, "persistentVolumeClaim": {"claimName": c}} for n, c in claims_of(item).items()]
+    if not added:
+        return template
+    spec = template["spec"]
+    return {**template, "spec": {**spec, "volumes": [*(spec.get("volumes") or []), *added]}}
+
+
+def group_of(found: Mapping[str, str]) -> str:
+    """The group that a pod's labels say."""
+    kind = found.get(labels.NODE_TYPE)
+    if kind == "head":
+        return HEAD
+    return found.get(labels.GROUP) or "worker" if kind == "worker" else REDIS
+
+
+def plural(count: int, one: str) -> str:
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"

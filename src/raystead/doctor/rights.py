@@ -1,0 +1,121 @@
+"""The rights that one spec needs, which of them are there, and the Role to ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from raystead.doctor.model import Check
+from raystead.manifests.storage import storage_kind
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["Right", "Rights", "check", "needed", "role"]
+
+_WRITE = ("create", "patch", "delete")
+_READ = ("get", "list", "watch")
+
+
+@dataclass(frozen=True)
+class Right:
+    """Verbs on one resource, and what cannot be done without them; `must` False: the cluster runs without."""
+
+    group: str
+    resource: str
+    verbs: tuple[str, ...]
+    purpose: str
+    must: bool = True
+
+    @property
+    def name(self) -> str:
+        return f"{self.resource}.{self.group}" if self.group else self.resource
+
+
+@dataclass(frozen=True)
+class Rights:
+    """The needed rights: all, with the verbs that are lacking, and those that nobody could tell."""
+
+    needed: tuple[Right, ...]
+    lacking: dict[Right, tuple[str, ...]] = field(default_factory=dict)
+    unknown: dict[Right, tuple[str, ...]] = field(default_factory=dict)
+    user: str | None = None
+
+
+def needed(cluster: RayCluster) -> tuple[Right, ...]:
+    """For this spec, from `up` to `down`; nothing outside the namespace."""
+    out = [
+        Right("", "configmaps", ("get", "list", "create", "update", "patch", "delete"), "the anchor"),
+        Right("", "secrets", ("get", "list", *_WRITE), "the token and Redis' password"),
+        Right("", "services", ("get", "list", *_WRITE), "the head's address"),
+        Right("apps", "deployments", (*_READ, *_WRITE), "head and workers"),
+        Right("apps", "statefulsets", (*_READ, *_WRITE), "Redis"),
+        Right("networking.k8s.io", "networkpolicies", ("get", "list", *_WRITE), "network policies"),
+        Right("", "persistentvolumeclaims", ("get", "list", *_WRITE), "the volume of the state"),
+        Right("", "pods", (*_READ, "create", "delete"), "seeing pods, checking them first, ending them"),
+        Right("", "pods/log", ("get",), "logs and explanations"),
+        # newer API servers ask for create where older ones ask for get
+        Right("", "pods/portforward", ("get", "create"), "submit, status of Ray's nodes, dashboard"),
+        Right("", "pods/exec", ("get", "create"), "commands in a pod", must=False),
+        Right("", "events", ("list", "watch"), "explanations", must=False),
+        Right("apps", "replicasets", ("list",), "explanations", must=False),
+        Right("", "resourcequotas", ("list",), "quota arithmetic", must=False),
+        Right("", "limitranges", ("list",), "quota arithmetic", must=False),
+    ]
+    if storage_kind(cluster) != "redis":
+        out = [
+            r if r.resource != "statefulsets" else Right("apps", "statefulsets", ("list",), "Redis")
+            for r in out
+        ]
+    return tuple(out)
+
+
+def check(rights: Rights) -> Iterator[Check]:
+    """One line when all are there, else one for each resource on which some are missing."""
+    for right, verbs in rights.lacking.items():
+        what = f"you may not {_and(verbs)} {right.name}: needed for {right.purpose}"
+        remedy = "raystead doctor --rbac prints the Role to ask for"
+        yield Check("rights", "fail" if right.must else "warn", what, "SelfSubjectRulesReview", remedy)
+    for right, verbs in rights.unknown.items():
+        command = f"kubectl auth can-i {verbs[0]} {right.name}"
+        what = f"whether you may {_and(verbs)} {right.name} is not known ({right.purpose})"
+        yield Check(
+            "rights", "unknown", what, "an authorizer of this cluster does not list its rules", command
+        )
+    if not rights.lacking and not rights.unknown:
+        yield Check("rights", "ok", f"all {len(rights.needed)} that this cluster needs")
+
+
+def role(rights: Rights, namespace: str) -> list[Json]:
+    """Role and RoleBinding with exactly what the spec needs, for an administrator to apply."""
+    rules: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for right in rights.needed:
+        rules.setdefault((right.group, right.verbs), []).append(right.resource)
+    metadata = {"name": "raystead", "namespace": namespace}
+    return [
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": dict(metadata),
+            "rules": [
+                {"apiGroups": [group], "resources": resources, "verbs": list(verbs)}
+                for (group, verbs), resources in rules.items()
+            ],
+        },
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": dict(metadata),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "raystead"},
+            "subjects": [_subject(rights.user)],
+        },
+    ]
+
+
+def _subject(user: str | None) -> Json:
+    parts = (user or "").split(":")
+    if parts[:2] == ["system", "serviceaccount"] and len(parts) == 4:
+        return {"kind": "ServiceAccount", "namespace": parts[2], "name": parts[3]}
+    return {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user or "YOUR-USER-NAME"}
+
+
+def _and(words: Sequence[str]) -> str:
+    return ", ".join(words[:-1]) + f" or {words[-1]}" if len(words) > 1 else words[0]

@@ -1,0 +1,73 @@
+"""Where Ray's state will be, and what its loss costs; claims and Secrets that the pods name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.doctor.model import Check, Seen, claims_of
+from raystead.manifests.storage import head_storage, storage_kind
+
+__all__ = ["check"]
+
+
+def check(seen: Seen) -> Iterator[Check]:
+    yield _state(seen)
+    yield from _claims(seen)
+    for name, keys in seen.secrets.items():
+        if keys is None and name not in _made_by_us(seen):
+            what = f"the Secret {name} is not there; pods that name it do not start"
+            remedy = f"kubectl create secret generic {name} …"
+            yield Check("secrets", "fail", what, f"secret/{name}: not found", remedy)
+
+
+def _state(seen: Seen) -> Check:
+    kind = storage_kind(seen.cluster)
+    if kind == "external":
+        env = {e["name"]: e.get("value") for e in head_storage(seen.context).env}
+        container = seen.cluster.spec.head.template.ray_container
+        said = {e.get("name"): e.get("value") for e in container.get("env") or []}
+        where = said.get("RAY_REDIS_ADDRESS") or env.get("RAY_REDIS_ADDRESS") or "an address from elsewhere"
+        what = f"Redis at {where}: survives the head's loss; whether it answers is not known"
+        return Check("state", "unknown", what, "only a pod can know", "raystead doctor --probe")
+    if kind == "none":
+        what = "none is kept: with the head all actors, jobs and workers' tasks are lost"
+        return Check("state", "warn", what, "the spec names no storage", f"{seen.up} --storage redis")
+    name = "Redis" if kind == "redis" else "RocksDB"
+    if seen.facts.has_default_storage or seen.facts.storage_class:
+        named = seen.facts.storage_class or seen.default_class or ""
+        what = f"{name} on a volume{f' of StorageClass {named}' if named not in ('', '?') else ''}: "
+        what += "survives the loss of the head" + (" and of Redis' pod" if kind == "redis" else "")
+        return Check("state", "ok", what, "dry-run of a claim" if not seen.exists else "the cluster's anchor")
+    if seen.default_class == "?":
+        what = f"whether {name} gets a volume is not known"
+        return Check("state", "unknown", what, seen.unread.get("claims", ""), "raystead doctor --rbac")
+    evidence = "a dry-run of a claim without a class got none"
+    remedy = 'send to the administrator: "please set a default StorageClass"'
+    if kind == "rocksdb":
+        what = "no default StorageClass, and RocksDB needs a volume"
+        return Check("state", "fail", what, evidence, f"{seen.up} --storage redis\nor {remedy}")
+    what = (
+        "no default StorageClass: Redis keeps its data in its pod alone; its loss loses every detached actor"
+    )
+    return Check("state", "warn", what, evidence, remedy)
+
+
+def _claims(seen: Seen) -> Iterator[Check]:
+    """Claims that the templates mount and nobody makes."""
+    if seen.claims is None:
+        return
+    there = {claim["metadata"]["name"] for claim in seen.claims}
+    there |= {item["metadata"]["name"] for item in seen.objects if item["kind"] == "PersistentVolumeClaim"}
+    there |= {claim for item in seen.objects for claim in claims_of(item).values()}
+    for pods in seen.groups:
+        for volume in (pods.pod.get("spec") or {}).get("volumes") or []:
+            name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if name and name not in there:
+                what = f"{pods.one} mounts the claim {name}, which is not there: it will stay Pending"
+                yield Check(
+                    "state", "fail", what, f"persistentvolumeclaim/{name}: not found", "kubectl get pvc"
+                )
+
+
+def _made_by_us(seen: Seen) -> set[str]:
+    return {seen.context.token_secret, seen.facts.redis_secret or seen.context.names.redis_secret}

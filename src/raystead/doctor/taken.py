@@ -1,0 +1,107 @@
+"""Names and labels in use: objects that are not ours and would be hit, pods that ours would catch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.base import labels
+from raystead.doctor.model import Check, Seen
+from raystead.spec.model import Json
+
+__all__ = ["check"]
+
+_SHOWN = 3
+
+
+def check(seen: Seen) -> Iterator[Check]:
+    found = [*_clusters(seen), *_names(seen), *_caught(seen), *_catchers(seen)]
+    yield from found
+    if found:
+        return
+    parts = {
+        "Deployment": seen.deployments,
+        "StatefulSet": seen.statefulsets,
+        "Service": seen.services,
+        "Pod": seen.pods,
+    }
+    unread = [kind for kind, items in parts.items() if items is None]
+    if unread:
+        what = f"whether names and labels are free is not known for {', '.join(unread)}"
+        yield Check("names", "unknown", what, "these may not be listed", "raystead doctor --rbac")
+    else:
+        yield Check(
+            "names", "ok", "in use by nobody else" if not seen.exists else "in use by this cluster alone"
+        )
+
+
+def _clusters(seen: Seen) -> Iterator[Check]:
+    """A cluster of the name that is not ours (design 2)."""
+    pods = [p for p in seen.pods or () if _labels(p).get(labels.CLUSTER) == seen.name and not seen.ours(p)]
+    if pods or seen.raycluster:
+        kind = "KubeRay has a RayCluster" if seen.raycluster else "pods of another Ray cluster are called"
+        evidence = f"RayCluster/{seen.name}" if seen.raycluster else _list("pod", pods)
+        yield Check("names", "fail", f'{kind} "{seen.name}"', evidence, f"raystead up --name {seen.name}-2")
+
+
+def _names(seen: Seen) -> Iterator[Check]:
+    lists = {
+        "Deployment": seen.deployments,
+        "StatefulSet": seen.statefulsets,
+        "Service": seen.services,
+        "NetworkPolicy": seen.policies,
+        "PersistentVolumeClaim": seen.claims,
+    }
+    taken = []
+    for item in seen.objects:
+        name = item["metadata"]["name"]
+        for there in lists.get(item["kind"]) or ():
+            if there["metadata"]["name"] == name and not seen.ours(there):
+                taken.append(f"{item['kind']}/{name}")
+    if taken:
+        many = len(taken) > 1
+        what = f"{', '.join(taken)} {'are' if many else 'is'} there and not of this cluster's making"
+        remedy = "delete them" if many else f"kubectl delete {taken[0].lower()}"
+        yield Check("names", "fail", what, "", f"{remedy}, or use another namespace: {seen.up} -n NAMESPACE")
+
+
+def _caught(seen: Seen) -> Iterator[Check]:
+    """Pods of others that our Services would send to."""
+    for item in seen.objects:
+        selector = (item["spec"] if item["kind"] == "Service" else {}).get("selector")
+        if not selector:
+            continue
+        pods = [
+            p
+            for p in seen.pods or ()
+            if not seen.ours(p) and labels.matches({"matchLabels": selector}, _labels(p))
+        ]
+        if pods:
+            what = f"Service {item['metadata']['name']} would also send to pods of others"
+            text = ", ".join(f"{key}={value}" for key, value in selector.items())
+            evidence = f"{_list('pod', pods)} carry its labels {text}"
+            yield Check("names", "fail", what, evidence, f"use another namespace: {seen.up} -n NAMESPACE")
+
+
+def _catchers(seen: Seen) -> Iterator[Check]:
+    """Services of others that would send to our pods."""
+    for item in seen.services or ():
+        selector = (item.get("spec") or {}).get("selector")
+        if seen.ours(item) or not selector:
+            continue
+        groups = [g.group for g in seen.groups if labels.matches({"matchLabels": selector}, g.labels)]
+        taken = {(o["kind"], o["metadata"]["name"]) for o in seen.objects}
+        if groups and ("Service", item["metadata"]["name"]) not in taken:
+            what = f"Service {item['metadata']['name']} of others would also send to {', '.join(groups)}"
+            text = ", ".join(f"{key}={value}" for key, value in selector.items())
+            yield Check(
+                "names", "warn", what, f"its selector is {text}", "give that Service a narrower selector"
+            )
+
+
+def _labels(item: Json) -> dict[str, str]:
+    return dict((item.get("metadata") or {}).get("labels") or {})
+
+
+def _list(kind: str, items: list[Json]) -> str:
+    shown = ", ".join(f"{kind}/{item['metadata']['name']}" for item in items[:_SHOWN])
+    return shown + (f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else "")

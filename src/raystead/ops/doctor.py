@@ -1,0 +1,290 @@
+"""`doctor`: reads what this user may read, asks the server by dry-runs, and lets the pure checks judge.
+
+No request is made that the rights do not allow, and no more than `BUDGET` of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from raystead.doctor import rights as needing
+from raystead.doctor.judge import judge
+from raystead.doctor.model import Check, Objects, Pods, Seen
+from raystead.errors import ApiError, ObjectNotFound
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import KINDS, collection, path_of
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
+from raystead.manifests.storage import storage_kind
+from raystead.ops import secrets
+from raystead.ops.anchor import Anchor, storable
+from raystead.ops.client import client
+from raystead.ops.facts import default_class, isolating, version_text
+from raystead.ops.planning import existing, parallel
+from raystead.ops.rights import Rights, may, rights, user_name
+from raystead.ops.specs import Desired, desired
+from raystead.spec.flags import NAME, Flags, build
+from raystead.spec.model import RayCluster
+
+__all__ = ["BUDGET", "Examined", "Subject", "examine", "subject"]
+
+BUDGET = 25  # requests to the API server
+_REVIEWS = 6  # of them for single rights, where the server's list of rights is not complete
+_DRY_RUNS = 5  # of them for pods of different groups
+_SECRETS = 3
+# part of Seen -> kind
+_LISTS = {
+    "pods": "Pod",
+    "quotas": "ResourceQuota",
+    "limitranges": "LimitRange",
+    "policies": "NetworkPolicy",
+    "deployments": "Deployment",
+    "statefulsets": "StatefulSet",
+    "services": "Service",
+    "claims": "PersistentVolumeClaim",
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The spec that is examined, and who asks; `anchor` is the cluster as it is, if there is one."""
+
+    api: Api
+    asked: Desired
+    anchor: Anchor | None
+    rights: Rights
+    held: needing.Rights
+
+
+@dataclass(frozen=True)
+class Examined:
+    """All that `doctor` says."""
+
+    context: str
+    namespace: str
+    server: str
+    user: str | None
+    cluster: str
+    checks: tuple[Check, ...]
+    requests: int
+
+    def count(self, verdict: str) -> int:
+        return sum(check.verdict == verdict for check in self.checks)
+
+
+def subject(
+    api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
+) -> Subject:
+    """What is asked for, and the rights that it needs.
+
+    Raises:
+        SpecError: with every problem of the file and the flags.
+    """
+    asked = desired(replace(flags, namespace=namespace), text, filename) if text is not None else None
+    if asked is not None and namespace is None and asked.cluster.metadata.namespace:
+        api.namespace = asked.cluster.metadata.namespace
+    have = rights(api)
+    anchor = None
+    if have.allows("get", "configmaps"):
+        anchor = existing(api, asked.cluster.name if asked else flags.name or NAME)
+    if asked is None:
+        asked = Desired(build(flags, anchor.cluster if anchor else None))
+    return Subject(api, asked, anchor, have, _held(api, asked.cluster, have))
+
+
+def examine(who: Subject, *, up: str, policies: str | None = None) -> Examined:
+    """Every check; nothing is changed.
+
+    Args:
+        up: the words that would bring this spec up, for remedies.
+        policies: as in `up`.
+
+    Raises:
+        ApiUnreachable
+    """
+    api, (cluster, password) = who.api, storable(who.asked.cluster)
+    unread: dict[str, str] = {}
+    lists = _lists(who, unread)
+    seen = Seen(
+        cluster=cluster,
+        facts=Facts(namespace=api.namespace),
+        up=up,
+        client=client(),
+        exists=who.anchor is not None,
+        user=who.held.user,
+        unread=unread,
+        **lists,
+    )
+    seen = replace(seen, **_singles(who, unread))
+    seen = replace(seen, facts=_facts(who, seen, policies))
+    seen = replace(seen, objects=tuple(manifests(cluster, seen.facts)))
+    seen = replace(seen, secrets=_secrets(who, seen, password))
+    seen = replace(seen, admission=_admission(who, seen, unread))
+    return Examined(
+        context=api.access.context,
+        namespace=api.namespace,
+        server=seen.version,
+        user=seen.user,
+        cluster=cluster.name,
+        checks=judge(seen, who.held),
+        requests=api.requests,
+    )
+
+
+def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.Rights:
+    """The needed rights against those that the server lists; single ones asked where the list has gaps."""
+    needed = needing.needed(cluster)
+    lacking: dict[needing.Right, tuple[str, ...]] = {}
+    unknown: dict[needing.Right, tuple[str, ...]] = {}
+    asked = 0
+    for right in needed:
+        gone, dark = [], []
+        for verb in right.verbs:
+            if have.allows(verb, right.resource, right.group):
+                continue
+            answer: bool | None = False
+            if not have.complete:
+                answer = may(api, verb, right.resource, right.group) if asked < _REVIEWS else None
+                asked += 1
+            if answer is None:
+                dark.append(verb)
+            elif not answer:
+                gone.append(verb)
+        if gone:
+            lacking[right] = tuple(gone)
+        if dark:
+            unknown[right] = tuple(dark)
+    return needing.Rights(needed, lacking, unknown, user_name(api))
+
+
+def _lists(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
+    def one(part: str) -> Objects:
+        kind = _LISTS[part]
+        prefix, plural = KINDS[kind]
+        group = prefix.removeprefix("/api/v1").removeprefix("/apis/").partition("/")[0]
+        if not who.rights.allows("list", plural, group):
+            unread[part] = f"you may not list {plural}{f'.{group}' if group else ''}"
+            return None
+        return tuple({**item, "kind": kind} for item in who.api.list(collection(who.api.namespace, kind)))
+
+    return dict(zip(_LISTS, parallel(one, _LISTS), strict=True))
+
+
+def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
+    """The version, the namespace, KubeRay's cluster of this name, the default StorageClass."""
+    api, have = who.api, who.rights
+
+    def version() -> Json:
+        try:
+            said = api.get("/version")
+        except ApiError as error:
+            unread["version"] = error.what
+            return {}
+        return {"version": version_text(said), "git_version": str(said.get("gitVersion") or "")}
+
+    def namespace() -> Json:
+        if not have.allows("get", "namespaces", name=api.namespace):
+            return {}
+        try:
+            return {"namespace": api.get(f"/api/v1/namespaces/{api.namespace}")}
+        except ObjectNotFound as error:
+            raise ApiError(
+                f"there is no namespace {api.namespace}",
+                evidence=error.evidence,
+                remedy="choose one you have with -n",
+                status=404,
+            ) from error
+
+    def raycluster() -> Json:
+        if not have.allows("get", "rayclusters", "ray.io"):
+            return {}
+        try:
+            return {"raycluster": api.get(path_of(api.namespace, "RayCluster", who.asked.cluster.name))}
+        except ObjectNotFound:
+            return {}  # none, or no such kind
+
+    def storage() -> Json:
+        if who.anchor or storage_kind(who.asked.cluster) not in ("redis", "rocksdb"):
+            return {}
+        if not have.allows("create", "persistentvolumeclaims"):
+            unread["default_class"] = "you may not create persistentvolumeclaims"
+            return {"default_class": "?"}
+        return {"default_class": default_class(api)}
+
+    asks: tuple[Callable[[], Json], ...] = (version, namespace, raycluster, storage)
+    found: Json = {}
+    for answer in parallel(lambda ask: ask(), asks):
+        found |= answer
+    return found
+
+
+def _facts(who: Subject, seen: Seen, policies: str | None) -> Facts:
+    """The facts that `up` would find; those of a cluster that is there stand in its anchor."""
+    isolated = bool(isolating(seen.policies or (), seen.cluster))
+    if who.anchor is not None:
+        kept = who.anchor.with_facts()
+        return replace(kept, policies=policies or kept.policies, isolated=isolated)
+    return Facts(
+        namespace=who.api.namespace,
+        server_version=seen.version,
+        isolated=isolated,
+        policies=policies or "auto",
+        has_default_storage=seen.default_class not in (None, "?"),
+    )
+
+
+def _secrets(who: Subject, seen: Seen, password: str | None) -> dict[str, tuple[str, ...] | None]:
+    """Which of the Secrets that the pods name are there; values are not looked at."""
+    if not who.rights.allows("get", "secrets"):
+        return {}
+    wanted = [need.name for need in secrets.needed(seen.cluster, seen.facts, password)]
+    for pods in seen.groups:
+        wanted += _named(pods.pod["spec"])
+    chosen = list(dict.fromkeys(wanted))[:_SECRETS]
+
+    def keys(name: str) -> tuple[str, ...] | None:
+        try:
+            return tuple(who.api.get(path_of(who.api.namespace, "Secret", name)).get("data") or {})
+        except ObjectNotFound:
+            return None
+
+    return dict(zip(chosen, parallel(keys, chosen), strict=True))
+
+
+def _named(spec: Json) -> list[str]:
+    """Secrets without which a pod of this spec does not start."""
+    out = [str(one["name"]) for one in spec.get("imagePullSecrets") or [] if one.get("name")]
+    out += [
+        str(volume["secret"]["secretName"])
+        for volume in spec.get("volumes") or []
+        if volume.get("secret") and not volume["secret"].get("optional")
+    ]
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        refs = [one.get("secretRef") for one in container.get("envFrom") or []]
+        refs += [(one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []]
+        out += [str(ref["name"]) for ref in refs if ref and not ref.get("optional")]
+    return out
+
+
+def _admission(who: Subject, seen: Seen, unread: dict[str, str]) -> Mapping[str, Json | str]:
+    """By group, what the server answers to the creation of one pod that is not made."""
+    if not who.rights.allows("create", "pods"):
+        unread["admission"] = "you may not create pods, so none could be tried"
+        return {}
+    tried = seen.groups[:_DRY_RUNS]
+    if len(seen.groups) > len(tried):
+        unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
+
+    def answer(pods: Pods) -> Json | str:
+        metadata = {**pods.pod.get("metadata", {}), "generateName": "raystead-doctor-"}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pods.pod["spec"]}
+        try:
+            return who.api.create(collection(who.api.namespace, "Pod"), body, dry_run=True)
+        except ApiError as error:
+            if error.status in (0, 429, 503, 504):
+                raise  # a webhook that fails answers 500
+            return error.evidence or error.what
+
+    return {pods.group: said for pods, said in zip(tried, parallel(answer, tried), strict=True)}

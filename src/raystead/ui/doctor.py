@@ -1,0 +1,78 @@
+"""What `doctor` found, as a table and as JSON."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from raystead.doctor.model import Check, plural
+from raystead.ops.doctor import Examined
+
+__all__ = ["examined_json", "examined_text", "summary"]
+
+_MARKS = {"ok": "✓", "fail": "✗", "warn": "!", "unknown": "?"}
+_COLOURS = {"ok": "32", "fail": "31", "warn": "33", "unknown": "36"}
+_WORDS = {"ok": "", "fail": "problem: ", "warn": "note: ", "unknown": "unknown: "}
+
+
+def examined_text(said: Examined, *, colour: bool = False, width: int | None = None) -> str:
+    """A heading, a row a check with its remedy below, a line that counts them."""
+    parts = [f"context {said.context}", f"namespace {said.namespace}"]
+    parts += [f"server {said.server}"] if said.server else []
+    parts += [f"you: {said.user}"] if said.user else []
+    column = max(len(check.name) for check in said.checks) + 6
+    lines = ["   ".join(parts)]
+    for check in said.checks:
+        lines += _rows(check, column, colour, width)
+    return "\n".join([*lines, summary(said)])
+
+
+def summary(said: Examined) -> str:
+    """`1 problem, 2 notes`."""
+    counts = [(said.count("fail"), "problem"), (said.count("warn"), "note")]
+    parts = [plural(count, word) for count, word in counts if count]
+    if unknown := said.count("unknown"):
+        parts.append(f"{unknown} unknown")
+    return ", ".join(parts) or f'nothing stands in the way of "{said.cluster}"'
+
+
+def examined_json(said: Examined) -> dict[str, Any]:
+    """Stable: what `-o json` prints."""
+    return {
+        "context": said.context,
+        "namespace": said.namespace,
+        "server": said.server,
+        "user": said.user,
+        "cluster": said.cluster,
+        "checks": [asdict(check) for check in said.checks],
+        "problems": said.count("fail"),
+        "notes": said.count("warn"),
+        "unknown": said.count("unknown"),
+        "requests": said.requests,
+    }
+
+
+def _rows(check: Check, column: int, colour: bool, width: int | None) -> Iterator[str]:
+    mark = _MARKS[check.verdict]
+    if colour:
+        mark = f"\033[{_COLOURS[check.verdict]}m{mark}\033[0m"
+    pad = " " * column
+    first, *rest = _wrapped(_WORDS[check.verdict] + check.what, column, width)
+    yield f"  {mark} {check.name.ljust(column - 4)}{first}"
+    yield from (pad + line for line in rest)
+    if check.verdict == "ok":
+        return
+    if check.evidence:
+        yield from (pad + line for line in _wrapped(f"seen: {check.evidence}", column, width))
+    for number, line in enumerate(check.remedy.split("\n") if check.remedy else ()):
+        text = line if number else f"do: {line}"
+        yield from (pad + part for part in _wrapped(text, column, width))
+
+
+def _wrapped(text: str, column: int, width: int | None) -> list[str]:
+    if width is None:
+        return [text]
+    room = max(width - column, 24)
+    return textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False) or [""]
