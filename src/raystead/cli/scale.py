@@ -4,31 +4,70 @@ from __future__ import annotations
 
 import click
 
-from raystead.cli.options import Where, place_options, quiet_option
+from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
+from raystead.ui.plain import Reporter
 
 
 @click.command("scale")
 @click.argument("groups", nargs=-1, required=True, metavar="[GROUP=]N…")
+@click.option("--timeout", type=float, metavar="S", help="Seconds to wait; default 900.")
 @place_options
 @quiet_option
-def command(groups: tuple[str, ...], name: str | None, where: Where, quiet: bool) -> None:
+def command(
+    groups: tuple[str, ...], timeout: float | None, name: str | None, where: Where, quiet: bool
+) -> None:
     """Change the number of workers of a group; a bare number means the only group.
+
+    Of a group that shrinks those workers go that Ray calls idle, the longest idle first.
 
     \b
     raystead scale 3
     raystead scale gpu=1 cpu=4
     """
+    reporter = Reporter(quiet=quiet)
+    if where.here:
+        _local(reporter, groups, name)
+    else:
+        _there(reporter, where, groups, name, timeout)
+
+
+def _there(
+    reporter: Reporter, where: Where, groups: tuple[str, ...], name: str | None, timeout: float | None
+) -> None:
+    from raystead.cli.waits import follow
+    from raystead.ops import changes
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
+    from raystead.ops.specs import Desired
+    from raystead.ops.up import TIMEOUT, apply, wait
+    from raystead.spec.edits import scaled
+
+    api = door(where)
+    anchor = anchor_of(api, name)
+    counts = parse_counts(groups, [group.name for group in anchor.cluster.spec.workers])
+    prepared = prepare(api, Desired(scaled(anchor.cluster, counts)), anchor)
+    prepared.refuse_problems()
+    before = changes.pods_of(api, anchor.name)
+    with follow(reporter, api, anchor.name) as emit:
+        emit.planned(prepared.plan)
+        idle = changes.prefer_idle(prepared, emit)
+        anchor = apply(prepared, emit)
+        wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit)
+    for gone in changes.went(before, changes.pods_of(api, anchor.name), idle):
+        reporter.step(f"{gone.group}: {gone.pod} went" + (f" ({gone.was})" if gone.was else ""))
+    reporter.hint("raystead status")
+
+
+def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> None:
     from raystead.cli.show import nodes_text
     from raystead.ops.clusters import local_place
-    from raystead.ui.plain import Reporter
 
     place = local_place(name)
     present = list(dict.fromkeys(node.group for node in place.status().nodes if node.name != "head"))
     status = place.scale(parse_counts(groups, present))
-    reporter = Reporter(quiet=quiet)
     reporter.step(f"{status.name}: {len(status.nodes) - 1} workers")
-    if not quiet:
+    if not reporter.quiet:
         reporter.line(nodes_text(status))
 
 

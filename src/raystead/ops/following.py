@@ -18,7 +18,7 @@ _POLL = 0.3  # seconds between two questions while the job API does not answer
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
-_STREAMS = 3  # streams that are tried for the end of a large output
+_STREAMS = 3  # streams in a row without a new character after which the end is given up
 T = TypeVar("T")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 
@@ -68,22 +68,26 @@ def follow(
         JobFailed: the job was there and Ray has forgotten it.
     """
     output = _Output(client, job_id, write)
-    for streams in range(1, 1_000_000):
+    seen, fruitless = False, 0
+    while True:
+        before = output.written
         whole = output.stream()
         try:
             job = patiently(lambda: client.get(job_id), tell, patience)
         except JobNotFound as error:
-            if not output.written and streams == 1:
+            if not seen:
                 raise
             raise _forgotten(job_id) from error
+        seen = True
         if job.ended:
-            if whole and output.written > _SMALL:
+            large = output.written > _SMALL
+            if (whole and large) or (not large and output.rest()):
                 return job
-            if output.written <= _SMALL or streams >= _STREAMS:
-                output.rest()
+            fruitless = 0 if output.written > before else fruitless + 1
+            if fruitless == _STREAMS:
+                write("\n[raystead: the end of the output could not be read; the job has ended]\n")
                 return job
         time.sleep(_POLL)
-    raise AssertionError("unreachable")
 
 
 def exit_code(job: Job) -> int:
@@ -123,14 +127,13 @@ class _Output:
             return False
         return True
 
-    def rest(self) -> None:
-        """Writes what no stream brought; says so when it cannot be had."""
+    def rest(self) -> bool:
+        """Writes what no stream brought; False when it cannot be had now."""
         try:
-            text = self._client.logs(self._job_id)
-        except RaysteadError as error:
-            self._write(f"\n[raystead: the end of the output could not be read: {error.what}]\n")
-        else:
-            self._take(text, 0)
+            self._take(self._client.logs(self._job_id), 0)
+        except RaysteadError:
+            return False
+        return True
 
     def _take(self, text: str, position: int) -> None:
         fresh = text[max(0, self.written - position) :]

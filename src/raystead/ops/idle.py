@@ -1,0 +1,106 @@
+"""Which workers go when a group shrinks: those that Ray calls idle, the longest idle first (design 5).
+
+A Deployment chooses its victims itself; `controller.kubernetes.io/pod-deletion-cost` is the one thing it
+listens to. Only victims are annotated, so a later choice meets no old costs. Of Ray's HTTP APIs none tells a
+node's idle time (the dashboard's `idleDurationMs` is that of the node's registration), so Ray's own
+autoscaler call is made in the head's container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from raystead.base import labels
+from raystead.base.times import rounded
+from raystead.errors import ApiError, Conflict, ObjectNotFound
+from raystead.kube import execs
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection, path_of
+from raystead.ops.ray import head_of
+from raystead.plan import pods as reading
+
+__all__ = ["COST", "Idle", "idle_times", "prefer", "victims"]
+
+COST = "controller.kubernetes.io/pod-deletion-cost"
+_VICTIM = "-1000"
+_ASK = """
+import json, os
+from ray._raylet import GcsClient
+from ray.autoscaler.v2.sdk import get_cluster_resource_state
+state = get_cluster_resource_state(GcsClient(address=os.environ["RAY_ADDRESS"]))
+print(json.dumps([
+    [n.instance_id, n.idle_duration_ms, n.total_resources.get("CPU", 0) - n.available_resources.get("CPU", 0)]
+    for n in state.node_states
+]))
+"""
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What one node does: seconds it has been idle (0: it is not), and logical CPUs in use."""
+
+    seconds: float
+    cpus: float
+
+    def __str__(self) -> str:
+        if self.seconds > 0:
+            return f"idle for {rounded(self.seconds)}"
+        return f"busy, {self.cpus:g} CPU in use" if self.cpus else "busy: an actor or objects without CPU"
+
+
+def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, Idle]:
+    """By pod name, as Ray's GCS tells it at this moment.
+
+    Raises:
+        RaysteadError: no head runs, or it cannot be asked.
+    """
+    head = head_of(pods)
+    if head is None:
+        raise ApiError("no head runs that could be asked")
+    target = execs.Target(api.namespace, reading.name(head), head["spec"]["containers"][0]["name"])
+    done = execs.run(api, target, ["python3", "-c", _ASK])
+    if done.code:
+        last = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
+        raise ApiError("Ray's idle times cannot be asked for", evidence=last[0])
+    rows = json.loads(done.out.decode().strip().splitlines()[-1])
+    return {str(pod): Idle(float(ms) / 1000, float(cpus)) for pod, ms, cpus in rows if pod}
+
+
+def victims(pods: Sequence[Json], count: int, idle: Mapping[str, Idle]) -> list[Json]:
+    """The `count` pods of one group whose end costs least: not ready, unknown to Ray, idle, little used."""
+
+    def cost(pod: Json) -> tuple[bool, float, float, str]:
+        known = idle.get(reading.name(pod), Idle(float("inf"), 0.0))
+        return (reading.ready(pod), -known.seconds, known.cpus, reading.name(pod))
+
+    return sorted((pod for pod in pods if not reading.deleted(pod)), key=cost)[:count]
+
+
+def prefer(api: Api, cluster: str, shrink: Mapping[str, int]) -> dict[str, Idle]:
+    """Makes the controller take the idle ones: `shrink` is how many pods each group loses.
+
+    Returns:
+        What the nodes did at that moment, by pod.
+
+    Raises:
+        RaysteadError: Ray could not be asked; nothing is annotated.
+    """
+    pods = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={cluster}")
+    idle = idle_times(api, pods)
+    for group, count in shrink.items():
+        mine = [pod for pod in pods if pod["metadata"]["labels"].get(labels.GROUP) == group]
+        chosen = {reading.name(pod) for pod in victims(mine, count, idle)}
+        for pod in mine:
+            has = COST in (pod["metadata"].get("annotations") or {})
+            if reading.name(pod) in chosen or has:
+                _annotate(api, pod, _VICTIM if reading.name(pod) in chosen else None)
+    return idle
+
+
+def _annotate(api: Api, pod: Json, cost: str | None) -> None:
+    metadata = {"uid": pod["metadata"]["uid"], "annotations": {COST: cost}}
+    with contextlib.suppress(ObjectNotFound, Conflict):  # it has gone meanwhile: so much the better
+        api.patch(path_of(api.namespace, "Pod", reading.name(pod)), {"metadata": metadata})

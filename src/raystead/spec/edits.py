@@ -1,0 +1,58 @@
+"""Changes of an applied spec that verbs make: other counts, suspended or not."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+from raystead.errors import UsageError
+from raystead.spec import rules
+from raystead.spec.model import Json, RayCluster
+from raystead.spec.problems import Problem, problems_error
+from raystead.spec.yamlio import dotted
+
+__all__ = ["scaled", "suspended"]
+
+
+def scaled(cluster: RayCluster, counts: Mapping[str, int]) -> RayCluster:
+    """`counts` of groups as their replicas; a group's minimum and maximum give way.
+
+    Raises:
+        UsageError: there is no such group.
+        SpecError: the result breaks a rule.
+    """
+    document = copy.deepcopy(cluster.document())
+    groups: dict[str, Json] = {g["groupName"]: g for g in document["spec"].get("workerGroupSpecs") or []}
+    for name, count in counts.items():
+        if name not in groups:
+            raise UsageError(
+                f'"{cluster.name}" has no worker group "{name}"',
+                evidence=f"its groups: {', '.join(groups) or 'none'}",
+                remedy=f"raystead scale {next(iter(groups))}={count}" if groups else "raystead up -f FILE",
+            )
+        group = groups[name]
+        group["replicas"] = count
+        if "maxReplicas" in group:
+            group["maxReplicas"] = max(count, group["maxReplicas"])
+        if "minReplicas" in group:
+            group["minReplicas"] = min(count, group["minReplicas"])
+    return _checked(document)
+
+
+def suspended(cluster: RayCluster, suspend: bool) -> RayCluster:
+    """The spec with `suspend` set or taken away."""
+    document = copy.deepcopy(cluster.document())
+    document["spec"].pop("suspend", None)
+    if suspend:
+        document["spec"]["suspend"] = True
+    return _checked(document)
+
+
+def _checked(document: Json) -> RayCluster:
+    cluster = RayCluster.model_validate(document)
+    broken = [
+        Problem("spec", 0, 0, dotted(path), what, instead) for path, what, instead in rules.problems(cluster)
+    ]
+    if broken:
+        raise problems_error(broken)
+    return cluster
