@@ -262,7 +262,8 @@ def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
 
 
 def test_python_in_scripts_compiles() -> None:
-    for text in (scripts.WAIT_FOR_REDIS, scripts.FAIL_DEAD_JOBS.format(port=52365)):
+    texts = (scripts.WAIT_FOR_REDIS, scripts.FAIL_DEAD_JOBS.format(port=52365), scripts.take_redis("x"))
+    for text in texts:
         compile(text.split("'")[1], "script", "exec")
 
 

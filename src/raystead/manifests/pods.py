@@ -9,7 +9,7 @@ from raystead.manifests.env import head_env, merged, without_literal_password, w
 from raystead.manifests.probes import with_probes
 from raystead.manifests.security import SMALL, bounded, harden
 from raystead.manifests.start import overwritten, start_command, start_params
-from raystead.manifests.storage import READ_ONLY_ALL, HeadStorage, head_storage
+from raystead.manifests.storage import PASSWORD_FILE, READ_ONLY_ALL, HeadStorage, head_storage
 from raystead.spec.model import Group, Json, WorkerGroup
 
 __all__ = ["head_template", "worker_template"]
@@ -69,6 +69,8 @@ def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
     if storage.kind == "none":
         return ""
     wait = scripts.WAIT_FOR_REDIS if storage.redis else ""
+    if storage.fenced:
+        wait = scripts.take_redis(PASSWORD_FILE)
     return wait + scripts.FAIL_DEAD_JOBS.format(port=params["dashboard-agent-listen-port"])
 
 

@@ -26,14 +26,18 @@ DEFAULT_USER = "999"  # `redis` of the official image, which else starts as root
 VOLUME = "1Gi"
 _CONFIG_DIR = "/usr/local/etc/redis"
 _RUN_DIR = "/run/redis"
+# A working directory of 90 MiB takes Redis to 193 MB (ray.md A).
+_SIZE: Json = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
+# Full, Redis refuses to write and loses nothing; the rest of the limit is for buffers and for the pages that
+# change while it rewrites its file.
 _CONFIG = """\
 dir /data
 port 6379
 appendonly yes
 protected-mode yes
+maxmemory 640mb
+maxmemory-policy noeviction
 """
-# A working directory of 90 MiB takes Redis to 193 MB (ray.md A).
-_SIZE: Json = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 
 
 def redis_objects(ctx: Context) -> list[Json]:

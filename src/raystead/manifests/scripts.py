@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EXEC_RAY", "FAIL_DEAD_JOBS", "WAIT_FOR_REDIS", "redis_start"]
+__all__ = ["EXEC_RAY", "FAIL_DEAD_JOBS", "WAIT_FOR_REDIS", "redis_start", "take_redis"]
 
 # Python has a socket in every Ray image; wget, nc and redis-cli are not in all of them.
 WAIT_FOR_REDIS = """\
@@ -23,16 +23,90 @@ while True:
 '
 """
 
+# ADR 0003: a Deployment may start a new head while the old one still runs (a grace period, a lost node),
+# and two GCS that write to one Redis ruin the state. So each head gives the Redis user `gcs` a new password
+# and cuts off who had the old one. The list of heads says who came after whom: a head with a successor waits
+# for its end. Redis before 6 has no users, and no such protection.
+# Standard output is shell variables; of the user and the password none is exported.
+_TAKE_REDIS = """\
+eval "$(python3 -IS -c '
+import os, secrets, shlex, socket, sys, time
+me = os.environ["RAY_CLOUD_INSTANCE_ID"]
+address = os.environ["RAY_REDIS_ADDRESS"]
+host, _, port = address.rpartition(":")
+
+class Refused(Exception):
+    pass
+
+def reply(stream):
+    line = stream.readline().decode().strip()
+    if not line:
+        raise OSError("the connection was closed")
+    if line[0] == "-":
+        raise Refused(line[1:])
+    if line[0] == "*":
+        return [reply(stream) for _ in range(int(line[1:]))]
+    return stream.read(int(line[1:]) + 2)[:-2].decode() if line[0] == "$" else line[1:]
+
+def take(stream):
+    def ask(*words):
+        parts = [b"$%d\\r\\n%b\\r\\n" % (len(word), word) for word in map(str.encode, words)]
+        stream.write(b"*%d\\r\\n" % len(parts) + b"".join(parts))
+        stream.flush()
+        return reply(stream)
+
+    admin = open("PASSWORD_FILE").read().strip()
+    ask("AUTH", admin)
+    heads = ask("LRANGE", "raystead:heads", "0", "-1")
+    if me in heads[:-1]:
+        return None
+    if me not in heads:
+        ask("RPUSH", "raystead:heads", me)
+        ask("LTRIM", "raystead:heads", "-100", "-1")
+    own = secrets.token_urlsafe(24)
+    try:
+        ask("ACL", "SETUSER", "gcs", "reset", "on", ">" + own, "allkeys", "allchannels", "+@all", "-@admin")
+    except Refused as error:
+        if "unknown command" not in str(error):
+            raise
+        return "", admin
+    ask("CLIENT", "KILL", "USER", "gcs")
+    return "gcs", own
+
+said = ""
+while True:
+    try:
+        with socket.create_connection((host, int(port)), 2) as connection:
+            taken = take(connection.makefile("rwb"))
+            # Ray would ask DNS anew for each connection, and die of a failing one
+            if connection.family == socket.AF_INET:
+                address = "%s:%d" % connection.getpeername()
+        if taken:
+            break
+        text = "another head came after this one, which waits for its end"
+    except (OSError, Refused) as error:
+        text = f"waiting for Redis at {address} {error}"
+    if text != said:
+        print("raystead:", text, file=sys.stderr, flush=True)
+    said = text
+    time.sleep(0.5)
+names = ("REDIS_USERNAME", "REDIS_PASSWORD", "RAY_REDIS_ADDRESS")
+print(*(f"{name}={shlex.quote(value)}" for name, value in zip(names, (*taken, address))))
+')"
+"""
+
 # Ray marks jobs of dead drivers as failed only when the agent's job manager is first asked (ray.md B).
 FAIL_DEAD_JOBS = """\
-python3 -c '
-import os, time, urllib.error, urllib.request
+python3 -IS -c '
+import os, time
+time.sleep(4)  # the start of the head needs the CPU
+import urllib.error, urllib.request
 url = "http://127.0.0.1:{port}/api/job_agent/jobs/x/logs"
 path = os.environ.get("RAY_AUTH_TOKEN_PATH")
 token = open(path).read().strip() if path else os.environ.get("RAY_AUTH_TOKEN", "")
 headers = {{"Authorization": "Bearer " + token}} if token else {{}}
-for _ in range(300):
-    time.sleep(2)
+for _ in range(600):
+    time.sleep(1)
     try:
         urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30).close()
         break
@@ -45,6 +119,14 @@ for _ in range(300):
 """
 
 EXEC_RAY = "exec ray start"  # Ray must be process 1, or it never sees SIGTERM and cannot drain
+
+
+def take_redis(password: str) -> str:
+    """Waits for our Redis, then makes this head the only one that may write.
+
+    `password`: path of the file with the password of Redis' default user.
+    """
+    return _TAKE_REDIS.replace("PASSWORD_FILE", password)
 
 
 def redis_start(config: str, password: str, target: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from raystead.manifests.context import Context
+from raystead.manifests.start import overwritten
 from raystead.spec.model import GcsStorage, Json, RayCluster, RedisPassword
 
 __all__ = [
@@ -21,6 +22,7 @@ PASSWORD_KEY = "password"
 PASSWORD_DIR = "/etc/raystead/redis"
 PASSWORD_FILE = f"{PASSWORD_DIR}/{PASSWORD_KEY}"
 GCS_PATH = "/data/gcs"  # KubeRay's
+REDIS_USERS_SINCE = (2, 41)  # `ray start --redis-username`
 READ_ONLY_ALL = 0o444  # Secret files: any user id may read them, none is fixed
 
 
@@ -34,6 +36,7 @@ class HeadStorage:
     volumes: list[Json] = field(default_factory=list)
     mounts: list[Json] = field(default_factory=list)
     secret: Json | None = None  # Secret and key of the password
+    fenced: bool = False  # the head takes Redis for itself before it starts (scripts.take_redis)
 
     @property
     def redis(self) -> bool:
@@ -88,9 +91,17 @@ def head_storage(ctx: Context) -> HeadStorage:
         params["redis-password"] = "$REDIS_PASSWORD"
     if secret is None:
         return HeadStorage(kind, env, params)
-    params["redis-password"] = f'"$(cat {PASSWORD_FILE})"'
     mount = {"name": "redis-password", "mountPath": PASSWORD_DIR, "readOnly": True}
-    return HeadStorage(kind, env, params, [password_volume(secret)], [mount], secret)
+    fenced = (
+        kind == "redis"
+        and ctx.since(*REDIS_USERS_SINCE)
+        and not overwritten(ctx.cluster, ctx.cluster.spec.head)
+    )
+    if fenced:
+        params |= {"redis-username": '"$REDIS_USERNAME"', "redis-password": '"$REDIS_PASSWORD"'}
+    else:
+        params["redis-password"] = f'"$(cat {PASSWORD_FILE})"'
+    return HeadStorage(kind, env, params, [password_volume(secret)], [mount], secret, fenced)
 
 
 def password_volume(secret: Json) -> Json:
