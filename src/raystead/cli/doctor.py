@@ -24,6 +24,7 @@ from raystead.cli.up import policies_option, say_notes
 @click.command("doctor")
 @spec_options
 @policies_option
+@click.option("--probe", is_flag=True, help="Run a short Job too: image, Ray in it, DNS, Redis, the way out.")
 @click.option("--rbac", is_flag=True, help="Print the Role and RoleBinding to ask for, nothing else.")
 @output_option
 @quiet_option
@@ -32,6 +33,7 @@ def command(
     where: Where,
     file: str | None,
     policies: str | None,
+    probe: bool,
     rbac: bool,
     output: str | None,
     quiet: bool,
@@ -67,7 +69,7 @@ def command(
     up = "raystead up" + (f" -f {file}" if file else "")
     if who.asked.cluster.name != NAME and not file:
         up += f" --name {who.asked.cluster.name}"
-    said = examine(who, up=up, policies=policies)
+    said = examine(who, up=up, policies=policies, probes=probe)
     if output == "json":
         click.echo(json.dumps(examined_json(said), indent=2))
     else:

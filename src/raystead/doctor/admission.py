@@ -21,14 +21,15 @@ _WHEN = datetime.fromtimestamp(0, UTC)
 
 
 def check(seen: Seen) -> Iterator[Check]:
-    refused = False
+    refused = limited = False
     for pods in seen.groups:
         answer = seen.admission.get(pods.group)
         if isinstance(answer, str) and pods.wanted:
             for finding in _explained(seen, pods, answer):
-                if finding.cause in _COUNTED or (
-                    finding.cause == admission.LIMIT_RANGE.slug and seen.limitranges
-                ):
+                if finding.cause == admission.LIMIT_RANGE.slug and seen.limitranges:
+                    limited = True  # `limits` has said it
+                    continue
+                if finding.cause in _COUNTED:
                     continue
                 refused = True
                 yield _said(seen, pods, finding)
@@ -38,6 +39,9 @@ def check(seen: Seen) -> Iterator[Check]:
         why = seen.unread.get("admission", "")
         what = f"whether the server accepts the pods of {names} is not known"
         yield Check("admission", "unknown", what, why, "raystead plan, then raystead explain")
+    elif limited:
+        what = "PodSecurity and other rules could not be asked: a LimitRange refuses the pods before them"
+        yield Check("admission", "unknown", what, "", "mend the sizes, then raystead doctor again")
     elif not refused:
         yield _passed(seen)
 

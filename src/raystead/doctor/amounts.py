@@ -54,9 +54,9 @@ def plus(amounts: Iterable[Amounts]) -> Amounts:
 
 
 def shown(resource: str, value: Decimal) -> str:
-    """The shortest exact quantity: 1500m, 8Gi, 3."""
+    """An exact quantity as people write it: 1.5 of a CPU, 8Gi, 3."""
     if resource == "cpu" or resource.endswith(".cpu"):
-        return quantities.millis(value) if value >= 0 else f"-{quantities.millis(-value)}"
+        return f"{value.quantize(Decimal('0.001')).normalize():f}"
     whole = int(value)
     if whole and whole % 1024 == 0:
         return quantities.binary(whole)

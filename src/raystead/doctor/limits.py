@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from raystead.base import quantities
@@ -27,9 +28,9 @@ def check(seen: Seen) -> Iterator[Check]:
         if pods.wanted and (found := list(_pod(seen.limitranges, with_defaults(pods.pod, seen.limitranges)))):
             broken = True
             yield _said(seen, pods, found)
-    if found := list(_claims(seen)):
+    if claims := list(_claims(seen)):
         broken = True
-        yield Check("limits", "fail", f"the volume will be refused: {'; '.join(found)}", _names(seen))
+        yield Check("limits", "fail", f"the volume will be refused: {'; '.join(claims)}", _names(seen))
     if not broken:
         yield Check("limits", "ok", f"all sizes are within {_names(seen)}")
 
@@ -61,39 +62,54 @@ def _items(ranges: tuple[Json, ...], kind: str) -> Iterator[Json]:
         yield from (one for one in item["spec"].get("limits") or [] if one.get("type") == kind)
 
 
-def _pod(ranges: tuple[Json, ...], pod: Json) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Broken:
+    """A rule that does not hold; `fits` is an amount of `resource` that would, as request and limit."""
+
+    text: str
+    resource: str
+    fits: Decimal
+
+
+def _pod(ranges: tuple[Json, ...], pod: Json) -> Iterator[_Broken]:
     for item in _items(ranges, "Container"):
         for container in [*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]:
             sides = requests_of(container, "requests"), requests_of(container, "limits")
-            yield from (f"container {container['name']}: {text}" for text in _rules(item, *sides))
+            for broken in _rules(item, *sides):
+                yield replace(broken, text=f"container {container['name']}: {broken.text}")
     for item in _items(ranges, "Pod"):
         sides = effective(pod["spec"], "requests"), effective(pod["spec"], "limits")
-        yield from (f"the whole pod: {text}" for text in _rules(item, *sides))
+        for broken in _rules(item, *sides):
+            yield replace(broken, text=f"the whole pod: {broken.text}")
 
 
-def _rules(item: Json, requests: Amounts, limits: Amounts) -> Iterator[str]:
+def _rules(item: Json, requests: Amounts, limits: Amounts) -> Iterator[_Broken]:
     for name, value in (item.get("min") or {}).items():
-        least = quantities.parse(value)
+        least, said = quantities.parse(value), f"the minimum {value}"
         if name not in requests:
-            yield f"{name} must be said, at least {value}"
+            yield _Broken(f"{name} must be said, at least {value}", name, least)
         elif requests[name] < least:
-            yield f"{name} {shown(name, requests[name])} is under the minimum {value}"
+            yield _Broken(f"{name} {shown(name, requests[name])} is under {said}", name, least)
         elif name in limits and limits[name] < least:
-            yield f"the limit of {name} {shown(name, limits[name])} is under the minimum {value}"
+            yield _Broken(f"the limit of {name} {shown(name, limits[name])} is under {said}", name, least)
     for name, value in (item.get("max") or {}).items():
-        most = quantities.parse(value)
+        most, said = quantities.parse(value), f"the maximum {value}"
         if name not in limits:
-            yield f"{name} must have a limit, at most {value}"
+            yield _Broken(f"{name} must have a limit, at most {value}", name, most)
         elif limits[name] > most:
-            yield f"the limit of {name} {shown(name, limits[name])} is over the maximum {value}"
+            yield _Broken(f"the limit of {name} {shown(name, limits[name])} is over {said}", name, most)
         elif requests.get(name, Decimal(0)) > most:
-            yield f"{name} {shown(name, requests[name])} is over the maximum {value}"
+            yield _Broken(f"{name} {shown(name, requests[name])} is over {said}", name, most)
     for name, value in (item.get("maxLimitRequestRatio") or {}).items():
-        if not requests.get(name) or name not in limits:
-            yield f"{name} must have a request and a limit, for their ratio is bounded by {value}"
-        elif limits[name] / requests[name] > quantities.parse(value):
-            ratio = f"{limits[name] / requests[name]:.3g}"
-            yield f"the limit of {name} is {ratio} times its request, allowed are {value} times"
+        bound, limit = quantities.parse(value), limits.get(name, Decimal(0))
+        if not requests.get(name) or not limit:
+            text = (
+                f"{name} must have a request and a limit, for their ratio is bounded by {bound.normalize():f}"
+            )
+            yield _Broken(text, name, limit or requests.get(name, Decimal(0)))
+        elif limit / requests[name] > bound:
+            text = f"the limit of {name} is {float(limit / requests[name]):.3g} times its request, "
+            yield _Broken(text + f"allowed are {bound.normalize():f} times", name, limit)
 
 
 def _claims(seen: Seen) -> Iterator[str]:
@@ -104,20 +120,22 @@ def _claims(seen: Seen) -> Iterator[str]:
         for item in _items(seen.limitranges or (), "PersistentVolumeClaim"):
             bounds: Json = {key: item[key] for key in ("min", "max") if key in item}
             # a claim has a request alone; it stands for the limit that the maximum asks about
-            yield from (f"claim {claim['metadata']['name']}: {t}" for t in _rules(bounds, said, said))
+            yield from (f"claim {claim['metadata']['name']}: {b.text}" for b in _rules(bounds, said, said))
 
 
-def _said(seen: Seen, pods: Pods, found: list[str]) -> Check:
-    what = f"{pods.one} will be refused: {'; '.join(dict.fromkeys(found))}"
-    text = " ".join(found)
-    resource = "memory" if "memory" in text and "cpu" not in text else "cpu"
+def _said(seen: Seen, pods: Pods, found: list[_Broken]) -> Check:
+    texts = "; ".join(dict.fromkeys(broken.text for broken in found))
+    what = f"{pods.one} will be refused: {texts}"
     send = f'send to the administrator: "please change {_names(seen)} in namespace {seen.facts.namespace}: '
-    send += f'{"; ".join(dict.fromkeys(found))}"'
+    send += f'{texts}"'
     if pods.group == REDIS:
         return Check("limits", "fail", what, _names(seen), send)
-    flag = f"--{'head' if pods.group == HEAD else 'worker'}-{resource}"
-    more = "MORE" if "minimum" in text or "least" in text else "LESS"
-    remedy = f"{seen.up} {flag} {more}\nor {send}"
+    side = "head" if pods.group == HEAD else "worker"
+    fits: dict[str, Decimal] = {}
+    for broken in found:  # the first of a resource bounds its value; its ratio is 1 then
+        fits.setdefault(broken.resource, broken.fits)
+    flags = [f"--{side}-{name} {shown(name, fits[name])}" for name in ("cpu", "memory") if name in fits]
+    remedy = f"{seen.up} {' '.join(flags)}\nor {send}" if flags else send
     return Check("limits", "fail", what, _names(seen), remedy)
 
 

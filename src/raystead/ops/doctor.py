@@ -23,6 +23,7 @@ from raystead.ops.anchor import Anchor, storable
 from raystead.ops.client import client
 from raystead.ops.facts import default_class, isolating, version_text
 from raystead.ops.planning import existing, parallel
+from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
 from raystead.ops.specs import Desired, desired
 from raystead.spec.flags import NAME, Flags, build
@@ -94,12 +95,13 @@ def subject(
     return Subject(api, asked, anchor, have, _held(api, asked.cluster, have))
 
 
-def examine(who: Subject, *, up: str, policies: str | None = None) -> Examined:
-    """Every check; nothing is changed.
+def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool = False) -> Examined:
+    """Every check; nothing is changed, but for the Job of a probe, which goes again.
 
     Args:
         up: the words that would bring this spec up, for remedies.
         policies: as in `up`.
+        probes: run a short Job for what only a pod can know.
 
     Raises:
         ApiUnreachable
@@ -122,14 +124,20 @@ def examine(who: Subject, *, up: str, policies: str | None = None) -> Examined:
     seen = replace(seen, objects=tuple(manifests(cluster, seen.facts)))
     seen = replace(seen, secrets=_secrets(who, seen, password))
     seen = replace(seen, admission=_admission(who, seen, unread))
+    asked = api.requests
+    checks = judge(seen, who.held)
+    if probes:
+        found = probe(api, seen, who.rights)
+        told = {check.name for check in found}
+        checks = (*(c for c in checks if c.name not in told or c.verdict == "fail"), *found)
     return Examined(
         context=api.access.context,
         namespace=api.namespace,
         server=seen.version,
         user=seen.user,
         cluster=cluster.name,
-        checks=judge(seen, who.held),
-        requests=api.requests,
+        checks=checks,
+        requests=asked,
     )
 
 

@@ -1,0 +1,271 @@
+"""The one short Job that finds out what only a pod can know, and what its answer means."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+
+from raystead.base import labels
+from raystead.doctor.model import HEAD, Check, Seen
+from raystead.explain import crashes, images, scheduling, storage
+from raystead.explain.model import Finding, Snapshot
+from raystead.explain.view import View
+from raystead.manifests.security import bounded, harden
+from raystead.manifests.storage import PASSWORD_FILE, storage_kind
+from raystead.spec.model import Json
+
+__all__ = ["PREFIX", "answered", "job", "policies", "stuck", "untellable"]
+
+PREFIX = "raystead-probe-"
+_KEEP_SECONDS = 60  # the server removes it by itself when we were killed
+_DNS = "kubernetes.default.svc"
+_EGRESS = ("pypi.org", 443)  # what a runtime_env with pip needs
+_MINE = ("containers", "initContainers", "volumes", "restartPolicy", "terminationGracePeriodSeconds")
+_KEPT = ("image", "imagePullPolicy", "env", "resources", "securityContext")
+_REDIS = ("RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME")
+# Standard library of any Python 3. What it finds is its termination message: no right to read logs is needed.
+_SCRIPT = f"""\
+import json, os, platform, socket, ssl, time
+out = {{"python": platform.python_version(), "ray": None}}
+try:
+    from importlib import metadata
+    out["ray"] = metadata.version("ray")
+except Exception as error:
+    out["ray_error"] = str(error)
+def tried(name, what):
+    begun = time.time()
+    try:
+        out[name] = {{"ok": True, "said": what() or ""}}
+    except Exception as error:
+        out[name] = {{"ok": False, "said": (type(error).__name__ + ": " + str(error))[:300]}}
+    out[name]["seconds"] = round(time.time() - begun, 3)
+def resolve():
+    for second in range(5):  # a new pod's policies take a moment to hold
+        try:
+            return socket.getaddrinfo("{_DNS}", 443)[0][4][0]
+        except OSError:
+            if second == 4:
+                raise
+            time.sleep(1)
+def connect():
+    socket.create_connection(("{_EGRESS[0]}", {_EGRESS[1]}), 5).close()
+def redis():
+    said = os.environ["RAY_REDIS_ADDRESS"].split(",")[0]
+    host, _, port = said.split("://")[-1].rpartition(":")
+    path = "{PASSWORD_FILE}"
+    word = open(path).read().rstrip("\\n") if os.path.exists(path) else os.environ.get("REDIS_PASSWORD", "")
+    user = os.environ.get("REDIS_USERNAME", "")
+    link = socket.create_connection((host, int(port)), 5)
+    if said.startswith("rediss://"):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        link = context.wrap_socket(link, server_hostname=host)
+    link.settimeout(5)
+    def ask(*words):
+        parts = [str(part).encode() for part in words]
+        link.sendall(b"*%d\\r\\n" % len(parts) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(p), p) for p in parts))
+        answer = link.recv(4096).decode(errors="replace").strip()
+        if answer.startswith("-"):
+            raise RuntimeError(answer[1:])
+        return answer
+    if word:
+        ask("AUTH", *([user] if user else []), word)
+    return ask("PING")
+tried("dns", resolve)
+tried("egress", connect)
+if os.environ.get("RAY_REDIS_ADDRESS"):
+    tried("redis", redis)
+with open("/dev/termination-log", "w") as stream:
+    json.dump(out, stream)
+"""
+
+
+def job(seen: Seen, name: str, seconds: int) -> Json:
+    """A Job of one pod with a worker's image, size, place and labels; the head's where Redis is not ours.
+
+    `seconds`: when the server ends it.
+    """
+    template = _template(seen)
+    ray = template["spec"]["containers"][0]
+    container = {key: copy.deepcopy(ray[key]) for key in _KEPT if key in ray}
+    container |= {
+        "name": "probe",
+        "command": ["/bin/bash", "-c", 'exec "$(command -v python || command -v python3)" -c "$0"', _SCRIPT],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "env": [entry for entry in container.get("env") or [] if entry["name"] in _REDIS],
+    }
+    spec = {key: value for key, value in template["spec"].items() if key not in _MINE}
+    spec |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
+    if _with_redis(seen):
+        spec["volumes"] = [v for v in template["spec"]["volumes"] if v["name"] == "redis-password"]
+        container["volumeMounts"] = [m for m in ray["volumeMounts"] if m["name"] == "redis-password"]
+    spec["containers"] = [bounded(container, ray["resources"])]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "raystead"}},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": seconds,
+            "ttlSecondsAfterFinished": _KEEP_SECONDS,
+            "template": {"metadata": {"labels": _labels(seen, template)}, "spec": harden(spec)},
+        },
+    }
+
+
+def policies(seen: Seen, name: str, uid: str) -> list[Json]:
+    """The egress policies that `up` would add for such a pod, while the probe lasts; the Job owns them."""
+    if seen.exists:
+        return []
+    found = _labels(seen, _template(seen))
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "blockOwnerDeletion": False}
+    out: list[Json] = []
+    for item in seen.objects:
+        spec = item["spec"] if item["kind"] == "NetworkPolicy" else {}
+        if "Egress" in (spec.get("policyTypes") or ()) and labels.matches(spec.get("podSelector"), found):
+            chosen = {"podSelector": {"matchLabels": {"job-name": name}}, "policyTypes": ["Egress"]}
+            metadata = {"name": f"{name}-{len(out)}", "ownerReferences": [owner]}
+            kind = {"apiVersion": item["apiVersion"], "kind": "NetworkPolicy", "metadata": metadata}
+            out.append({**kind, "spec": {**chosen, "egress": spec["egress"]}})
+    return out
+
+
+def untellable(seen: Seen) -> str:
+    """Why Redis' answer cannot be had by a probe, a clause; "" when it can, or when there is none to ask."""
+    if storage_kind(seen.cluster) != "external" or _with_redis(seen):
+        return ""
+    return "the Secret with Redis' password is made by `up`: until then nothing can log in"
+
+
+def answered(seen: Seen, message: str, pulled: float | None) -> Iterator[Check]:
+    """The checks of a probe that ran; `pulled`: seconds that pulling the image took, None: it was there."""
+    try:
+        said = json.loads(message)
+    except ValueError:
+        what = "the probe ended without an answer"
+        yield Check("probe", "fail", what, message[-300:], "try the image by hand: kubectl run --image …")
+        return
+    image = _template(seen)["spec"]["containers"][0]["image"]
+    took = "was on the node" if pulled is None else f"pulled in {pulled:.0f} s"
+    yield Check("image", "ok", f"{image} {took}", "probe")
+    yield _versions(seen, said)
+    dns, egress, redis = said["dns"], said["egress"], said.get("redis")
+    if dns["ok"]:
+        yield Check("dns", "ok", f"{_DNS} is {dns['said']}, {dns['seconds'] * 1000:.0f} ms", "probe")
+    else:
+        what = "names do not resolve in pods here: workers will not find the head"
+        remedy = (
+            f'send to the administrator: "pods of namespace {seen.facts.namespace} cannot resolve names: '
+        )
+        yield Check("dns", "fail", what, dns["said"], f'{remedy}{dns["said"]}"')
+    if redis:
+        yield _redis(redis)
+    host = ":".join(map(str, _EGRESS))
+    if egress["ok"]:
+        yield Check("egress", "ok", f"{host} can be reached", "probe")
+    else:
+        what = f"{host} cannot be reached: a runtime_env that installs packages will not work"
+        remedy = "put what your program needs into the image, or name a mirror that can be reached"
+        if seen.facts.isolated:
+            remedy = (
+                "egress is restricted here: open it with networkPolicy egressRules in the file, or " + remedy
+            )
+        yield Check("egress", "warn", what, egress["said"], remedy)
+
+
+def stuck(seen: Seen, pod: Json, events: tuple[Json, ...], now: str) -> Check | None:
+    """Why the probe's pod does not run, by the rules of explain; None when nothing is wrong with it yet."""
+    from datetime import datetime
+
+    metadata = {**pod["metadata"], "labels": _template(seen)["metadata"]["labels"]}
+    snapshot = Snapshot(
+        cluster=seen.cluster,
+        namespace=seen.facts.namespace or "",
+        name=seen.name,
+        now=datetime.fromisoformat(now),
+        pods=({**pod, "metadata": metadata},),
+        events=events,
+        claims=seen.claims,
+    )
+    view = View(snapshot)
+    found: list[Finding] = [f for rule in (storage, scheduling, images, crashes) for f in rule.find(view)]
+    if not found:
+        return None
+    first = found[0]
+    name = "image" if first.cause in {cause.slug for cause in images.CAUSES} else "probe"
+    evidence = first.evidence[0].text if first.evidence else ""
+    return Check(name, "fail", first.why, evidence, first.remedy)
+
+
+def _template(seen: Seen) -> Json:
+    """The head's where Redis is somebody else's (its policies let it through), else the first worker's."""
+    found = {p.group: p for p in seen.groups if p.owner == "Deployment"}
+    workers = [group for group in found if group != HEAD]
+    group = HEAD if storage_kind(seen.cluster) == "external" or not workers else workers[0]
+    for item in seen.objects:
+        if item["kind"] == "Deployment":
+            template: Json = item["spec"]["template"]
+            kind = template["metadata"]["labels"][labels.NODE_TYPE]
+            if (kind == "head") == (group == HEAD) and (
+                group == HEAD or template["metadata"]["labels"][labels.GROUP] == group
+            ):
+                return template
+    raise AssertionError("a cluster has a head")
+
+
+def _labels(seen: Seen, template: Json) -> dict[str, str]:
+    """Those by which our policies choose such a pod, and no more: it is no node of the cluster."""
+    found = template["metadata"]["labels"]
+    keys: set[str] = set()
+    for item in seen.objects:
+        if item["kind"] == "NetworkPolicy":
+            term = item["spec"].get("podSelector")
+            if labels.matches(term, found):
+                keys |= set((term or {}).get("matchLabels") or {})
+    kept = {key: found[key] for key in sorted(keys)}
+    return {**kept, labels.OURS: seen.name} if labels.CLUSTER in kept else kept
+
+
+def _with_redis(seen: Seen) -> bool:
+    """Redis is somebody else's, and the Secret with its password, if it has one, is there."""
+    if storage_kind(seen.cluster) != "external":
+        return False
+    volumes = _template(seen)["spec"].get("volumes") or []
+    named = [v["secret"]["secretName"] for v in volumes if v["name"] == "redis-password"]
+    return all(seen.secrets.get(name) is not None for name in named)
+
+
+def _versions(seen: Seen, said: Json) -> Check:
+    """Ray and Python in the image against the spec's and the client's."""
+    here = f"the image has Ray {said['ray']}, Python {said['python']}"
+    if not said["ray"]:
+        return Check(
+            "ray", "fail", "the image has no Ray", said.get("ray_error", ""), f"{seen.up} --image IMAGE"
+        )
+    wanted, client = seen.cluster.spec.ray_version, seen.client
+    if wanted and wanted != said["ray"]:
+        remedy = f"{seen.up} --ray-version {said['ray']}"
+        return Check("ray", "warn", f"{here}; the spec says Ray {wanted}", "probe", remedy)
+    if client.ray and (
+        client.ray != said["ray"] or (client.python or "").split(".")[:2] != said["python"].split(".")[:2]
+    ):
+        what = (
+            f'{here}; your python {client.python} has Ray {client.ray}: submit works, ray.init("ray://…") not'
+        )
+        return Check("ray", "warn", what, client.path, f'pip install "ray[default]=={said["ray"]}"')
+    return Check("ray", "ok", here, "probe")
+
+
+def _redis(said: Json) -> Check:
+    if said["ok"]:
+        return Check(
+            "state", "ok", f"Redis answers {said['said'].lstrip('+')} in {said['seconds'] * 1000:.0f} ms"
+        )
+    words = said["said"]
+    if "WRONGPASS" in words or "NOAUTH" in words or "invalid password" in words:
+        return Check(
+            "state", "fail", "Redis refuses the password", words, "put the right one into the Secret"
+        )
+    what = "Redis does not answer: the head would not start"
+    return Check("state", "fail", what, words, "check the address, and the policies on its side")
