@@ -204,7 +204,9 @@ class Registry:
         }
 
         class Handler(BaseHTTPRequestHandler):
-            default_request_version = "HTTP/1.1"  # containerd asks by TLS first and must see `HTTP/` come back
+            default_request_version = (
+                "HTTP/1.1"  # containerd asks by TLS first and must see `HTTP/` come back
+            )
 
             def do_GET(self) -> None:
                 code, name, text = next((v for k, v in answers.items() if k in self.path), (200, "", ""))

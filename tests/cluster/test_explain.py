@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,8 +38,9 @@ def spaces(namespace: Callable[..., Kube], admin: Kube) -> dict[str, Kube]:
         "restricted": namespace(security="restricted"),
         "webhook": namespace(),
         "denied": namespace(),
-        "goes": namespace(),
+        "goes": admin.at(f"t-goes-{uuid.uuid4().hex[:8]}"),
     }
+    admin.run("create", "namespace", made["goes"].namespace)
     hook = made["webhook"].namespace
     admin.apply(_webhook(hook), *_policy(made["denied"].namespace))
     made["goes"].apply(
@@ -128,6 +130,7 @@ def test_every_cause_made_for_real_is_found_by_name_first_and_alone(
             documents = [d for c in cases if c.space == space for d in _documents(made[c.name])]
             user.apply(*[yaml.safe_dump(d) for d in documents])
         started = time.monotonic()
+        users["goes"] = where["goes"]  # the edit user's own rights go with the namespace
         where["goes"].run("delete", "namespace", where["goes"].namespace, "--wait=false")
         with ThreadPoolExecutor(1) as pool:
             kill = pool.submit(_kill, machine_faults, where["shared"], "killed-worker-worker")
@@ -199,7 +202,8 @@ def _look(
     first = found[0]
     right = (first.cause, first.group) == (case.cause, case.group) and (len(found) == 1 or not case.alone)
     if right and (folder := os.environ.get("RAYSTEAD_RECORD")):
-        Path(folder, f"{case.name}.json").write_text(json.dumps(snapshots.bare(saved), indent=1))
+        expected = {"cause": case.cause, "group": case.group}
+        Path(folder, f"{case.name}.json").write_text(json.dumps(snapshots.bare(saved, **expected)) + "\n")
     said = [f"{f.cause} ({f.group}, {f.confidence}): {f.why}" for f in found]
     return f"{'found' if right else 'WRONG'} after {seconds:.0f} s: {said}"
 
@@ -242,23 +246,25 @@ def test_a_cluster_that_starts_runs_and_recovers_yields_nothing_and_its_broken_g
         "port": ["head-unreachable"], "policy": ["policy-blocks"], "nodns": ["policy-blocks-dns"],
     }  # fmt: skip
     last: dict[str, list[str]] = {}
+    seen: list[Any] = []
 
     def all_found() -> bool:
         from raystead.explain.engine import explain
 
         saved = snapshots.record(user, "net", made.spec)
         found = explain(snapshots.snapshot(saved))
+        seen[:] = [(f.group, e) for f in found for e in f.evidence]
         last.clear()
         last.update({g: [f.cause for f in found if f.group == g] for g in groups})
         assert not [f for f in found if f.group in ("head", "good", None)], found
         if (folder := os.environ.get("RAYSTEAD_RECORD")) and last == {g: want[g] for g in groups}:
-            Path(folder, "net.json").write_text(json.dumps(snapshots.bare(saved), indent=1))
+            Path(folder, "net.json").write_text(json.dumps(snapshots.bare(saved, groups=last)) + "\n")
         return last == {g: want[g] for g in groups}
 
     try:
         until(all_found, SECONDS, "each group has its own cause", every=1)
     except AssertionError as error:
-        raise AssertionError(f"{error}; found {last}") from None
+        raise AssertionError(f"{error}; found {last}; {seen}") from None
 
 
 def _egress(group: str, *, dns: bool) -> Json:

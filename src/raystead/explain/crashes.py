@@ -17,6 +17,7 @@ __all__ = ["CAUSES", "down", "find", "needed"]
 RECENT_SECONDS = (
     600  # after 10 min without a crash the kubelet forgets its back-off (MaxContainerBackOff x 2)
 )
+LOOP_SECONDS = 300  # the kubelet's longest back-off: who runs longer between two crashes is not in a loop
 SAMPLE = 2  # pods of a group whose logs are read: the others end alike
 
 OOM = Cause(
@@ -128,8 +129,8 @@ def down(view: View, pod: Pod, container: Container) -> Terminated | None:
         return None
     if not container.ready:
         return ended
-    ran = view.age(container.running_since)
-    again = container.restarts >= 2 and ended.seconds is not None and ran < ended.seconds
+    ran, before = view.age(container.running_since), ended.seconds
+    again = container.restarts >= 2 and before is not None and ran < before < LOOP_SECONDS
     return ended if again else None
 
 

@@ -87,7 +87,8 @@ DNS = Cause(
     "DNS does not answer, or does not know the name of the head's Service",
     "kubectl get service {service}      if it is missing: {up}\n"
     'or send to the administrator: "DNS does not resolve {detail} from namespace {namespace}"',
-    "Ray's log: `Failed to resolve hostname`, 45 s after the head was ready and the worker still is not.",
+    "Ray's log: `Failed to resolve hostname` (said once, at its start), no other worker has found the "
+    "head by the same name, and it is 45 s after the head was ready and the worker still is not.",
 )
 HEAD_UNREACHABLE = Cause(
     "head-unreachable",
@@ -181,6 +182,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
 )  # fmt: skip
 WAITS = (REDIS_DOWN, DNS, HEAD_UNREACHABLE, FOREIGN)  # texts that a normal start may print for a while
 
+_WENT_ON = re.compile(r"Usage stats collection|Local node IP|Ray runtime started")
+
 
 @dataclass(frozen=True)
 class Said:
@@ -191,14 +194,17 @@ class Said:
     caught: tuple[str, ...]
 
 
-def said(log: str) -> Said | None:
-    """The first entry of the table that the log has."""
+def said(log: str, *, but: Cause | None = None) -> Said | None:
+    """The first entry of the table that the log has, one cause left out; a wait that ended does not count."""
     for cause, form in _TABLE:
-        if match := re.search(form, log, re.DOTALL if cause is VERSION else 0):
-            begin = log.rfind("\n", 0, match.start()) + 1
-            end = log.find("\n", match.end())
-            line = log[begin : end if end >= 0 else None]
-            return Said(cause, _plain(line), tuple(g for g in match.groups() if g))
+        found = list(re.finditer(form, log, re.DOTALL if cause is VERSION else 0))
+        if not found or cause is but or (cause in WAITS and _WENT_ON.search(log, found[-1].end())):
+            continue
+        match = found[-1]
+        begin = log.rfind("\n", 0, match.start()) + 1
+        end = log.find("\n", match.end())
+        line = log[begin : end if end >= 0 else None]
+        return Said(cause, _plain(line), tuple(g for g in match.groups() if g))
     return None
 
 

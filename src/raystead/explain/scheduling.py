@@ -14,8 +14,6 @@ from raystead.explain.view import HEAD, REDIS, View, condition_evidence
 
 __all__ = ["CAUSES", "find"]
 
-NODE_SECONDS = 900  # the cluster autoscaler gives a new node 15 min (--max-node-provision-time)
-
 INSUFFICIENT = Cause(
     "insufficient-resources",
     "No node has the CPU, memory or GPU that a pod asks for",
@@ -151,8 +149,7 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
         gates = ", ".join(str(g.get("name")) for g in pod.spec.get("schedulingGates") or []) or "a gate"
         return GATED.found(Seen(pod.group, pod.subject, seen, since), gates=gates, **values)
     said = str(condition.get("message") or "")
-    coming = view.last_event(pod, "TriggeredScaleUp")
-    if condition.get("reason") != "Unschedulable" or (coming and view.age(coming.last) < NODE_SECONDS):
+    if condition.get("reason") != "Unschedulable" or view.node_coming(pod):
         return None
     reasons = _filter_part(said)
     cause = _cause(reasons)
@@ -178,9 +175,9 @@ def _cause(said: str) -> Cause | None:
         return INSUFFICIENT  # nodes short of a device are plain ones; the ones with it are often tainted
     if "Too many pods" in said:
         return TOO_MANY_PODS
-    for cause, form in _RULES:
-        if form.search(said):
-            return cause
+    rule = next((cause for cause, form in _RULES if form.search(said)), None)
+    if rule and not (rule is SELECTOR and any(own)):
+        return rule  # a taint that is named and is not a control plane's keeps the very nodes that were meant
     if own or (taints and not any(_AWAY.search(t) for t in taints)):
         return TAINT
     if taints or "unschedulable" in said or "no nodes available" in said or said.startswith("0/0"):

@@ -20,6 +20,7 @@ from raystead.spec.model import Json
 __all__ = ["HEAD", "REDIS", "Group", "View"]
 
 REDIS, HEAD = "redis", "head"
+NODE_SECONDS = 900  # the cluster autoscaler gives a new node 15 min (--max-node-provision-time)
 
 
 @dataclass(frozen=True)
@@ -142,6 +143,11 @@ class View:
     def last_event(self, pod: Pod, *reasons: str) -> Event | None:
         found = self.pod_events(pod, *reasons)
         return found[-1] if found else None
+
+    def node_coming(self, pod: Pod) -> bool:
+        """A cluster autoscaler has said that it adds a node for the pod, and may still do so."""
+        event = self.last_event(pod, "TriggeredScaleUp")
+        return event is not None and self.age(event.last) < NODE_SECONDS
 
     def log(self, pod: Pod, container: Container, *, previous: bool) -> str:
         return self.snapshot.logs.get((pod.name, container.name, previous), "")

@@ -8,7 +8,7 @@ from raystead.explain import policies
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
 from raystead.explain.objects import Container, Pod, dig, meta
-from raystead.explain.raylogs import HEAD_UNREACHABLE, WAITS, from_log, said
+from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, said
 from raystead.explain.view import HEAD, REDIS, View, first_line
 
 __all__ = ["CAUSES", "find", "needed"]
@@ -101,7 +101,10 @@ def _waiting(view: View, pod: Pod, container: Container) -> Finding | None:
     seconds = view.waiting_seconds(pod)
     if found := _service(view, pod) or (_policy(view, pod) if seconds >= POLICY_SECONDS else None):
         return found
-    told = said(view.log(pod, container, previous=False))
+    log = view.log(pod, container, previous=False)
+    told = said(log)
+    if told and told.cause is DNS and _name_works(view, told.caught):
+        told = said(log, but=DNS)  # Ray says it once, at its start: DNS may have had a bad moment
     if told and told.cause in WAITS:
         limit = REACH_SECONDS if pod.group != HEAD else REDIS_SECONDS
         told = (
@@ -110,6 +113,12 @@ def _waiting(view: View, pod: Pod, container: Container) -> Finding | None:
     if told:
         return from_log(view, pod, container, told, f"log {pod.name}")
     return _probe(view, pod, container, seconds)
+
+
+def _name_works(view: View, caught: tuple[str, ...]) -> bool:
+    """Another worker has found the head by the same name."""
+    same = view.context is not None and caught[:1] == (view.context.head_service,)
+    return same and any(g.ready for g in view.groups if g.name not in (HEAD, REDIS))
 
 
 def _service(view: View, pod: Pod) -> Finding | None:

@@ -126,6 +126,7 @@ def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
     )
     for group in view.groups:
         late = [p for p in group.live if not p.ready and view.age(p.created) > UNKNOWN_SECONDS]
+        late = [p for p in late if not view.node_coming(p)]
         if not late or group.name in known or view.served_since(group.name) is None:
             continue
         pod = late[0]

@@ -1,0 +1,259 @@
+"""Each cause from objects as Kubernetes and Ray write them, and what must not be taken for one."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import explain_kit as kit
+import pytest
+from explain_kit import ago, claim, crashed, event, healthy, pending, pod, replicaset, waiting, with_pods
+
+from raystead.explain.engine import explain
+from raystead.explain.model import Snapshot
+
+LOGS = Path(__file__).parents[1] / "data" / "explain" / "logs"
+SCHEDULER = "0/6 nodes are available: {}. preemption: 0/6 nodes are available: 6 Preemption is not helpful for scheduling."
+PULL = 'failed to pull and unpack image "r.io/a:b": failed to resolve reference "r.io/a:b": {}'
+
+
+def schedule(said: str, **more: Any) -> Snapshot:
+    return with_pods("worker", pending("worker", SCHEDULER.format(said), **more))
+
+
+def pull(said: str) -> Snapshot:
+    return with_pods("worker", waiting("worker", "ErrImagePull", PULL.format(said)))
+
+
+def refused(said: str) -> Snapshot:
+    text = f'pods "demo-worker-abc-x" is forbidden: {said}'
+    base = with_pods("worker", pod("worker", ready=True, age=900))
+    return replace(base, replicasets=(replicaset("head", 1, 1), replicaset("worker", 2, 1, text)))
+
+
+def failed(reason: str, message: str, seconds: float = 30, **more: Any) -> Snapshot:
+    status = {"phase": "Failed", "reason": reason, "message": message, "containerStatuses": []}
+    dead = pod("worker", "demo-worker-dead", age=600, ready_age=seconds, status=status, **more)
+    return with_pods("worker", dead, pod("worker", "demo-worker-0", ready=True, age=900))
+
+
+def preempted() -> Snapshot:
+    snapshot = failed("", "Pod was preempted")
+    target = {
+        "type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler",
+        "message": "default-scheduler: preempting to accommodate a higher priority pod", "lastTransitionTime": ago(30),
+    }  # fmt: skip
+    dead = next(p for p in snapshot.pods or () if p["metadata"]["name"] == "demo-worker-dead")
+    dead["status"]["conditions"].append(target)
+    return snapshot
+
+
+def unbound(thing: kit.Json, *said: tuple[str, str]) -> Snapshot:
+    volumes = {
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": thing["metadata"]["name"]}}]
+    }
+    message = SCHEDULER.format("pod has unbound immediate PersistentVolumeClaims")
+    events = tuple(event("PersistentVolumeClaim", thing, reason, text) for reason, text in said)
+    return with_pods("redis", pending("redis", message, spec=volumes), claims=(thing,), events=events)
+
+
+def about(one: kit.Json, reason: str, message: str, **more: Any) -> Snapshot:
+    group = "head" if one["metadata"]["labels"].get("ray.io/node-type") == "head" else "worker"
+    return with_pods(group, one, events=(event("Pod", one, reason, message, **more),))
+
+
+def log(name: str, group: str = "worker", code: int = 1, storage: str = "redis") -> Snapshot:
+    """A pod that crashed with a log of the real Ray."""
+    one = crashed(group, code)
+    key = (one["metadata"]["name"], "ray", True)
+    return with_pods(group, one, logs={key: (LOGS / f"{name}.log").read_text()}, storage=storage)
+
+
+def late(name: str, seconds: float, group: str = "worker", text: str = "") -> Snapshot:
+    """A pod that runs and is not ready, everything it needs being ready for an hour."""
+    one = pod(group, age=seconds + 2)
+    text = text or (LOGS / f"{name}.log").read_text()
+    return with_pods(group, one, logs={(one["metadata"]["name"], "ray", False): text})
+
+
+def policy(name: str, select: kit.Json, **rules: Any) -> kit.Json:
+    types = [k.capitalize() for k in rules]
+    spec = {"podSelector": {"matchLabels": select}, "policyTypes": types, **rules}
+    return {"metadata": {"name": name}, "spec": spec}
+
+
+DNS_ONLY = {"to": [{"namespaceSelector": {}}], "ports": [{"protocol": "UDP", "port": 53}]}
+WORKERS = {"ray.io/group": "worker"}
+STUCK = pod("worker", age=600, metadata={"deletionTimestamp": ago(90), "finalizers": ["x.io/y"]})
+SLOW_PULL = waiting("worker", "ContainerCreating", age=400)
+LIVENESS = crashed("worker", 137, "Error")
+OLD_HEAD = kit.owner("head", 1, metadata={"generation": 3, "creationTimestamp": ago(90)})
+LOST = pod("worker", age=3600, ready_age=40)
+
+TABLE: list[tuple[str, str, str | None, Snapshot]] = [
+    # (what is told, the cause, its group, the snapshot)
+    ("cpu", "insufficient-resources", "worker", schedule("6 Insufficient cpu")),
+    ("memory beside a control plane", "insufficient-resources", "worker",
+     schedule("1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, 5 Insufficient memory")),
+    ("GPU nodes are tainted", "untolerated-taint", "worker",
+     schedule("2 node(s) had untolerated taint {nvidia.com/gpu: present}, 4 Insufficient nvidia.com/gpu")),
+    ("taints without names, Kubernetes 1.34", "untolerated-taint", "worker", schedule("6 node(s) had untolerated taint(s)")),
+    ("own taint and a selector", "untolerated-taint", "worker",
+     schedule("2 node(s) had untolerated taint {team: vision}, 4 node(s) didn't match Pod's node affinity/selector")),
+    ("selector beside a control plane", "no-matching-node", "worker",
+     schedule("1 node(s) had untolerated taint {node-role.kubernetes.io/control-plane: }, "
+              "5 node(s) didn't match Pod's node affinity/selector")),
+    ("spread", "pod-affinity", "worker", schedule("6 node(s) didn't match pod topology spread constraints")),
+    ("full nodes", "too-many-pods", "worker", schedule("6 Too many pods")),
+    ("cordoned", "nodes-unavailable", "worker", schedule("6 node(s) were unschedulable")),
+    ("not ready", "nodes-unavailable", "worker",
+     schedule("6 node(s) had untolerated taint {node.kubernetes.io/not-ready: }")),
+    ("no nodes", "nodes-unavailable", "worker",
+     with_pods("worker", pending("worker", "no nodes available to schedule pods"))),
+    ("zone", "volume-elsewhere", "worker", schedule("6 node(s) didn't match PersistentVolume's node affinity")),
+    ("zone before 1.33", "volume-elsewhere", "worker", schedule("6 node(s) had volume node affinity conflict")),
+    ("gate", "scheduling-gated", "worker",
+     with_pods("worker", pending("worker", "Scheduling is blocked due to non-empty scheduling gates",
+                                 reason="SchedulingGated", spec={"schedulingGates": [{"name": "q.io/wait"}]}))),
+    ("something new", "unschedulable", "worker", schedule("6 node(s) were painted green")),
+    ("new node that never came", "insufficient-resources", "worker",
+     about(pending("worker", SCHEDULER.format("6 Insufficient cpu"), age=1200), "TriggeredScaleUp", "pod triggered scale-up",
+           seconds=1100)),
+    ("not found", "image-not-found", "worker", pull("r.io/a:b: not found")),
+    ("CRI-O", "image-not-found", "worker", with_pods("worker", waiting(
+        "worker", "ErrImagePull", "reading manifest 2.60 in docker.io/rayproject/ray: manifest unknown"))),
+    ("Docker Hub", "image-denied", "worker", pull(
+        "pull access denied, repository does not exist or may require authorization: server message: "
+        "insufficient_scope: authorization failed")),
+    ("403", "image-denied", "worker", pull("unexpected status from HEAD request to https://r.io/v2/a: 403 Forbidden")),
+    ("429", "image-rate-limit", "worker",
+     pull("unexpected status code https://registry-1.docker.io/v2/x: 429 Too Many Requests - Server message: toomanyrequests")),
+    ("timeout", "registry-unreachable", "worker",
+     pull('failed to do request: Head "https://r.io/v2/a": dial tcp 1.2.3.4:443: i/o timeout')),
+    ("certificate", "registry-unreachable", "worker",
+     pull('failed to do request: Head "https://r.io/v2/a": x509: certificate signed by unknown authority')),
+    ("arm", "image-platform", "worker", pull("no match for platform in manifest: not found")),
+    ("disk", "node-disk-full", "worker", pull("write /var/lib/x: no space left on device")),
+    ("never", "image-never-pulled", "worker", with_pods("worker", waiting("worker", "ErrImageNeverPull"))),
+    ("odd", "image-pull-failed", "worker", with_pods("worker", waiting("worker", "ErrImagePull", "the moon is full"))),
+    ("back-off before 1.32: the answer is in an event", "image-not-found", "worker", about(
+        waiting("worker", "ImagePullBackOff", 'Back-off pulling image "rayproject/ray:2.60.0"'), "Failed",
+        'Failed to pull image "rayproject/ray:2.60.0": ' + PULL.format("not found"))),
+    ("slow pull", "image-slow", "worker",
+     about(SLOW_PULL, "Pulling", 'Pulling image "rayproject/ray:2.60.0"', seconds=190)),
+    ("quota", "quota-exceeded", "worker", refused(
+        "exceeded quota: compute, requested: requests.cpu=2,requests.memory=4Gi, used: requests.cpu=3,requests.memory=6Gi, "
+        "limited: requests.cpu=4,requests.memory=8Gi")),
+    ("quota wants requests", "quota-needs-requests", "worker", refused("failed quota: q: must specify limits.cpu for: ray")),
+    ("PodSecurity", "pod-security", "worker",
+     refused('violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)')),
+    ("LimitRange", "limit-range", "worker",
+     refused("[maximum cpu usage per Container is 1, but limit is 2, maximum memory usage per Pod is 2Gi, but limit is 4Gi]")),
+    ("webhook", "webhook-denied", "worker", refused('admission webhook "v.kyverno.svc" denied the request: no latest tag')),
+    ("webhook down", "webhook-down", "worker", refused(
+        'Internal error occurred: failed calling webhook "v.kyverno.svc": Post "https://k": context deadline exceeded')),
+    ("account", "service-account-missing", "worker",
+     refused('error looking up service account team/x: serviceaccount "x" not found')),
+    ("other refusal", "pods-refused", "worker", refused("the server is in a bad mood")),
+    ("Redis' quota", "quota-exceeded", "redis", with_pods("redis", events=(event(
+        "StatefulSet", kit.owner("redis", 1), "FailedCreate",
+        'create Pod demo-redis-0 in StatefulSet demo-redis failed error: pods "demo-redis-0" is forbidden: exceeded quota: '
+        'compute, requested: pods=1, used: pods=3, limited: pods=3'),))),
+    ("Redis' claim's quota", "quota-exceeded", "redis", with_pods("redis", events=(event(
+        "StatefulSet", kit.owner("redis", 1), "FailedCreate",
+        'create Claim data-demo-redis-0 for Pod demo-redis-0 in StatefulSet demo-redis failed error: persistentvolumeclaims '
+        '"data-demo-redis-0" is forbidden: exceeded quota: disk, requested: requests.storage=1Gi, used: requests.storage=5Gi, '
+        'limited: requests.storage=5Gi'),))),
+    ("namespace ends", "namespace-terminating", None,
+     refused("unable to create new content in namespace team because it is being terminated")),
+    ("no class", "claim-no-class", "redis", unbound(claim("Pending", None), (
+        "FailedBinding", "no persistent volumes available for this claim and no storage class is set"))),
+    ("class missing", "claim-class-missing", "redis", unbound(claim("Pending"), (
+        "ProvisioningFailed", 'storageclass.storage.k8s.io "fast" not found'))),
+    ("provisioner fails", "claim-not-provisioned", "redis", unbound(claim("Pending"), (
+        "ProvisioningFailed", "rpc error: code = ResourceExhausted desc = quota of disks is used up"))),
+    ("provisioner sleeps", "claim-pending", "redis", unbound(claim("Pending"), (
+        "ExternalProvisioning", "Waiting for a volume to be created either by the external provisioner 'x'"))),
+    ("lost", "claim-lost", "redis", unbound(claim("Lost"))),
+    ("multi-attach", "volume-attached-elsewhere", "head", about(
+        waiting("head", "ContainerCreating"), "FailedAttachVolume",
+        'Multi-Attach error for volume "pv-1" Volume is already used by pod(s) demo-head-0')),
+    ("mount", "volume-not-mounted", "worker", about(
+        waiting("worker", "ContainerCreating"), "FailedMount", 'MountVolume.SetUp failed for volume "nfs" : mount failed: exit status 32')),
+    ("our token's Secret", "secret-missing", "worker", about(
+        waiting("worker", "ContainerCreating"), "FailedMount", 'MountVolume.SetUp failed for volume "ray-token" : secret "demo" not found')),
+    ("key of env", "secret-key-missing", "worker", with_pods("worker", waiting(
+        "worker", "CreateContainerConfigError", "couldn't find key password in Secret team/redis"))),
+    ("memory", "out-of-memory", "worker", with_pods("worker", crashed("worker", 137, "OOMKilled"))),
+    ("memory, ready again for less long than before", "out-of-memory", "worker", with_pods(
+        "worker", pod("worker", ready=True, age=600, ready_age=3, container={
+            "state": {"running": {"startedAt": ago(5)}}, "restartCount": 4,
+            "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "startedAt": ago(40), "finishedAt": ago(7)}}}))),
+    ("one process of Ray", "ray-process-killed", "worker", log("killed-raylet")),
+    ("killed", "killed", "worker", with_pods("worker", crashed("worker", 137, "Error"))),
+    ("liveness", "liveness-failed", "worker", about(
+        LIVENESS, "Killing", "Container ray failed liveness probe, will be restarted")),
+    ("command missing", "container-cannot-start", "worker", with_pods("worker", waiting(
+        "worker", "RunContainerError", 'failed to create containerd task: exec: "/x": stat /x: no such file or directory'))),
+    ("no ray", "no-ray-in-image", "worker", with_pods("worker", crashed("worker", 127))),
+    ("root", "image-runs-as-root", "worker", with_pods("worker", waiting(
+        "worker", "CreateContainerConfigError", "container has runAsNonRoot and image will run as root (pod: x, container: ray)"))),
+    ("ended", "exited-by-itself", "worker", with_pods("worker", crashed("worker", 0, "Completed"))),
+    ("fails", "crash-loop", "worker", with_pods("worker", crashed("worker", 1))),
+    ("evicted", "evicted", "worker", failed(
+        "Evicted", "The node was low on resource: memory. Threshold quantity: 100Mi, available: 52Mi. Container ray was using "
+        "5Gi, request is 4Gi, has larger consumption of memory. ")),
+    ("disk of its own", "evicted-over-limit", "worker", failed(
+        "Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ")),
+    ("rejected", "node-rejected-pod", "worker", failed(
+        "OutOfcpu", "Pod was rejected: Node didn't have enough resource: cpu, requested: 2000, used: 3900, capacity: 4000")),
+    ("preempted", "preempted", "worker", preempted()),
+    ("node lost", "node-lost", "worker", about(
+        pod("worker", age=3600, ready_age=30), "NodeNotReady", "Node is not ready", seconds=29)),
+    ("stuck", "pod-stuck-terminating", "worker", with_pods("worker", STUCK, pod("worker", "w0", ready=True))),
+    ("token", "token-mismatch", "worker", log("token-worker")),
+    ("token, while it still tries", "token-mismatch", "worker", late("token-worker", 15)),
+    ("no token", "token-file-missing", "head", log("token-missing", "head")),
+    ("versions", "version-mismatch", "worker", log("version-worker")),
+    ("versions too far apart to ask", "version-mismatch", "worker", log("version-old")),
+    ("password", "redis-wrong-password", "head", log("redis-wrongpass", "head")),
+    ("no password", "redis-wrong-password", "head", log("redis-noauth", "head")),
+    ("Redis refuses", "redis-unreachable", "head", log("redis-refused", "head")),
+    ("Redis died", "redis-unreachable", "head", log("redis-dies", "head")),
+    ("Redis came back empty", "gcs-state-lost", "worker", log("lost-worker")),
+    ("two heads", "rocksdb-locked", "head", log("rocks2", "head", storage="rocksdb")),
+    ("DNS", "dns-fails", "worker", late("dns", 50)),
+    ("unreachable", "head-unreachable", "worker", late("refused", 50)),
+    ("proxy", "gcs-answered-by-proxy", "worker", log("timeout")),
+    ("marked dead", "ray-marked-dead", "worker", late("", 15, text=(
+        "(raylet) node_manager.cc:1: [Timeout] Exiting because this node manager has mistakenly been marked as dead by the GCS: "
+        "GCS failed to check the health of this node for 5 times."))),
+    ("disk in the pod", "disk-full-in-pod", "worker", late("", 15, text="OSError: [Errno 28] No space left on device: '/tmp/ray'")),
+    ("read-only", "tmp-not-writable", "worker", late("", 15, text="FileNotFoundError: [Errno 2] No usable temporary directory found")),
+    ("option", "ray-start-refused", "worker", late("", 15, text="Usage: ray start\nError: No such option: --num-cpu Did you mean --num-cpus?")),
+    ("policy", "policy-blocks", "worker", replace(
+        with_pods("worker", pod("worker", age=30)), policies=(policy("deny", WORKERS, egress=[DNS_ONLY]),))),
+    ("policy without DNS", "policy-blocks-dns", "worker", replace(
+        with_pods("worker", pod("worker", age=30)), policies=(policy("deny", WORKERS, egress=[]),))),
+    ("policy before Redis", "policy-blocks", "head", replace(
+        with_pods("head", pod("head", age=30)), policies=(policy("deny", {"app": "redis"}, ingress=[]),))),
+    ("no Service", "service-missing", "worker", replace(
+        with_pods("worker", pod("worker", age=5)), services=kit.services("demo-redis"))),
+    ("hung", "not-ready-any-more", "worker", replace(with_pods("worker", LOST), ray_nodes=())),
+    ("slow", "slow-start", "worker", with_pods("worker", pod("worker", age=130))),
+    ("agent hung", "in-ray-but-not-ready", "worker", with_pods("worker", LOST, ray_nodes=(kit.ray_node(LOST),))),
+    ("not in Ray", "ready-but-not-in-ray", "worker", replace(healthy(1), ray_nodes=(kit.ray_node(healthy(1).pods[1]),))),
+    ("API slow", "api-server-slow", None, replace(healthy(), api_slow=6.5)),
+    ("controllers", "controllers-behind", "head", replace(
+        healthy(), deployments=(OLD_HEAD, kit.owner("worker", 2)))),
+    ("deleted", "objects-missing", "worker", replace(healthy(), deployments=(kit.owner("head", 1),))),
+    ("not allowed", "pods-not-readable", None, replace(healthy(), pods=None)),
+    ("nobody knows", "unexplained", "worker", replace(
+        with_pods("worker", waiting("worker", "ContainerCreating", age=400)), policies=None)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cause", "group", "snapshot"), [row[1:] for row in TABLE], ids=[f"{r[1]}: {r[0]}" for r in TABLE]
+)
+def test_a_cause_is_found_first_and_alone(cause: str, group: str | None, snapshot: Snapshot) -> None:
+    assert kit.causes(explain(snapshot)) == [(cause, group)]
