@@ -58,12 +58,9 @@ def shown(resource: str, value: Decimal) -> str:
     if resource == "cpu" or resource.endswith(".cpu"):
         return f"{value.quantize(Decimal('0.001')).normalize():f}"
     whole = int(value)
-    if whole and whole % 1024 == 0:
-        return quantities.binary(whole)
-    for suffix, unit in (("G", 10**9), ("M", 10**6)):
-        if whole and whole % unit == 0:
-            return f"{whole // unit}{suffix}"
-    return str(whole)
+    ways = [quantities.binary(whole)]
+    ways += [f"{whole // u}{s}" for s, u in (("G", 10**9), ("M", 10**6)) if whole and whole % u == 0]
+    return min(ways, key=len)
 
 
 def _most(one: Amounts, other: Amounts) -> Amounts:

@@ -10,10 +10,11 @@ from raystead.explain.tags import better, complaint
 
 __all__ = ["check", "wrong"]
 
-_HOST = (
-    r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*(?::\d+)?"
-)
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+# a first part without a dot or a port is no host but part of the repository
+_HOST = rf"(?:localhost(?::\d+)?|{_LABEL}(?::\d+)|{_LABEL}(?:\.{_LABEL})+(?::\d+)?)"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
 _REFERENCE = re.compile(
     rf"(?:(?:{_HOST}|\[[0-9a-fA-F:]+\](?::\d+)?)/)?{_PART}(?:/{_PART})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-fA-F]{32,})?"
@@ -72,6 +73,6 @@ def wrong(image: str) -> str:
         return f'repositories are in lower case: "{repository.lower()}"'
     if tail.endswith(":"):
         return "its tag is empty"
-    if ":" in tail:
+    if ":" in tail and not _TAG.fullmatch(tail.partition(":")[2]):
         return f'its tag "{tail.partition(":")[2]}" holds something else than letters, digits, _ . -'
     return "it is not HOST/REPOSITORY:TAG"

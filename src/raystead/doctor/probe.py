@@ -41,7 +41,7 @@ def tried(name, what):
         out[name] = {{"ok": False, "said": (type(error).__name__ + ": " + str(error))[:300]}}
     out[name]["seconds"] = round(time.time() - begun, 3)
 def resolve():
-    for second in range(5):  # a new pod's policies take a moment to hold
+    for second in range(5):
         try:
             return socket.getaddrinfo("{_DNS}", 443)[0][4][0]
         except OSError:
@@ -72,6 +72,7 @@ def redis():
     if word:
         ask("AUTH", *([user] if user else []), word)
     return ask("PING")
+time.sleep(2)  # a new pod's policies take a moment to hold: without it all would seem open
 tried("dns", resolve)
 tried("egress", connect)
 if os.environ.get("RAY_REDIS_ADDRESS"):

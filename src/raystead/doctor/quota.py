@@ -215,11 +215,11 @@ def _made(seen: Seen) -> tuple[Amounts, Amounts]:
         "NetworkPolicy": seen.policies,
         "PersistentVolumeClaim": seen.claims,
     }
-    claims = [c for o in seen.objects for c in (o.get("spec") or {}).get("volumeClaimTemplates") or []]
-    claims += [o for o in seen.objects if o["kind"] == "PersistentVolumeClaim"]
-    for item in [*seen.objects, *({**c, "kind": "PersistentVolumeClaim"} for c in claims if "kind" not in c)]:
-        for name in _SHORT.get(item["kind"], ()):
-            wanted[name] = wanted.get(name, Decimal(0)) + 1
+    templates = [c for o in seen.objects for c in (o.get("spec") or {}).get("volumeClaimTemplates") or []]
+    claims = [*templates, *(o for o in seen.objects if o["kind"] == "PersistentVolumeClaim")]
+    kinds = [o["kind"] for o in seen.objects] + ["PersistentVolumeClaim" for _ in templates]
+    for name in (name for kind in kinds for name in _SHORT.get(kind, ())):
+        wanted[name] = wanted.get(name, Decimal(0)) + 1
     for kind, items in known.items():
         for name in _SHORT[kind]:
             there[name] = Decimal(sum(seen.ours(item) for item in items or ()))

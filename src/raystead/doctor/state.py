@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.doctor.model import Check, Seen, claims_of
-from raystead.manifests.storage import head_storage, storage_kind
+from raystead.manifests.context import TOKEN_KEY
+from raystead.manifests.storage import PASSWORD_KEY, head_storage, storage_kind
 
 __all__ = ["check"]
 
@@ -13,8 +14,13 @@ __all__ = ["check"]
 def check(seen: Seen) -> Iterator[Check]:
     yield _state(seen)
     yield from _claims(seen)
+    keys_of = _made_by_us(seen)
     for name, keys in seen.secrets.items():
-        if keys is None and name not in _made_by_us(seen):
+        if keys is not None and name in keys_of and keys_of[name] not in keys:
+            what = f"the Secret {name} is there and has no key {keys_of[name]}"
+            remedy = f"add the key, or kubectl delete secret {name}: up makes it then"
+            yield Check("secrets", "fail", what, f"secret/{name}: {', '.join(keys) or 'empty'}", remedy)
+        if keys is None and name not in keys_of:
             what = f"the Secret {name} is not there; pods that name it do not start"
             remedy = f"kubectl create secret generic {name} …"
             yield Check("secrets", "fail", what, f"secret/{name}: not found", remedy)
@@ -69,5 +75,10 @@ def _claims(seen: Seen) -> Iterator[Check]:
                 )
 
 
-def _made_by_us(seen: Seen) -> set[str]:
-    return {seen.context.token_secret, seen.facts.redis_secret or seen.context.names.redis_secret}
+def _made_by_us(seen: Seen) -> dict[str, str]:
+    """Secret -> the key that our pods read; `up` makes those that are not there."""
+    auth, out = seen.cluster.spec.auth, {}
+    if not (auth and auth.secret_name):
+        out[seen.context.token_secret] = TOKEN_KEY
+    out[seen.facts.redis_secret or seen.context.names.redis_secret] = PASSWORD_KEY
+    return out

@@ -61,7 +61,7 @@ def _names(seen: Seen) -> Iterator[Check]:
         many = len(taken) > 1
         what = f"{', '.join(taken)} {'are' if many else 'is'} there and not of this cluster's making"
         remedy = "delete them" if many else f"kubectl delete {taken[0].lower()}"
-        yield Check("names", "fail", what, "", f"{remedy}, or use another namespace: {seen.up} -n NAMESPACE")
+        yield Check("names", "fail", what, "", f"{remedy}\nor {_elsewhere(seen)}")
 
 
 def _caught(seen: Seen) -> Iterator[Check]:
@@ -79,7 +79,7 @@ def _caught(seen: Seen) -> Iterator[Check]:
             what = f"Service {item['metadata']['name']} would also send to pods of others"
             text = ", ".join(f"{key}={value}" for key, value in selector.items())
             evidence = f"{_list('pod', pods)} carry its labels {text}"
-            yield Check("names", "fail", what, evidence, f"use another namespace: {seen.up} -n NAMESPACE")
+            yield Check("names", "fail", what, evidence, _elsewhere(seen))
 
 
 def _catchers(seen: Seen) -> Iterator[Check]:
@@ -96,6 +96,12 @@ def _catchers(seen: Seen) -> Iterator[Check]:
             yield Check(
                 "names", "warn", what, f"its selector is {text}", "give that Service a narrower selector"
             )
+
+
+def _elsewhere(seen: Seen) -> str:
+    """The built-in spec under another name has names and labels of its own; else only a namespace helps."""
+    other = f"raystead up --name {seen.name}-2\nor " if seen.context.guide else ""
+    return f"{other}{seen.up} -n NAMESPACE"
 
 
 def _labels(item: Json) -> dict[str, str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.doctor.model import Check, Seen
+from raystead.doctor.model import Check, Client, Seen
 from raystead.manifests.context import ray_version
+from raystead.spec.model import RayCluster
 
-__all__ = ["OLDEST", "SUPPORTED", "check", "number"]
+__all__ = ["OLDEST", "SUPPORTED", "check", "fit", "number"]
 
 OLDEST, SUPPORTED, NEWEST = (1, 19), (1, 25), (1, 36)  # design 15; the newest one that tests run on
 _AHEAD = 3  # minor versions; our requests use only stable kinds, but nobody tried
@@ -52,16 +53,20 @@ def _server(seen: Seen) -> Check:
 
 
 def _ray(seen: Seen) -> Check:
-    """`submit` needs no Ray on the client; ray.init over a connection wants the same Ray and Python."""
-    image = str(seen.cluster.spec.head.template.ray_container.get("image") or "")
-    known, python = ray_version(seen.cluster), _TAG_PYTHON.search(image.rpartition(":")[2])
-    there = seen.cluster.spec.ray_version or (f"{known[0]}.{known[1]}" if known else "")
+    return fit(seen.cluster, seen.client, f"{seen.up} --ray-version VERSION, or raystead doctor --probe")
+
+
+def fit(cluster: RayCluster, client: Client, find_out: str) -> Check:
+    """`submit` needs no Ray on the client; ray.init over a connection wants the same Ray and Python.
+
+    `find_out`: what to run where the cluster's version is not known.
+    """
+    image = str(cluster.spec.head.template.ray_container.get("image") or "")
+    known, python = ray_version(cluster), _TAG_PYTHON.search(image.rpartition(":")[2])
+    there = cluster.spec.ray_version or (f"{known[0]}.{known[1]}" if known else "")
     if not there:
         what = "the cluster's Ray version is not known: the image's tag does not say it"
-        return Check(
-            "ray", "unknown", what, image, f"{seen.up} --ray-version VERSION, or raystead doctor --probe"
-        )
-    client = seen.client
+        return Check("ray", "unknown", what, image, find_out)
     if not client.ray:
         what = f"cluster {there}; your python has none and needs none: submit works without"
         return Check("ray", "ok", what, client.path)
@@ -73,6 +78,6 @@ def _ray(seen: Seen) -> Check:
         differ.append(f"Python {client.python} (the cluster's is {'.'.join(python.groups())})")
     if differ:
         what = f'cluster {there}, {" and ".join(differ)}: submit works, ray.init("ray://…") would not'
-        remedy = f'pip install "ray[default]=={seen.cluster.spec.ray_version or there + ".*"}"'
+        remedy = f'pip install "ray[default]=={cluster.spec.ray_version or there + ".*"}"'
         return Check("ray", "warn", what, evidence, remedy)
     return Check("ray", "ok", f"cluster and your python have {client.ray}", evidence)

@@ -20,7 +20,7 @@ __all__ = ["SECONDS", "probe"]
 
 SECONDS = 180  # for all of it, pulling the image included
 _TICK = 1.0
-_PATIENCE = 20.0  # seconds that a fault has to stay: schedulers and registries are tried again
+_PATIENCE = 10.0  # seconds that a fault has to stay: schedulers and registries are tried again
 _NEEDED = (("create", "jobs", "batch"), ("delete", "jobs", "batch"), ("list", "pods", ""))
 _PULLED = re.compile(r"Successfully pulled image .* in ([0-9hms.]+)(?:s| \()")
 _SPAN = re.compile(r"([0-9.]+)(ms|h|m|s)")
