@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from raystead.cli.changing import carry_out, timeout_option
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -11,7 +12,7 @@ from raystead.ui.plain import Reporter
 
 @click.command("scale")
 @click.argument("groups", nargs=-1, required=True, metavar="[GROUP=]N…")
-@click.option("--timeout", type=float, metavar="S", help="Seconds to wait; default 900.")
+@timeout_option
 @place_options
 @quiet_option
 def command(
@@ -35,27 +36,16 @@ def command(
 def _there(
     reporter: Reporter, where: Where, groups: tuple[str, ...], name: str | None, timeout: float | None
 ) -> None:
-    from raystead.cli.waits import follow
-    from raystead.ops import changes
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired
-    from raystead.ops.up import TIMEOUT, apply, wait
     from raystead.spec.edits import scaled
 
     api = door(where)
     anchor = anchor_of(api, name)
     counts = parse_counts(groups, [group.name for group in anchor.cluster.spec.workers])
     prepared = prepare(api, Desired(scaled(anchor.cluster, counts)), anchor)
-    prepared.refuse_problems()
-    before = changes.pods_of(api, anchor.name)
-    with follow(reporter, api, anchor.name) as emit:
-        emit.planned(prepared.plan)
-        idle = changes.prefer_idle(prepared, emit)
-        anchor = apply(prepared, emit)
-        wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit)
-    for gone in changes.went(before, changes.pods_of(api, anchor.name), idle):
-        reporter.step(f"{gone.group}: {gone.pod} went" + (f" ({gone.was})" if gone.was else ""))
+    carry_out(reporter, prepared, again="the same command", timeout=timeout)
     reporter.hint("raystead status")
 
 

@@ -11,12 +11,13 @@ __all__ = ["head_deployment", "worker_deployments"]
 
 PROGRESS_SECONDS = 900  # a wait is 15 minutes at most (design 9)
 _HISTORY = 2
+RESTARTED = "raystead.io/restarted-at"
 
 
 def head_deployment(ctx: Context) -> Json:
     """One head; never two at once, they would share one GCS storage."""
     selector = labels.selector(ctx.cluster.name, None, guide=ctx.guide)
-    template = head_template(ctx)
+    template = _stamped(ctx, labels.HEAD_GROUP, head_template(ctx))
     strategy: Json = {"type": "Recreate"}
     return _deployment(ctx, ctx.names.head, selector, 0 if ctx.suspended else 1, strategy, template)
 
@@ -31,10 +32,23 @@ def worker_deployments(ctx: Context) -> list[Json]:
 def _worker(ctx: Context, group: WorkerGroup, index: int) -> Json:
     selector = labels.selector(ctx.cluster.name, group.name, guide=ctx.guide, index=index)
     # no surge: a quota that fits the cluster exactly must let it be updated
-    strategy: Json = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "25%"}}
+    # and a restart on request takes one after the other
+    at_once = 1 if group.name in ctx.facts.restarted else "25%"
+    strategy: Json = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": at_once}}
     name = ctx.names.worker(group.name, index)
     replicas = 0 if ctx.suspended else group.wanted
-    return _deployment(ctx, name, selector, replicas, strategy, worker_template(ctx, group))
+    template = _stamped(ctx, group.name, worker_template(ctx, group))
+    return _deployment(ctx, name, selector, replicas, strategy, template)
+
+
+def _stamped(ctx: Context, group: str, template: Json) -> Json:
+    """The template with the time of the last restart on request: another time, other pods."""
+    when = ctx.facts.restarted.get(group)
+    if when is None:
+        return template
+    metadata = template["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), RESTARTED: when}
+    return {**template, "metadata": {**metadata, "annotations": annotations}}
 
 
 def _deployment(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["Facts"]
 
@@ -22,6 +23,7 @@ class Facts:
         token_secret: Secret with key `auth_token`.
         redis_secret: Secret with key `password`.
         storage_namespace: Ray's key prefix in Redis, set once.
+        restarted: when a group (by its `ray.io/group`) was last restarted on request, as a time.
     """
 
     namespace: str | None = None
@@ -34,3 +36,4 @@ class Facts:
     token_secret: str | None = None
     redis_secret: str | None = None
     storage_namespace: str | None = None
+    restarted: Mapping[str, str] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
@@ -16,6 +16,7 @@ from raystead.manifests.render import manifests
 from raystead.ops import facts as asking
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, decoded, document, storable
+from raystead.ops.restart import stamps
 from raystead.ops.specs import Desired, desired
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Key, Plan
@@ -112,11 +113,19 @@ def existing(api: Api, name: str) -> Anchor | None:
 
 
 def prepare(
-    api: Api, asked: Desired, anchor: Anchor | None, *, policies: str | None = None, force: bool = False
+    api: Api,
+    asked: Desired,
+    anchor: Anchor | None,
+    *,
+    policies: str | None = None,
+    force: bool = False,
+    restart: Mapping[str, str] | None = None,
 ) -> Prepared:
     """Renders, reads what is there, asks the server what an apply would do, and compares.
 
-    `policies`: auto, always, never, or None for what the cluster has (auto at first).
+    Args:
+        policies: auto, always, never, or None for what the cluster has (auto at first).
+        restart: groups whose pods are to be replaced, with the time that marks them.
 
     Raises:
         ClusterExists: the name belongs to a Ray cluster that is not ours.
@@ -134,6 +143,7 @@ def prepare(
         facts, notes = asking.first_facts(api, cluster, policies_here, policies or "auto")
     else:
         facts, notes = _facts_now(anchor, cluster, policies_here, policies)
+        facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
     objects = tuple(manifests(cluster, facts))
     needed = tuple(secrets.needed(cluster, facts, password))
     paths = Discovery(api)

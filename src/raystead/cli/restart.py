@@ -1,0 +1,47 @@
+"""`raystead restart`."""
+
+from __future__ import annotations
+
+import click
+
+from raystead.cli.changing import carry_out, timeout_option, yes_option
+from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.errors import Unsupported
+from raystead.ui.plain import Reporter
+
+
+@click.command("restart")
+@click.argument("groups", nargs=-1, metavar="[GROUP…]")
+@timeout_option
+@yes_option
+@place_options
+@quiet_option
+def command(
+    groups: tuple[str, ...],
+    timeout: float | None,
+    yes: bool,
+    name: str | None,
+    where: Where,
+    quiet: bool,
+) -> None:
+    """Restart the workers, one at a time in each group; or one group, or the head.
+
+    A worker finishes what it runs first, for a minute at most. The head comes back with its state.
+
+    \b
+    raystead restart           all workers
+    raystead restart gpu
+    raystead restart head
+    """
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
+    from raystead.ops.restart import groups_named, stamp
+    from raystead.ops.specs import Desired
+
+    if where.here:
+        raise Unsupported("a local cluster is not restarted", remedy="raystead down --local, then up --local")
+    api = door(where)
+    anchor = anchor_of(api, name)
+    restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
+    prepared = prepare(api, Desired(anchor.cluster), anchor, restart=restart)
+    carry_out(Reporter(quiet=quiet), prepared, again="raystead up", timeout=timeout, yes=yes)

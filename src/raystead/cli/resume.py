@@ -1,0 +1,35 @@
+"""`raystead resume`."""
+
+from __future__ import annotations
+
+import click
+
+from raystead.cli.changing import carry_out, timeout_option
+from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.errors import Unsupported
+from raystead.ui.plain import Reporter
+
+
+@click.command("resume")
+@timeout_option
+@place_options
+@quiet_option
+def command(timeout: float | None, name: str | None, where: Where, quiet: bool) -> None:
+    """Start a suspended cluster again, with its spec and its state; then wait until it is ready.
+
+    \b
+    raystead resume
+    """
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
+    from raystead.ops.specs import Desired
+    from raystead.spec.edits import suspended
+
+    reporter = Reporter(quiet=quiet)
+    if where.here:
+        raise Unsupported("a local cluster cannot be suspended", remedy="raystead up --local")
+    api = door(where)
+    anchor = anchor_of(api, name)
+    prepared = prepare(api, Desired(suspended(anchor.cluster, False)), anchor)
+    carry_out(reporter, prepared, again="raystead resume", timeout=timeout)
+    reporter.hint("raystead status")

@@ -1,0 +1,74 @@
+"""`raystead suspend`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from raystead.cli.changing import carry_out, timeout_option, yes_option
+from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.errors import Unsupported, UsageError
+from raystead.ui.plain import Reporter
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
+
+
+@click.command("suspend")
+@timeout_option
+@yes_option
+@place_options
+@quiet_option
+def command(timeout: float | None, yes: bool, name: str | None, where: Where, quiet: bool) -> None:
+    """Stop all pods and keep the spec and the GCS' state; resume brings both back.
+
+    Kept are names, jobs and detached actors; what an actor holds in memory is not.
+
+    \b
+    raystead suspend
+    raystead resume
+    """
+    from raystead.manifests.storage import storage_kind
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
+    from raystead.ops.specs import Desired
+    from raystead.spec.edits import suspended
+
+    reporter = Reporter(quiet=quiet)
+    if where.here:
+        raise Unsupported("a local cluster cannot be suspended", remedy="raystead down --local")
+    api = door(where)
+    anchor = anchor_of(api, name)
+    storage = storage_kind(anchor.cluster)
+    if storage == "none" and not yes:
+        raise UsageError(
+            f'"{anchor.name}" keeps its state in the head\'s memory alone: suspending it loses all of it',
+            evidence="the spec has no gcsFaultToleranceOptions",
+            remedy="raystead up --storage redis first, or raystead suspend --yes",
+        )
+    prepared = prepare(api, Desired(suspended(anchor.cluster, True)), anchor)
+    if not yes and sys.stdin.isatty():
+        click.confirm(_question(api, anchor), abort=True, err=True)
+    carry_out(reporter, prepared, again="raystead suspend", timeout=timeout)
+    if storage == "redis" and not (anchor.facts.has_default_storage or anchor.facts.storage_class):
+        reporter.warn("Redis goes on running: its data is on no volume, and would be lost with its pod")
+    reporter.hint("raystead resume")
+
+
+def _question(api: Api, anchor: Anchor) -> str:
+    """What is lost, in numbers; without those of jobs where Ray cannot be asked."""
+    from raystead.errors import RaysteadError
+    from raystead.ops.changes import pods_of
+    from raystead.ops.jobs import job_client
+
+    try:
+        with job_client(api, anchor) as client:
+            running = sum(not job.ended for job in client.list())
+        jobs = f"{running} running jobs and "
+    except RaysteadError:
+        jobs = ""
+    workers = len(pods_of(api, anchor.name))
+    return f'suspend "{anchor.name}": {jobs}what actors on {workers} workers hold in memory are lost?'
