@@ -285,3 +285,16 @@ def test_two_hundred_groups_in_half_a_second() -> None:
     objects = manifests(cluster, Facts(policies="always"))
     assert time.process_time() - start < 0.5
     assert sum(o["kind"] == "Deployment" for o in objects) == 201
+
+
+def test_allow_from_opens_what_it_names_and_nothing_else() -> None:
+    text = "namespace=mon,pods=app=prom to metrics; pods=app=web to dashboard,client"
+    spec = raw("kuberay-minimal")
+    spec["metadata"].setdefault("annotations", {})["raystead.io/allow-from"] = text
+    objects = manifests(RayCluster.model_validate(spec), Facts(namespace="ns"))
+    head, *workers = [o["spec"]["ingress"][1:] for o in objects if o["kind"] == "NetworkPolicy"]
+    prom = {"kubernetes.io/metadata.name": "mon"}
+    assert [[p["port"] for p in rule["ports"]] for rule in head] == [[8080, 44217, 44227], [8265, 10001]]
+    assert head[0]["from"][0]["namespaceSelector"]["matchLabels"] == prom
+    assert head[1]["from"] == [{"podSelector": {"matchLabels": {"app": "web"}}}], "its own namespace"
+    assert [[p["port"] for p in rule["ports"]] for rules in workers for rule in rules] == [[8080]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from raystead.base.names import check_label
@@ -13,12 +14,15 @@ __all__ = [
     "GUIDE_WORKER",
     "OURS",
     "guide_worker",
+    "is_label",
     "matches",
     "node_labels",
     "redis_labels",
     "selector",
 ]
 
+_WORD = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
+_PREFIX = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 OURS = "raystead.io/cluster"
 CLUSTER = "ray.io/cluster"
 NODE_TYPE = "ray.io/node-type"
@@ -83,3 +87,10 @@ def matches(term: dict[str, Any] | None, given: dict[str, str]) -> bool:
         if not holds:
             return False
     return True
+
+
+def is_label(key: str, value: str) -> bool:
+    """Whether Kubernetes takes this label."""
+    prefix, slash, name = key.rpartition("/")
+    good = bool(name) and all(_WORD.match(part) and len(part) <= 63 for part in (name, value))
+    return good and (not slash or bool(_PREFIX.match(prefix)))

@@ -49,6 +49,15 @@ _SPEC = (
     ),
     click.option("--whole-node", metavar="CPU,MEM", help="Size each pod from a node's allocatable."),
     click.option("--reserve", metavar="CPU,MEM", help="With --whole-node: left free; default 500m,1Gi."),
+    click.option(
+        "--allow-from",
+        multiple=True,
+        metavar="PEER",
+        help="Let these pods in: namespace=NS, pods=KEY=VALUE or both, with a comma; none: nobody.",
+    ),
+    click.option(
+        "--to", "allow_to", metavar="DOORS", help="With --allow-from: dashboard (default), client, metrics."
+    ),
 )
 
 

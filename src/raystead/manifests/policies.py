@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.manifests.context import Context
+from raystead.manifests.start import start_params
 from raystead.manifests.storage import storage_kind
+from raystead.spec.allow import ALLOW_ANNOTATION, Allowed, parse_all
 from raystead.spec.model import Json, PolicyRules
 
 __all__ = ["policies"]
 
 POLICIES_ANNOTATION = "raystead.io/policies"
 _REDIS_PORT = 6379
+_HEAD_METRICS = (44217, 44227)  # of the autoscaler and of the dashboard
 _DNS: Json = {  # to any destination: CoreDNS listens on 53, OpenShift's pods on 5353
     "ports": [{"protocol": p, "port": n} for n in (53, 5353) for p in ("UDP", "TCP")],
 }
@@ -73,17 +76,46 @@ def _sides(ctx: Context) -> list[_Side]:
     selector = _selector(ctx, None)
     egress = [*_redis_egress(ctx), *head.egress_rules]
     name = f"{ctx.cluster.name}-head"
-    out = [_Side("ray-head", name, selector, head.ingress_rules, egress)]
+    let_in, metrics = _let_in(ctx, head=True), _let_in(ctx, head=False)
+    out = [_Side("ray-head", name, selector, [*let_in, *head.ingress_rules], egress)]
     if ctx.guide:
         rules = [worker, *own.values()]
-        into = [r for rule in rules for r in rule.ingress_rules]
+        into = [*metrics, *(r for rule in rules for r in rule.ingress_rules)]
         outof = [r for rule in rules for r in rule.egress_rules]
         return [*out, _Side("ray-worker", "", {"app": labels.GUIDE_WORKER["app"]}, into, outof)]
     for group in ctx.cluster.spec.workers:
         rule = own.get(group.name, worker)
         name = f"{ctx.cluster.name}-workers-{group.name}".lower()
-        out.append(_Side("", name, _selector(ctx, group.name), rule.ingress_rules, rule.egress_rules))
+        into = [*metrics, *rule.ingress_rules]
+        out.append(_Side("", name, _selector(ctx, group.name), into, rule.egress_rules))
     return out
+
+
+def _let_in(ctx: Context, *, head: bool) -> list[Json]:
+    """Ingress rules for the peers of `--allow-from`; workers have metrics alone."""
+    params = start_params(ctx.cluster, ctx.cluster.spec.head, head=True)
+    metrics = [int(params["metrics-export-port"])] if params["metrics-export-port"].isdigit() else [8080]
+    doors = {"metrics": metrics}
+    if head:
+        doors["metrics"] = [*metrics, *_HEAD_METRICS]
+        doors["dashboard"] = [int(params["dashboard-port"])]
+        doors["client"] = [int(params["ray-client-server-port"])]
+    rules = []
+    for allowed in parse_all(ctx.cluster.annotations.get(ALLOW_ANNOTATION, "")):
+        ports = [number for door in allowed.to for number in doors.get(door, [])]
+        if ports:
+            port_list = [{"protocol": "TCP", "port": number} for number in ports]
+            rules.append({"from": [_outside(allowed)], "ports": port_list})
+    return rules
+
+
+def _outside(allowed: Allowed) -> Json:
+    peer: Json = {}
+    if allowed.namespace:
+        peer["namespaceSelector"] = {"matchLabels": {"kubernetes.io/metadata.name": allowed.namespace}}
+    if allowed.pods or not peer:
+        peer["podSelector"] = {"matchLabels": dict(allowed.pods)}
+    return peer
 
 
 def _selector(ctx: Context, group: str | None) -> dict[str, str]:

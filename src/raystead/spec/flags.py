@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
+from raystead.base.labels import is_label
 from raystead.base.quantities import binary, parse
 from raystead.spec import rules
+from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
+from raystead.spec.builtin import NAME, builtin, builtin_document
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Problem, problems_error
 from raystead.spec.yamlio import dotted
 
-IMAGE = "rayproject/ray:2.60.0-py311"
-NAME = "ray-cluster"
+__all__ = ["NAME", "Flags", "build", "builtin"]
+
 _GPU = "nvidia.com/gpu"
 _OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
 _HEAD_FLOOR = 8 * 2**30  # production heads want 8Gi (guide row S5)
@@ -49,11 +52,8 @@ class Flags:
     storage: str | None = None
     whole_node: str | None = None
     reserve: str | None = None
-
-
-def builtin() -> RayCluster:
-    """The guide's cluster: one head, two workers, Redis (guide.md)."""
-    return RayCluster.model_validate(_builtin())
+    allow_from: tuple[str, ...] = ()
+    allow_to: str | None = None
 
 
 def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
@@ -64,13 +64,14 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     """
     if base is not None and flags == Flags(name=flags.name, namespace=flags.namespace):
         return base
-    document = copy.deepcopy(base.document()) if base is not None else _builtin()
+    document = copy.deepcopy(base.document()) if base is not None else builtin_document()
     change = _Change(document)
     change.identity(flags, own=base is None)
     change.sizes(flags)
     change.whole_node(flags)
     change.pods(flags)
     change.storage(flags)
+    change.allow(flags)
     if change.problems:
         raise problems_error(change.problems)
     cluster = RayCluster.model_validate(document)
@@ -80,39 +81,6 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     if broken:
         raise problems_error(broken)
     return cluster
-
-
-def _container(name: str, memory: str) -> Json:
-    return {
-        "name": name,
-        "image": IMAGE,
-        "resources": {
-            "requests": {"cpu": "500m", "memory": memory},
-            "limits": {"cpu": "1", "memory": memory},
-        },
-    }
-
-
-def _builtin() -> Json:
-    worker = {
-        "groupName": "worker",
-        "replicas": 2,
-        "rayStartParams": {},
-        "template": {"spec": {"containers": [_container("ray-worker", "1G")]}},
-    }
-    head = {
-        "rayStartParams": {"port": "6380"},
-        "template": {"spec": {"containers": [_container("ray-head", "2G")]}},
-    }
-    return {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayCluster",
-        "metadata": {
-            "name": NAME,
-            "annotations": {"raystead.io/names": "guide", "raystead.io/storage": "redis"},
-        },
-        "spec": {"rayVersion": "2.60.0", "headGroupSpec": head, "workerGroupSpecs": [worker]},
-    }
 
 
 class _Change:
@@ -261,6 +229,23 @@ class _Change:
                 self.spec["gcsFaultToleranceOptions"] = {"backend": "rocksdb"}
         annotations["raystead.io/storage"] = kind
 
+    def allow(self, flags: Flags) -> None:
+        """Who may connect from outside, beside those that might already."""
+        if flags.allow_to and not flags.allow_from:
+            self.problem("to", "it has a meaning with --allow-from only")
+        if not flags.allow_from:
+            return
+        annotations = self.document["metadata"].setdefault("annotations", {})
+        try:
+            text = with_peers(
+                annotations.pop(ALLOW_ANNOTATION, ""), flags.allow_from, flags.allow_to or "dashboard"
+            )
+        except ValueError as error:
+            self.problem("allow-from", str(error), "namespace=NS,pods=app=x --to dashboard")
+            return
+        if text:
+            annotations[ALLOW_ANNOTATION] = text
+
     def _redis(self, flags: Flags, options: Json) -> None:
         """Somebody's Redis: its address, and the Secret that holds its password."""
         if flags.redis_address:
@@ -330,7 +315,7 @@ class _Change:
 
     def _label(self, flag: str, text: str) -> tuple[str, str] | None:
         pair = self._key_value(flag, text)
-        if pair is not None and not rules.is_label(*pair):
+        if pair is not None and not is_label(*pair):
             self.problem(flag, f'"{text}" is no label', "letters, digits, - _ . and 63 characters at most")
             return None
         return pair

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from raystead.base.labels import is_label
+from raystead.spec.allow import ALLOW_ANNOTATION, parse_all
 from raystead.spec.model import (
     AuthOptions,
     ClusterSpec,
@@ -30,6 +32,7 @@ ANNOTATIONS: dict[str, tuple[str, ...] | None] = {
     "raystead.io/redis-image": None,
     "raystead.io/redis-user": None,
     "raystead.io/policies": ("auto", "always", "never"),
+    ALLOW_ANNOTATION: None,
 }
 FIELDS = {
     field.alias or name
@@ -42,10 +45,8 @@ FIELDS = {
 _FT_ANNOTATION = "ray.io/ft-enabled"
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-_LABEL = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _SHADOW = {"num-cpus": "cpu", "memory": "memory", "num-gpus": "gpu"}
 _COUNTS = ("num-cpus", "num-gpus", "memory", "object-store-memory")
-_PREFIX = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 _SERVICE_PORTS = ("port", "dashboard-port", "ray-client-server-port", "metrics-export-port")
 _VERSION = re.compile(r"^(\d+)\.(\d+)")
 
@@ -113,13 +114,6 @@ def groups(cluster: RayCluster) -> list[tuple[Path, Group]]:
     return head + [(("spec", "workerGroupSpecs", i), g) for i, g in enumerate(cluster.spec.workers)]
 
 
-def is_label(key: str, value: str) -> bool:
-    """Whether Kubernetes takes this label."""
-    prefix, slash, name = key.rpartition("/")
-    good = bool(name) and all(_LABEL.match(part) and len(part) <= 63 for part in (name, value))
-    return good and (not slash or bool(_PREFIX.match(prefix)))
-
-
 def _env(group: Group) -> dict[str, Any]:
     entries = group.template.ray_container.get("env") or []
     return {e["name"]: e.get("value") for e in entries}
@@ -149,6 +143,11 @@ def _annotations(cluster: RayCluster) -> Iterator[Finding]:
             yield path, "raystead has no such annotation", f"did you mean {close[0]}?" if close else ""
         elif (allowed := ANNOTATIONS[key]) and value not in allowed:
             yield path, f'"{value}" is not one of {", ".join(allowed)}', ""
+        elif key == ALLOW_ANNOTATION:
+            try:
+                parse_all(value)
+            except ValueError as error:
+                yield path, str(error), "namespace=monitoring,pods=app=prometheus to metrics"
 
 
 def _groups(cluster: RayCluster) -> Iterator[Finding]:
