@@ -162,14 +162,12 @@ def claim(name: str, storage_class: str | None) -> Callable[[Made], None]:
     return spoil
 
 
-def probe(kind: str, command: str, start: str = "sleep 3600") -> Callable[[Made], None]:
+def probe(kind: str, start: str = "sleep 3600", port: int = 9) -> Callable[[Made], None]:
+    """A probe of a port on which nobody listens, unless `start` does."""
+
     def spoil(made: Made) -> None:
         made.container()["command"] = ["sh", "-c", start]
-        made.container()[kind] = {
-            "exec": {"command": ["sh", "-c", command]},
-            "periodSeconds": 1,
-            "failureThreshold": 3,
-        }
+        made.container()[kind] = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 3}
 
     return spoil
 
@@ -268,17 +266,17 @@ def cases(registry: str) -> list[Case]:
         Case("nocommand", "container-cannot-start", lambda made: made.container().update(command=["/no/such"])),
         Case("noray", "no-ray-in-image", shell("exec ray start --block")),
         Case("oom", "out-of-memory", shell(f"sleep 1; {eat}")),
-        Case("killed", "killed", probe("readinessProbe", "exit 1")),
+        Case("killed", "killed", probe("readinessProbe")),
         Case("ends", "exited-by-itself", shell("sleep 1")),
         Case("fails", "crash-loop", shell("echo 'ImportError: no module named numpy' >&2; exit 1")),
         Case("overlimit", "evicted-over-limit",
              both(volume({"emptyDir": {"sizeLimit": "1Mi"}}), shell(fill))),
-        Case("hung", "liveness-failed", probe("livenessProbe", "exit 1", "trap '' TERM; sleep 3600")),
+        Case("hung", "liveness-failed", probe("livenessProbe", "trap '' TERM; sleep 3600")),
         Case("lost", "not-ready-any-more",
-             probe("readinessProbe", "test -e /tmp/x", "touch /tmp/x; sleep 8; rm /tmp/x; sleep 3600")),
-        Case("slow", "slow-start", probe("readinessProbe", "exit 1")),
+             probe("readinessProbe", "redis-server --save '' & sleep 8; kill $!; sleep 3600", 6379)),
+        Case("slow", "slow-start", probe("readinessProbe")),
         Case("deleted", "objects-missing", lambda made: made.objects.remove(made.of("Deployment", "worker"))),
-        Case("noservice", "service-missing", both(probe("readinessProbe", "exit 1"),
+        Case("noservice", "service-missing", both(probe("readinessProbe"),
              lambda made: made.objects.remove(made.of("Service")))),
         Case("redisimage", "image-not-found", image(f"{registry}/missing/redis:7", "redis"), "redis", storage="redis"),
         Case("redispass", "redis-wrong-password", _wrong_password, "head", real=True, storage="redis"),

@@ -53,28 +53,10 @@ def logs(kube: Kube, keys: Any) -> list[list[Any]]:
     return out
 
 
-def snapshot(saved: dict[str, Any]) -> Any:
-    """The product's value of a snapshot that was read or recorded."""
-    from raystead.explain.model import Snapshot
-    from raystead.spec.model import RayCluster
-
-    cluster = saved.get("cluster")
-    parts = {p: None if saved.get(p) is None else tuple(saved[p]) for p in (*PARTS, "ray_nodes")}
-    return Snapshot(
-        cluster=RayCluster.model_validate(cluster) if cluster else None,
-        namespace=saved["namespace"],
-        name=saved["name"],
-        now=datetime.fromisoformat(saved["now"]),
-        namespace_object=saved.get("namespace_object"),
-        logs={(p, c, b): text for p, c, b, text in saved.get("logs") or []},
-        api_slow=saved.get("api_slow"),
-        **parts,
-    )
-
-
 def record(kube: Kube, name: str, spec: dict[str, Any] | None = None) -> dict[str, Any]:
     """A snapshot with the logs that explain asks for."""
     from raystead.explain.engine import needed_logs
+    from raystead.explain.recording import snapshot
 
     saved = read(kube, name, spec)
     saved["logs"] = logs(kube, needed_logs(snapshot(saved)))
@@ -93,20 +75,36 @@ def anchor_spec(kube: Kube, name: str) -> dict[str, Any] | None:
     return None
 
 
+_UNREAD = {
+    "managedFields", "annotations", "args", "env", "terminationMessagePath", "terminationMessagePolicy", "resourceVersion",
+    "securityContext", "tolerations", "allocatedResources", "user", "qosClass", "dnsPolicy", "schedulerName", "priority",
+    "enableServiceLinks", "preemptionPolicy", "imageID", "containerID", "hostIP", "hostIPs", "podIPs", "livenessProbe",
+    "readinessProbe", "volumeMounts", "ownerReferences", "generateName", "selfLink", "restartPolicy", "revisionHistoryLimit",
+    "observedGenerations", "reportingInstance", "lastProbeTime", "fieldPath", "sessionAffinity", "internalTrafficPolicy",
+    "ipFamilies", "ipFamilyPolicy", "clusterIPs", "strategy", "progressDeadlineSeconds",
+}  # fmt: skip
+
+
 def bare(saved: dict[str, Any], **expected: Any) -> dict[str, Any]:
     """A recording without what no rule reads and no repository needs, with what must be found in it."""
-    out: dict[str, Any] = json.loads(json.dumps(saved))
+    out: dict[str, Any] = dict(saved)
     for part in PARTS:
-        for thing in out[part] or []:
-            thing["metadata"].pop("managedFields", None)
-            thing["metadata"].pop("annotations", None)
+        out[part] = [_without(thing) for thing in out[part] or []]
+        for thing in out[part]:
             if part in ("deployments", "statefulsets", "replicasets"):
                 thing["spec"]["template"]["spec"] = {}
-            for container in thing["spec"].get("containers", []) if part == "pods" else []:
-                for key in ("args", "env", "terminationMessagePath", "terminationMessagePolicy"):
-                    container.pop(key, None)
+                thing["spec"].pop("volumeClaimTemplates", None)
+            if part == "events":
+                thing["metadata"] = {}
+    out["namespace_object"] = _without(out["namespace_object"]) if out.get("namespace_object") else None
     out["logs"] = [[*key, _shorter(text)] for *key, text in out["logs"]]
     return {"expect": expected, **out}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without(v) for k, v in value.items() if k not in _UNREAD}
+    return [_without(v) for v in value] if isinstance(value, list) else value
 
 
 def _shorter(log: str) -> str:

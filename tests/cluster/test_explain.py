@@ -192,11 +192,12 @@ def _watch(
 def _look(
     user: Kube, case: Case, saved: Json, logs: dict[tuple[str, str, str, bool], str], seconds: float
 ) -> str:
+    from raystead.explain import recording
     from raystead.explain.engine import explain, needed_logs
 
-    keys = needed_logs(snapshots.snapshot(saved))
+    keys = needed_logs(recording.snapshot(saved))
     saved["logs"] = snapshots.logs(user, keys)
-    found = explain(snapshots.snapshot(saved))
+    found = explain(recording.snapshot(saved))
     if not found:
         return f"nothing found after {seconds:.0f} s"
     first = found[0]
@@ -249,10 +250,11 @@ def test_a_cluster_that_starts_runs_and_recovers_yields_nothing_and_its_broken_g
     seen: list[Any] = []
 
     def all_found() -> bool:
+        from raystead.explain import recording
         from raystead.explain.engine import explain
 
         saved = snapshots.record(user, "net", made.spec)
-        found = explain(snapshots.snapshot(saved))
+        found = explain(recording.snapshot(saved))
         seen[:] = [(f.group, e) for f in found for e in f.evidence]
         last.clear()
         last.update({g: [f.cause for f in found if f.group == g] for g in groups})

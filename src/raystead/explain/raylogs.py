@@ -180,9 +180,13 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (DNS, r"Failed to resolve hostname '([^']+)'"),
     (HEAD_UNREACHABLE, r"Failed to connect to GCS at address (\S+) within"),
 )  # fmt: skip
-WAITS = (REDIS_DOWN, DNS, HEAD_UNREACHABLE, FOREIGN)  # texts that a normal start may print for a while
-
-_WENT_ON = re.compile(r"Usage stats collection|Local node IP|Ray runtime started")
+# Texts that a normal start may print for a while, and what Ray prints once the wait is over.
+WAITS = {
+    REDIS_DOWN: r"Usage stats collection|Local node IP",
+    DNS: r"Ray runtime started",
+    HEAD_UNREACHABLE: r"Ray runtime started",
+    FOREIGN: r"Ray runtime started",
+}
 
 
 @dataclass(frozen=True)
@@ -198,9 +202,11 @@ def said(log: str, *, but: Cause | None = None) -> Said | None:
     """The first entry of the table that the log has, one cause left out; a wait that ended does not count."""
     for cause, form in _TABLE:
         found = list(re.finditer(form, log, re.DOTALL if cause is VERSION else 0))
-        if not found or cause is but or (cause in WAITS and _WENT_ON.search(log, found[-1].end())):
+        if not found or cause is but:
             continue
         match = found[-1]
+        if cause in WAITS and re.search(WAITS[cause], log[match.end() :]):
+            continue
         begin = log.rfind("\n", 0, match.start()) + 1
         end = log.find("\n", match.end())
         line = log[begin : end if end >= 0 else None]

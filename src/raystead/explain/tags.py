@@ -26,7 +26,8 @@ def better(image: str, cluster: RayCluster | None = None) -> str | None:
     """The image that was probably meant; None when nothing looks like a slip."""
     repository, tag = split(image)
     fixed_repository = _repository(repository)
-    fixed_tag = _tag(tag, cluster) if fixed_repository in _RAY or repository == fixed_repository else tag
+    ray = fixed_repository.rsplit("/", 1)[-1] in ("ray", "ray-ml", "ray-llm")
+    fixed_tag = _tag(tag, cluster) if ray else tag  # only of Ray's tags is the form known
     fixed = f"{fixed_repository}:{fixed_tag}" if fixed_tag else fixed_repository
     return fixed if fixed != image else None
 

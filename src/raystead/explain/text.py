@@ -11,6 +11,7 @@ __all__ = ["ago", "headline", "render"]
 
 _LABEL = 9  # columns before the sentence
 _EVIDENCE = 3
+_LONGEST = 300  # characters of a message; -o json has it all
 
 
 def render(findings: Iterable[Finding], now: datetime) -> str:
@@ -55,6 +56,8 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _seen(evidence: Evidence, now: datetime) -> str:
-    when = f" {ago(evidence.at, now)} ago" if evidence.at else ""
-    times = f" ×{evidence.count}" if evidence.count > 1 else ""
-    return f"  {'seen':<{_LABEL - 2}}{evidence.source}{when}{times}: {evidence.text}"
+    when = f", {ago(evidence.at, now)} ago" if evidence.at else ""
+    times = f", {evidence.count} times" if evidence.count > 1 else ""
+    text = " ".join(evidence.text.split())
+    text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+    return f"  {'seen':<{_LABEL - 2}}{evidence.source}{when}{times}: {text}"

@@ -18,10 +18,10 @@ UNKNOWN_SECONDS = 180
 API_SLOW = Cause(
     "api-server-slow",
     "The API server is slow",
-    "the API server took {seconds:.1f} s for one request",
+    "the API server took {seconds} s for one request",
     "everything that waits for Kubernetes waits longer; your cluster itself is not concerned",
     "wait\n"
-    'or send to the administrator: "the API server took {seconds:.1f} s for one request of namespace '
+    'or send to the administrator: "the API server took {seconds} s for one request of namespace '
     '{namespace}"',
     "The slowest request took more than 5 s; Kubernetes' own objective is 1 s for one object, and was 5 "
     "s for a namespace's list.",
@@ -73,7 +73,7 @@ def find(view: View) -> Iterator[Finding]:
         return
     if snapshot.api_slow is not None and snapshot.api_slow > API_SECONDS:
         seen = [Evidence(f"{snapshot.api_slow:.1f} s", "API server", view.now)]
-        words = {"seconds": snapshot.api_slow, "namespace": snapshot.namespace}
+        words = {"seconds": f"{snapshot.api_slow:.1f}", "namespace": snapshot.namespace}
         yield API_SLOW.found(Seen(None, space, seen), **words)
     for group in view.groups:
         yield from _behind(view, group)

@@ -1,0 +1,31 @@
+"""Snapshots as plain JSON and back: what a test records and what a bug report can hold."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from raystead.explain.model import Snapshot
+from raystead.spec.model import Json, RayCluster
+
+__all__ = ["PARTS", "snapshot"]
+
+PARTS = (
+    "pods", "events", "replicasets", "deployments", "statefulsets", "claims", "quotas", "limitranges",
+    "services", "policies", "ray_nodes",
+)  # fmt: skip
+
+
+def snapshot(saved: Json) -> Snapshot:
+    """The snapshot of a recording; `logs` is a list of [pod, container, previous, text]."""
+    cluster = saved.get("cluster")
+    parts = {p: None if saved.get(p) is None else tuple(saved[p]) for p in PARTS}
+    return Snapshot(
+        cluster=RayCluster.model_validate(cluster) if cluster else None,
+        namespace=saved["namespace"],
+        name=saved["name"],
+        now=datetime.fromisoformat(saved["now"]),
+        namespace_object=saved.get("namespace_object"),
+        logs={(pod, container, before): text for pod, container, before, text in saved.get("logs") or []},
+        api_slow=saved.get("api_slow"),
+        **parts,
+    )
