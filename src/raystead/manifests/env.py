@@ -9,6 +9,7 @@ from raystead.spec.model import Json
 __all__ = ["head_env", "merged", "without_literal_password", "worker_env"]
 
 RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
+CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a busy head is slow, or is being replaced
 _ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
 
 
@@ -52,6 +53,7 @@ def _common(ctx: Context, command: str, address: str, drain: int) -> list[Json]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE": "1",
         "RAY_gcs_rpc_server_reconnect_timeout_s": RECONNECT_SECONDS,
+        "RAY_gcs_rpc_server_connect_timeout_s": CONNECT_SECONDS,
         "RAY_grpc_client_keepalive_time_ms": "20000",
         "RAY_grpc_client_keepalive_timeout_ms": "10000",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),

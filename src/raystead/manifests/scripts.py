@@ -23,7 +23,7 @@ while True:
 '
 """
 
-# ADR 0003: a Deployment may start a new head while the old one still runs (a grace period, a lost node),
+# ADR 0006: a Deployment may start a new head while the old one still runs (a grace period, a lost node),
 # and two GCS that write to one Redis ruin the state. So each head gives the Redis user `gcs` a new password
 # and cuts off who had the old one. The list of heads says who came after whom: a head with a successor waits
 # for its end. Redis before 6 has no users, and no such protection.
