@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+_ASKING = ("selfsubjectrulesreviews", "selfsubjectaccessreviews", "pods/portforward", "pods/exec")
+
 
 @dataclass(frozen=True)
 class Request:
@@ -19,10 +21,13 @@ class Request:
     namespace: str
     code: int
     agent: str
+    dry_run: bool = False
 
     @property
     def mutates(self) -> bool:
-        return self.verb in ("create", "update", "patch", "delete", "deletecollection")
+        """It changed something, or was to: no dry-run, no review of rights, no stream."""
+        changing = self.verb in ("create", "update", "patch", "delete", "deletecollection")
+        return changing and not self.dry_run and self.resource not in _ASKING
 
 
 def request(event: dict[str, Any]) -> Request:
@@ -32,6 +37,7 @@ def request(event: dict[str, Any]) -> Request:
         user=event.get("impersonatedUser", event["user"])["username"],
         verb=event["verb"],
         path=urlsplit(event["requestURI"]).path,
+        dry_run="dryRun=All" in event["requestURI"],
         resource=resource,
         namespace=what.get("namespace", ""),
         code=event.get("responseStatus", {}).get("code", 0),

@@ -146,24 +146,24 @@ def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
         return kube
 
     yield make
-    for name in made:
-        for role in ("view", "edit", "admin"):
-            admin.at(USERS).run("delete", "serviceaccount", f"{name}-{role}", "--ignore-not-found")
     if made:
         admin.run("delete", "namespace", *made, "--wait=false")
 
 
-@pytest.fixture
-def as_user(admin: Kube, tmp_path: Path) -> Callable[[Kube, str], Kube]:
+@pytest.fixture(scope="session")
+def as_user(admin: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kube, str], Kube]]:
     """A user with `view`, `edit` or `admin` in one namespace and nothing else.
 
     A ServiceAccount from elsewhere, its token in a kubeconfig: so it works on every cluster, and each test's
     user has a name of his own in the audit log.
     """
+    made: list[str] = []
+    folder = tmp_path_factory.mktemp("users")
 
     def make(kube: Kube, role: str) -> Kube:
         name = f"{kube.namespace}-{role}"
         admin.at(USERS).run("create", "serviceaccount", name)
+        made.append(name)
         kube.run(
             "create",
             "rolebinding",
@@ -175,17 +175,25 @@ def as_user(admin: Kube, tmp_path: Path) -> Callable[[Kube, str], Kube]:
         config = yaml.safe_load(admin.out("config", "view", "--raw", "--minify", "--flatten"))
         config["users"] = [{"name": name, "user": {"token": token}}]
         config["contexts"][0]["context"] |= {"user": name, "namespace": kube.namespace}
-        path = tmp_path / f"{name}.conf"
+        path = folder / f"{name}.conf"
         path.write_text(yaml.safe_dump(config))
         path.chmod(0o600)
         return Kube(admin.kubectl, path, kube.namespace, f"system:serviceaccount:{USERS}:{name}")
 
-    return make
+    yield make
+    if made:
+        admin.at(USERS).run("delete", "serviceaccount", *made, "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def log(own_cluster: Path) -> Path:
+    """The audit log itself."""
+    return Path(setting("$RUN/log/audit.json"))
 
 
 @pytest.fixture
-def audit(own_cluster: Path) -> Audit:
-    return Audit(Path(setting("$RUN/log/audit.json")))
+def audit(log: Path) -> Audit:
+    return Audit(log)
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def _there(reporter: Reporter, where: Where, name: str | None, yes: bool, keep_d
         data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
         question = f'delete "{what.name}" in namespace {api.namespace}: {len(what.pods)} pods; {data}?'
         click.confirm(question, abort=True, err=True)
-    with follow(reporter, what.name, "raystead down") as emit:
+    with follow(reporter, api, what.name, "raystead down") as emit:
         done = down(api, what, keep_data=keep_data, emit=emit)
     for text in done.kept:
         reporter.warn(f"left: {text}")

@@ -88,7 +88,7 @@ def command(
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))
         return
-    with follow(reporter, prepared.cluster.name) as emit:
+    with follow(reporter, api, prepared.cluster.name) as emit:
         emit.planned(prepared.plan)
         anchor = apply(prepared, emit)
         if waits:

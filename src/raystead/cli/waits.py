@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
-from raystead.ops.events import Event, Planned
+from raystead.ops.events import Event, Note, Planned
 from raystead.plan.model import Plan
 from raystead.ui.live import view
 from raystead.ui.plain import Reporter
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
 
 
 class Emit:
@@ -27,13 +31,17 @@ class Emit:
 
 
 @contextmanager
-def follow(reporter: Reporter, name: str, again: str = "raystead up") -> Iterator[Emit]:
+def follow(reporter: Reporter, api: Api, name: str, again: str = "raystead up") -> Iterator[Emit]:
     """The live view of one wait; an interrupt says what is true then and how to go on."""
+    before = api.notice
     try:
         with view(reporter) as take:
+            api.notice = lambda text: take(Note(text))
             yield Emit(take)
     except KeyboardInterrupt:
         reporter.line(
             f'interrupted; "{name}" goes on without us: raystead status shows it, {again} waits again'
         )
         raise click.Abort from None
+    finally:
+        api.notice = before

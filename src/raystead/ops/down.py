@@ -6,14 +6,16 @@ In that order it may be interrupted anywhere and run again.
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from raystead.base import labels, names
-from raystead.errors import ApiError, ClusterNotFound, ObjectNotFound, RaysteadError
+from raystead.errors import ApiError, ClusterNotFound, Conflict, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
+from raystead.kube.watch import Mirror
 from raystead.manifests.cleanup import cleanup_pod
 from raystead.manifests.storage import storage_kind
 from raystead.ops.anchor import Anchor
@@ -113,22 +115,27 @@ def _end_pods(api: Api, what: Found, emit: Emit, deadline: float) -> bool:
     """Controllers, then pods with a short grace; again while an ending controller made new ones."""
     for kind in _CONTROLLERS:
         parallel(lambda item: _delete(api, item, emit), [i for i in what.objects if i["kind"] == kind])
-    selector = f"{labels.OURS}={what.name}"
-    pods: list[Json] = list(what.pods)
     asked: set[str] = set()
-    while True:
-        for pod in pods:
-            uid = pod["metadata"]["uid"]
-            if uid not in asked:
-                asked.add(uid)
-                with contextlib.suppress(ApiError):
-                    api.delete(path_of(api.namespace, "Pod", pod["metadata"]["name"]), grace=GRACE, uid=uid)
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_TICK)
-        pods = api.list(collection(api.namespace, "Pod"), labels=selector)
-        if not pods:
-            return True
+
+    def end(pod: Json) -> None:
+        with contextlib.suppress(ObjectNotFound, Conflict):  # gone, or another one of that name is there
+            path = path_of(api.namespace, "Pod", pod["metadata"]["name"])
+            api.delete(path, grace=GRACE, uid=pod["metadata"]["uid"])
+
+    changed = threading.Event()
+    selector = f"{labels.OURS}={what.name}"
+    parallel(end, what.pods)
+    asked.update(pod["metadata"]["uid"] for pod in what.pods)
+    with Mirror(api, collection(api.namespace, "Pod"), labels=selector, changed=changed.set) as pods:
+        while time.monotonic() < deadline:
+            changed.clear()
+            if pods.listed.is_set() and not pods.objects:
+                return True
+            new = [pod for pod in pods.items if pod["metadata"]["uid"] not in asked]
+            parallel(end, new)
+            asked.update(pod["metadata"]["uid"] for pod in new)
+            changed.wait(_TICK)
+    return False
 
 
 def _clean_redis(api: Api, anchor: Anchor, emit: Emit) -> list[str]:

@@ -17,7 +17,7 @@ from raystead.ops.watching import Watched
 __all__ = ["Explainer"]
 
 _EVERY = 1.0  # seconds between two looks
-_EXTRAS_EVERY = 10.0  # seconds between two readings of what is not mirrored
+_EXTRAS_EVERY = 10.0, 60.0  # seconds between two readings of what is not mirrored: at first, at last
 _LOGS_EVERY = 5.0
 _EXTRAS = ("ReplicaSet", "PersistentVolumeClaim", "ResourceQuota", "LimitRange", "Service", "NetworkPolicy")
 
@@ -30,6 +30,7 @@ class Explainer:
         self._api, self._anchor, self._watched = api, anchor, watched
         self._extras: dict[str, tuple[Json, ...] | None] = {}
         self._extras_at = self._logs_at = self._looked = -1000.0
+        self._extras_pause = _EXTRAS_EVERY[0]
         self._logs: dict[LogKey, str] = {}
 
     def look(self) -> tuple[Finding, ...] | None:
@@ -49,10 +50,16 @@ class Explainer:
         return None if same else found
 
     def _suspicious(self) -> bool:
-        return any(event.get("type") == "Warning" for event in self._watched.events.items)
+        """Something was refused or failed; a probe that fails while a pod starts is nothing of the kind."""
+        return any(
+            event.get("type") == "Warning" and event.get("reason") != "Unhealthy"
+            for event in self._watched.events.items
+        )
 
     def _read_more(self, now: float) -> None:
-        if now - self._extras_at >= _EXTRAS_EVERY:
+        if now - self._extras_at >= self._extras_pause:
+            if self._extras:
+                self._extras_pause = min(self._extras_pause * 2, _EXTRAS_EVERY[1])
             self._extras_at = now
             self._extras = dict(zip(_EXTRAS, parallel(self._read, _EXTRAS), strict=True))
         if now - self._logs_at >= _LOGS_EVERY and (wanted := needed_logs(self._snapshot())):

@@ -27,6 +27,8 @@ __all__ = ["TIMEOUT", "apply", "wait"]
 TIMEOUT = 900.0  # seconds that a wait may last (design 9)
 _REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
 _TICK = 0.25  # seconds between two looks while nothing changes
+_FIRST_LOOK = 5.0  # seconds for the first lists; then what is there is shown, not that nothing is there
+_ANCHOR_EVERY = 3.0  # seconds between two questions for the anchor while the objects are not as applied
 Emit = Callable[[Event], None]
 
 
@@ -92,14 +94,14 @@ def _write_anchor(prepared: Prepared) -> Anchor:
 def _still_ours(api: Api, anchor: Anchor) -> None:
     now = existing(api, anchor.name)
     if now is None or now.uid != anchor.uid:
-        raise _busy(anchor.name, "the anchor was deleted while we applied")
+        raise _busy(anchor.name, "the cluster was deleted in the meantime")
     if now.hash != anchor.hash:
-        raise _busy(anchor.name, "it applied another spec while we applied ours")
+        raise _busy(anchor.name, "another spec than ours has been applied in the meantime")
 
 
 def _busy(name: str, evidence: str) -> Busy:
     return Busy(
-        f'another raystead changes the cluster "{name}" now',
+        f'another raystead has changed the cluster "{name}"',
         evidence=evidence,
         remedy="raystead plan shows what is left to do; then raystead up",
     )
@@ -135,6 +137,7 @@ def wait(
 
     Raises:
         NotReady: not within `timeout`; with the findings as evidence.
+        Busy: another raystead has changed or deleted the cluster in the meantime.
     """
     facts: Facts = anchor.with_facts()
     begun = time.monotonic()
@@ -145,6 +148,8 @@ def wait(
 
     with Watched(api, anchor.cluster, token) as watched:
         explainer = Explainer(api, anchor, watched)
+        asked = begun
+        watched.listed(_FIRST_LOOK)
         while True:
             watched.changed.clear()
             now = time.monotonic() - begun
@@ -158,6 +163,10 @@ def wait(
                 done = _done(anchor, watched, now)
                 emit(done)
                 return done
+            if watched.overtaken() and time.monotonic() - asked > _ANCHOR_EVERY:
+                asked = time.monotonic()
+                _still_ours(api, anchor)
+            watched.follow_events()
             if (findings := explainer.look()) is not None:
                 emit(Explained(findings))
             trouble = str(watched.error.what) if watched.error else None

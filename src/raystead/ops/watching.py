@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 
 from raystead.base import labels, names
-from raystead.errors import RaysteadError
+from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.forward import Forward
 from raystead.kube.paths import collection
@@ -49,8 +49,9 @@ class Watched:
         selector = f"{labels.OURS}={cluster.name}"
         self.pods = self._mirror("Pod", selector)
         self.deployments = self._mirror("Deployment", selector)
-        self.events = self._mirror("Event", "")
-        self.mirrors = [self.pods, self.deployments, self.events]
+        self.events = self._mirror("Event", "")  # followed once somebody asks why it takes so long
+        self._with_events = False
+        self.mirrors = [self.pods, self.deployments]
         self.statefulsets: Mirror | None = None
         if storage_kind(cluster) == "redis":
             self.statefulsets = self._mirror("StatefulSet", selector)
@@ -78,10 +79,23 @@ class Watched:
     @property
     def error(self) -> RaysteadError | None:
         """Why the mirrors may be old."""
-        return next((mirror.error for mirror in self.mirrors if mirror.error), None)
+        return next((mirror.error for mirror in (*self.mirrors, self.events) if mirror.error), None)
+
+    def follow_events(self) -> None:
+        """Begins to read the namespace's events, if that has not begun."""
+        if not self._with_events:
+            self._with_events = True
+            self._stack.enter_context(self.events)
 
     def listed(self, timeout: float) -> bool:
-        """Waits until everything has been read once."""
+        """Waits until all that readiness needs has been read once; events are not needed for it.
+
+        Raises:
+            Forbidden: it may not be read.
+        """
+        for mirror in self.mirrors:
+            if isinstance(mirror.error, Forbidden):
+                raise mirror.error
         deadline = time.monotonic() + timeout
         return all(m.listed.wait(max(0.0, deadline - time.monotonic())) for m in self.mirrors)
 
@@ -101,13 +115,26 @@ class Watched:
 
     def settled(self) -> bool:
         """Every controller has seen its newest spec and has all its pods of it, and no other pod is left."""
-        spec, off = self.cluster.spec, bool(self.cluster.spec.suspend)
-        wanted = {self._names.head: 0 if off else 1}
-        for index, group in enumerate(spec.workers):
-            wanted[self._names.worker(group.name, index)] = 0 if off else group.wanted
-        return all(_settled(self.deployments.objects.get(name), n) for name, n in wanted.items()) and (
+        return all(_settled(self.deployments.objects.get(name), n) for name, n in self._wanted.items()) and (
             self.statefulsets is None or all(_settled(item, None) for item in self.statefulsets.items)
         )
+
+    def overtaken(self) -> bool:
+        """A Deployment is gone or wants other numbers than our spec: somebody else is at work."""
+
+        def other(item: Json | None, wanted: int) -> bool:
+            return item is None or int(item["spec"].get("replicas", 1)) != wanted
+
+        return any(other(self.deployments.objects.get(name), n) for name, n in self._wanted.items())
+
+    @property
+    def _wanted(self) -> dict[str, int]:
+        """The Deployments' names and how many pods each is to have."""
+        spec, off = self.cluster.spec, bool(self.cluster.spec.suspend)
+        out = {self._names.head: 0 if off else 1}
+        for index, group in enumerate(spec.workers):
+            out[self._names.worker(group.name, index)] = 0 if off else group.wanted
+        return out
 
     def _of(self, shown: str, group: str, wanted: int) -> GroupProgress:
         mine = [p for p in self.pods.items if p["metadata"]["labels"].get(labels.GROUP) == group]

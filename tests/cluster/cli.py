@@ -1,0 +1,53 @@
+"""The command line as a user of the tests types it: a process of its own, with his kubeconfig."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from kube import Kube
+
+RAYSTEAD = str(Path(sys.executable).parent / "raystead")
+
+
+@dataclass(frozen=True)
+class Cli:
+    """`raystead` as one user in his namespace."""
+
+    user: Kube
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "KUBE"))}
+        return {**kept, "KUBECONFIG": str(self.user.kubeconfig)}
+
+    def __call__(
+        self, *words: str, code: int | None = 0, timeout: float = 400, stdin: str | None = None
+    ) -> "subprocess.CompletedProcess[str]":
+        """Runs it and expects that exit code; None expects nothing."""
+        try:
+            done = subprocess.run(
+                [RAYSTEAD, *words], capture_output=True, text=True, env=self.env, timeout=timeout, input=stdin
+            )
+        except subprocess.TimeoutExpired as error:
+            said = (error.stderr or b"").decode("utf-8", "replace")
+            raise AssertionError(
+                f"raystead {' '.join(words)} goes on after {timeout:.0f} s:\n{said}"
+            ) from None
+        if code is not None and done.returncode != code:
+            raise AssertionError(
+                f"raystead {' '.join(words)} ended with {done.returncode}, not {code}:\n{done.stderr[-4000:]}"
+            )
+        return done
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Starts it, for what happens meanwhile."""
+        return subprocess.Popen(
+            [RAYSTEAD, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+        )
