@@ -6,7 +6,7 @@ from typing import Any
 
 import explain_kit as kit
 import pytest
-from explain_kit import ago, claim, crashed, event, healthy, pending, pod, replicaset, waiting, with_pods
+from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiting, with_pods
 
 from raystead.explain.engine import explain
 from raystead.explain.model import Snapshot
@@ -27,7 +27,15 @@ def pull(said: str) -> Snapshot:
 def refused(said: str) -> Snapshot:
     text = f'pods "demo-worker-abc-x" is forbidden: {said}'
     base = with_pods("worker", pod("worker", ready=True, age=900))
-    return replace(base, replicasets=(replicaset("head", 1, 1), replicaset("worker", 2, 1, text)))
+    failure = {"type": "ReplicaFailure", "status": "True", "message": text, "lastTransitionTime": ago(20)}
+    short = kit.owner("worker", 2, replicas=1, conditions=[failure])
+    return replace(base, deployments=(kit.owner("head", 1), short), replicasets=None)
+
+
+def only_replicasets(said: str) -> Snapshot:
+    """Deployments may not be read."""
+    (_, short), base = refused(said).deployments or (), refused(said)
+    return replace(base, deployments=None, replicasets=(short,))
 
 
 def failed(reason: str, message: str, seconds: float = 30, **more: Any) -> Snapshot:
@@ -143,6 +151,8 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("quota", "quota-exceeded", "worker", refused(
         "exceeded quota: compute, requested: requests.cpu=2,requests.memory=4Gi, used: requests.cpu=3,requests.memory=6Gi, "
         "limited: requests.cpu=4,requests.memory=8Gi")),
+    ("quota, by the ReplicaSet", "quota-exceeded", "worker", only_replicasets(
+        "exceeded quota: q, requested: pods=1, used: pods=3, limited: pods=3")),
     ("quota wants requests", "quota-needs-requests", "worker", refused("failed quota: q: must specify limits.cpu for: ray")),
     ("PodSecurity", "pod-security", "worker",
      refused('violates PodSecurity "restricted:latest": host namespaces (hostNetwork=true)')),

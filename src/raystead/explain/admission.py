@@ -17,7 +17,7 @@ from raystead.spec.model import Json
 __all__ = ["CAUSES", "find"]
 
 _SEEN = (
-    "The ReplicaSet's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event"
+    "The Deployment's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event"
     " while the pod is missing) holds the API server's answer: "
 )
 
@@ -144,23 +144,32 @@ def find(view: View) -> Iterator[Finding]:
 
 def _refusals(view: View) -> Iterator[_Refusal]:
     for group in view.groups:
-        for json in view.replicasets(group):
-            wanted, made = int(json["spec"]["replicas"]), int(dig(json, "status", "replicas") or 0)
-            failed = next(
-                (c for c in dig(json, "status", "conditions") or [] if c.get("type") == "ReplicaFailure"),
-                None,
-            )
-            if failed and failed.get("status") == "True" and made < wanted:
-                event = next(iter(view.events("ReplicaSet", json, "FailedCreate")[-1:]), None)
-                since = at(failed.get("lastTransitionTime"))
-                source = f"replicaset/{meta(json, 'name')}"
-                text = str(failed.get("message") or "")
-                count = event.count if event else 1
-                evidence = Evidence(text, source, event.last if event else since, count)
-                yield _Refusal(group, source, made, wanted, text, evidence, since)
         for kind, json in group.owners:
-            if kind == "StatefulSet" and (refusal := _stateful(view, group, json)):
-                yield refusal
+            found = (
+                _stateful(view, group, json) if kind == "StatefulSet" else _failing(view, group, kind, json)
+            )
+            if found:
+                yield found
+        if view.snapshot.deployments is None:
+            yield from filter(
+                None, (_failing(view, group, "ReplicaSet", rs) for rs in view.replicasets(group))
+            )
+
+
+def _failing(view: View, group: Group, kind: str, json: Json) -> _Refusal | None:
+    """A Deployment, which repeats what its ReplicaSet says, or a ReplicaSet itself."""
+    wanted, made = int(dig(json, "spec", "replicas") or 0), int(dig(json, "status", "replicas") or 0)
+    conditions: list[Json] = dig(json, "status", "conditions") or []
+    failed: Json = next((c for c in conditions if c.get("type") == "ReplicaFailure"), {})
+    if failed.get("status") != "True" or made >= wanted:
+        return None
+    name, since = meta(json, "name"), at(failed.get("lastTransitionTime"))
+    event = view.replicaset_event(name, "FailedCreate")
+    text = str(failed.get("message") or "")
+    evidence = Evidence(
+        text, "event" if event else name, event.last if event else since, event.count if event else 1
+    )
+    return _Refusal(group, f"{kind.lower()}/{name}", made, wanted, text, evidence, since)
 
 
 def _stateful(view: View, group: Group, json: Json) -> _Refusal | None:

@@ -10,7 +10,7 @@ from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
 from raystead.explain.objects import Container, Pod, Terminated, dig
 from raystead.explain.raylogs import NO_RAY, from_log, said
-from raystead.explain.view import HEAD, REDIS, View, first_line
+from raystead.explain.view import HEAD, REDIS, View, doubled, first_line
 
 __all__ = ["CAUSES", "down", "find", "needed"]
 
@@ -196,10 +196,9 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
 def _words(view: View, pod: Pod, container: Container, ended: Terminated) -> dict[str, object]:
     limit = container.limit("memory")
     side = "head" if pod.group == HEAD else "worker"
-    flag = f"--{side}-memory MORE" if pod.group != REDIS else "-f FILE"
     probe = [e for e in view.pod_events(pod, "Unhealthy") if e.message.startswith("Liveness")]
-    if probe:
-        flag = flag.replace("-memory", "-cpu") if ended.reason != "OOMKilled" else flag
+    resource = "cpu" if probe and ended.reason != "OOMKilled" else "memory"
+    flag = f"--{side}-{resource} {doubled(container.limit(resource))}" if pod.group != REDIS else "-f FILE"
     return {
         "up": view.up,
         "container": container.name,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Pod, at
-from raystead.explain.view import HEAD, REDIS, Group, View
+from raystead.explain.view import HEAD, REDIS, Group, View, doubled
 
 __all__ = ["CAUSES", "find"]
 
@@ -124,7 +124,8 @@ def _use(message: str) -> str:
 def _flag(pod: Pod, resource: str) -> str:
     if pod.group == REDIS or resource not in ("memory",):
         return "-f FILE      with larger requests"
-    return f"--{'head' if pod.group == HEAD else 'worker'}-memory MORE"
+    limits = [c.limit("memory") for c in pod.containers]
+    return f"--{'head' if pod.group == HEAD else 'worker'}-memory {doubled(limits[0] if limits else None)}"
 
 
 def _lost(view: View, pod: Pod) -> Finding | None:

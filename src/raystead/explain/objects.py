@@ -59,13 +59,24 @@ class Event:
     def count(self) -> int:
         return int(dig(self.json, "series", "count") or self.json.get("count") or 1)
 
+    @property
+    def kind(self) -> str:
+        return str(self._object.get("kind") or "")
+
+    @property
+    def name(self) -> str:
+        return str(self._object.get("name") or "")
+
     def about(self, kind: str, thing: Json) -> bool:
         """By UID where both say one: a StatefulSet's next pod has the name of the one before."""
-        said: Json = self.json.get("involvedObject") or self.json.get("regarding") or {}
-        if said.get("kind") != kind or said.get("name") != meta(thing, "name"):
+        if self.kind != kind or self.name != meta(thing, "name"):
             return False
-        uid = meta(thing, "uid")
-        return not uid or not said.get("uid") or said["uid"] == uid
+        uid, said = meta(thing, "uid"), self._object.get("uid")
+        return not uid or not said or said == uid
+
+    @property
+    def _object(self) -> Json:
+        return self.json.get("involvedObject") or self.json.get("regarding") or {}
 
     def evidence(self) -> Evidence:
         return Evidence(self.message, "event", self.last, self.count)

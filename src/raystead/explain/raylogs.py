@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from raystead.base.labels import OURS
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Container, Pod
@@ -44,9 +45,7 @@ REDIS_PASSWORD = Cause(
     "Redis refuses the head's password",
     "the head cannot start without its store; the password in the head's Secret is not the one Redis was "
     "started with",
-    "kubectl rollout restart statefulset/{redis}      our Redis then reads the same Secret\n"
-    "of a Redis of your own: put the right password into the Secret that the file names, then raystead "
-    "restart",
+    "{right_password}",
     "Ray's log: `WRONGPASS`, `NOAUTH`, or `Failed to get Redis cluster info` (what Ray says when it has "
     "no password and Redis wants one).",
 )
@@ -56,8 +55,7 @@ REDIS_DOWN = Cause(
     "the head does not reach Redis at {detail}",
     "the head waits for its store and dies without it; running workers wait up to 10 min for it and keep "
     "their work",
-    "raystead logs redis      of our own Redis\n"
-    "kubectl get service,endpoints {redis}      or see that yours runs at this address",
+    "{reach_redis}",
     "Ray's log: `Could not establish connection to Redis`, `Failed to run redis cmds`, or our own "
     "`waiting for Redis` for more than 30 s.",
     symptom=True,
@@ -222,18 +220,14 @@ def from_log(view: View, pod: Pod, container: Container, found: Said, source: st
         detail = f"Ray {caught[0]} and Python {caught[1]} there, Ray {caught[2]} and Python {caught[3]} here"
     elif found.cause is VERSION:
         detail = "this pod's Ray cannot read what the head's Ray wrote"
-    lost = "its store is empty: Redis lost its data, or the volume is new"
-    if view.storage == "none":
-        lost = "this cluster keeps the head's state nowhere, so a restarted head begins anew"
     values = {
+        **_storage_words(view),
         "up": view.up,
         "detail": detail,
         "namespace": view.snapshot.namespace,
         "image": container.image,
-        "redis": context.names.redis if context else "redis",
         "service": context.head_service if context else "SERVICE",
         "port": detail.rpartition(":")[2],
-        "lost": lost,
     }
     evidence = Evidence(first_line(found.line, 300), source, None)
     since = (
@@ -242,6 +236,26 @@ def from_log(view: View, pod: Pod, container: Container, found: Said, source: st
         else container.running_since
     )
     return found.cause.found(Seen(pod.group, pod.subject, [evidence], since), **values)
+
+
+def _storage_words(view: View) -> dict[str, str]:
+    """What depends on where the head keeps its state."""
+    redis = view.context.names.redis if view.context else "redis"
+    lost = "its store is empty: Redis lost its data, or the volume is new"
+    if view.storage == "none":
+        lost = "this cluster keeps the head's state nowhere, so a restarted head begins anew"
+    if view.storage == "external":
+        return {
+            "lost": lost,
+            "right_password": f"{view.up} --redis-password-secret SECRET:KEY      one with the right password",
+            "reach_redis": f"{view.up} --redis-address HOST:PORT      if Redis is elsewhere\n"
+            "or let the Redis at this address be reached from the pods of this namespace",
+        }
+    return {
+        "lost": lost,
+        "right_password": f"kubectl delete pod {redis}-0      Redis then starts with the Secret's password",
+        "reach_redis": f"raystead logs redis\nkubectl get service,pods -l {OURS}={view.name}",
+    }
 
 
 def _plain(line: str) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from functools import cached_property
 
 from raystead.base import labels
@@ -144,6 +145,15 @@ class View:
         found = self.pod_events(pod, *reasons)
         return found[-1] if found else None
 
+    def replicaset_event(self, owner: str, reason: str) -> Event | None:
+        """The newest event about a ReplicaSet of that name, or of the Deployment of that name."""
+        found = [
+            e
+            for e in self._events
+            if e.reason == reason and e.kind == "ReplicaSet" and f"{e.name}-".startswith(f"{owner}-")
+        ]
+        return max(found, key=lambda e: e.last or self.now, default=None)
+
     def node_coming(self, pod: Pod) -> bool:
         """A cluster autoscaler has said that it adds a node for the pod, and may still do so."""
         event = self.last_event(pod, "TriggeredScaleUp")
@@ -224,6 +234,12 @@ def plural(count: int, one: str) -> str:
 def condition_evidence(pod: Pod, kind: str) -> Evidence:
     said = pod.condition(kind)
     return Evidence(str(said.get("message") or ""), pod.subject, at(said.get("lastTransitionTime")))
+
+
+def doubled(quantity: str | None) -> str:
+    """Twice a quantity, in its own unit; `MORE` where there is none."""
+    match = re.match(r"^(\d+(?:\.\d+)?)([a-zA-Z]*)$", quantity or "")
+    return f"{Decimal(match.group(1)) * 2:f}{match.group(2)}" if match else "MORE"
 
 
 def first_line(text: str, most: int = 200) -> str:

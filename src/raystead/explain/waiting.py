@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from raystead.explain import policies
@@ -9,7 +10,7 @@ from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
 from raystead.explain.objects import Container, Pod, dig, meta
 from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, said
-from raystead.explain.view import HEAD, REDIS, View, first_line
+from raystead.explain.view import HEAD, REDIS, View, doubled, first_line
 
 __all__ = ["CAUSES", "find", "needed"]
 
@@ -65,8 +66,7 @@ SLOW = Cause(
     "slow-start",
     "A pod does not become ready",
     "the pod runs for {seconds} s and is not ready: {probe}",
-    "a start takes 15 s where there is CPU for it; too little CPU is the usual reason (a head starts "
-    "twenty processes)",
+    "{guess}",
     "{up} {flag}      more CPU\nraystead logs {pod}",
     "The container has run for 120 s, with all it needs ready, and was never ready: eight times the "
     "slowest start that was measured.",
@@ -171,8 +171,16 @@ def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Findin
     event = view.last_event(pod, "Unhealthy")
     probe = first_line(event.message, 160) if event else "its readiness probe does not succeed"
     side = "head" if pod.group == HEAD else "worker"
-    flag = f"--{side}-cpu MORE" if pod.group != REDIS else "-f FILE"
-    words = {"up": view.up, "pod": pod.name, "probe": probe, "seconds": round(seconds), "flag": flag}
+    flag = f"--{side}-cpu {doubled(container.limit('cpu'))}" if pod.group != REDIS else "-f FILE"
+    plain = re.search(r"refused|timed? ?out|deadline|statuscode: 5", probe)
+    guess = (
+        "a start takes 15 s where there is CPU for it; too little is the usual reason (a head starts twenty "
+        "processes)"
+        if plain or not event
+        else "the probe itself says why; if it is one of your own, it may be the probe that is wrong"
+    )
+    words: dict[str, object] = {"up": view.up, "pod": pod.name, "probe": probe, "flag": flag, "guess": guess}
+    words["seconds"] = round(seconds)
     evidence = [event.evidence()] if event else [Evidence("condition Ready is False", pod.subject, lost)]
     cause = HUNG if was_ready else SLOW
     return cause.found(Seen(pod.group, pod.subject, evidence, lost if was_ready else started), **words)
