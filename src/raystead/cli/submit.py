@@ -54,7 +54,7 @@ def command(
     reporter = Reporter(quiet=quiet)
     options = options_from(cmd, given)
     with client_for(name, where) as client:
-        job_id = start(client, options, reporter, where)
+        job_id = start(client, options, reporter, where, "detaches, twice stops")
         if not waits:
             reporter.result(job_id)
             reporter.hint(f"raystead job logs {job_id} -f")
@@ -63,8 +63,8 @@ def command(
     sys.exit(say_end(job, seconds, reporter))
 
 
-def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where) -> str:
-    """Starts the job and says what is sent and where it runs; its id."""
+def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where, ctrl_c: str) -> str:
+    """Starts the job and says what is sent, where it runs and what Ctrl-C does; its id."""
     from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import patience, say_waiting
     from raystead.ops import jobs
@@ -85,7 +85,7 @@ def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: 
                 say_waiting(reporter, event)
             else:
                 on = "" if where.here else " on a worker" if event.on_worker else " on the head"
-                reporter.step(f"job {event.id} submitted{on}   (Ctrl-C detaches, twice stops)")
+                reporter.step(f"job {event.id} submitted{on}   (Ctrl-C {ctrl_c})")
 
         return jobs.submit(
             client,

@@ -48,6 +48,7 @@ class Prepared:
         cluster: the spec to apply, without secrets.
         objects: rendered; owner references stand in them only where the anchor is there already.
         live: all objects with our label.
+        owners: what the anchor itself is to belong to (a lease); () keeps what it belongs to.
     """
 
     api: Api = field(repr=False)
@@ -60,6 +61,7 @@ class Prepared:
     live: tuple[Json, ...]
     plan: Plan
     force: bool = False
+    owners: tuple[Json, ...] = ()
 
     @property
     def anchor_changes(self) -> bool:
@@ -78,7 +80,11 @@ class Prepared:
         """The anchor as it is to be."""
         named = [f"{item['kind']}/{item['metadata']['name']}" for item in self.foreign]
         kept = self.anchor.foreign if self.anchor else ()
-        return document(self.cluster, self.facts, self.anchor, list(dict.fromkeys([*kept, *named])))
+        out = document(self.cluster, self.facts, self.anchor, list(dict.fromkeys([*kept, *named])))
+        before = self.anchor.raw["metadata"].get("ownerReferences") if self.anchor else None
+        if owners := [*self.owners] or before:
+            out["metadata"]["ownerReferences"] = owners
+        return out
 
     @property
     def mutates(self) -> bool:

@@ -1,0 +1,189 @@
+"""`raystead run`."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from raystead.cli.options import Where, door, kube_options, quiet_option, read_file, spec_options
+from raystead.cli.submit import options_from, say_end, start
+from raystead.cli.up import policies_option, say_notes
+from raystead.errors import Remains, Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.down import Downed
+    from raystead.ops.specs import Desired
+    from raystead.ui.plain import Reporter
+
+_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: no words
+_TTL = re.compile(r"(\d+)(s|m|h)?")
+_SECONDS = {"s": 1, "m": 60, "h": 3600}
+_STEM = 40  # characters of the file's own name that a run's name begins with
+_LEAST = 60  # seconds; a shorter lease is lost in a restart of the API server
+_NOT_ASKED: dict[str, Any] = {
+    "env": (),
+    "metadata_json": None,
+    "entrypoint_num_cpus": None,
+    "entrypoint_num_gpus": None,
+    "entrypoint_memory": None,
+    "entrypoint_resources": None,
+    "submission_id": None,
+}
+
+
+@click.command("run")
+@click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
+@spec_options
+@click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
+@click.option("--exclude", multiple=True, metavar="PATTERN", help="Like a line of .gitignore.")
+@click.option("--runtime-env", metavar="FILE", help="Ray's runtime environment, YAML or JSON.")
+@click.option("--runtime-env-json", metavar="JSON", help="The same, inline.")
+@click.option(
+    "--ttl", default="10m", metavar="TIME", help="Its life when this command is killed; default 10m."
+)
+@click.option("--timeout", type=float, metavar="S", help="Seconds to wait until it is ready; default 900.")
+@policies_option
+@quiet_option
+@kube_options
+def command(
+    cmd: tuple[str, ...],
+    where: Where,
+    file: str | None,
+    working_dir: str | None,
+    exclude: tuple[str, ...],
+    runtime_env: str | None,
+    runtime_env_json: str | None,
+    ttl: str,
+    timeout: float | None,
+    policies: str | None,
+    quiet: bool,
+    **flags: Any,
+) -> None:
+    """Make a cluster, run one job on it, delete it; exit with the job's code.
+
+    Whatever happens nothing is left: Ctrl-C and SIGTERM delete it too, and a cluster whose command was
+    killed deletes itself after --ttl. Each run has a cluster of its own; --name names it.
+
+    \b
+    raystead run -- python -c 'import ray; ray.init(); print(ray.nodes())'
+    raystead run -f raycluster.yaml --working-dir . -- pytest tests/
+    """
+    from raystead.cli.jobs import say_waiting
+    from raystead.ops.following import follow
+    from raystead.ops.jobs import job_client
+    from raystead.ops.run import temporary
+    from raystead.ops.up import TIMEOUT
+    from raystead.ui.plain import Reporter
+
+    reporter = Reporter(quiet=quiet)
+    if where.here:
+        raise Unsupported(
+            "a local cluster is not made for one job", remedy="raystead up --local, then submit"
+        )
+    lease = seconds(ttl)
+    given = {"working_dir": working_dir, "exclude": exclude, "runtime_env": runtime_env}
+    options = options_from(cmd, {**_NOT_ASKED, **given, "runtime_env_json": runtime_env_json})
+    api = door(where)
+    asked = _asked(api, where, file, flags)
+    say_notes(reporter, asked)
+    left: list[Downed] = []
+    with (
+        _ended_by_sigterm(),
+        temporary(
+            api,
+            asked,
+            lease=lease,
+            view=lambda: _view(reporter),
+            note=lambda event: reporter.warn(getattr(event, "text", "")),
+            downed=left.append,
+            policies=policies,
+            timeout=timeout or TIMEOUT,
+        ) as anchor,
+        job_client(api, anchor) as client,
+    ):
+        job_id = start(client, options, reporter, where, "ends it and deletes the cluster")
+        job = follow(client, job_id, write=reporter.write, tell=lambda event: say_waiting(reporter, event))
+        code = say_end(job, (job.end_time or 0) - (job.start_time or 0), reporter)
+    for done in left:
+        _say_down(reporter, done, code)
+    sys.exit(code)
+
+
+def seconds(text: str) -> int:
+    """ "90", "90s", "10m" or "2h" in seconds."""
+    match = _TTL.fullmatch(text)
+    value = int(match[1]) * _SECONDS[match[2] or "s"] if match else 0
+    if value < _LEAST:
+        raise UsageError(f'--ttl "{text}" is no time of a minute or more', remedy="for example --ttl 10m")
+    return value
+
+
+def _asked(api: Api, where: Where, file: str | None, flags: dict[str, Any]) -> Desired:
+    """What the user asks for, under a name of its own unless he gave one."""
+    from raystead.ops.specs import desired
+    from raystead.spec.flags import Flags
+
+    text, filename = read_file(file)
+    if flags["name"] is None:
+        flags["name"] = f"{_stem(text, filename)}-{''.join(secrets.choice(_ALPHABET) for _ in range(5))}"
+    asked = desired(Flags(**flags, namespace=where.namespace), text, filename)
+    if where.namespace is None and asked.cluster.metadata.namespace:
+        api.namespace = asked.cluster.metadata.namespace
+    return asked
+
+
+def _stem(text: str | None, filename: str) -> str:
+    """The name in the file, or what it is to be generated from; it is checked later."""
+    from raystead.spec.yamlio import read
+
+    for document in read(text or "", filename)[0]:
+        metadata = document.value.get("metadata") if isinstance(document.value, dict) else None
+        if isinstance(metadata, dict) and document.value.get("kind") == "RayCluster":
+            said = str(metadata.get("name") or metadata.get("generateName") or "run")
+            return said[:_STEM].rstrip("-")
+    return "run"
+
+
+@contextmanager
+def _view(reporter: Reporter) -> Iterator[Any]:
+    from raystead.ui.live import view
+
+    with view(reporter) as take:
+        yield take
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """CI cancels with SIGTERM: it unwinds like an exit, so that the cluster goes."""
+
+    def leave(number: int, frame: object) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _say_down(reporter: Reporter, done: Downed, code: int) -> None:
+    """What is gone; what remains is an error only where the job has none."""
+    if not done.remains:
+        reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
+        return
+    error = Remains(
+        f'"{done.name}" is not wholly gone after {done.seconds:.0f} s',
+        evidence="; ".join(done.remains),
+        remedy=f"raystead down --name {done.name}",
+    )
+    if not code:
+        raise error
+    reporter.warn(error.diagnostics())

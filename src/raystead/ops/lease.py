@@ -1,0 +1,96 @@
+"""A cluster's lease: it lives on while we renew, and for `seconds` after we are killed (manifests.lease)."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from raystead.errors import Conflict, ObjectNotFound, RaysteadError, Unsupported
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection, path_of
+from raystead.manifests.lease import lease_job, lease_name
+from raystead.ops.anchor import Anchor
+from raystead.ops.events import Event, Note
+from raystead.spec.model import RayCluster
+
+__all__ = ["Lease"]
+
+_RENEWALS = 4  # in the time of one lease: three may fail
+_TTL_SINCE = "1.21"  # ttlSecondsAfterFinished is dropped by older servers
+
+
+class Lease:
+    """Holds and renews the lease of one cluster; as a context manager it ends with the block.
+
+    Attributes:
+        reference: the owner reference that the anchor carries.
+    """
+
+    def __init__(self, api: Api, cluster: RayCluster, seconds: int, emit: Callable[[Event], None]) -> None:
+        self._api, self._seconds, self._emit = api, seconds, emit
+        self._path = path_of(api.namespace, "Job", lease_name(cluster.name))
+        self._stop = threading.Event()
+        try:
+            job = api.create(collection(api.namespace, "Job"), lease_job(cluster, api.namespace, seconds))
+        except Conflict as error:
+            raise Conflict(
+                f'another raystead run has the name "{cluster.name}"',
+                evidence=f"Job/{lease_name(cluster.name)} is there",
+                remedy="another --name, or none: then each run has a name of its own",
+            ) from error
+        # wall clock: it goes on while this machine sleeps, as the server's does
+        self._begun = time.time()
+        self.reference: Json = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "name": job["metadata"]["name"],
+            "uid": job["metadata"]["uid"],
+            "blockOwnerDeletion": False,
+        }
+        if "ttlSecondsAfterFinished" not in job["spec"]:
+            self._delete()
+            raise Unsupported(
+                "this API server cannot end a cluster by itself",
+                evidence=f"it drops a Job's ttlSecondsAfterFinished; Kubernetes has it since {_TTL_SINCE}",
+                remedy="raystead up, submit and down one after the other",
+            )
+        self._thread = threading.Thread(target=self._renewing, name="lease", daemon=True)
+
+    def __enter__(self) -> Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends the lease; whatever the cluster still has goes with it."""
+        self._stop.set()
+        self._delete()
+
+    def follow(self, anchor: Anchor) -> None:
+        """Makes the Job go with the anchor, whoever deletes that."""
+        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": anchor.raw["metadata"]["name"]}
+        owners = [{**owner, "uid": anchor.uid, "blockOwnerDeletion": False}]
+        with contextlib.suppress(ObjectNotFound):
+            self._api.patch(self._path, {"metadata": {"ownerReferences": owners}})
+
+    def _renewing(self) -> None:
+        told = False
+        while not self._stop.wait(self._seconds / _RENEWALS):
+            deadline = int(time.time() - self._begun) + self._seconds
+            try:
+                self._api.patch(self._path, {"spec": {"activeDeadlineSeconds": deadline}})
+                told = False
+            except ObjectNotFound:
+                return  # it was deleted, and the cluster with it: who uses that sees it
+            except RaysteadError as error:
+                if not told and not self._stop.is_set():
+                    told = True
+                    self._emit(Note(f"the cluster's lease is not renewed now: {error.what}"))
+
+    def _delete(self) -> None:
+        with contextlib.suppress(ObjectNotFound):
+            self._api.delete(self._path, uid=self.reference["uid"])
