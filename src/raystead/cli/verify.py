@@ -1,0 +1,90 @@
+"""`raystead verify`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from raystead.cli.options import Where, door, output_option, place_options, quiet_option
+from raystead.errors import ProblemsFound, Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from raystead.ops.verify import Outcome
+    from raystead.ui.plain import Reporter
+
+
+@click.command("verify")
+@click.option("--faults", metavar="LIST", help="Of head, redis, worker; default: all that can be survived.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, and do it beside running jobs.")
+@place_options
+@output_option
+@quiet_option
+def command(
+    name: str | None, where: Where, faults: str | None, yes: bool, output: str | None, quiet: bool
+) -> None:
+    """Prove that the cluster survives: delete its pods under a job and an actor, and look what is lost.
+
+    Exit code 84 when something was lost.
+
+    \b
+    raystead verify
+    raystead verify --faults head --yes
+    """
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.verify import FAULTS, possible, running_jobs, verify
+    from raystead.ui.plain import Reporter
+
+    if where.here:
+        raise Unsupported(
+            "verify works on a cluster in a namespace", remedy="raystead up, then raystead verify"
+        )
+    wish = [word.strip() for word in (faults or "").split(",") if word.strip()]
+    if unknown := [word for word in wish if word not in FAULTS]:
+        raise UsageError(f'--faults: "{unknown[0]}" is not one of {", ".join(FAULTS)}')
+    reporter = Reporter(quiet=quiet or output == "json")
+    api = door(where)
+    anchor = anchor_of(api, name)
+    chosen = possible(anchor, wish)
+    if not yes:
+        if jobs := running_jobs(api, anchor):
+            raise UsageError(
+                f'{len(jobs)} jobs run on "{anchor.name}": {", ".join(jobs[:3])}',
+                remedy="wait for them, or raystead verify --yes: they should survive, this is the proof",
+            )
+        if sys.stdin.isatty():
+            question = f'delete {", ".join(chosen)} of "{anchor.name}" by force, one after the other?'
+            click.confirm(question, abort=True, err=True)
+    job_id = f"raystead-verify-{secrets.token_hex(4)}"
+    outcomes = verify(
+        api,
+        anchor,
+        chosen,
+        job_id,
+        lambda said: reporter.step(said) if isinstance(said, str) else _tell(reporter, said),
+    )
+    if output == "json":
+        reporter.result(json.dumps([asdict(one) for one in outcomes], indent=2))
+    lost = [f"{one.fault}: {text}" for one in outcomes for text in one.lost]
+    if lost:
+        raise ProblemsFound(
+            f'"{anchor.name}" lost something', evidence="; ".join(lost), remedy="raystead explain"
+        )
+
+
+def _tell(reporter: Reporter, one: Outcome) -> None:
+    reporter.step(f"{one.fault} ({one.pod}) deleted by force: whole again", one.away)
+    if reporter.quiet:
+        return
+    state = f"the actor's counter {one.before} → {one.after}"
+    if one.fault == "worker":
+        state = "the actor answers (its worker's loss is its state's loss)"
+    kept = f"{state}; the job, {one.beats} calls, the slowest {one.slowest:.1f} s"
+    if not one.lost:
+        reporter.line(f"  survived  {kept}; no other worker restarted")
+    for text in one.lost:
+        reporter.line(f"  lost      {text}")

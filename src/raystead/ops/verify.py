@@ -1,0 +1,375 @@
+"""`verify`: the proof that a cluster survives, on the user's own cluster, with an actor and a job of its own.
+
+The job's driver runs on a worker, its actor on another where there is one. Both go on through each fault and
+write down what they see; their record is the job's own output, read when the head is back.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from raystead.base import labels
+from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
+from raystead.errors import NotReady, RaysteadError, StateError, Unsupported, UsageError
+from raystead.kube.api import Api, Json
+from raystead.kube.paths import collection, path_of
+from raystead.manifests.storage import storage_kind
+from raystead.ops import secrets
+from raystead.ops.anchor import Anchor
+from raystead.ops.jobs import SubmitOptions, submit
+from raystead.ops.ray import head_forward
+from raystead.plan import pods as reading
+from raystead.plan.raynodes import ray_nodes
+from raystead.rayapi.jobs import JobClient
+from raystead.rayapi.nodes import NodesClient
+
+__all__ = ["FAULTS", "Beat", "Outcome", "beats_in", "judge", "possible", "running_jobs", "verify"]
+
+FAULTS = ("head", "redis", "worker")
+PATIENCE = 300.0  # seconds for a cluster to be whole again
+_SETTLE = 2.0  # seconds that the record goes on after that
+_TICK = 0.2
+_MARK = "raystead-verify "
+_PROGRAM = """
+import json, os, signal, threading, time, ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
+
+ray.init(namespace="raystead-verify", log_to_driver=False)
+name = os.environ["RAYSTEAD_VERIFY"]
+
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+class Counter:
+    def __init__(self):
+        self.n = 0
+    def add(self):
+        self.n += 1
+        return self.n
+
+@ray.remote(num_cpus=0)
+def square(i):
+    return i * i
+
+mine = ray.get_runtime_context().get_node_id()
+nodes = [n["NodeID"] for n in ray.nodes() if n["Alive"] and "node:__internal_head__" not in n["Resources"]]
+other = next((n for n in nodes if n != mine), mine)
+counter = Counter.options(name=name, lifetime="detached", scheduling_strategy=On(other, soft=True)).remote()
+
+def end(*_):
+    ray.kill(counter)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+
+def timed(key, call):
+    begun, value, error = time.time(), None, ""
+    try:
+        value = call()
+    except Exception as problem:
+        error = type(problem).__name__ + ": " + str(problem).split(chr(10))[0][:200]
+    line = {key: value, "s": round(time.time() - begun, 2), "error": error}
+    print("raystead-verify", json.dumps(line), flush=True)
+
+def find():
+    while True:
+        timed("found", lambda: bool(ray.get_actor(name)))
+        time.sleep(0.5)
+
+def beat():
+    n = ray.get(counter.add.remote(), timeout=300)
+    if ray.get(square.remote(n), timeout=300) != n * n:
+        raise ValueError("a task answered wrongly")
+    return n
+
+where = {"driver": os.environ.get("RAY_CLOUD_INSTANCE_ID", "")}
+print("raystead-verify", json.dumps(where), flush=True)
+threading.Thread(target=find, daemon=True).start()
+while True:
+    timed("n", beat)
+    time.sleep(0.5)
+"""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One call of the actor and one task; `n` is the actor's counter, None when it failed."""
+
+    n: int | None
+    seconds: float
+    error: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One fault and what came of it.
+
+    Attributes:
+        away: seconds until the lost pod had a ready successor and all nodes were alive in Ray again.
+        slowest: seconds of the slowest call of the actor and a task in that time.
+        before, after: the actor's counter.
+        restarted: pods that restarted and should not have.
+        lost: sentences; empty when all survived.
+    """
+
+    fault: str
+    pod: str
+    away: float
+    slowest: float
+    beats: int
+    before: int
+    after: int
+    restarted: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+Emit = Callable[[str | Outcome], None]
+
+
+def possible(anchor: Anchor, wish: Sequence[str]) -> list[str]:
+    """The faults to make, in an order that disturbs the proof least; without a wish all that make sense.
+
+    Raises:
+        Unsupported: nothing of this cluster could survive.
+        UsageError: a fault that would only destroy.
+    """
+    cluster, facts = anchor.cluster, anchor.with_facts()
+    kind = storage_kind(cluster)
+    workers = sum(group.wanted for group in cluster.spec.workers)
+    if kind == "none" or not workers:
+        why = "it has no store for the GCS" if kind == "none" else "it has no workers"
+        raise Unsupported(
+            f'"{anchor.name}" would lose everything with its head: {why}',
+            remedy="raystead up --storage redis --workers 2",
+        )
+    kept = kind == "redis" and (facts.has_default_storage or facts.storage_class is not None)
+    reasons = {
+        "redis": ""
+        if kept
+        else "there is no Redis of this cluster's own on a volume: its loss loses the state",
+        "worker": ""
+        if workers > 1
+        else "there is one worker: with it goes the job that is to prove something",
+    }
+    for fault in wish:
+        if reasons.get(fault):
+            raise UsageError(f"--faults {fault}: {reasons[fault]}")
+    return [f for f in FAULTS if (f in wish if wish else not reasons.get(f))]
+
+
+def running_jobs(api: Api, anchor: Anchor) -> list[str]:
+    """Ids of jobs that have not ended."""
+    with _clients(api, anchor) as (jobs, _):
+        return [job.id for job in jobs.list() if not job.ended]
+
+
+def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: Emit) -> list[Outcome]:
+    """Makes each fault in turn and waits until the cluster is whole; the job and the actor are removed after.
+
+    Raises:
+        StateError: the cluster is not whole before the first fault.
+        NotReady: it is not whole again in time.
+    """
+    outcomes = []
+    with _clients(api, anchor) as (jobs, nodes):
+        proof = _Proof(api, anchor, jobs, nodes)
+        if not proof.whole({}):
+            raise StateError(
+                f'"{anchor.name}" is not whole now: a fault would prove nothing', remedy="raystead status"
+            )
+        options = SubmitOptions(("python", "-c", _PROGRAM), env={"RAYSTEAD_VERIFY": job_id})
+        submit(jobs, options, new_id=lambda: job_id, emit=lambda _: None, on_worker=True)
+        try:
+            proof.driver = _started(jobs, job_id)
+            emit(f"an actor and a job run ({job_id})")
+            for fault in faults:
+                outcomes.append(proof.fault(fault, job_id))
+                emit(outcomes[-1])
+        finally:
+            _tidy(jobs, job_id)
+    return outcomes
+
+
+@contextmanager
+def _clients(api: Api, anchor: Anchor) -> Iterator[tuple[JobClient, NodesClient]]:
+    token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
+    with head_forward(api, anchor) as forward, JobClient(forward.url, token) as jobs:
+        nodes = NodesClient(forward.url, token)
+        try:
+            yield jobs, nodes
+        finally:
+            nodes.close()
+
+
+def _started(jobs: JobClient, job_id: str) -> str:
+    """Waits for the first beats; the pod where the driver runs.
+
+    Raises:
+        NotReady: they do not come.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        job, log = jobs.get(job_id), jobs.logs(job_id)
+        if len(beats_in(log)) > 1:
+            first = next(line for line in log.splitlines() if line.startswith(_MARK))
+            return str(json.loads(first.removeprefix(_MARK))["driver"])
+        if job.ended:
+            raise NotReady("the job of the proof does not run", evidence=job.message.strip()[-300:])
+        time.sleep(_TICK)
+    raise NotReady(f"the job of the proof does not beat after {PATIENCE:.0f} s", remedy="raystead status")
+
+
+def _tidy(jobs: JobClient, job_id: str) -> None:
+    """Stops the job, which takes its actor along, and removes its entry."""
+    try:
+        jobs.stop(job_id)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and not jobs.get(job_id).ended:
+            time.sleep(_TICK)
+        jobs.delete(job_id)
+    except RaysteadError:
+        pass  # the cluster has worse troubles, which are being told
+
+
+class _Proof:
+    def __init__(self, api: Api, anchor: Anchor, jobs: JobClient, nodes: NodesClient) -> None:
+        self._api, self._anchor, self._jobs, self._nodes = api, anchor, jobs, nodes
+        self._names = Names(anchor.name, anchor.cluster.annotations.get(NAMES_ANNOTATION) == GUIDE)
+        self._wanted = 1 + sum(group.wanted for group in anchor.cluster.spec.workers)
+        self.driver = ""
+
+    def fault(self, fault: str, job_id: str) -> Outcome:
+        """Deletes the pod by force and waits until all is whole again."""
+        pods = self._pods()
+        victim = self._victim(fault, pods)
+        seen = len(beats_in(self._jobs.logs(job_id)))
+        begun = time.monotonic()
+        path = path_of(self._api.namespace, "Pod", reading.name(victim))
+        self._api.delete(path, grace=0, uid=victim["metadata"]["uid"])
+        gone = {_life(victim)} | (
+            {_life(pod) for pod in pods if _is_head(pod)} if fault == "redis" else set()
+        )
+        away = self._until_whole(gone, begun)
+        time.sleep(_SETTLE)
+        log, job = self._jobs.logs(job_id), self._jobs.get(job_id)
+        restarted = _restarted(pods, self._pods(), fault)
+        return judge(
+            fault,
+            reading.name(victim),
+            away,
+            beats_in(log),
+            seen,
+            restarted,
+            "" if not job.ended else job.status,
+        )
+
+    def _victim(self, fault: str, pods: Sequence[Json]) -> Json:
+        if fault == "head":
+            found = [p for p in pods if _is_head(p)]
+        elif fault == "redis":
+            found = [p for p in pods if reading.name(p).startswith(f"{self._names.redis}-")]
+        else:
+            found = [p for p in pods if _is_worker(p) and reading.name(p) != self.driver]
+        if not found:
+            raise StateError(f"there is no {fault} pod now", remedy="raystead status")
+        return found[-1]
+
+    def _until_whole(self, gone: set[tuple[str, str]], begun: float) -> float:
+        while not self.whole(gone):
+            if time.monotonic() - begun > PATIENCE:
+                raise NotReady(
+                    f'"{self._anchor.name}" is not whole again after {PATIENCE:.0f} s',
+                    remedy="raystead explain",
+                )
+            time.sleep(_TICK)
+        return time.monotonic() - begun
+
+    def whole(self, gone: set[tuple[str, str]] | dict[str, str]) -> bool:
+        """All pods are ready, none of them is one of `gone`, and Ray knows all nodes alive."""
+        pods = self._pods()
+        if any(_life(pod) in gone or not reading.ready(pod) for pod in pods):
+            return False
+        mine = [pod for pod in pods if _is_head(pod) or _is_worker(pod)]
+        if len(mine) != self._wanted or (
+            storage_kind(self._anchor.cluster) == "redis" and len(pods) == len(mine)
+        ):
+            return False
+        try:
+            alive = [node for node in ray_nodes(self._nodes.nodes()) if node.alive]
+        except RaysteadError:
+            return False
+        return {node.pod for node in alive} >= {reading.name(pod) for pod in mine} or (
+            len(alive) == self._wanted and not any(node.pod for node in alive)
+        )
+
+    def _pods(self) -> list[Json]:
+        selector = f"{labels.OURS}={self._anchor.name}"
+        found = self._api.list(collection(self._api.namespace, "Pod"), labels=selector)
+        return [pod for pod in found if not reading.deleted(pod)]
+
+
+def beats_in(log: str) -> list[Beat]:
+    """The beats in the job's output; failed searches for the actor count as failed beats."""
+    out = []
+    for line in log.splitlines():
+        if not line.startswith(_MARK):
+            continue
+        said = json.loads(line.removeprefix(_MARK))
+        if "n" in said or said.get("error"):
+            out.append(Beat(said.get("n"), float(said["s"]), said["error"]))
+    return out
+
+
+def judge(
+    fault: str,
+    pod: str,
+    away: float,
+    beats: Sequence[Beat],
+    seen: int,
+    restarted: tuple[str, ...],
+    ended: str = "",
+) -> Outcome:
+    """What was lost. `seen`: beats before the fault; `ended`: the job's status if it did not go on.
+
+    A lost worker takes the state of its actors along, and Ray makes them anew: that is no loss here.
+    """
+    before, during = beats[:seen], beats[seen:]
+    numbers = [b.n for b in before if b.n is not None], [b.n for b in during if b.n is not None]
+    first, last = (numbers[0][-1] if numbers[0] else 0), (numbers[1][-1] if numbers[1] else 0)
+    lost = []
+    if ended:
+        lost.append(f"the job ended: {ended}")
+    errors = [b.error for b in during if b.error]
+    if errors:
+        lost.append(f"{len(errors)} of {len(during)} calls failed: {errors[0]}")
+    if not numbers[1]:
+        lost.append("the actor never answered again")
+    elif fault != "worker" and last <= first:
+        lost.append(f"the actor's counter went back from {first} to {last}")
+    if restarted:
+        lost.append(f"restarted: {', '.join(restarted)}")
+    slowest = max((b.seconds for b in during), default=0.0)
+    return Outcome(fault, pod, away, slowest, len(during), first, last, restarted, tuple(lost))
+
+
+def _restarted(before: Sequence[Json], after: Sequence[Json], fault: str) -> tuple[str, ...]:
+    """Workers that are not the same as before; of a lost worker one may be new."""
+    then, now = ({reading.name(p): _life(p) for p in pods if _is_worker(p)} for pods in (before, after))
+    other = tuple(name for name, life in then.items() if now.get(name) != life)
+    return other[1:] if fault == "worker" else other
+
+
+def _life(pod: Json) -> tuple[str, str]:
+    """Changes with the pod and with each restart of its first container."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
+    return pod["metadata"]["uid"], str(sorted(s.get("containerID", "") for s in statuses))
+
+
+def _is_head(pod: Json) -> bool:
+    return bool(pod["metadata"]["labels"].get(labels.NODE_TYPE) == "head")
+
+
+def _is_worker(pod: Json) -> bool:
+    return bool(pod["metadata"]["labels"].get(labels.NODE_TYPE) == "worker")
