@@ -2,34 +2,134 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from raystead.cli.options import Where, place_options
+from raystead.cli.options import Where, door, place_options
 from raystead.errors import UsageError
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
+    from raystead.ops.logs import Wanted
 
 
 @click.command("logs")
-@click.argument("node", required=False)
+@click.argument("what", required=False, metavar="[GROUP|POD]")
 @place_options
-@click.option("-f", "--follow", is_flag=True, help="Go on as lines come; Ctrl-C ends.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines come, over restarts; Ctrl-C ends.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each.")
-def command(node: str | None, name: str | None, where: Where, follow: bool, tail: int | None) -> None:
-    """Show the logs of all nodes, or of one (head, worker/0 …). Jobs: raystead job logs.
+@click.option("--since", metavar="SPAN", help="Only what is newer: 30s, 10m, 2h, 1d.")
+@click.option("--previous", is_flag=True, help="The run before the last restart.")
+@click.option("--container", metavar="NAME", help="Only containers of this name.")
+@click.option("--timestamps", is_flag=True, help="Each line with its time.")
+@click.option("--ray", "ray_file", metavar="FILE", help="A file of Ray's own logs in the pods: raylet.out …")
+def command(
+    what: str | None,
+    name: str | None,
+    where: Where,
+    follow: bool,
+    tail: int | None,
+    since: str | None,
+    previous: bool,
+    container: str | None,
+    timestamps: bool,
+    ray_file: str | None,
+) -> None:
+    """Show the logs of all pods, or of a group or pod: head, worker, worker/7wq2k. Jobs: raystead job logs.
 
     \b
     raystead logs head --tail 50
     raystead logs -f
+    raystead logs worker --since 10m
+    raystead logs head --ray gcs_server.out
     """
+    if where.here:
+        if since or previous or container or timestamps or ray_file:
+            raise UsageError("a local cluster's logs have only -f and --tail")
+        _local(what, name, follow, tail)
+        return
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.logs import Wanted, seconds_of
+
+    api = door(where)
+    anchor = anchor_of(api, name)
+    if what == anchor.name:  # a cluster's name may stand alone, as for every verb
+        what = None
+    wanted = Wanted(what, container, seconds_of(since) if since else None, tail)
+    if follow and previous:
+        raise UsageError("--previous has an end: leave -f out")
+    if follow:
+        _follow(api, anchor, wanted, timestamps)
+    else:
+        _past(api, anchor, wanted, previous, timestamps)
+
+
+def _past(api: Api, anchor: Anchor, wanted: Wanted, previous: bool, timestamps: bool) -> None:
+    from raystead.base.text import neutral
+    from raystead.ops.logs import past
+
+    def skipped(source: str, why: str) -> None:
+        click.echo(f"{source} has no log: {neutral(why)}", err=True)
+
+    names, lines = past(api, anchor, wanted, previous=previous, skipped=skipped)
+    write = sys.stdout.write
+    for line in lines:
+        write(_shown(names.of(line.source), line.time if timestamps else "", line.text))
+    sys.stdout.flush()
+
+
+def _follow(api: Api, anchor: Anchor, wanted: Wanted, timestamps: bool) -> None:
+    from raystead.kube.logs import Note
+    from raystead.ops.clusters import deleted
+    from raystead.ops.logs import Names, follow
+
+    names = Names()
+    quiet_since = time.monotonic()
+    told: str | None = None
+    with follow(api, anchor, wanted) as stream:
+        while True:
+            batch = stream.next(1.0)
+            out = []
+            for item in batch:
+                source = names.of(item.source, stream.pod_of)
+                if isinstance(item, Note):
+                    click.echo(f"{source}: {item.text}", err=True)
+                else:
+                    out.append(_shown(source, item.time if timestamps else "", item.text))
+            sys.stdout.write("".join(out))
+            sys.stdout.flush()
+            now = time.monotonic()
+            if batch:
+                quiet_since, told = now, None
+            elif now - quiet_since > 5:
+                quiet_since = now
+                if (gone := deleted(api, anchor)) is not None:
+                    raise gone
+                if (error := stream.error) is not None and told != error.what:
+                    told = error.what
+                    click.echo(f"{error.what}; trying on", err=True)
+
+
+def _shown(source: str, moment: str, text: str) -> str:
+    from raystead.base.text import neutral
+
+    stamp = f"{moment} " if moment else ""
+    return f"{source}: {stamp}{neutral(text, colours=True)}\n"
+
+
+def _local(what: str | None, name: str | None, follow: bool, tail: int | None) -> None:
     from raystead.ops.clusters import local_place
 
-    files = local_place(name).log_files(node)
+    files = local_place(name).log_files(what)
     if not files:
         raise UsageError(
-            f'there is no log of "{node}"' if node else "there are no logs yet", remedy="raystead status"
+            f'there is no log of "{what}"' if what else "there are no logs yet", remedy="raystead status"
         )
     streams = [(path, path.open("rb")) for path in files if path.exists()]
     for path, stream in streams:
@@ -41,8 +141,12 @@ def command(node: str | None, name: str | None, where: Where, follow: bool, tail
 
 
 def _print_new(path: Path, stream: BinaryIO, named: bool, tail: int | None) -> None:
-    lines = stream.read().decode("utf-8", "replace").splitlines()
+    from raystead.base.text import neutral
+
+    lines: Iterable[str] = stream.read().decode("utf-8", "replace").splitlines()
     if tail is not None:
+        lines = list(lines)
         lines = lines[len(lines) - min(tail, len(lines)) :]
     for line in lines:
-        click.echo(f"{path.stem}: {line}" if named else line)
+        shown = neutral(line, colours=True)
+        click.echo(f"{path.stem}: {shown}" if named else shown)

@@ -34,6 +34,7 @@ _CHUNK = 1 << 16  # bytes of stdin in one message
 _NOT_STARTED = re.compile(
     r"failed to (?:start|create) exec|unable to start container process|no such file or dir"
 )
+_REPEATED = re.compile(r"(Internal error occurred: )+")  # each server on the way puts it in front
 _REASON = re.compile(r'exec: (".*?": [^"]*|[^"]*)$')
 
 
@@ -104,7 +105,7 @@ def outcome(status: Json, target: Target, command: Sequence[str]) -> int:
         for cause in (status.get("details") or {}).get("causes") or []:
             if cause.get("reason") == "ExitCode":
                 return int(cause["message"])
-    message = str(status.get("message") or status)
+    message = _REPEATED.sub(r"\1", str(status.get("message") or status))
     if not _NOT_STARTED.search(message):
         raise StreamLost(
             f"the end of {command[0]} in pod {target.pod} is not known",

@@ -199,17 +199,21 @@ class Follow:
 
     def __iter__(self) -> Iterator[list[Line | Note]]:
         while not self.ended.is_set():
-            batch = self.next(0.5)
-            if batch:
+            if batch := self.next(0.5):
                 yield batch
-            elif self.error is not None and not self._pods.listed.is_set() and not self._readers:
-                raise self.error
 
     def next(self, seconds: float) -> list[Line | Note]:
-        """The next batch, or an empty one after `seconds` without any."""
+        """The next batch, or an empty one after `seconds` without any.
+
+        Raises:
+            Forbidden, ApiError: this user may not list pods, or the namespace is gone.
+        """
         try:
             return self.batches.get(timeout=seconds)
         except queue.Empty:
+            error = self.error
+            if isinstance(error, ApiError) and error.status in (401, 403, 404):
+                raise error from None
             return []
 
     def pod_of(self, source: Source) -> Json | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from raystead.base import names
-from raystead.errors import ClusterNotFound, ObjectNotFound, UsageError
+from raystead.errors import ClusterNotFound, ObjectNotFound, RaysteadError, UsageError
 from raystead.local.place import LocalPlace
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
 
-__all__ = ["anchor_of", "anchors", "local_place"]
+__all__ = ["anchor_of", "anchors", "deleted", "local_place"]
 
 
 def anchors(api: Api) -> list[Anchor]:
@@ -59,6 +59,26 @@ def anchor_of(api: Api, name: str | None) -> Anchor:
             remedy="name the one you mean with --name",
         )
     return found[0]
+
+
+def deleted(api: Api, anchor: Anchor) -> ClusterNotFound | None:
+    """That the cluster is gone, if it is: then nothing of it will come back."""
+    from raystead.kube.paths import path_of
+    from raystead.ops.anchor import decoded
+
+    try:
+        now = decoded(api.get(path_of(api.namespace, "ConfigMap", names.anchor(anchor.name))))
+        if now.uid == anchor.uid:
+            return None
+    except ObjectNotFound:
+        pass
+    except RaysteadError:
+        return None
+    return ClusterNotFound(
+        f'the cluster "{anchor.name}" is gone',
+        evidence=f"somebody deleted it in namespace {api.namespace} while we used it",
+        remedy="raystead up",
+    )
 
 
 def local_place(name: str | None) -> LocalPlace:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raystead.errors import (
-    ClusterNotFound,
     JobNotFound,
     RayRefuses,
     RaysteadError,
@@ -84,6 +83,7 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
         Forbidden: this user may not read the token's Secret.
     """
     from raystead.ops import secrets
+    from raystead.ops.clusters import deleted
     from raystead.ops.ray import head_forward
 
     if anchor.cluster.spec.suspend:
@@ -92,7 +92,7 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
     with head_forward(api, anchor) as forward:
 
         def why() -> RaysteadError | None:
-            return _deleted(api, anchor) or forward.last_error
+            return deleted(api, anchor) or forward.last_error
 
         with JobClient(forward.url, token, why=why) as client:
             yield client
@@ -214,20 +214,3 @@ def _send(
                 )
             )
     return f"gcs://{package.name}"
-
-
-def _deleted(api: Api, anchor: Anchor) -> RaysteadError | None:
-    """That the cluster is gone, if it is: then no head will come back."""
-    from raystead.ops.planning import existing
-
-    try:
-        now = existing(api, anchor.name)
-    except RaysteadError:
-        return None
-    if now is not None and now.uid == anchor.uid:
-        return None
-    return ClusterNotFound(
-        f'the cluster "{anchor.name}" is gone',
-        evidence=f"somebody deleted it in namespace {api.namespace} while we used it",
-        remedy="raystead up, then submit again",
-    )

@@ -1,0 +1,144 @@
+"""`raystead connect`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from raystead.cli.dashes import WithCommand, typed_command
+from raystead.cli.options import Where, cluster_options, door, quiet_option
+from raystead.errors import CommandNotStarted, UsageError
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
+    from raystead.ops.connect import Connection
+    from raystead.ui.plain import Reporter
+
+_LOOK = 0.5  # seconds between two looks at how the connections fare
+
+
+@click.command("connect", cls=WithCommand)
+@cluster_options
+@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="For the dashboard.")
+@click.option("--client", is_flag=True, help='Also a port for ray.init("ray://…").')
+@click.option("--client-port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="That port.")
+@quiet_option
+def command(name: str | None, where: Where, port: int, client: bool, client_port: int, quiet: bool) -> None:
+    """Open the cluster's dashboard and job API on free ports of this machine, until Ctrl-C.
+
+    With a command: run it with Ray's address and token in its environment, then close; its exit code is ours.
+
+    \b
+    raystead connect
+    raystead connect -- ray job submit -- python train.py
+    raystead connect --client -- python notebook.py
+    """
+    from raystead.ui.plain import Reporter
+
+    reporter = Reporter(quiet=quiet)
+    words = typed_command()
+    if where.here:
+        _local(name, reporter, words)
+        return
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.connect import connect, environment
+
+    api = door(where)
+    anchor = anchor_of(api, name)
+    with connect(api, anchor, port=port, client=client or bool(client_port), client_port=client_port) as made:
+        if made.client:
+            _warn_of_misfit(anchor, reporter)
+        if words:
+            sys.exit(_run(words, environment(made)))
+        _say(made, reporter)
+        if (trouble := made.check()) is not None:
+            reporter.warn(f"{trouble.what}: raystead explain; each connection tries again")
+        _hold(api, anchor, made, reporter)
+
+
+def _say(made: Connection, reporter: Reporter) -> None:
+    reporter.result(f"dashboard  {made.dashboard}")
+    if made.client:
+        reporter.result(f"client     {made.client}")
+    if made.token and reporter.tty and not reporter.quiet:
+        reporter.line(f"token      {made.token}   (the dashboard asks for it once)")
+    elif made.token and not reporter.quiet:
+        reporter.line("token      raystead token   (the dashboard asks for it once)")
+    if not reporter.quiet:
+        reporter.line(f'connected to "{made.name}"; Ctrl-C closes')
+
+
+def _hold(api: Api, anchor: Anchor, made: Connection, reporter: Reporter) -> None:
+    """Until Ctrl-C, which is how this is meant to end, or until the cluster is deleted."""
+    from raystead.ops.clusters import deleted
+
+    told: str | None = None
+    try:
+        while True:
+            time.sleep(_LOOK)
+            trouble = made.trouble
+            if trouble is None:
+                if told:
+                    reporter.warn("it answers again")
+                told = None
+            elif trouble.what != told:
+                if (gone := deleted(api, anchor)) is not None:
+                    raise gone
+                told = trouble.what
+                reporter.warn(f"{trouble.what}; the next connection tries again")
+    except KeyboardInterrupt:
+        reporter.line("closed")
+
+
+def _run(words: tuple[str, ...], env: dict[str, str]) -> int:
+    """Runs the user's command; signals reach it, and its exit code comes back."""
+    if shutil.which(words[0]) is None:
+        raise CommandNotStarted(
+            f'there is no program "{words[0]}" here', remedy="check its spelling and PATH"
+        )
+    cleared = {k: v for k, v in os.environ.items() if k not in ("RAY_AUTH_TOKEN_PATH", "RAY_AUTH_TOKEN")}
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C reaches the command by itself
+    try:
+        process = subprocess.Popen(
+            words, env={**cleared, **env}, preexec_fn=lambda: signal.signal(signal.SIGINT, before)
+        )
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        code = process.wait()
+    except OSError as error:
+        raise CommandNotStarted(f'"{words[0]}" cannot be started', evidence=str(error.strerror)) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return code if code >= 0 else 128 - code
+
+
+def _warn_of_misfit(anchor: Anchor, reporter: Reporter) -> None:
+    """ray.init over a connection wants the cluster's Ray and Python."""
+    from raystead.doctor.versions import fit
+    from raystead.ops.client import client
+
+    check = fit(anchor.cluster, client(), "raystead doctor --probe")
+    if check.verdict == "warn":
+        reporter.warn(f"{check.what}; {check.remedy}")
+
+
+def _local(name: str | None, reporter: Reporter, words: tuple[str, ...]) -> None:
+    from raystead.ops.clusters import local_place
+    from raystead.ops.connect import Connection, environment
+
+    place = local_place(name)
+    made = Connection(place.name, place.status().dashboard, None, place.token())
+    if not words:
+        raise UsageError(
+            "a local cluster needs no connection: its ports are this machine's",
+            evidence=f"dashboard {made.dashboard}, its token: raystead token --local",
+            remedy="raystead connect --local -- CMD runs a command with Ray's address and token set",
+        )
+    sys.exit(_run(words, environment(made)))

@@ -1,0 +1,65 @@
+"""`raystead exec`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from raystead.cli.dashes import WithCommand, typed_command
+from raystead.cli.options import Where, cluster_options, door
+from raystead.errors import UsageError
+
+_SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
+
+
+@click.command("exec", cls=WithCommand)
+@cluster_options
+@click.option("--group", metavar="GROUP", help="Into a pod of this worker group; default: the head.")
+@click.option("--pod", metavar="POD", help="Into this pod.")
+@click.option("--container", metavar="NAME", help="Into this container; default: the pod's first.")
+@click.option("--tty/--no-tty", default=None, help="A terminal; default: if stdin and stdout are one.")
+def command(
+    name: str | None,
+    where: Where,
+    group: str | None,
+    pod: str | None,
+    container: str | None,
+    tty: bool | None,
+) -> None:
+    """Run a command in the head, or in a worker; without a command a shell. Its exit code is ours.
+
+    Ray's address and token are in its environment: ray.init() and `ray status` just work.
+
+    \b
+    raystead exec
+    raystead exec -- python -c 'import ray; ray.init(); print(ray.nodes())'
+    raystead exec --group worker -- nvidia-smi
+    """
+    from raystead.kube.execs import Target, interactive
+    from raystead.ops.clusters import anchor_of
+    from raystead.ops.pods import one_pod
+
+    if where.here:
+        raise UsageError(
+            "a local cluster has no pods: its processes are this machine's",
+            remedy="raystead connect --local -- CMD runs a command with Ray's address and token set",
+        )
+    if group and pod:
+        raise UsageError("--group and --pod exclude each other")
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if tty and not sys.stdin.isatty():
+        raise UsageError("there is no terminal here for --tty", remedy="leave --tty out")
+    api = door(where)
+    meant = one_pod(api, anchor_of(api, name), pod or group or "head")
+    target = Target(api.namespace, meant["metadata"]["name"], container or _first(meant))
+    words = typed_command() or _SHELL
+    sys.exit(interactive(api, target, words, tty=terminal if tty is None else tty))
+
+
+def _first(pod: dict[str, object]) -> str | None:
+    """The container that is meant: the one of kubectl's annotation, else the first, as Ray's is."""
+    from raystead.kube.logs import containers_of
+
+    given = pod["metadata"].get("annotations") or {}  # type: ignore[attr-defined]
+    return given.get("kubectl.kubernetes.io/default-container") or containers_of(pod)[0]

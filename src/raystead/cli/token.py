@@ -1,0 +1,43 @@
+"""`raystead token`."""
+
+from __future__ import annotations
+
+import click
+
+from raystead.cli.options import Where, cluster_options, door
+from raystead.errors import UsageError
+
+
+@click.command("token")
+@cluster_options
+@click.option("--env", is_flag=True, help="As shell lines that Ray's own clients understand.")
+def command(name: str | None, where: Where, env: bool) -> None:
+    """Print the token that the cluster's dashboard and job API ask for.
+
+    \b
+    raystead token
+    eval "$(raystead token --env)"
+    ray job submit --address http://localhost:8265 -- python train.py
+    """
+    from raystead.ops.connect import as_shell, token_environment
+
+    if where.here:
+        from raystead.ops.clusters import local_place
+
+        token: str | None = local_place(name).token()
+    else:
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.secrets import token_of
+
+        api = door(where)
+        anchor = anchor_of(api, name)
+        token = token_of(api, anchor.cluster, anchor.with_facts())
+    if env:
+        click.echo(as_shell(token_environment(token)))
+    elif token is None:
+        raise UsageError(
+            "this cluster has no token: whoever reaches its dashboard may use it",
+            evidence="authOptions.mode is disabled, or its Ray is older than 2.52",
+        )
+    else:
+        click.echo(token)
