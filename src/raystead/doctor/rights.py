@@ -50,13 +50,20 @@ def needed(cluster: RayCluster) -> tuple[Right, ...]:
         Right("apps", "statefulsets", (*_READ, *_WRITE), "Redis"),
         Right("networking.k8s.io", "networkpolicies", ("get", "list", *_WRITE), "network policies"),
         Right("", "persistentvolumeclaims", ("get", "list", *_WRITE), "the volume of the state"),
-        Right("", "pods", (*_READ, "create", "delete"), "seeing pods, checking them first, ending them"),
+        Right("apps", "replicasets", ("list", "delete"), "explanations, and a quick down"),
+        Right("", "pods", (*_READ, *_WRITE), "seeing pods, checking them first, ending them"),
         Right("", "pods/log", ("get",), "logs and explanations"),
         # newer API servers ask for create where older ones ask for get
         Right("", "pods/portforward", ("get", "create"), "submit, status of Ray's nodes, dashboard"),
-        Right("", "pods/exec", ("get", "create"), "commands in a pod", must=False),
+        Right(
+            "",
+            "pods/exec",
+            ("get", "create"),
+            "commands in a pod, and choosing idle workers to end",
+            must=False,
+        ),
         Right("", "events", ("list", "watch"), "explanations", must=False),
-        Right("apps", "replicasets", ("list",), "explanations", must=False),
+        Right("batch", "jobs", ("get", "create", "patch", "delete"), "run, and doctor --probe", must=False),
         Right("", "resourcequotas", ("list",), "quota arithmetic", must=False),
         Right("", "limitranges", ("list",), "quota arithmetic", must=False),
     ]
