@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from raystead.base.version import __version__
 
 if TYPE_CHECKING:
-    from raystead.library import Cluster
+    from raystead.library import Cluster, connect
 
-__all__ = ["Cluster", "__version__"]
+__all__ = ["Cluster", "__version__", "connect"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
+    if name in ("Cluster", "connect"):
         from raystead import library
 
         return getattr(library, name)

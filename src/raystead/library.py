@@ -3,13 +3,16 @@
     with raystead.Cluster.up(workers=4) as cluster:
         print(cluster.status().state)
 
-Everything raises `raystead.errors.RaysteadError`s; nothing prints.
+Everything raises `raystead.errors.RaysteadError`s; nothing prints but the output of a job you submit.
 """
 
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -22,10 +25,55 @@ from raystead.spec.model import RayCluster
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.ops.connect import Connection
     from raystead.ops.down import Downed
     from raystead.plan.observed import ClusterView, ListRow
+    from raystead.rayapi.jobs import Job
 
-__all__ = ["Cluster"]
+__all__ = ["Cluster", "connect"]
+
+
+@contextmanager
+def connect(
+    name: str | None = None,
+    *,
+    namespace: str | None = None,
+    context: str | None = None,
+    kubeconfig: str | None = None,
+) -> Iterator[str]:
+    """The dashboard's address on this machine, "http://127.0.0.1:PORT", while the block lasts.
+
+    RAY_ADDRESS and the token stand in this process' environment meanwhile, so that Ray's own
+    `JobSubmissionClient(address)` and programs that are started from here just work.
+
+    Raises:
+        ClusterNotFound, Forbidden
+    """
+    from raystead.ops.connect import environment
+
+    found = Cluster.get(name, namespace=namespace, context=context, kubeconfig=kubeconfig)
+    with found.connect() as connection:
+        mine = environment(connection)
+        before = {key: os.environ.get(key) for key in mine}
+        os.environ.update(mine)
+        try:
+            yield connection.dashboard
+        finally:
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
+
+
+def _ignore(event: object) -> None:
+    """Takes an event that nobody asked for."""
+
+
+def _to_stdout(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
 
 Spec = str | Path | Mapping[str, Any] | RayCluster
 OnEvent = Callable[[Event], None]
@@ -156,6 +204,80 @@ class Cluster:
 
         return anchor_of(self._api, self.name).cluster
 
+    def scale(self, *, timeout: float = 900, on_event: OnEvent | None = None, **replicas: int) -> ClusterView:
+        """Changes the number of workers of groups, `scale(worker=3)`; idle workers go first. Waits.
+
+        Raises:
+            UsageError: there is no such group.
+            NotReady, ApiError
+        """
+        from raystead.ops.changes import prefer_idle
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.planning import prepare
+        from raystead.ops.specs import Desired
+        from raystead.ops.up import apply
+        from raystead.ops.up import wait as wait_for
+        from raystead.spec.edits import scaled
+
+        emit = on_event or _ignore
+        anchor = anchor_of(self._api, self.name)
+        prepared = prepare(self._api, Desired(scaled(anchor.cluster, replicas)), anchor)
+        prepared.refuse_problems()
+        emit(Planned(prepared.plan))
+        prefer_idle(prepared, emit)
+        wait_for(self._api, apply(prepared, emit), timeout=timeout, emit=emit)
+        return self.status()
+
+    def submit(
+        self,
+        *command: str,
+        working_dir: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        runtime_env: Mapping[str, Any] | None = None,
+        wait: bool = True,
+        output: Callable[[str], None] = _to_stdout,
+    ) -> Job:
+        """Runs a command as a Ray job, its driver on a worker; the job as Ray tells it at the end.
+
+        Args:
+            command: the words, or one shell line.
+            working_dir: a directory that is sent along; `.gitignore` and `.rayignore` in it count.
+            wait: follow the job to its end; False returns as soon as it is submitted.
+            output: gets the job's output as it comes.
+
+        Raises:
+            UploadTooLarge, RayUnreachable, JobFailed (Ray has forgotten the job)
+        """
+        from raystead.ops import jobs
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.following import follow
+
+        sent = {**(runtime_env or {}), **({"working_dir": str(working_dir)} if working_dir else {})}
+        options = jobs.SubmitOptions(entrypoint=command, env=dict(env or {}), runtime_env=sent or None)
+        with jobs.job_client(self._api, anchor_of(self._api, self.name)) as client:
+            job_id = jobs.submit(client, options, emit=_ignore, on_worker=True)
+            return follow(client, job_id, write=output, tell=_ignore) if wait else client.get(job_id)
+
+    def logs(self, group: str | None = None, *, since: int | None = None) -> Iterator[tuple[str, str]]:
+        """The logs of all pods or of one group, as (pod's short name, line), by time; `since` in seconds."""
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.logs import Wanted, past
+
+        wanted = Wanted(group, since=since)
+        anchor = anchor_of(self._api, self.name)
+        names, lines = past(self._api, anchor, wanted, previous=False, skipped=lambda name, why: None)
+        for line in lines:
+            yield names.of(line.source), line.text
+
+    @contextmanager
+    def connect(self, *, client: bool = False) -> Iterator[Connection]:
+        """Local ports that lead to the head while the block lasts, whichever pod that is."""
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.connect import connect
+
+        with connect(self._api, anchor_of(self._api, self.name), client=client) as connection:
+            yield connection
+
     def down(self, *, keep_data: bool = False, on_event: OnEvent | None = None) -> Downed:
         """Deletes it: everything it owns and nothing else; what remains, if anything, is in the result."""
         from raystead.ops.down import down, found
@@ -170,10 +292,6 @@ class Cluster:
     ) -> None:
         if self._ends_with_block:
             self.down()
-
-
-def _ignore(event: Event) -> None:
-    """Takes an event that nobody asked for."""
 
 
 def _api(namespace: str | None, context: str | None, kubeconfig: str | None) -> Api:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from raystead.ops.jobs import SubmitOptions
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
-
-_ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @click.command("submit", context_settings={"ignore_unknown_options": False})
@@ -90,7 +87,6 @@ def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: 
         return jobs.submit(
             client,
             options,
-            new_id=new_job_id,
             emit=emit,
             on_worker=not where.here,
             patience=patience(where),
@@ -107,11 +103,6 @@ def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
     if code and job.message and not reporter.quiet:
         reporter.line(job.message.strip())
     return code
-
-
-def new_job_id() -> str:
-    """An id of the form that Ray's own client makes."""
-    return "raysubmit_" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
 
 
 def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> SubmitOptions:

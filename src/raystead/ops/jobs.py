@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import secrets as randomness
 import shlex
 import tempfile
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
 
 __all__ = ["Event", "Packed", "SubmitOptions", "Submitted", "Uploading", "job_client", "submit"]
+_ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,6 @@ def submit(
     client: JobClient,
     options: SubmitOptions,
     *,
-    new_id: Callable[[], str],
     emit: Emit,
     on_worker: bool = False,
     patience: float = PATIENCE,
@@ -121,10 +122,15 @@ def submit(
         options.num_cpus or 0, options.num_gpus or 0, options.memory or 0, options.resources or {}
     )
     where: Placement = persist(lambda: place(client, needs)) if on_worker else Placement()
-    start = _Start(client, options, options.submission_id or new_id(), runtime_env, where)
+    start = _Start(client, options, options.submission_id or _new_id(), runtime_env, where)
     job_id: str = persist(start)
     emit(Submitted(job_id, where.on_worker))
     return job_id
+
+
+def _new_id() -> str:
+    """An id of the form that Ray's own client makes."""
+    return "raysubmit_" + "".join(randomness.choice(_ALPHABET) for _ in range(16))
 
 
 class _Start:

@@ -179,8 +179,10 @@ def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: E
             raise StateError(
                 f'"{anchor.name}" is not whole now: a fault would prove nothing', remedy="raystead status"
             )
-        options = SubmitOptions(("python", "-c", _PROGRAM), env={"RAYSTEAD_VERIFY": job_id})
-        submit(jobs, options, new_id=lambda: job_id, emit=lambda _: None, on_worker=True)
+        options = SubmitOptions(
+            ("python", "-c", _PROGRAM), env={"RAYSTEAD_VERIFY": job_id}, submission_id=job_id
+        )
+        submit(jobs, options, emit=lambda _: None, on_worker=True)
         try:
             proof.driver = _started(jobs, job_id)
             emit(f"an actor and a job run ({job_id})")
