@@ -62,7 +62,7 @@ def render(name: str, storage: str, groups: tuple[str, ...] = ("worker",), **opt
     """The product's objects for a small cluster."""
     container = {
         "image": RAY,
-        "resources": {"requests": {"cpu": "20m"}, "limits": {"cpu": "1", "memory": "1500M"}},
+        "resources": {"requests": {"cpu": "20m", "memory": "100M"}, "limits": {"cpu": "1", "memory": "1500M"}},
     }
     template = {"spec": {"containers": [{"name": "ray", **container}]}}
     spec: Json = {

@@ -158,7 +158,7 @@ def _kill(faults: Faults, kube: Kube, start: str) -> None:
         states = [s["state"] for p in pods for s in p["status"].get("containerStatuses", [])]
         return pods[0]["metadata"]["name"] if states and "running" in states[0] else ""
 
-    faults.kill_container(kube, until(running, 60, "the container runs"), "ray")
+    faults.kill_container(kube, until(running, SECONDS, "the container runs"), "ray")
 
 
 def _documents(made: Made) -> list[Json]:

@@ -231,8 +231,8 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("Redis died", "redis-unreachable", "head", log("redis-dies", "head")),
     ("Redis came back empty", "gcs-state-lost", "worker", log("lost-worker")),
     ("two heads", "rocksdb-locked", "head", log("rocks2", "head", storage="rocksdb")),
-    ("DNS", "dns-fails", "worker", late("dns", 50)),
-    ("unreachable", "head-unreachable", "worker", late("refused", 50)),
+    ("DNS", "dns-fails", "worker", late("dns", 65)),
+    ("unreachable", "head-unreachable", "worker", late("refused", 65)),
     ("proxy", "gcs-answered-by-proxy", "worker", log("timeout")),
     ("marked dead", "ray-marked-dead", "worker", late("", 15, text=(
         "(raylet) node_manager.cc:1: [Timeout] Exiting because this node manager has mistakenly been marked as dead by the GCS: "

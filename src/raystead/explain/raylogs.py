@@ -57,7 +57,7 @@ REDIS_DOWN = Cause(
     "their work",
     "{reach_redis}",
     "Ray's log: `Could not establish connection to Redis`, `Failed to run redis cmds`, or our own "
-    "`waiting for Redis` for more than 30 s.",
+    "`waiting for Redis` for more than 60 s (it prints every tenth try).",
     symptom=True,
 )
 STATE_LOST = Cause(
@@ -86,7 +86,8 @@ DNS = Cause(
     "kubectl get service {service}      if it is missing: {up}\n"
     'or send to the administrator: "DNS does not resolve {detail} from namespace {namespace}"',
     "Ray's log: `Failed to resolve hostname` (said once, at its start), no other worker has found the "
-    "head by the same name, and it is 45 s after the head was ready and the worker still is not.",
+    "head by the same name, and it is 60 s after the head was ready and the worker still is not.",
+    confidence="likely",
 )
 HEAD_UNREACHABLE = Cause(
     "head-unreachable",
@@ -96,8 +97,8 @@ HEAD_UNREACHABLE = Cause(
     "object, a service mesh, or the node's network",
     "kubectl get networkpolicy,service      and compare the port\n"
     'or send to the administrator: "pods of namespace {namespace} cannot reach each other on TCP {port}"',
-    "Ray's log: `Failed to connect to GCS at address`, 45 s after the head was ready (a name is asked "
-    "again every 30 s at most, then 15 s to start), and no NetworkPolicy explains it.",
+    "Ray's log: `Failed to connect to GCS at address`, 60 s after the head was ready (a name is asked "
+    "again after 30 s at most, a start takes 15 s; and a third), and no NetworkPolicy explains it.",
     confidence="likely",
     symptom=True,
 )
@@ -247,7 +248,7 @@ def _storage_words(view: View) -> dict[str, str]:
     if view.storage == "external":
         return {
             "lost": lost,
-            "right_password": f"{view.up} --redis-password-secret SECRET:KEY      one with the right password",
+            "right_password": f"{view.up} --redis-password-secret SECRET:KEY      with the right password",
             "reach_redis": f"{view.up} --redis-address HOST:PORT      if Redis is elsewhere\n"
             "or let the Redis at this address be reached from the pods of this namespace",
         }

@@ -16,8 +16,8 @@ __all__ = ["CAUSES", "find", "needed"]
 
 LOOK_SECONDS = 10  # then its log is asked for: Ray prints its first refusal after 5 s
 POLICY_SECONDS = 20  # a node joins within 2 s of the head's start (ray.md M), 10 times that
-REDIS_SECONDS = 30  # our own loop tries every second, Ray's gives up after a minute
-REACH_SECONDS = 45  # gRPC asks a name again after 30 s at most (ray.md B), then a node needs up to 15 s
+REDIS_SECONDS = 60  # our own loop prints every tenth try, 30 s apart at most: twice that
+REACH_SECONDS = 60  # gRPC asks a name again after 30 s at most (ray.md B), a node starts in 15 s; and a third
 START_SECONDS = 120  # eight times the slowest start measured (15.3 s, ray.md M)
 LOST_SECONDS = 30  # after the probe's own patience (head 20 s)
 REDIS_PORT = 6379
@@ -117,7 +117,7 @@ def _waiting(view: View, pod: Pod, container: Container) -> Finding | None:
 
 def _name_works(view: View, caught: tuple[str, ...]) -> bool:
     """Another worker has found the head by the same name."""
-    same = view.context is not None and caught[:1] == (view.context.head_service,)
+    same = view.context is not None and [c.split(".")[0] for c in caught] == [view.context.head_service]
     return same and any(g.ready for g in view.groups if g.name not in (HEAD, REDIS))
 
 
