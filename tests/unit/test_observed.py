@@ -303,6 +303,20 @@ def test_every_recording_has_a_view_without_ray_or_optional_lists(name: str) -> 
     json.dumps(view_json(seen))
 
 
+def test_an_evicted_pod_that_still_lies_there_does_not_keep_a_cluster_from_being_suspended() -> None:
+    data = recording("suspended")
+    data["pods"] += [p for p in recording("evicted")["pods"] if p["status"]["phase"] == "Failed"]
+    assert view_json(view(data, cluster=built_in(suspend=True)))["status"]["state"] == "suspended"
+
+
+def test_conditions_of_a_quiet_cluster_do_not_change_from_call_to_call() -> None:
+    data = recording("busy")
+    first, second = (
+        view_json(view(data, now=moment(data) + timedelta(seconds=later)))["status"] for later in (0, 60)
+    )
+    assert first["conditions"] == second["conditions"]
+
+
 def test_a_cluster_whose_objects_are_all_gone_is_not_ready() -> None:
     empty: list[Any] = []
     seen = view(

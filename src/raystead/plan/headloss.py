@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from raystead.base.times import when
 from raystead.plan import pods as p
+from raystead.plan.live import GroupPods
 from raystead.spec.model import Json
 
 __all__ = ["EVENTS", "UNKNOWN_CAUSE", "HeadLoss", "head_loss"]
@@ -55,14 +56,14 @@ class HeadLoss:
 
 
 def head_loss(
-    heads: Sequence[Json], workers: Sequence[Json], deployment: Json | None, events: Sequence[Json] | None
+    heads: GroupPods, workers: Sequence[GroupPods], events: Sequence[Json] | None
 ) -> HeadLoss | None:
-    """The newest loss; None when nothing shows one. `heads` holds all head pods, gone and failed ones too."""
-    alive = [pod for pod in heads if not p.deleted(pod) and not p.over(pod)]
+    """The newest loss; None when nothing shows one. Head pods that are gone or failed tell, too."""
+    alive = [pod for pod in heads.pods if not p.deleted(pod) and not p.over(pod)]
     head = max(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
     found = _in_place(head, events) if head else None
     if found is None:
-        found = _replaced(head, heads, deployment, events)
+        found = _replaced(head, heads.pods, heads.deployment, events)
     if found is None:
         return None
     at, cause = found
@@ -70,7 +71,9 @@ def head_loss(
     if back is not None and back < at:  # readiness never dropped: the restart was quicker than the kubelet
         back = p.started(head) if head else None
     after = max(0.0, (back - at).total_seconds()) if back else None
-    return HeadLoss(at, cause, after, _ended_workers(workers, at, back))
+    return HeadLoss(
+        at, cause, after, _ended_workers([pod for group in workers for pod in group.pods], at, back)
+    )
 
 
 def _in_place(head: Json, events: Sequence[Json] | None) -> tuple[datetime, str] | None:

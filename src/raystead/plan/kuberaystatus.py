@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from raystead.base import quantities
 from raystead.plan import pods as p
+from raystead.plan.live import GroupView
 from raystead.spec.model import MAX_REPLICAS, Json, RayCluster
 
 __all__ = ["Live", "instant", "kuberay_status"]
@@ -22,14 +23,14 @@ _DECIMAL = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
 
 @dataclass(frozen=True)
 class Live:
-    """What was counted; `running` and `ready` are worker pods, `pods_left` all pods but those that ended."""
+    """What was seen; `workers` are the worker groups, `pods_left` all pods but those that ended."""
 
-    running: int
-    ready: int
+    workers: Sequence[GroupView]
     all_ready: bool
     suspended: bool
     pods_left: int
     since: datetime | None
+    born: datetime
     head: Json | None
     service: Json | None
     deployments: Sequence[Json]
@@ -45,8 +46,8 @@ def kuberay_status(cluster: RayCluster, live: Live, now: datetime) -> Json:
         if live.since:
             out["stateTransitionTimes"] = {state: instant(live.since)}
     out["desiredWorkerReplicas"] = 0 if live.suspended else sum(g.wanted for g in groups)
-    out["availableWorkerReplicas"] = live.running
-    out["readyWorkerReplicas"] = live.ready
+    out["availableWorkerReplicas"] = sum(group.running for group in live.workers)
+    out["readyWorkerReplicas"] = sum(group.ready for group in live.workers)
     out["minWorkerReplicas"] = sum(g.min_replicas * g.num_of_hosts for g in groups)
     out["maxWorkerReplicas"] = min(MAX_REPLICAS, sum(g.max_replicas * g.num_of_hosts for g in groups))
     out.update(_desired(cluster, live.suspended))
@@ -123,8 +124,9 @@ def _conditions(live: Live, now: datetime) -> list[Json]:
         out.append(failure)
     going = live.suspended and live.pods_left > 0
     gone = live.suspended and not live.pods_left
-    out.append(_condition("RayClusterSuspending", going, "RayClusterSuspending", "", now))
-    out.append(_condition("RayClusterSuspended", gone, "RayClusterSuspended", "", live.since or now))
+    moment = now if live.suspended else live.born  # nobody records when a suspension began
+    out.append(_condition("RayClusterSuspending", going, "RayClusterSuspending", "", moment))
+    out.append(_condition("RayClusterSuspended", gone, "RayClusterSuspended", "", moment))
     return out
 
 

@@ -70,6 +70,10 @@ class GroupPods:
     current: tuple[Json, ...]
 
     @property
+    def newest(self) -> Json | None:
+        return max(self.current, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+
+    @property
     def template_container(self) -> Json | None:
         """The Ray container as the Deployment has it."""
         if self.deployment is None:

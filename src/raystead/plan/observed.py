@@ -74,44 +74,38 @@ def observe(
     missing_rights: Sequence[str] = (),
     now: datetime,
 ) -> ClusterView:
-    """The cluster's state; lists are what carries the cluster's label, None what could not be read.
+    """The state of `cluster`, the applied spec; its anchor tells its age, `now` has a zone.
 
-    Args:
-        cluster: the spec that was applied.
-        anchor: its ConfigMap, whose age is the cluster's.
-        ray_nodes: `raynodes.ray_nodes` of the dashboard's answer; None makes everything of Ray unknown.
-        missing_rights: one sentence each, shown as they are.
-        now: with its zone.
+    Lists hold what carries the cluster's label; None could not be read. `missing_rights` are sentences.
     """
     ctx = Context(cluster, Facts(namespace=anchor["metadata"].get("namespace")))
-    index = None if ray_nodes is None else NodeIndex(ray_nodes)
     sorted_pods = group_pods(cluster, deployments, pods)
-    views = tuple(group_view(group, index, now) for group in sorted_pods)
+    index = None if ray_nodes is None else NodeIndex(ray_nodes)
+    views = [group_view(group, index, now) for group in sorted_pods]
     groups = tuple(view for view, _ in views)
     state = _state(ctx, groups, statefulsets)
     since = _since(state, sorted_pods, statefulsets)
     head = sorted_pods[0]
     service = next((s for s in services if p.name(s) == ctx.head_service), None)
+    born = p.created(anchor) or now
     live = Live(
-        running=sum(g.running for g in groups[1:]),
-        ready=sum(g.ready for g in groups[1:]),
+        workers=groups[1:],
         all_ready=state == "Ready",
         suspended=ctx.suspended,
-        pods_left=sum(len(group.pods) for group in sorted_pods),
+        pods_left=sum(not p.over(pod) for group in sorted_pods for pod in group.pods),
         since=since,
-        head=max(head.current, key=lambda pod: str(p.created(pod)), default=None),
+        born=born,
+        head=head.newest,
         service=service,
         deployments=deployments,
     )
-    born = p.created(anchor)
-    workers = [pod for group in sorted_pods[1:] for pod in group.pods]
     image = str((head.template_container or cluster.spec.head.template.ray_container).get("image") or "")
     return ClusterView(
         name=cluster.name,
-        namespace=str(anchor["metadata"].get("namespace") or ""),
+        namespace=ctx.namespace or "",
         state=state,
         since=since,
-        age=max(0.0, (now - born).total_seconds()) if born else 0.0,
+        age=max(0.0, (now - born).total_seconds()),
         ray_version=cluster.spec.ray_version or image_version(image),
         image=image,
         storage=_storage(cluster, statefulsets),
@@ -121,7 +115,7 @@ def observe(
         nodes=tuple(node for _, nodes in views for node in nodes),
         endpoints=_endpoints(service),
         drift=tuple(drift),
-        last_head_loss=head_loss(head.pods, workers, head.deployment, events),
+        last_head_loss=head_loss(head, sorted_pods[1:], events),
         notes=(*missing_rights, *_notes(groups, missing_rights, claims, statefulsets)),
         document=_document(cluster, anchor, kuberay_status(cluster, live, now), deployments),
     )
