@@ -84,17 +84,15 @@ def observe(
     views = [group_view(group, index, now) for group in sorted_pods]
     groups = tuple(view for view, _ in views)
     state = _state(ctx, groups, statefulsets)
-    since = _since(state, sorted_pods, statefulsets)
     head = sorted_pods[0]
     service = next((s for s in services if p.name(s) == ctx.head_service), None)
-    born = p.created(anchor) or now
     live = Live(
         workers=groups[1:],
         all_ready=state == "Ready",
         suspended=ctx.suspended,
         pods_left=sum(not p.over(pod) for group in sorted_pods for pod in group.pods),
-        since=since,
-        born=born,
+        since=_since(state, sorted_pods),
+        born=p.created(anchor) or now,
         head=head.newest,
         service=service,
         deployments=deployments,
@@ -104,8 +102,8 @@ def observe(
         name=cluster.name,
         namespace=ctx.namespace or "",
         state=state,
-        since=since,
-        age=max(0.0, (now - born).total_seconds()),
+        since=live.since,
+        age=max(0.0, (now - live.born).total_seconds()),
         ray_version=cluster.spec.ray_version or image_version(image),
         image=image,
         storage=_storage(cluster, statefulsets),
@@ -167,7 +165,7 @@ def _state(ctx: Context, groups: Sequence[GroupView], statefulsets: Sequence[Jso
     return "Ready" if stores and all(rest) else "partly"
 
 
-def _since(state: str, groups: Sequence[GroupPods], statefulsets: Sequence[Json]) -> datetime | None:
+def _since(state: str, groups: Sequence[GroupPods]) -> datetime | None:
     """When the last pod became ready: since then the cluster is."""
     if state != "Ready":
         return None
