@@ -122,10 +122,8 @@ class Survivor:
         if other_than and set(self.lives(selector).values()) & set(other_than.values()):
             return False
         return bool(pods) and all(
-            c["status"] == "True"
+            any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions") or [])
             for p in pods
-            for c in p["status"].get("conditions") or [{"type": "Ready", "status": "False"}]
-            if c["type"] == "Ready"
         )
 
     def answer(self) -> int:

@@ -298,3 +298,15 @@ def test_allow_from_opens_what_it_names_and_nothing_else() -> None:
     assert head[0]["from"][0]["namespaceSelector"]["matchLabels"] == prom
     assert head[1]["from"] == [{"podSelector": {"matchLabels": {"app": "web"}}}], "its own namespace"
     assert [[p["port"] for p in rule["ports"]] for rules in workers for rule in rules] == [[8080]]
+
+
+def test_redis_refuses_before_its_memory_is_gone() -> None:
+    for said, limit, data in ((None, "1Gi", 671088640), ("4Gi", "4Gi", 2684354560)):
+        spec = builtin().document()
+        if said:
+            spec["metadata"]["annotations"]["raystead.io/redis-memory"] = said
+        objects = manifests(RayCluster.model_validate(spec), Facts())
+        config = next(o["data"]["redis.conf"] for o in objects if o["metadata"]["name"] == "redis-config")
+        assert f"maxmemory {data}\nmaxmemory-policy noeviction" in config
+        redis = next(o for o in objects if o["kind"] == "StatefulSet")["spec"]["template"]["spec"]
+        assert redis["containers"][0]["resources"]["limits"]["memory"] == limit

@@ -43,6 +43,7 @@ _SPEC = (
         help="Where the GCS keeps its state.",
     ),
     click.option("--redis-image", metavar="IMAGE", help="The image of the Redis we run."),
+    click.option("--redis-memory", metavar="MEM", help="Its memory, default 1Gi; five eighths are for data."),
     click.option("--redis-address", metavar="HOST:PORT", help="A Redis you have (rediss://… for TLS)."),
     click.option(
         "--redis-password-secret", metavar="SECRET[:KEY]", help="The Secret with its password; key: password."

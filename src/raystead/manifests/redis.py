@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from raystead.base import labels
+from decimal import Decimal
+
+from raystead.base import labels, quantities
 from raystead.base.names import STORAGE_NAMESPACE_ANNOTATION
 from raystead.errors import SpecError
 from raystead.manifests import scripts
@@ -20,6 +22,7 @@ from raystead.spec.model import Json
 __all__ = ["REDIS_IMAGE_ANNOTATION", "REDIS_USER_ANNOTATION", "redis_objects"]
 
 REDIS_IMAGE_ANNOTATION = "raystead.io/redis-image"
+REDIS_MEMORY_ANNOTATION = "raystead.io/redis-memory"
 REDIS_USER_ANNOTATION = "raystead.io/redis-user"  # a number, or `none` where the cluster gives user ids
 DEFAULT_IMAGE = "redis:7.0.15"
 DEFAULT_USER = "999"  # `redis` of the official image, which else starts as root and is refused
@@ -28,16 +31,17 @@ _CONFIG_DIR = "/usr/local/etc/redis"
 _RUN_DIR = "/run/redis"
 # A working directory of 90 MiB takes Redis to 193 MB (ray.md A).
 _SIZE: Json = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
-# Full, Redis refuses to write and loses nothing; the rest of the limit is for buffers and for the pages that
-# change while it rewrites its file.
 _CONFIG = """\
 dir /data
 port 6379
 appendonly yes
 protected-mode yes
-maxmemory 640mb
+maxmemory {maxmemory}
 maxmemory-policy noeviction
 """
+# Full, Redis refuses to write and loses nothing; the rest of the limit is for buffers and for the pages that
+# change while it rewrites its file.
+_DATA_SHARE = Decimal("0.625")
 
 
 def redis_objects(ctx: Context) -> list[Json]:
@@ -49,7 +53,16 @@ def redis_objects(ctx: Context) -> list[Json]:
 
 def _config(ctx: Context) -> Json:
     metadata = ctx.metadata(ctx.names.redis_config, {"app": "redis"})
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"redis.conf": _CONFIG}}
+    maxmemory = int(quantities.parse(_size(ctx)["limits"]["memory"]) * _DATA_SHARE)
+    data = {"redis.conf": _CONFIG.format(maxmemory=maxmemory)}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _size(ctx: Context) -> Json:
+    """Requests and limits; memory that the user names is both."""
+    memory = ctx.cluster.annotations.get(REDIS_MEMORY_ANNOTATION)
+    more = {"memory": memory} if memory else {}
+    return {side: {**values, **more} for side, values in _SIZE.items()}
 
 
 def _service(ctx: Context) -> Json:
@@ -139,7 +152,7 @@ def _container(ctx: Context) -> Json:
         "command": ["sh", "-ec"],
         "args": [start],
         "ports": [{"name": "redis", "containerPort": 6379}],
-        "resources": {"requests": dict(_SIZE["requests"]), "limits": dict(_SIZE["limits"])},
+        "resources": _size(ctx),
         # loading a large file answers, but is not ready: only readiness asks for PONG (no grep: small images)
         "livenessProbe": {
             "exec": {"command": ["sh", "-c", ping]},

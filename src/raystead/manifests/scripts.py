@@ -71,9 +71,10 @@ def take(stream):
             raise
         return "", admin
     ask("CLIENT", "KILL", "USER", "gcs")
+    ask("SET", "raystead:head", me)  # refused by a full Redis, in which the GCS would die of its first write
     return "gcs", own
 
-said = ""
+said, tries = "", 0
 while True:
     try:
         with socket.create_connection((host, int(port)), 2) as connection:
@@ -86,9 +87,9 @@ while True:
         text = "another head came after this one, which waits for its end"
     except (OSError, Refused) as error:
         text = f"waiting for Redis at {address} {error}"
-    if text != said:
+    if text != said or tries % 20 == 0:
         print("raystead:", text, file=sys.stderr, flush=True)
-    said = text
+    said, tries = text, tries + 1
     time.sleep(0.5)
 names = ("REDIS_USERNAME", "REDIS_PASSWORD", "RAY_REDIS_ADDRESS")
 print(*(f"{name}={shlex.quote(value)}" for name, value in zip(names, (*taken, address))))

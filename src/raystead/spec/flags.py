@@ -39,6 +39,7 @@ class Flags:
     image: str | None = None
     ray_version: str | None = None
     redis_image: str | None = None
+    redis_memory: str | None = None
     redis_address: str | None = None
     redis_password_secret: str | None = None
     pull_secret: tuple[str, ...] = ()
@@ -211,6 +212,8 @@ class _Change:
         annotations = self.document["metadata"].setdefault("annotations", {})
         if flags.redis_image:
             annotations["raystead.io/redis-image"] = flags.redis_image
+        if flags.redis_memory and self._quantity("redis-memory", flags.redis_memory) is not None:
+            annotations["raystead.io/redis-memory"] = flags.redis_memory
         kind = flags.storage or ("external" if flags.redis_address else None)
         given: Json = self.spec.get("gcsFaultToleranceOptions") or {}
         if kind in (None, "external"):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from raystead.base import quantities
 from raystead.base.labels import is_label
 from raystead.spec.allow import ALLOW_ANNOTATION, parse_all
 from raystead.spec.model import (
@@ -30,9 +31,14 @@ ANNOTATIONS: dict[str, tuple[str, ...] | None] = {
     "raystead.io/names": ("guide", "kuberay"),
     "raystead.io/storage": ("redis", "rocksdb", "external", "none"),
     "raystead.io/redis-image": None,
+    "raystead.io/redis-memory": None,
     "raystead.io/redis-user": None,
     "raystead.io/policies": ("auto", "always", "never"),
     ALLOW_ANNOTATION: None,
+}
+_READERS: dict[str, tuple[Callable[[str], object], str]] = {
+    ALLOW_ANNOTATION: (parse_all, "namespace=monitoring,pods=app=prometheus to metrics"),
+    "raystead.io/redis-memory": (quantities.parse, "for example 2Gi"),
 }
 FIELDS = {
     field.alias or name
@@ -143,11 +149,12 @@ def _annotations(cluster: RayCluster) -> Iterator[Finding]:
             yield path, "raystead has no such annotation", f"did you mean {close[0]}?" if close else ""
         elif (allowed := ANNOTATIONS[key]) and value not in allowed:
             yield path, f'"{value}" is not one of {", ".join(allowed)}', ""
-        elif key == ALLOW_ANNOTATION:
+        elif key in _READERS:
+            read, example = _READERS[key]
             try:
-                parse_all(value)
+                read(value)
             except ValueError as error:
-                yield path, str(error), "namespace=monitoring,pods=app=prometheus to metrics"
+                yield path, str(error), example
 
 
 def _groups(cluster: RayCluster) -> Iterator[Finding]:
