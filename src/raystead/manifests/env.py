@@ -10,8 +10,6 @@ __all__ = ["head_env", "merged", "without_literal_password", "worker_env"]
 
 RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
 CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a head is slow or being replaced
-    "30"  # Ray's 5 end a worker's or driver's start while a busy head is slow, or is being replaced
-)
 _ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
 
 
