@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from raystead.base import labels
 from raystead.errors import Conflict, ObjectNotFound, RaysteadError, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.manifests.lease import lease_job, lease_name
+from raystead.manifests.storage import storage_kind
 from raystead.ops.anchor import Anchor
 from raystead.ops.events import Event, Note
 from raystead.spec.model import RayCluster
@@ -19,6 +21,7 @@ from raystead.spec.model import RayCluster
 __all__ = ["Lease"]
 
 _RENEWALS = 4  # in the time of one lease: three may fail
+_CLAIM_TRIES, _CLAIM_TICK = 40, 0.25  # the StatefulSet's controller makes the claim within a second
 _TTL_SINCE = "1.21"  # ttlSecondsAfterFinished is dropped by older servers
 
 
@@ -71,11 +74,21 @@ class Lease:
         self._delete()
 
     def follow(self, anchor: Anchor) -> None:
-        """Makes the Job go with the anchor, whoever deletes that."""
+        """Makes the Job go with the anchor, whoever deletes that; and Redis' claim, which else stays."""
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": anchor.raw["metadata"]["name"]}
         owners = [{**owner, "uid": anchor.uid, "blockOwnerDeletion": False}]
+        body = {"metadata": {"ownerReferences": owners}}
         with contextlib.suppress(ObjectNotFound):
-            self._api.patch(self._path, {"metadata": {"ownerReferences": owners}})
+            self._api.patch(self._path, body)
+        facts = anchor.facts
+        if storage_kind(anchor.cluster) != "redis" or not (facts.has_default_storage or facts.storage_class):
+            return
+        claims = collection(self._api.namespace, "PersistentVolumeClaim")
+        for _ in range(_CLAIM_TRIES):
+            for claim in self._api.list(claims, labels=f"{labels.OURS}={anchor.name}"):
+                self._api.patch(f"{claims}/{claim['metadata']['name']}", body)
+                return
+            time.sleep(_CLAIM_TICK)
 
     def _renewing(self) -> None:
         told = False
