@@ -64,7 +64,11 @@ def command(
     wanted = Wanted(what, container, seconds_of(since) if since else None, tail)
     if follow and previous:
         raise UsageError("--previous has an end: leave -f out")
-    if follow:
+    if ray_file is not None:
+        if since or previous or container or timestamps:
+            raise UsageError("with --ray there are -f and --tail only")
+        _ray(api, anchor, wanted, ray_file, follow)
+    elif follow:
         _follow(api, anchor, wanted, timestamps)
     else:
         _past(api, anchor, wanted, previous, timestamps)
@@ -114,6 +118,20 @@ def _follow(api: Api, anchor: Anchor, wanted: Wanted, timestamps: bool) -> None:
                 if (error := stream.error) is not None and told != error.what:
                     told = error.what
                     click.echo(f"{error.what}; trying on", err=True)
+
+
+def _ray(api: Api, anchor: Anchor, wanted: Wanted, file: str, follow: bool) -> None:
+    from raystead.base.text import neutral
+    from raystead.ops.raylogs import follow_file, read_file
+
+    def skipped(source: str, why: str) -> None:
+        click.echo(f"{source}: {neutral(why)}", err=True)
+
+    for source, text in (follow_file if follow else read_file)(api, anchor, wanted, file, skipped):
+        sys.stdout.write(_shown(source, "", text))
+        if follow:
+            sys.stdout.flush()
+    sys.stdout.flush()
 
 
 def _shown(source: str, moment: str, text: str) -> str:

@@ -26,7 +26,7 @@ from raystead.kube.streams import Background, Stream, open_stream, pod_lives
 if TYPE_CHECKING:
     from raystead.kube.api import Api, Json
 
-__all__ = ["Result", "Target", "interactive", "outcome", "run"]
+__all__ = ["Result", "Target", "interactive", "lines", "outcome", "run"]
 
 _V5, _V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 _STDIN, _STDOUT, _STDERR, _END, _SIZE, _CLOSE = 0, 1, 2, 3, 4, 255
@@ -71,6 +71,28 @@ def run(api: Api, target: Target, command: Sequence[str], *, stdin: bytes | None
         for channel, data in session:
             out[channel] += data
         return Result(session.code(), bytes(out[_STDOUT]), bytes(out[_STDERR]))
+
+
+def lines(api: Api, target: Target, command: Sequence[str]) -> Iterator[bytes]:
+    """What a command writes to stdout, line by line as it comes; what follows the last line feed at its end.
+
+    Raises: as `run`, and CommandNotStarted with the command's own words when its exit code is not 0.
+    """
+    rest, words = b"", bytearray()
+    with _Session(api, target, command, stdin=False, tty=False) as session:
+        for channel, data in session:
+            if channel == _STDERR:
+                words += data[: _CHUNK - len(words)]
+                continue
+            *whole, rest = (rest + data).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+        if code := session.code():
+            said = words.decode("utf-8", "replace").strip()
+            raise CommandNotStarted(
+                f"{command[0]} in pod {target.pod} failed", evidence=said or f"exit code {code}"
+            )
 
 
 def interactive(api: Api, target: Target, command: Sequence[str], *, tty: bool) -> int:

@@ -43,7 +43,7 @@ class Wanted:
 
 
 class Names:
-    """What sources are called in the margin: `head`, `worker/7wq2k`; with the container if a pod has several."""
+    """What sources are called in the margin: `head`, `worker/7wq2k`; `…/container` if a pod has several."""
 
     def __init__(self, pods: list[Json] | None = None) -> None:
         self._known: dict[Source, str] = {}
