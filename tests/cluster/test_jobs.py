@@ -1,0 +1,202 @@
+"""Jobs on a cluster in a namespace, as an `edit` user types them: output, exit codes, faults midway."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cli import Cli
+from kube import Kube, until
+
+pytestmark = pytest.mark.cluster
+HEAD = "ray.io/node-type=head"
+TICKS = """\
+import os, time
+print("driver on", os.uname().nodename, flush=True)
+for i in range({ticks}):
+    print("tick", i, flush=True)
+    time.sleep(0.5)
+raise SystemExit({code})
+"""
+
+
+@pytest.fixture(scope="module")
+def cli(space: Kube, as_user) -> Iterator[Cli]:
+    raystead = Cli(as_user(space, "edit"))
+    raystead("up", "--timeout", "300")
+    yield raystead
+    raystead("down", "--yes")
+
+
+def ticks(text: str) -> list[int]:
+    return [int(number) for number in re.findall(r"^tick (\d+)$", text, re.MULTILINE)]
+
+
+def job_of(process: "subprocess.Popen[str]") -> str:
+    """The id in the line that a started `submit` writes on stderr."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := re.search(r"job (raysubmit_\w+) submitted", line):
+            return found[1]
+    raise AssertionError("nothing was submitted")
+
+
+def test_the_jobs_output_is_on_stdout_and_its_exit_code_is_ours(cli: Cli) -> None:
+    done = cli("submit", "--", "python", "-c", "import ray; ray.init(); print(ray.cluster_resources())")
+    assert "'CPU': 3.0" in done.stdout
+    assert "'CPU'" not in done.stderr
+    cli("submit", "--", "python", "-c", "raise SystemExit(3)", code=3)
+
+
+def test_the_driver_runs_on_a_worker_even_when_all_workers_are_busy(cli: Cli) -> None:
+    for i in range(2):
+        busy = ("--submission-id", f"busy-{i}", "--no-wait", "--entrypoint-num-cpus", "1")
+        cli("submit", *busy, "--", "sleep", "300")
+    listed = "busy-0", "busy-1"
+    until(lambda: all("RUNNING" in cli("job", "status", job).stdout for job in listed), 60, "both run")
+    done = cli("submit", "--", "hostname", timeout=120)
+    assert "deployment-ray-worker" in done.stdout
+    for job in listed:
+        cli("job", "stop", job)
+    until(lambda: all("STOPPED" in cli("job", "status", job).stdout for job in listed), 60, "both stop")
+
+
+def test_output_of_20_megabytes_is_whole_and_in_order(cli: Cli) -> None:
+    code = "for i in range(200000): print('line', f'{i:07}', 'x' * 87)"
+    done = cli("submit", "-q", "--", "python", "-c", code)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("line ")]
+    assert lines == [f"line {i:07} {'x' * 87}" for i in range(200000)]
+
+
+@pytest.mark.long
+def test_output_of_100_megabytes_is_whole(cli: Cli) -> None:
+    code = "for i in range(1000000): print('line', f'{i:07}', 'x' * 87)"
+    done = cli("submit", "-q", "--", "python", "-c", code, timeout=900)
+    assert [int(line[5:12]) for line in done.stdout.splitlines() if line.startswith("line ")] == [
+        *range(1000000)
+    ]
+
+
+def test_output_that_is_no_text_does_not_cost_the_exit_code(cli: Cli) -> None:
+    code = "import sys; sys.stdout.buffer.write(b'\\xff\\xfe\\n'); raise SystemExit(4)"
+    cli("submit", "--", "python", "-c", code, code=4)
+
+
+def test_a_job_survives_its_head_and_its_output_comes_once(cli: Cli, space: Kube) -> None:
+    process = cli.start("submit", "--", "python", "-c", TICKS.format(ticks=60, code=7))
+    job_of(process)
+    time.sleep(5)
+    space.run("delete", "pod", "-l", HEAD, "--force", "--grace-period=0")
+    out, errors = process.communicate(timeout=240)
+    assert process.returncode == 7, errors
+    assert "driver on deployment-ray-worker" in out
+    assert ticks(out) == [*range(60)]
+
+
+def test_a_job_whose_client_is_killed_goes_on(cli: Cli) -> None:
+    process = cli.start("submit", "--", "python", "-c", TICKS.format(ticks=20, code=0))
+    job = job_of(process)
+    process.kill()
+    process.communicate(timeout=30)
+    until(lambda: "SUCCEEDED" in cli("job", "status", job).stdout, 90, "it ends by itself", every=2)
+    assert ticks(cli("job", "logs", job).stdout) == [*range(20)]
+
+
+def test_ctrl_c_detaches_and_twice_stops(cli: Cli) -> None:
+    words = ("submit", "--", "python", "-c", TICKS.format(ticks=600, code=0))
+    once, twice = cli.start(*words), cli.start(*words)
+    kept, stopped = job_of(once), job_of(twice)
+    for process in (once, twice):
+        process.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    twice.send_signal(signal.SIGINT)
+    assert [process.wait(timeout=60) for process in (once, twice)] == [130, 130]
+    until(lambda: "STOPPED" in cli("job", "status", stopped).stdout, 60, "the second is stopped", every=1)
+    until(lambda: "RUNNING" in cli("job", "status", kept).stdout, 60, "the first one goes on", every=1)
+    cli("job", "stop", kept)
+
+
+def test_two_submits_at_once_are_two_jobs(cli: Cli) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(lambda i: cli("submit", "--", "echo", f"mine {i}"), range(2)))
+    for i, answer in enumerate(done):
+        assert f"mine {i}\n" in answer.stdout
+        assert f"mine {1 - i}\n" not in answer.stdout
+
+
+def test_a_second_job_of_the_same_id_is_refused(cli: Cli) -> None:
+    cli("submit", "--submission-id", "twice", "--", "true")
+    answer = cli("submit", "--submission-id", "twice", "--", "true", code=88)
+    assert "already exists" in answer.stderr
+
+
+def test_a_working_directory_goes_along_without_what_is_excluded(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text("import os; print(sorted(os.listdir()))")
+    (tmp_path / "model.bin").write_bytes(os.urandom(101 * 2**20))
+    words = ("submit", "--working-dir", str(tmp_path))
+    refused = cli(*words, "--", "python", "main.py", code=72)
+    assert "model.bin" in refused.stderr
+    done = cli(*words, "--exclude", "*.bin", "--", "python", "main.py")
+    assert "['main.py']" in done.stdout
+
+
+def test_a_token_that_is_not_the_clusters_is_refused(cli: Cli, space: Kube) -> None:
+    secret = space.get("secret", "ray-cluster")["data"]["auth_token"]
+    wrong = "d3JvbmctdG9rZW4td3JvbmctdG9rZW4="
+
+    def set_to(value: str) -> None:
+        space.run("patch", "secret", "ray-cluster", "-p", f'{{"data":{{"auth_token":"{value}"}}}}')
+
+    set_to(wrong)
+    try:
+        answer = cli("job", "list", code=88)
+    finally:
+        set_to(secret)
+    assert "the token is not this cluster's" in answer.stderr
+    assert "wrong-token" not in answer.stderr
+    cli("job", "list")
+
+
+def test_who_may_not_read_the_token_is_told_so(cli: Cli, space: Kube, as_user) -> None:
+    answer = Cli(as_user(space, "view"))("submit", "--", "true", code=78)
+    assert "secrets" in answer.stderr
+
+
+def test_a_job_that_is_not_there(cli: Cli) -> None:
+    assert 'there is no job "none"' in cli("job", "logs", "none", "-f", code=71).stderr
+
+
+def test_what_a_reader_of_the_guide_types_works(cli: Cli, space: Kube) -> None:
+    """kubectl port-forward, and Ray's own client with our token."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kubectl = [str(cli.user.kubectl), "--kubeconfig", str(cli.user.kubeconfig)]
+    forward = subprocess.Popen(
+        [*kubectl, "port-forward", "service/service-ray-cluster", f"{port}:8265"], stdout=subprocess.PIPE
+    )
+    try:
+        assert forward.stdout is not None
+        assert b"Forwarding" in forward.stdout.readline()
+        scripts = Path(sys.executable).parent
+        submit = f"{scripts}/ray job submit --address http://localhost:{port} -- echo from the guide"
+        done = subprocess.run(
+            ["bash", "-c", f'eval "$({scripts}/raystead token --env)" && {submit}'],
+            env=cli.env,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+    finally:
+        forward.terminate()
+        forward.wait(timeout=10)
+    assert done.returncode == 0, done.stderr
+    assert "from the guide\n" in done.stdout

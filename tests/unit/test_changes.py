@@ -1,0 +1,111 @@
+"""Scale, restart, suspend and leases, without a cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raystead.cli.run import seconds
+from raystead.errors import UsageError
+from raystead.manifests.facts import Facts
+from raystead.manifests.lease import lease_job
+from raystead.manifests.render import manifests
+from raystead.ops.idle import Idle, victims
+from raystead.ops.restart import groups_named, stamps
+from raystead.spec.edits import scaled, suspended
+from raystead.spec.flags import Flags, build, builtin
+
+FACTS = Facts(namespace="here")
+
+
+def worker_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    return next(i["spec"] for i in objects if i["metadata"]["name"] == "deployment-ray-worker")
+
+
+def test_scaling_changes_the_count_alone() -> None:
+    cluster = builtin()
+    assert scaled(cluster, {"worker": 5}).spec.workers[0].wanted == 5
+    assert scaled(scaled(cluster, {"worker": 5}), {"worker": 2}) == cluster
+
+
+def test_a_groups_limits_give_way() -> None:
+    document = builtin().document()
+    document["spec"]["workerGroupSpecs"][0] |= {"minReplicas": 2, "maxReplicas": 3}
+    cluster = type(builtin()).model_validate(document)
+    assert [scaled(cluster, {"worker": n}).spec.workers[0].wanted for n in (0, 9)] == [0, 9]
+
+
+def test_a_group_that_is_not_there_is_named_with_those_that_are() -> None:
+    with pytest.raises(UsageError) as caught:
+        scaled(builtin(), {"gpu": 1})
+    assert "worker" in caught.value.evidence
+
+
+def test_suspended_and_resumed_is_the_same_spec() -> None:
+    assert suspended(suspended(builtin(), True), False) == builtin()
+    off = manifests(suspended(builtin(), True), FACTS)
+    assert {i["spec"]["replicas"] for i in off if i["kind"] in ("Deployment", "StatefulSet")} == {0}
+
+
+def test_a_restart_replaces_pods_one_at_a_time_and_an_unchanged_up_none() -> None:
+    cluster = builtin()
+    restarted = stamps({}, cluster, cluster, {"worker": "T1"})
+    spec = worker_of(manifests(cluster, Facts(namespace="here", restarted=restarted)))
+    assert spec["template"]["metadata"]["annotations"] == {"raystead.io/restarted-at": "T1"}
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
+    assert stamps(restarted, cluster, scaled(cluster, {"worker": 7}), {}) == restarted
+
+
+def test_a_new_template_loses_the_stamp_and_so_restarts_once() -> None:
+    cluster = builtin()
+    other = build(Flags(worker_cpu="2"), cluster)
+    assert stamps({"worker": "T1", "headgroup": "T0"}, cluster, other, {}) == {"headgroup": "T0"}
+
+
+def test_what_can_be_restarted() -> None:
+    assert groups_named(builtin(), []) == ["worker"]
+    assert groups_named(builtin(), ["head"]) == ["headgroup"]
+    with pytest.raises(UsageError):
+        groups_named(builtin(), ["gpu"])
+
+
+def pod(name: str, *, ready: bool = True, deleted: bool = False) -> dict[str, Any]:
+    metadata = {"name": name, **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})}
+    conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
+    return {"metadata": metadata, "status": {"phase": "Running", "conditions": conditions}}
+
+
+def test_who_is_not_ready_or_idle_longest_goes_first() -> None:
+    pods = [
+        pod("busy"),
+        pod("light"),
+        pod("idle"),
+        pod("old"),
+        pod("new", ready=False),
+        pod("x", deleted=True),
+    ]
+    idle = {"busy": Idle(0, 2), "light": Idle(0, 0), "idle": Idle(5, 0), "old": Idle(90, 0)}
+    order = [p["metadata"]["name"] for p in victims(pods, 9, idle)]
+    assert order == ["new", "old", "idle", "light", "busy"]
+
+
+def test_what_a_worker_did_is_told_in_words() -> None:
+    assert str(Idle(200, 0)) == "idle for 3 min"
+    assert str(Idle(0, 2)) == "busy, 2 CPU in use"
+
+
+def test_a_lease_has_no_pod_and_deletes_itself() -> None:
+    spec = lease_job(builtin(), "here", 600)["spec"]
+    assert (spec["parallelism"], spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (
+        0,
+        600,
+        0,
+    )
+
+
+def test_times_of_a_lease() -> None:
+    assert [seconds(text) for text in ("90", "90s", "10m", "2h")] == [90, 90, 600, 7200]
+    for text in ("5s", "", "1d", "-1m"):
+        with pytest.raises(UsageError):
+            seconds(text)

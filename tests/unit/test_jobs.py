@@ -1,0 +1,198 @@
+"""Following, placing and starting jobs against answers that a real cluster gives only by accident."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUnreachable, StreamLost
+from raystead.ops import following
+from raystead.ops.following import exit_code, follow, patiently
+from raystead.ops.jobs import SubmitOptions, submit
+from raystead.ops.placing import DriverNeeds, Placement, place
+from raystead.rayapi.jobs import Job, JobClient
+
+
+def job(status: str, code: int | None = None, message: str = "") -> Job:
+    return Job("j", status, "true", message, None, 1.0, None, {}, code, None, {})
+
+
+class Ray:
+    """A job API with a script: each stream is a list of texts, an exception breaks it off."""
+
+    def __init__(self, streams: list[list[Any]], states: list[Any], logs: Any = "") -> None:
+        self.streams, self.states, self.whole = streams, states, logs
+
+    def stream(self, job_id: str) -> Iterator[str]:
+        for text in self.streams.pop(0) if self.streams else []:
+            if isinstance(text, Exception):
+                raise text
+            yield text
+
+    def get(self, job_id: str) -> Job:
+        state = self.states.pop(0) if len(self.states) > 1 else self.states[0]
+        if isinstance(state, Exception):
+            raise state
+        return state
+
+    def logs(self, job_id: str) -> str:
+        if isinstance(self.whole, Exception):
+            raise self.whole
+        return self.whole
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following.time, "sleep", lambda seconds: None)
+
+
+def followed(ray: Ray, patience: float = 60) -> tuple[str, Job]:
+    written: list[str] = []
+    end = follow(ray, "j", write=written.append, tell=lambda event: None, patience=patience)  # type: ignore[arg-type]
+    return "".join(written), end
+
+
+def test_a_stream_that_begins_anew_is_written_once() -> None:
+    ray = Ray([["a\n", "b\n"], ["a\n", "b\n", "c\n"]], [job("RUNNING"), job("SUCCEEDED")], "a\nb\nc\nd\n")
+    assert followed(ray) == ("a\nb\nc\nd\n", job("SUCCEEDED"))
+
+
+def test_a_silent_stream_is_left_when_the_job_has_ended() -> None:
+    ray = Ray([["a\n", "", ""]], [job("RUNNING"), job("FAILED", 3)], "a\nb\n")
+    text, end = followed(ray)
+    assert (text, exit_code(end)) == ("a\nb\n", 3)
+
+
+def test_output_that_cannot_be_read_does_not_hide_the_jobs_end() -> None:
+    ray = Ray([], [job("FAILED", 4)], RayUnreachable("500"))
+    text, end = followed(ray)
+    assert "could not be read" in text
+    assert exit_code(end) == 4
+
+
+def test_a_job_that_ray_has_forgotten_has_failed() -> None:
+    ray = Ray([["a\n"], []], [job("RUNNING"), JobNotFound("gone")])
+    with pytest.raises(JobFailed, match="forgotten"):
+        followed(ray)
+
+
+def test_a_job_that_never_was_is_not_found() -> None:
+    with pytest.raises(JobNotFound):
+        followed(Ray([], [JobNotFound("none")]))
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(0, 1000, 10))
+    monkeypatch.setattr(following.time, "monotonic", lambda: float(next(now)))
+    told: list[Any] = []
+
+    def ask() -> None:
+        raise RayUnreachable("no answer")
+
+    with pytest.raises(RayUnreachable):
+        patiently(ask, told.append, 50)
+    assert len(told) == 1, "said once"
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (job("SUCCEEDED", 0), 0),
+        (job("FAILED", 3), 3),
+        (job("FAILED", -9), 137),
+        (job("FAILED", None, "failed with exit code 5, last"), 5),
+        (job("FAILED"), 70),
+        (job("STOPPED"), 70),
+    ],
+)
+def test_exit_codes(end: Job, code: int) -> None:
+    assert exit_code(end) == code
+
+
+def client(*answers: Any, asked: list[httpx.Request] | None = None, **more: Any) -> JobClient:
+    """A JobClient whose server gives these answers in turn."""
+    left = list(answers)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if asked is not None:
+            asked.append(request)
+        one = left.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        status, value = one if isinstance(one, tuple) else (200, one)
+        return httpx.Response(status, json=value)
+
+    return JobClient("http://ray", transport=httpx.MockTransport(answer), **more)
+
+
+def workers(*totals: dict[str, float]) -> dict[str, Any]:
+    found = [{"node_ip": f"10.0.0.{i}", "resources_total": total} for i, total in enumerate(totals)]
+    return {"data": {"result": {"result": found}}}
+
+
+NEW, OLD = {"ray_version": "2.60.0"}, {"ray_version": "2.9.3"}
+
+
+def test_a_driver_goes_to_a_worker_by_its_label() -> None:
+    found = place(client(NEW, workers({"CPU": 1})), DriverNeeds())
+    assert found == Placement(True, {"ray.io/node-group": "!headgroup"})
+
+
+def test_an_old_ray_gets_a_crumb_of_one_workers_own_resource() -> None:
+    found = place(client(OLD, workers({"CPU": 1})), DriverNeeds())
+    assert found == Placement(True, resources={"node:10.0.0.0": 0.001})
+
+
+@pytest.mark.parametrize(
+    ("answer", "needs"),
+    [
+        (workers(), DriverNeeds()),
+        (workers({"CPU": 1}), DriverNeeds(num_cpus=2)),
+        (workers({"CPU": 1}), DriverNeeds(resources={"only-the-head": 1})),
+        ((400, {}), DriverNeeds()),
+    ],
+)
+def test_where_no_worker_can_hold_it_ray_chooses(answer: Any, needs: DriverNeeds) -> None:
+    assert place(client(NEW, answer), needs) == Placement()
+
+
+def test_a_start_whose_answer_was_lost_is_not_repeated() -> None:
+    asked: list[httpx.Request] = []
+    there = {"submission_id": "mine", "status": "PENDING"}
+    ray = client(httpx.ReadError("cut"), there, asked=asked)
+    options = SubmitOptions(("true",), submission_id="mine")
+    assert submit(ray, options, emit=lambda event: None) == "mine"
+    assert [request.method for request in asked] == ["POST", "GET"]
+
+
+def test_an_id_that_is_taken_is_refused_when_it_was_not_us() -> None:
+    ray = client((400, "ValueError: already exists"))
+    with pytest.raises(RayRefuses):
+        submit(ray, SubmitOptions(("true",)), emit=lambda event: None)
+
+
+def test_a_reason_that_stays_is_told_at_once_and_one_that_passes_is_waited_for() -> None:
+    def ask(reason: Any) -> None:
+        client(*[httpx.ConnectError("refused")] * 3, why=lambda: reason).list()
+
+    with pytest.raises(Forbidden):
+        ask(Forbidden("no right"))
+    with pytest.raises(RayUnreachable) as caught:
+        ask(StreamLost("the pod of a forward is gone"))
+    assert "the pod of a forward is gone" in caught.value.evidence
+
+
+def test_a_stream_that_cannot_begin_is_no_output() -> None:
+    with pytest.raises(StopIteration):
+        next(JobClient("http://127.0.0.1:9").stream("j"))
+
+
+def test_the_request_carries_the_selector() -> None:
+    asked: list[httpx.Request] = []
+    ray = client(NEW, workers({"CPU": 1}), {"submission_id": "x"}, asked=asked)
+    submit(ray, SubmitOptions(("true",)), emit=lambda event: None, on_worker=True)
+    assert json.loads(asked[-1].content)["entrypoint_label_selector"] == {"ray.io/node-group": "!headgroup"}
