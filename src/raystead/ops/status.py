@@ -51,7 +51,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         policies=here.get("NetworkPolicy"),
         events=here.get("Event"),
         ray_nodes=nodes,
-        drift=(*missing(wanted, ours), *drift_of(ours)),
+        drift=(*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
         now=datetime.now(UTC),
     )

@@ -1,12 +1,14 @@
 """Who changed the cluster's objects by hand: read from their managedFields, so it costs no request.
 
-The server notes for every field who wrote it last. A field of a spec that somebody other than us wrote is
-drift: the next `up` would put it back, and names him.
+The server notes for every field who wrote it. A field of ours that somebody other than us wrote, with another
+value than the spec's, is drift: the next `up` would put it back, and names him.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from raystead.spec.model import Json
 
@@ -14,24 +16,33 @@ __all__ = ["drift_of", "missing"]
 
 _OURS = "raystead"
 _CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "k3s", "cloud-controller-manager")
-_PARTS = ("f:spec", "f:data")
+_PARTS = ("spec", "data")
 _SHOWN = 3  # fields named of one object
+_ABSENT = object()
 
 
-def drift_of(objects: Sequence[Json]) -> tuple[str, ...]:
-    """A sentence for each object and manager: what he changed, when."""
+def drift_of(objects: Sequence[Json], wanted: Sequence[Json]) -> tuple[str, ...]:
+    """A sentence for each object and manager: what he changed, when. `wanted` is what we would apply."""
+    ours = {(item["kind"], item["metadata"]["name"]): item for item in wanted}
     out = []
     for item in objects:
+        rendered = ours.get((item["kind"], item["metadata"]["name"])) or {}
         for entry in item["metadata"].get("managedFields") or ():
             manager = str(entry.get("manager", ""))
             if manager == _OURS or manager in _CONTROLLERS or entry.get("subresource") == "status":
                 continue
-            fields = [p for part in _PARTS for p in _leaves(entry.get("fieldsV1", {}).get(part), part[2:])]
+            tree = entry.get("fieldsV1") or {}
+            fields = [
+                "".join(map(_shown, keys)).lstrip(".")
+                for part in _PARTS
+                for keys in _leaves(tree.get(f"f:{part}"), (f"f:{part}",))
+                if _value(item, keys) != _value(rendered, keys)
+            ]
             if fields:
                 more = f" and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
                 name = f"{item['kind']}/{item['metadata']['name']}"
-                when = entry.get("time", "an unknown time")
-                out.append(f"{name}: {', '.join(fields[:_SHOWN])}{more} changed by {manager} at {when}")
+                at = f" at {entry['time']}" if entry.get("time") else ""
+                out.append(f"{name}: {', '.join(fields[:_SHOWN])}{more} changed by {manager}{at}")
     return tuple(out)
 
 
@@ -45,22 +56,38 @@ def missing(wanted: Sequence[Json], live: Sequence[Json]) -> tuple[str, ...]:
     )
 
 
-def _leaves(tree: Json | None, path: str) -> Iterator[str]:
+def _leaves(tree: Json | None, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """The paths of the fields, each step as the server writes it: `f:replicas`, `k:{"name":"ray-head"}`."""
     for key, inner in (tree or {}).items():
         if key == ".":
             continue
-        step = _step(key)
-        here = f"{path}{step}" if step.startswith("[") else f"{path}.{step}"
         if isinstance(inner, dict) and any(k != "." for k in inner):
-            yield from _leaves(inner, here)
+            yield from _leaves(inner, (*path, key))
         else:
-            yield here
+            yield (*path, key)
 
 
-def _step(key: str) -> str:
-    """ "f:replicas" -> "replicas"; 'k:{"name":"ray-head"}' -> "[ray-head]"."""
-    kind, _, rest = key.partition(":")
+def _value(item: Any, path: Sequence[str]) -> Any:
+    """What stands there; a list's items are found by their keys or their value."""
+    for step in path:
+        kind, _, rest = step.partition(":")
+        if kind == "f":
+            item = item.get(rest, _ABSENT) if isinstance(item, dict) else _ABSENT
+            continue
+        sought = json.loads(rest)
+        found = item if isinstance(item, list) else []
+        item = next((x for x in found if x == sought or (kind == "k" and _has(x, sought))), _ABSENT)
+    return item
+
+
+def _has(item: Any, keys: Json) -> bool:
+    return isinstance(item, dict) and all(item.get(key) == value for key, value in keys.items())
+
+
+def _shown(step: str) -> str:
+    """`f:replicas` is `.replicas`, `k:{"name":"ray-head"}` is `[ray-head]`."""
+    kind, _, rest = step.partition(":")
     if kind == "f":
-        return rest
-    words = rest.strip('{}"').split(":")
-    return f"[{words[-1].strip(chr(34))}]"
+        return f".{rest}"
+    sought = json.loads(rest)
+    return f"[{','.join(map(str, sought.values())) if isinstance(sought, dict) else sought}]"
