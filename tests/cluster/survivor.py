@@ -131,6 +131,11 @@ class Survivor:
         words = self.user.exec(self.driver, "python", "-c", ASK, timeout=90).split()
         return int(words[words.index("answer") + 1])
 
+    def nodes(self) -> int:
+        """Nodes alive in Ray, as `raystead status` tells."""
+        status = json.loads(self.raystead("status", "-o", "json", code=None).stdout or "{}")
+        return sum(group["alive"] or 0 for group in status.get("raystead", {}).get("groups", []))
+
     def unhurt(self, since: float) -> list[Beat]:
         """The beats since then; asserts that none failed and that the counter only grew by what was asked."""
         beats = self.beats(since)

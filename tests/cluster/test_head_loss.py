@@ -1,11 +1,14 @@
 """A head that is lost in any way costs no state, no worker and no job that runs on workers."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import yaml
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
@@ -77,3 +80,44 @@ def test_a_lost_head_costs_nothing_else(
         f" slowest of {len(beats)} beats {longest(beats):.2f} s"
     )
     assert failed - ready <= 10, "FAILED within 10 s of the new head's readiness"
+
+
+COMMAND = re.compile(r'^(\d+\.\d+) \[\d+ ([\d.]+):\d+\] "(\w+)" "([^"]*)"')
+WRITES = {"hset", "hsetnx", "hdel", "del", "unlink", "incrby"}
+
+
+def writes(monitor: str) -> dict[str, list[float]]:
+    """By client address, when it wrote. `DEL DUMMY` is how a GCS looks whether Redis is there."""
+    out: dict[str, list[float]] = {}
+    for line in monitor.splitlines():
+        found = COMMAND.match(line)
+        if found and found[3].lower() in WRITES and found[4] != "DUMMY":
+            out.setdefault(found[2], []).append(float(found[1]))
+    return out
+
+
+def test_an_old_head_that_lives_on_writes_no_more(survivor: Survivor, tmp_path: Path) -> None:
+    """Its preStop keeps the old GCS alive for 20 s, and the ReplicaSet makes the new pod at once."""
+    spec = yaml.safe_load(survivor.raystead("render", "--as", "raycluster").stdout)
+    template = spec["spec"]["headGroupSpec"]["template"]["spec"]
+    template["terminationGracePeriodSeconds"] = 30
+    template["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", "20"]}}}
+    file = tmp_path / "slow-end.yaml"
+    file.write_text(yaml.safe_dump(spec))
+    survivor.raystead("up", "-f", str(file))
+    old, user = survivor.pods(HEAD)[0], survivor.user
+    name, address = old["metadata"]["name"], old["status"]["podIP"]
+    script = 'REDISCLI_AUTH="$(cat /etc/raystead/redis/password)" timeout 50 redis-cli monitor'
+    with ThreadPoolExecutor(1) as pool:
+        monitor = pool.submit(user.exec, "redis-0", "sh", "-c", script, check=False, timeout=70)
+        time.sleep(2)
+        before = survivor.lives(HEAD)
+        user.run("delete", "pod", name, "--wait=false")
+        until(lambda: survivor.ready(HEAD, other_than=before), 60, "a new head is ready", every=1)
+        new = survivor.pods(HEAD)[0]["status"]["podIP"]
+        until(lambda: user.run("get", "pod", name, check=False).returncode, 60, "the old pod is gone")
+        gone = time.time()
+        seen = writes(monitor.result())
+    assert min(seen[new]) < gone - 1, "the old pod was there when the new head began to write"
+    assert max(seen.get(address, [0])) < min(seen[new]), "the old GCS wrote no more"
+    assert survivor.answer() > 0

@@ -1,0 +1,47 @@
+"""`raystead verify` on a real cluster: it survives; beside running jobs it is refused; what is lost is told."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cli import Cli
+from kube import Kube
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]
+
+
+@pytest.fixture(scope="module")
+def raystead(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Cli]:
+    cli = Cli(as_user(space, "edit"))
+    cli("up")
+    yield cli
+    cli("down", "--yes")
+
+
+def test_it_survives_and_nothing_of_the_proof_is_left(raystead: Cli) -> None:
+    done = raystead("verify", "--yes", "-o", "json")
+    outcomes = json.loads(done.stdout)
+    assert [one["fault"] for one in outcomes] == ["head", "redis", "worker"]
+    assert all(not one["lost"] and one["beats"] > 2 and one["away"] > 0 for one in outcomes), outcomes
+    print([(one["fault"], round(one["away"], 1), one["slowest"]) for one in outcomes])
+    assert json.loads(raystead("job", "list", "-o", "json").stdout) == []
+    program = (
+        "import ray; ray.init(); from ray.util import list_named_actors as l; print(l(all_namespaces=True))"
+    )
+    assert "[]" in raystead("submit", "-q", "--", "python", "-c", program).stdout
+
+
+def test_it_is_refused_beside_a_running_job(raystead: Cli) -> None:
+    sleep = ("python", "-c", "import time; time.sleep(600)")
+    job = raystead("submit", "--no-wait", "-q", "--", *sleep).stdout.strip()
+    refused = raystead("verify", "--faults", "head", code=2)
+    assert job in refused.stderr
+    assert "--yes" in refused.stderr
+    raystead("job", "stop", job)
+
+
+def test_what_cannot_survive_is_refused_before_anything_is_deleted(raystead: Cli) -> None:
+    assert "head, redis, worker" in raystead("verify", "--faults", "dns", code=2).stderr
+    raystead("up", "--workers", "1")
+    assert "one worker" in raystead("verify", "--faults", "worker", "--yes", code=2).stderr
