@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 import pytest
-from scriptedserver import ScriptedServer, answer, cut, reset, status
+from scriptedserver import Answer, ScriptedServer, answer, cut, reset, status
 
 from raystead.errors import (
     ApiError,
@@ -195,10 +195,29 @@ def test_what_is_the_same_twice_is_sent_again(method: str) -> None:
 
 @pytest.mark.parametrize("code", [400, 401, 403, 404, 405, 409, 410, 422])
 def test_a_refusal_is_never_asked_again(code: int) -> None:
-    with ScriptedServer(answer(code, status(code, FORBIDDEN.format(verb="get")))) as server:
+    with ScriptedServer(answer(code, status(code, "no"))) as server:
         with pytest.raises(RaysteadError):
             Api(server.access()).get(POD)
         assert len(server.seen) == 1
+
+
+READY, UNREADY = answer(200, b"ok"), answer(500, b"[-]informer-sync failed: reason withheld")
+NO_RIGHT = answer(403, status(403, FORBIDDEN.format(verb="get"), "Forbidden"))
+
+
+@pytest.mark.parametrize("ready", [READY, answer(403, status(403, "no")), answer(404, b"")])
+def test_a_missing_right_is_never_asked_for_again(ready: Answer) -> None:
+    with ScriptedServer(NO_RIGHT, ready) as server:
+        with pytest.raises(Forbidden):
+            Api(server.access()).get(POD)
+        assert [r["path"] for r in server.seen] == [POD, "/readyz"]
+
+
+def test_a_server_that_has_just_started_does_not_know_our_rights_yet() -> None:
+    """Seen on a real one: after a restart it refuses everybody until it has read its roles."""
+    with ScriptedServer(NO_RIGHT, UNREADY, NO_RIGHT, UNREADY, answer(201, {"a": 1})) as server:
+        assert Api(server.access()).create(PODS, {}) == {"a": 1}
+        assert [r["path"] for r in server.seen] == [PODS, "/readyz", PODS, "/readyz", PODS]
 
 
 def free_port() -> int:

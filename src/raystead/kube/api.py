@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from raystead.errors import ApiError, ApiUnreachable
+from raystead.errors import ApiError, ApiUnreachable, Forbidden
 from raystead.kube.access import Access
 from raystead.kube.answers import Gone, error_of, message_of
 
@@ -208,7 +208,8 @@ class Api:
                     return data
                 text = data.decode("utf-8", "replace")
                 refusal = self._error(response.status, text, method, path)
-                if response.status != 429 and not (response.status >= 500 and again):
+                early = isinstance(refusal, Forbidden) and not self._ready()
+                if not (early or response.status == 429 or (response.status >= 500 and again)):
                     raise refusal
                 why = f"HTTP {response.status}: {message_of(response.status, text)}"
                 after = response.headers.get("Retry-After", "")
@@ -220,6 +221,15 @@ class Api:
             self._say_trouble(why)
             time.sleep(wait)
         raise AssertionError("unreachable")
+
+    def _ready(self) -> bool:
+        """A server that has just started refuses what it will allow once it has read its roles (403)."""
+        import urllib3.exceptions as gone_wrong
+
+        try:
+            return bool(self._open("GET", "/readyz").status < 500)
+        except (gone_wrong.HTTPError, OSError):
+            return False
 
     def _say_trouble(self, why: str) -> None:
         with self._lock:

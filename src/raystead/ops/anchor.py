@@ -94,7 +94,7 @@ def decoded(raw: Json) -> Anchor:
         StateError: it is damaged.
     """
     metadata, data = raw["metadata"], raw.get("data") or {}
-    name = metadata["labels"].get(labels.OURS) or metadata["name"].removeprefix("raystead-")
+    name = (metadata.get("labels") or {}).get(labels.OURS) or metadata["name"].removeprefix("raystead-")
     try:
         number = int(data["format"])
     except (KeyError, ValueError):

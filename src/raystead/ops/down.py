@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raystead.base import labels, names
@@ -27,6 +27,7 @@ __all__ = ["TIMEOUT", "Downed", "down", "found"]
 
 GRACE = 3  # seconds for a pod to end; Redis flushes in less, a drain is pointless when all goes
 TIMEOUT = 60.0  # seconds to wait for what was deleted
+_CLEANUP_PATIENCE = 90.0  # seconds for the pod that removes keys; its image is on a node already
 _TICK = 0.25
 _CONTROLLERS = ("Deployment", "StatefulSet", "ReplicaSet")
 _REST = ("Service", "NetworkPolicy", "Secret", "ConfigMap")
@@ -90,11 +91,11 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         f"{one} (came with the file, is not the cluster's)"
         for one in (what.anchor.foreign if what.anchor else ())
     ]
-    gone = _end_pods(api, what, emit, deadline)
-    if not gone:
+    if not _end_pods(api, what, emit, deadline):
         remains += _lasting_pods(api, what.name)
-    if what.anchor and not keep_data and not remains:
-        remains += _clean_redis(api, what.anchor, emit)
+    if what.anchor and not keep_data and (keys := _clean_redis(api, what.anchor, remains, emit)):
+        # What the next attempt needs (Secrets, policies, the anchor) has to stay.
+        return Downed(what.name, time.monotonic() - begun, len(what.pods), (*remains, keys), tuple(kept))
     claims = [item for item in what.objects if item["kind"] == "PersistentVolumeClaim"]
     rest = [
         i for i in what.objects if i["kind"] in _REST and i["metadata"]["name"] != names.anchor(what.name)
@@ -102,10 +103,8 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
     if keep_data:
         kept += _keep(api, what, claims)
     parallel(lambda item: _delete(api, item, emit), [*rest, *([] if keep_data else claims)])
-    if not any(text.startswith("Redis") for text in remains):
-        with contextlib.suppress(ObjectNotFound):
-            api.delete(path_of(api.namespace, "ConfigMap", names.anchor(what.name)))
-            emit(Applied("ConfigMap", names.anchor(what.name), Action.DELETE))
+    if what.anchor:
+        _delete(api, {**what.anchor.raw, "kind": "ConfigMap"}, emit)
     remains += _lasting(api, what, keep_data, deadline)
     removed = len(what.objects) + len(what.pods) - (len(claims) if keep_data else 0)
     return Downed(what.name, time.monotonic() - begun, removed, tuple(remains), tuple(kept))
@@ -138,44 +137,45 @@ def _end_pods(api: Api, what: Found, emit: Emit, deadline: float) -> bool:
     return False
 
 
-def _clean_redis(api: Api, anchor: Anchor, emit: Emit) -> list[str]:
-    """Removes the cluster's keys from a Redis that is not the cluster's own; what remains, if anything."""
+def _clean_redis(api: Api, anchor: Anchor, lasting: Sequence[str], emit: Emit) -> str:
+    """Removes the cluster's keys from a Redis that is not the cluster's own; says why they are still there."""
     pod = cleanup_pod(anchor.cluster, anchor.with_facts())
     if pod is None:
-        return []
+        return ""
+    left = f"Redis keys that begin with RAY{anchor.with_facts().storage_namespace}@"
+    if lasting:
+        return f"{left}: pods still use them"
     path = path_of(api.namespace, "Pod", pod["metadata"]["name"])
     emit(Note("removing the cluster's keys from Redis"))
     try:
+        with contextlib.suppress(ObjectNotFound):  # of an attempt that was killed
+            api.delete(path, grace=0)
         api.create(collection(api.namespace, "Pod"), pod)
         phase, why = _ended(api, path)
     except RaysteadError as error:
-        phase, why = "", error.what
-    with contextlib.suppress(ApiError):
+        phase, why = "", f"{error.what}: {error.evidence}"
+    with contextlib.suppress(RaysteadError):
         api.delete(path, grace=0)
     if phase == "Succeeded":
-        return []
-    space = anchor.with_facts().storage_namespace
-    return [f"Redis keys that begin with RAY{space}@: {why}; raystead down tries again"]
+        return ""
+    return f"{left}: {why}; raystead down tries again, raystead down --keep-data leaves them"
 
 
 def _ended(api: Api, path: str) -> tuple[str, str]:
     """The cleanup pod's last phase, and why when it did not succeed."""
-    phase = ""
-    for _ in range(int(90 / _TICK)):
-        status = api.get(path).get("status") or {}
-        phase = status.get("phase", "")
-        if phase in ("Succeeded", "Failed"):
-            break
+    phase, deadline = "", time.monotonic() + _CLEANUP_PATIENCE
+    while phase not in ("Succeeded", "Failed") and time.monotonic() < deadline:
         time.sleep(_TICK)
+        phase = (api.get(path).get("status") or {}).get("phase", "")
     if phase == "Succeeded":
         return phase, ""
     try:
         log = api.text(f"{path}/log", tailLines=3).strip()
     except RaysteadError:
         log = ""
-    return phase, log.splitlines()[-1][
-        :300
-    ] if log else f"the cleanup pod is {phase or 'not started'} after 90 s"
+    if log:
+        return phase, log.splitlines()[-1][:300]
+    return phase, f"the pod for it is {phase or 'not started'} after {_CLEANUP_PATIENCE:.0f} s"
 
 
 def _keep(api: Api, what: Found, claims: list[Json]) -> list[str]:

@@ -16,7 +16,8 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, decoded
 from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Progress
 from raystead.ops.explaining import Explainer
-from raystead.ops.planning import Prepared, existing, parallel
+from raystead.ops.planning import Prepared, existing, parallel, prepare
+from raystead.ops.specs import Desired
 from raystead.ops.watching import Watched
 from raystead.plan.make import key_of
 from raystead.plan.model import Action, Change
@@ -70,9 +71,20 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     for change in plan.of(Action.DELETE):
         _delete(api, path_of(api.namespace, change.kind, change.name))
         emit(Applied(change.kind, change.name, change.action))
-    if steps and prepared.anchor_changes:
-        _still_ours(api, anchor)
+    if prepared.anchor_changes and plan.mutates:
+        try:
+            _still_ours(api, anchor)
+        except Busy:
+            _give_way(api, anchor.name, emit)
+            raise
     return anchor
+
+
+def _give_way(api: Api, name: str, emit: Emit) -> None:
+    """Brings the objects to the spec that came after ours: what we wrote last may be older than it."""
+    now = existing(api, name)
+    if now is not None:
+        apply(prepare(api, Desired(now.cluster), now), emit)
 
 
 def _write_anchor(prepared: Prepared) -> Anchor:
