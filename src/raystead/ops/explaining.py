@@ -1,4 +1,4 @@
-"""Feeds `explain`: a snapshot of what can be read, the logs it asks for, while a verb waits or once."""
+"""Feeds `explain` while a verb waits: a snapshot of what can be read, the logs it asks for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from raystead.errors import RaysteadError
 from raystead.explain.engine import explain, needed_logs
-from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
+from raystead.explain.model import Finding, LogKey, Snapshot
 from raystead.kube.api import Api, Json
-from raystead.kube.paths import collection, path_of
 from raystead.ops.anchor import Anchor
+from raystead.ops.explain import log_of, objects_of
 from raystead.ops.planning import parallel
 from raystead.ops.watching import Watched
 
@@ -69,15 +69,13 @@ class Explainer:
 
     def _read(self, kind: str) -> tuple[Json, ...] | None:
         try:
-            return tuple(self._api.list(collection(self._api.namespace, kind)))
+            return objects_of(self._api, kind)
         except RaysteadError:
             return None
 
     def _log(self, key: LogKey) -> str | None:
-        pod, container, previous = key
-        query = {"container": container, "tailLines": LOG_LINES, "previous": "true" if previous else "false"}
         try:
-            return self._api.text(f"{path_of(self._api.namespace, 'Pod', pod)}/log", timeout=10, **query)
+            return log_of(self._api, key)
         except RaysteadError:
             return None
 
