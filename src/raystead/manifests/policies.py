@@ -79,7 +79,10 @@ def _sides(ctx: Context) -> list[_Side]:
     let_in, metrics = _let_in(ctx, head=True), _let_in(ctx, head=False)
     out = [_Side("ray-head", name, selector, [*let_in, *head.ingress_rules], egress)]
     if ctx.guide:
-        rules = [worker, *own.values()]
+        rules: list[PolicyRules] = []
+        for group in ctx.cluster.spec.workers:  # one policy for all of them
+            if (rule := own.get(group.name, worker)) not in rules:
+                rules.append(rule)
         into = [*metrics, *(r for rule in rules for r in rule.ingress_rules)]
         outof = [r for rule in rules for r in rule.egress_rules]
         return [*out, _Side("ray-worker", "", {"app": labels.GUIDE_WORKER["app"]}, into, outof)]
@@ -94,7 +97,7 @@ def _sides(ctx: Context) -> list[_Side]:
 def _let_in(ctx: Context, *, head: bool) -> list[Json]:
     """Ingress rules for the peers of `--allow-from`; workers have metrics alone."""
     params = start_params(ctx.cluster, ctx.cluster.spec.head, head=True)
-    metrics = [int(params["metrics-export-port"])] if params["metrics-export-port"].isdigit() else [8080]
+    metrics = [int(params["metrics-export-port"])]
     doors = {"metrics": metrics}
     if head:
         doors["metrics"] = [*metrics, *_HEAD_METRICS]
