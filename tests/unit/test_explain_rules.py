@@ -237,6 +237,7 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("marked dead", "ray-marked-dead", "worker", late("", 15, text=(
         "(raylet) node_manager.cc:1: [Timeout] Exiting because this node manager has mistakenly been marked as dead by the GCS: "
         "GCS failed to check the health of this node for 5 times."))),
+    ("start too slow", "ray-start-timeout", "head", log("start-timeout", "head")),
     ("disk in the pod", "disk-full-in-pod", "worker", late("", 15, text="OSError: [Errno 28] No space left on device: '/tmp/ray'")),
     ("read-only", "tmp-not-writable", "worker", late("", 15, text="FileNotFoundError: [Errno 2] No usable temporary directory found")),
     ("option", "ray-start-refused", "worker", late("", 15, text="Usage: ray start\nError: No such option: --num-cpu Did you mean --num-cpus?")),

@@ -171,7 +171,7 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
         return from_log(view, pod, container, found, source)
     if ended.reason in ("StartError", "ContainerCannotRun") or ended.code in (126, 127):
         cause = NO_RAY if ended.code == 127 and not ended.message else CANNOT_START
-        words = {"said": _tail(ended.message) or text, "detail": "command"}
+        words = {"said": _tail(ended.message) or text, "detail": "command that it should run"}
         return cause.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values, **words)
     if process := _killed_process(log):
         return PROCESS_KILLED.found(

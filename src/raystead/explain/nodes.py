@@ -12,7 +12,7 @@ from raystead.explain.view import HEAD, REDIS, Group, View, doubled
 
 __all__ = ["CAUSES", "find"]
 
-STUCK_SECONDS = 30  # over the grace period: the kubelet kills at its end and needs seconds to clean up
+STUCK_SECONDS = 60  # over the grace period, at whose end the kubelet kills; a busy node needs up to 40 s more
 RECENT_SECONDS = 600
 
 EVICTED = Cause(
@@ -71,7 +71,7 @@ STUCK = Cause(
     "its successor waits for it (a head, or Redis), or it keeps its resources",
     "kubectl delete pod {pod} --force --grace-period=0      if its node is surely off\n"
     'or send to the administrator: "pod {pod} in namespace {namespace} does not terminate on node {node}"',
-    "deletionTimestamp (the deletion plus the grace period) passed more than 30 s ago.",
+    "deletionTimestamp (the deletion plus the grace period) passed more than 60 s ago.",
 )
 CAUSES = (NODE_LOST, EVICTED, OVER_LIMIT, PREEMPTED, REJECTED, STUCK)
 

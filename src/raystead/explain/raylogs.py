@@ -9,7 +9,7 @@ from raystead.base.labels import OURS
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.objects import Container, Pod
-from raystead.explain.view import View, first_line
+from raystead.explain.view import HEAD, View, doubled, first_line
 
 __all__ = ["CAUSES", "Said", "from_log", "said"]
 
@@ -122,6 +122,16 @@ MARKED_DEAD = Cause(
     "Ray's log: `marked as dead by the GCS`, and the pod is not back.",
     confidence="likely",
 )
+START_TIMEOUT = Cause(
+    "ray-start-timeout",
+    "Ray gave up its own start",
+    "Ray gave up its own start: its node was not there in time",
+    "Ray gives a node 30 s to start and then ends; with too little CPU (a head starts twenty processes) "
+    "that is not enough",
+    "{up} {cpu}      more CPU\nraystead logs {pod} --previous",
+    "The last run's log: `The current node timed out during startup`.",
+    confidence="likely",
+)
 NO_DISK = Cause(
     "disk-full-in-pod",
     "The pod has no disk space left",
@@ -156,7 +166,7 @@ NO_RAY = Cause(
 )
 CAUSES = (
     TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_DOWN, STATE_LOST, ROCKS_LOCK, DNS, HEAD_UNREACHABLE,
-    FOREIGN, MARKED_DEAD, NO_DISK, READ_ONLY, USAGE, NO_RAY,
+    FOREIGN, MARKED_DEAD, START_TIMEOUT, NO_DISK, READ_ONLY, USAGE, NO_RAY,
 )  # fmt: skip
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
@@ -175,6 +185,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (READ_ONLY, r"No usable temporary directory|Permission denied: '/tmp/ray"),
     (USAGE, r"Error: ((?:No such option|Invalid value for|No such command|Missing option)[^\n]*)"),
     (NO_RAY, r"(?:line \d+: |exec: )(?:exec: )?\"?([\w./-]+)\"?: (?:not found|command not found|stat )"),
+    (START_TIMEOUT, r"current node timed out during startup"),
     (MARKED_DEAD, r"(marked as dead by the GCS[^\n]{0,160})"),
     (DNS, r"Failed to resolve hostname '([^']+)'"),
     (HEAD_UNREACHABLE, r"Failed to connect to GCS at address (\S+) within"),
@@ -227,6 +238,8 @@ def from_log(view: View, pod: Pod, container: Container, found: Said, source: st
         "detail": detail,
         "namespace": view.snapshot.namespace,
         "image": container.image,
+        "pod": pod.name,
+        "cpu": f"--{'head' if pod.group == HEAD else 'worker'}-cpu {doubled(container.limit('cpu'))}",
         "service": context.head_service if context else "SERVICE",
         "port": detail.rpartition(":")[2],
     }
