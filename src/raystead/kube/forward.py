@@ -46,7 +46,7 @@ class Forward:
         local_port: port to listen on; 0 takes a free one.
 
     Attributes:
-        last_error: why the newest connection that failed did; None when none did since the last good one.
+        last_error: why the newest connection that failed did; None once data has come through again.
     """
 
     def __init__(
@@ -93,7 +93,6 @@ class Forward:
                 await self._carry(stream, reader, writer)
             finally:
                 await stream.close()
-            self.last_error = None
             writer.close()
         except RaysteadError as error:
             self.last_error = error
@@ -141,6 +140,7 @@ class Forward:
                 elif channel == _ERROR:
                     raise self._refused(data.decode("utf-8", "replace"))
                 else:
+                    self.last_error = None
                     writer.write(data)
                     await writer.drain()
         except ConnectionClosed as error:

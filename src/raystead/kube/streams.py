@@ -237,7 +237,8 @@ class Stream:
 
 
 async def _done(answer: Any, seconds: float) -> bool:
+    """Whether the pong came, or the connection closed, which `messages` tells, within so many seconds."""
     done, _ = await asyncio.wait([answer], timeout=seconds)
-    if done and (error := answer.exception()):
-        del error  # the connection closed: `messages` tells
+    for one in done:
+        one.exception()  # looked at, lest asyncio complains that nobody did
     return bool(done)
