@@ -150,39 +150,39 @@ def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
         admin.run("delete", "namespace", *made, "--wait=false")
 
 
+def user_in(admin: Kube, kube: Kube, role: str, folder: Path) -> Kube:
+    """A user with that role in that namespace: a ServiceAccount from elsewhere, its token in a kubeconfig."""
+    name = f"{kube.namespace}-{role}"
+    admin.at(USERS).run("create", "serviceaccount", name)
+    account = f"--serviceaccount={USERS}:{name}"
+    kube.run("create", "rolebinding", f"test-{role}", f"--clusterrole={role}", account)
+    token = admin.at(USERS).out("create", "token", name, "--duration=2h").strip()
+    config = yaml.safe_load(admin.out("config", "view", "--raw", "--minify", "--flatten"))
+    config["users"] = [{"name": name, "user": {"token": token}}]
+    config["contexts"][0]["context"] |= {"user": name, "namespace": kube.namespace}
+    path = folder / f"{name}.conf"
+    path.write_text(yaml.safe_dump(config))
+    path.chmod(0o600)
+    return Kube(admin.kubectl, path, kube.namespace, f"system:serviceaccount:{USERS}:{name}")
+
+
 @pytest.fixture(scope="session")
 def as_user(admin: Kube, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Kube, str], Kube]]:
     """A user with `view`, `edit` or `admin` in one namespace and nothing else.
 
-    A ServiceAccount from elsewhere, its token in a kubeconfig: so it works on every cluster, and each test's
-    user has a name of his own in the audit log.
+    So it works on every cluster, and each test's user has a name of his own in the audit log.
     """
-    made: list[str] = []
+    made: list[Kube] = []
     folder = tmp_path_factory.mktemp("users")
 
     def make(kube: Kube, role: str) -> Kube:
-        name = f"{kube.namespace}-{role}"
-        admin.at(USERS).run("create", "serviceaccount", name)
-        made.append(name)
-        kube.run(
-            "create",
-            "rolebinding",
-            f"test-{role}",
-            f"--clusterrole={role}",
-            f"--serviceaccount={USERS}:{name}",
-        )
-        token = admin.at(USERS).out("create", "token", name, "--duration=2h").strip()
-        config = yaml.safe_load(admin.out("config", "view", "--raw", "--minify", "--flatten"))
-        config["users"] = [{"name": name, "user": {"token": token}}]
-        config["contexts"][0]["context"] |= {"user": name, "namespace": kube.namespace}
-        path = folder / f"{name}.conf"
-        path.write_text(yaml.safe_dump(config))
-        path.chmod(0o600)
-        return Kube(admin.kubectl, path, kube.namespace, f"system:serviceaccount:{USERS}:{name}")
+        made.append(user_in(admin, kube, role, folder))
+        return made[-1]
 
     yield make
     if made:
-        admin.at(USERS).run("delete", "serviceaccount", *made, "--ignore-not-found")
+        accounts = [user.user.rpartition(":")[2] for user in made]
+        admin.at(USERS).run("delete", "serviceaccount", *accounts, "--ignore-not-found")
 
 
 @pytest.fixture(scope="session")

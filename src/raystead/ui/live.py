@@ -112,7 +112,7 @@ class PlainView:
 
     def _explain(self, event: Explained) -> None:
         for finding in event.findings:
-            key = (finding.group, finding.why)
+            key = (finding.group, re.sub(r"\d+", "#", finding.why))  # the seconds in it go on
             if key not in self._explained:
                 self._explained.add(key)
                 lines = finding_lines(finding)
