@@ -128,6 +128,14 @@ def head_back(seconds: float) -> Snapshot:
     )
 
 
+def late_head() -> Snapshot:
+    """A head that took 5 min on a busy node is ready for 19 s; its workers have waited all the time."""
+    head = pod("head", ready=True, age=341, ready_age=19)
+    workers = [pod("worker", f"w{i}", age=341) for i in range(2)]
+    redis = pod("redis", ready=True, age=341, ready_age=320)
+    return replace(healthy(), pods=(redis, head, *workers), ray_nodes=(kit.ray_node(head),))
+
+
 def coming() -> Snapshot:
     one = pending("worker", INSUFFICIENT, age=200)
     said = (
@@ -164,6 +172,7 @@ QUIET: list[tuple[str, Snapshot]] = [
     ("head back for 5 s", head_back(5)),
     ("head back for 50 s", head_back(50)),
     ("a node is coming", coming()),
+    ("workers of a head that was slow", late_head()),
     ("pulling for a minute", with_pods("worker", waiting("worker", "ContainerCreating", age=70), events=(
         event("Pod", waiting("worker", "ContainerCreating"), "Pulling", 'Pulling image "rayproject/ray:2.60.0"', seconds=60),))),
     ("claim just made", unbound(claim("Pending", age=20), ("ExternalProvisioning", "Waiting for a volume to be created"))),
@@ -263,3 +272,12 @@ def test_a_clock_that_runs_behind_the_servers_cries_no_wolf() -> None:
     for seconds in (0, 30, 70):
         early = replace(starting(seconds), now=kit.NOW.replace(hour=10))
         assert explain(early) == ()
+
+
+def test_the_kubelets_excuse_for_a_log_is_no_log() -> None:
+    one = crashed("worker", 1)
+    key = ("demo-worker-1", "ray", True)
+    (found,) = explain(
+        with_pods("worker", one, logs={key: "failed to try resolving symlinks in path: no such file"})
+    )
+    assert "its log was not read" in found.why

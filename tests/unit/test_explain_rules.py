@@ -237,6 +237,14 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("marked dead", "ray-marked-dead", "worker", late("", 15, text=(
         "(raylet) node_manager.cc:1: [Timeout] Exiting because this node manager has mistakenly been marked as dead by the GCS: "
         "GCS failed to check the health of this node for 5 times."))),
+    ("Redis full", "redis-full", "head", late("", 15, "head", text=(
+        "raystead: waiting for Redis at redis:6379 OOM command not allowed when used memory > 'maxmemory'."))),
+    ("two heads, one Redis", "head-superseded", "head", late("", 15, "head", text=(
+        "raystead: another head came after this one, which waits for its end"))),
+    ("our own wait", "redis-unreachable", "head", late("", 125, "head", text=(
+        "raystead: waiting for Redis at redis:6379 [Errno 111] Connection refused"))),
+    ("our own wait, refused", "redis-wrong-password", "head", late("", 15, "head", text=(
+        "raystead: waiting for Redis at redis:6379 WRONGPASS invalid username-password pair or user is disabled."))),
     ("start too slow", "ray-start-timeout", "head", log("start-timeout", "head")),
     ("disk in the pod", "disk-full-in-pod", "worker", late("", 15, text="OSError: [Errno 28] No space left on device: '/tmp/ray'")),
     ("read-only", "tmp-not-writable", "worker", late("", 15, text="FileNotFoundError: [Errno 2] No usable temporary directory found")),
@@ -250,7 +258,7 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("no Service", "service-missing", "worker", replace(
         with_pods("worker", pod("worker", age=5)), services=kit.services("demo-redis"))),
     ("hung", "not-ready-any-more", "worker", replace(with_pods("worker", LOST), ray_nodes=())),
-    ("slow", "slow-start", "worker", with_pods("worker", pod("worker", age=130))),
+    ("slow", "slow-start", "worker", with_pods("worker", pod("worker", age=190))),
     ("agent hung", "in-ray-but-not-ready", "worker", with_pods("worker", LOST, ray_nodes=(kit.ray_node(LOST),))),
     ("not in Ray", "ready-but-not-in-ray", "worker", replace(healthy(1), ray_nodes=(kit.ray_node(healthy(1).pods[1]),))),
     ("API slow", "api-server-slow", None, replace(healthy(), api_slow=6.5)),

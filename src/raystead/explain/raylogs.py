@@ -49,6 +49,24 @@ REDIS_PASSWORD = Cause(
     "Ray's log: `WRONGPASS`, `NOAUTH`, or `Failed to get Redis cluster info` (what Ray says when it has "
     "no password and Redis wants one).",
 )
+REDIS_FULL = Cause(
+    "redis-full",
+    "Redis has no memory left",
+    "Redis is full and takes no more writes",
+    "working directories and packages of jobs are kept in the head's store; the head cannot live without "
+    "writing to it",
+    "raystead job list      and remove what is not needed, or give Redis more memory in the file, then "
+    "{up} -f FILE",
+    "Log: `OOM command not allowed when used memory`.",
+)
+SUPERSEDED = Cause(
+    "head-superseded",
+    "A newer head has taken over",
+    "this head waits: another head came after it",
+    "only one head may write to Redis; the one that came last does, so this one should have been deleted",
+    "kubectl delete pod {pod}",
+    "Our own words in the head's log: `another head came after this one`.",
+)
 REDIS_DOWN = Cause(
     "redis-unreachable",
     "The head does not reach Redis",
@@ -57,7 +75,7 @@ REDIS_DOWN = Cause(
     "their work",
     "{reach_redis}",
     "Ray's log: `Could not establish connection to Redis`, `Failed to run redis cmds`, or our own "
-    "`waiting for Redis` for more than 60 s (it prints every tenth try).",
+    "`waiting for Redis` for more than 120 s (20 s for a Redis of your own).",
     symptom=True,
 )
 STATE_LOST = Cause(
@@ -165,8 +183,8 @@ NO_RAY = Cause(
     "Log or container state: `ray: not found`, `command not found`, `exec: … no such file`.",
 )
 CAUSES = (
-    TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_DOWN, STATE_LOST, ROCKS_LOCK, DNS, HEAD_UNREACHABLE,
-    FOREIGN, MARKED_DEAD, START_TIMEOUT, NO_DISK, READ_ONLY, USAGE, NO_RAY,
+    TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_FULL, SUPERSEDED, REDIS_DOWN, STATE_LOST, ROCKS_LOCK,
+    DNS, HEAD_UNREACHABLE, FOREIGN, MARKED_DEAD, START_TIMEOUT, NO_DISK, READ_ONLY, USAGE, NO_RAY,
 )  # fmt: skip
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
@@ -176,6 +194,8 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
               r"\s+This process on.*?\s+Ray: (\S+)\s+Python: (\S+)"),
     (VERSION, r"Could not read 'temp_dir' from GCS"),
     (REDIS_PASSWORD, r"WRONGPASS|NOAUTH|Failed to get Redis cluster info"),
+    (REDIS_FULL, r"OOM command not allowed"),
+    (SUPERSEDED, r"raystead: another head came after this one"),
     (ROCKS_LOCK, r"While lock file: (\S+?):? "),
     (REDIS_DOWN, r"Could not establish connection to Redis (\S+)|raystead: waiting for Redis at (\S+)"
                  r"|Failed to run redis cmds"),

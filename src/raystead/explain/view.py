@@ -21,6 +21,7 @@ from raystead.spec.model import Json
 __all__ = ["HEAD", "REDIS", "Group", "View"]
 
 REDIS, HEAD = "redis", "head"
+_EXCUSES = ("failed to try resolving symlinks", "unable to retrieve container logs")
 NODE_SECONDS = 900  # the cluster autoscaler gives a new node 15 min (--max-node-provision-time)
 
 
@@ -160,7 +161,9 @@ class View:
         return event is not None and self.age(event.last) < NODE_SECONDS
 
     def log(self, pod: Pod, container: Container, *, previous: bool) -> str:
-        return self.snapshot.logs.get((pod.name, container.name, previous), "")
+        """What it printed; "" when it was not read, or the kubelet had an excuse in its place."""
+        text = self.snapshot.logs.get((pod.name, container.name, previous), "")
+        return "" if text.startswith(_EXCUSES) else text
 
     def replicasets(self, group: Group) -> tuple[Json, ...]:
         """Those that should have pods."""

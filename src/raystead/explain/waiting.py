@@ -16,9 +16,10 @@ __all__ = ["CAUSES", "find", "needed"]
 
 LOOK_SECONDS = 10  # then its log is asked for: Ray prints its first refusal after 5 s
 POLICY_SECONDS = 20  # a node joins within 2 s of the head's start (ray.md M), 10 times that
-REDIS_SECONDS = 60  # our own loop prints every tenth try, 30 s apart at most: twice that
+REDIS_SECONDS = 120  # our own loop repeats itself within 50 s, then Ray's first line may take 60 s more
+FOREIGN_REDIS_SECONDS = 20  # it ran before the head: that the head had to wait at all says enough
 REACH_SECONDS = 60  # gRPC asks a name again after 30 s at most (ray.md B), a node starts in 15 s; and a third
-START_SECONDS = 120  # eight times the slowest start measured (15.3 s, ray.md M)
+START_SECONDS = 180  # twelve times the slowest start on a quiet machine (15.3 s, ray.md M)
 LOST_SECONDS = 30  # after the probe's own patience (head 20 s)
 REDIS_PORT = 6379
 
@@ -68,7 +69,7 @@ SLOW = Cause(
     "the pod runs for {seconds} s and is not ready: {probe}",
     "{guess}",
     "{up} {flag}      more CPU\nraystead logs {pod}",
-    "The container has run for 120 s, with all it needs ready, and was never ready: eight times the "
+    "The container has run for 180 s, with all it needs ready, and was never ready: twelve times the "
     "slowest start that was measured.",
     confidence="likely",
     symptom=True,
@@ -106,13 +107,17 @@ def _waiting(view: View, pod: Pod, container: Container) -> Finding | None:
     if told and told.cause is DNS and _name_works(view, told.caught):
         told = said(log, but=DNS)  # Ray says it once, at its start: DNS may have had a bad moment
     if told and told.cause in WAITS:
-        limit = REACH_SECONDS if pod.group != HEAD else REDIS_SECONDS
-        told = (
-            told if seconds >= limit and (pod.group != HEAD or told.cause is not HEAD_UNREACHABLE) else None
-        )
+        own = pod.group == HEAD and told.cause is HEAD_UNREACHABLE  # the head's own GCS is still starting
+        told = told if seconds >= _patience(view, pod) and not own else None
     if told:
         return from_log(view, pod, container, told, f"log {pod.name}")
     return _probe(view, pod, container, seconds)
+
+
+def _patience(view: View, pod: Pod) -> float:
+    if pod.group != HEAD:
+        return REACH_SECONDS
+    return FOREIGN_REDIS_SECONDS if view.storage == "external" else REDIS_SECONDS
 
 
 def _name_works(view: View, caught: tuple[str, ...]) -> bool:

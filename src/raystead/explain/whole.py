@@ -13,7 +13,7 @@ __all__ = ["CAUSES", "find", "unexplained"]
 
 API_SECONDS = 5.0  # Kubernetes' own objective: one object within 1 s, a namespace's list within 5 s (99 %)
 CONTROLLER_SECONDS = 30  # a controller sees a new object within a second
-UNKNOWN_SECONDS = 180
+UNKNOWN_SECONDS = 300  # the kubelet's slowest retry; all other rules have spoken by then
 
 API_SLOW = Cause(
     "api-server-slow",
@@ -58,7 +58,7 @@ UNEXPLAINED = Cause(
     "{missing} not ready for {seconds} s, and nothing that was read says why",
     "{unread}",
     "kubectl describe {what}\nraystead logs {pod}",
-    "A group lacks ready pods for more than 180 s and no other rule found anything.",
+    "A group lacks ready pods for more than 300 s and no other rule found anything.",
     confidence="unknown",
     symptom=True,
 )
@@ -130,7 +130,9 @@ def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
         if not late or group.name in known or view.served_since(group.name) is None:
             continue
         pod = late[0]
-        seconds = round(min(view.age(p.since("Ready") or p.created) for p in late))
+        served = view.served_since(group.name)
+        begins = [max(t for t in (served, p.since("Ready") or p.created) if t) for p in late]
+        seconds = round(min(view.age(moment) for moment in begins))
         if seconds < UNKNOWN_SECONDS:
             continue
         verb = "is" if len(late) == 1 else "are"
