@@ -30,7 +30,7 @@ raise SystemExit({code})
 @pytest.fixture(scope="module")
 def cli(space: Kube, as_user) -> Iterator[Cli]:
     raystead = Cli(as_user(space, "edit"))
-    raystead("up", "--timeout", "300")
+    raystead("up")
     yield raystead
     raystead("down", "--yes")
 

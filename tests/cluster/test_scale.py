@@ -34,7 +34,7 @@ print("COUNT", ray.get(ray.get_actor("counter").add.remote()))
 @pytest.fixture(scope="module")
 def cli(space: Kube, as_user) -> Iterator[Cli]:
     raystead = Cli(as_user(space, "edit"))
-    raystead("up", "--timeout", "300")
+    raystead("up")
     yield raystead
     raystead("down", "--yes")
 
