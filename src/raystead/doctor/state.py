@@ -46,7 +46,7 @@ def _state(seen: Seen) -> Check:
         return Check("state", "ok", what, "dry-run of a claim" if not seen.exists else "the cluster's anchor")
     if seen.default_class == "?":
         what = f"whether {name} gets a volume is not known"
-        return Check("state", "unknown", what, seen.unread.get("claims", ""), "raystead doctor --rbac")
+        return Check("state", "unknown", what, seen.unread.get("default_class", ""), "raystead doctor --rbac")
     evidence = "a dry-run of a claim without a class got none"
     remedy = 'send to the administrator: "please set a default StorageClass"'
     if kind == "rocksdb":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import pairwise
 from typing import Any
 
 from raystead.doctor.model import Check, plural
@@ -24,8 +25,11 @@ def examined_text(said: Examined, *, colour: bool = False, width: int | None = N
     parts += [f"you: {said.user}"] if said.user else []
     column = max(len(check.name) for check in said.checks) + 6
     lines = ["   ".join(parts)]
-    for check in said.checks:
-        lines += _rows(check, column, colour, width)
+    for check, after in pairwise((*said.checks, None)):
+        if check and after and (check.name, check.remedy) == (after.name, after.remedy):
+            check = replace(check, evidence="", remedy="")  # once, below the last of them
+        if check:
+            lines += _rows(check, column, colour, width)
     return "\n".join([*lines, summary(said)])
 
 
