@@ -4,7 +4,9 @@ from datetime import timedelta
 
 import explain_kit as kit
 import pytest
+from test_explain_rules import refused
 
+from raystead.explain.engine import explain
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.text import ago, render
 
@@ -36,3 +38,26 @@ def test_no_finding_is_no_text() -> None:
 )
 def test_times_are_rounded(seconds: float, text: str) -> None:
     assert ago(kit.NOW - timedelta(seconds=seconds), kit.NOW) == text
+
+
+def remedy(said: str) -> str:
+    (found,) = explain(refused(f"exceeded quota: q, {said}"))
+    return found.remedy
+
+
+def test_the_quotas_remedy_is_what_would_be_enough() -> None:
+    text = remedy("requested: requests.memory=4Gi, used: requests.memory=6Gi, limited: requests.memory=8Gi")
+    assert "raystead up --name demo --workers 1" in text
+    assert 'please raise quota `q` in namespace team to requests.memory=10Gi"' in text
+
+
+def test_a_quota_on_pods_is_not_answered_with_a_smaller_pod() -> None:
+    said = "requested: pods=1, used: pods=3, limited: pods=3"
+    event_of = kit.event("StatefulSet", kit.owner("redis", 1), "FailedCreate", f"exceeded quota: q, {said}")
+    (found,) = explain(kit.with_pods("redis", events=(event_of,)))
+    assert found.remedy == 'send to the administrator: "please raise quota `q` in namespace team to pods=4"'
+
+
+def test_a_larger_size_is_twice_the_one_that_did_not_do() -> None:
+    (found,) = explain(kit.with_pods("worker", kit.crashed("worker", 137, "OOMKilled")))
+    assert found.remedy.startswith("raystead up --name demo --worker-memory 8Gi ")

@@ -26,8 +26,7 @@ QUOTA = Cause(
     "The namespace's quota leaves no room",
     "quota `{quota}` refuses {missing}: {numbers}",
     "{made} of {wanted} pods exist; the rest are made as soon as the quota has room",
-    '{fewer}or send to the administrator: "please raise quota `{quota}` in namespace {namespace} to '
-    '{raise_to}"',
+    '{fewer}send to the administrator: "please raise quota `{quota}` in namespace {namespace} to {raise_to}"',
     _SEEN + "`exceeded quota`. The numbers are the server's.",
 )
 QUOTA_NEEDS = Cause(
@@ -251,9 +250,9 @@ def _quota(view: View, r: _Refusal, quota: str, requested: str, used: str, limit
         enough.append(f"{resource}={_quantity(resource, total, ask)}")
     fewer = ""
     if r.group.name not in (HEAD, REDIS) and r.made:
-        fewer = f"{view.up} --workers {r.made}\n"
-    elif r.group.name != REDIS:
-        fewer = f"{view.up} {_size_flag(r.group.name, requested)}\n"
+        fewer = f"{view.up} --workers {r.made}\nor "
+    elif r.group.name != REDIS and re.search("cpu|memory", requested):
+        fewer = f"{view.up} {_size_flag(r.group.name, requested)}\nor "
     return {
         "quota": quota,
         "numbers": "; ".join(numbers),
