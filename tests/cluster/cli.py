@@ -23,7 +23,7 @@ class Cli:
         return {**kept, "KUBECONFIG": str(self.user.kubeconfig)}
 
     def __call__(
-        self, *words: str, code: int | None = 0, timeout: float = 400, stdin: str | None = None
+        self, *words: str, code: int | None = 0, timeout: float = 900, stdin: str | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Runs it and expects that exit code; None expects nothing."""
         try:

@@ -16,6 +16,21 @@ from kube import Kube, until
 pytestmark = pytest.mark.cluster
 # What lives in a namespace and is somebody's; Events and what controllers derive are not.
 EVERYTHING = "all,configmaps,secrets,persistentvolumeclaims,networkpolicies,serviceaccounts"
+KEPT = """
+import ray
+ray.init("auto", namespace="kept", logging_level="error")
+@ray.remote(num_cpus=0)
+class Kept:
+    def __init__(self, value): self.value = value
+    def get(self): return self.value
+kept = Kept.options(name="kept", lifetime="detached", max_restarts=-1).remote({value})
+print("value", ray.get(kept.get.remote()))
+"""
+ASKED = """
+import ray
+ray.init("auto", namespace="kept", logging_level="error")
+print("value", ray.get(ray.get_actor("kept").get.remote(), timeout=60))
+"""
 # The guide's own program, S8
 PROGRAM = "import ray; ray.init('auto'); print('resources', ray.cluster_resources()['CPU'])"
 
@@ -52,6 +67,11 @@ class Story:
         slow = len(explaining) * 2  # each time it reads replicasets, quotas, limits and three more
         listed = "\n".join(f"{r.verb} {r.resource}{' (dry)' if r.dry_run else ''}" for r in requests)
         assert len(requests) - slow <= limit, listed
+
+    def python(self, program: str) -> str:
+        """Runs a program in the head."""
+        (head,) = self.user.out("get", "pods", "--selector=app=ray-cluster-head", "-o", "name").split()
+        return self.user.out("exec", head, "-c", "ray-head", "--", "python", "-c", program, timeout=120)
 
     def pods(self) -> dict[str, str]:
         return {p["metadata"]["uid"]: p["metadata"]["name"] for p in self.user.items("pods")}
@@ -216,6 +236,18 @@ def test_ctrl_c_leaves_a_state_that_can_be_gone_on_with(story: Story, first: obj
     assert "raystead up" in err
     assert "Traceback" not in err
     assert "3 nodes" in story.raystead("up").stderr
+
+
+def test_data_that_down_keeps_is_found_by_the_next_up(story: Story, first: object) -> None:
+    assert "value 4711" in story.python(KEPT.format(value=4711))
+    done, _ = story.seen("down", "--yes", "--keep-data")
+    assert "PersistentVolumeClaim/data-redis-0" in done.stderr
+    claim = {("PersistentVolumeClaim", "data-redis-0")}
+    kept = {(kind, name) for kind, name, _ in inventory(story.admin) - story.before}
+    assert kept == claim
+    done, _ = story.seen("up", "--workers", "1")
+    assert "is used again" in done.stderr
+    assert "value 4711" in story.python(ASKED)
 
 
 def test_down_leaves_what_was_there_and_nothing_else(story: Story, first: object) -> None:

@@ -184,6 +184,14 @@ def test_a_broken_connection_never_creates_twice() -> None:
             assert len(server.seen) == 2
 
 
+def test_who_knows_his_own_object_may_create_it_again() -> None:
+    """The answer was lost, the object is there: the second attempt says so."""
+    with ScriptedServer(reset, answer(409, status(409, "already exists", "AlreadyExists"))) as server:
+        with pytest.raises(Conflict):
+            Api(server.access()).create(PODS, {}, again=True)
+        assert len(server.seen) == 2
+
+
 @pytest.mark.parametrize("method", ["apply", "replace", "patch", "delete"])
 def test_what_is_the_same_twice_is_sent_again(method: str) -> None:
     with ScriptedServer(reset, answer(200, {"a": 1})) as server:

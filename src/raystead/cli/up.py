@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from raystead.cli.options import Where, door, kube_options, quiet_option, read_f
 
 if TYPE_CHECKING:
     from raystead.ops.specs import Desired
+    from raystead.plan.model import Plan
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
 
@@ -46,6 +48,7 @@ force_option = click.option(
 )
 @policies_option
 @force_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask before pods restart or stop.")
 @quiet_option
 @kube_options
 def command(
@@ -56,6 +59,7 @@ def command(
     dry_run: str,
     policies: str | None,
     force: bool,
+    yes: bool,
     quiet: bool,
     **flags: Any,
 ) -> None:
@@ -88,6 +92,7 @@ def command(
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))
         return
+    _say_costs(reporter, prepared.plan, ask=not yes and sys.stdin.isatty())
     with follow(reporter, api, prepared.cluster.name) as emit:
         emit.planned(prepared.plan)
         anchor = apply(prepared, emit)
@@ -99,6 +104,16 @@ def command(
         reporter.hint("raystead resume")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+
+
+def _say_costs(reporter: Reporter, plan: Plan, *, ask: bool) -> None:
+    """What is worth knowing and what dies; where something does, a person is asked."""
+    for text in plan.notes:
+        reporter.warn(text)
+    for text in plan.losses:
+        reporter.warn(f"lost: {text}")
+    if plan.losses and ask:
+        click.confirm(f"{plan.restarts} pods restart, {plan.stops} stop; go on?", abort=True, err=True)
 
 
 def say_notes(reporter: Reporter, desired: Desired) -> None:

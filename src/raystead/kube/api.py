@@ -72,10 +72,14 @@ class Api:
         """
         return self._json("GET", path, query=query)
 
-    def create(self, path: str, body: Json, *, dry_run: bool = False) -> Json:
-        """POST to a collection; repeated only where the server has not begun with it."""
+    def create(self, path: str, body: Json, *, dry_run: bool = False, again: bool = False) -> Json:
+        """POST to a collection; repeated only where the server has not begun with it.
+
+        `again`: repeated after a lost answer too, for who takes a Conflict for what it then may be: our own
+        object.
+        """
         query = {"fieldManager": MANAGER, **({"dryRun": "All"} if dry_run else {})}
-        return self._json("POST", path, query=query, body=body)
+        return self._json("POST", path, query=query, body=body, again=again)
 
     def apply(self, path: str, body: Json, *, dry_run: bool = False, force: bool = False) -> Json:
         """Server-side apply of one object; `path` is the object's own."""
@@ -184,10 +188,11 @@ class Api:
         body: Any = None,
         content: str = "application/json",
         timeout: float = _TIMEOUT,
+        again: bool = False,
     ) -> bytes:
         import urllib3.exceptions as gone_wrong
 
-        begun, again = time.monotonic(), _repeatable(method, path, query or {})
+        begun, again = time.monotonic(), again or _repeatable(method, path, query or {})
         for attempt in range(10_000):
             wait, limit = min(0.1 * 2**attempt, 3.0), self.patience
             refusal: Exception | None = None

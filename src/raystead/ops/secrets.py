@@ -62,7 +62,7 @@ def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Se
     there = next((item for item in live if item["metadata"]["name"] == secret.name), None)
     if there is None:
         try:
-            api.create(collection(api.namespace, "Secret"), body)
+            api.create(collection(api.namespace, "Secret"), body, again=True)
             return
         except Conflict:
             there = api.get(path_of(api.namespace, "Secret", secret.name))

@@ -94,7 +94,7 @@ def _write_anchor(prepared: Prepared) -> Anchor:
     name = body["metadata"]["name"]
     try:
         if prepared.anchor is None:
-            return decoded(api.create(collection(api.namespace, "ConfigMap"), body))
+            return decoded(api.create(collection(api.namespace, "ConfigMap"), body, again=True))
         return decoded(api.replace(path_of(api.namespace, "ConfigMap", name), body))
     except (Conflict, ObjectNotFound):
         now = existing(api, prepared.cluster.name)

@@ -1,0 +1,156 @@
+"""The anchor: what was applied comes back whole, nothing secret is in it, what cannot be read is a sentence."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from raystead.errors import NewerFormat, SpecError, StateError
+from raystead.manifests.facts import Facts
+from raystead.ops.anchor import FORMAT, Anchor, decoded, document, storable
+from raystead.spec.model import RayCluster
+
+Json = dict[str, Any]
+GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.in.yaml"))
+FACTS = Facts(namespace="team", server_version="1.36", isolated=True, has_default_storage=False)
+
+
+def cluster(path: Path) -> RayCluster:
+    return RayCluster.model_validate(yaml.safe_load(path.read_text()))
+
+
+def stored(document: Json, version: str = "7") -> Json:
+    """The ConfigMap as the server answers it."""
+    raw = copy.deepcopy(document)
+    raw["metadata"] |= {"uid": "u-1", "resourceVersion": version}
+    return raw
+
+
+def anchor(path: Path = GOLDEN[0], facts: Facts = FACTS) -> Anchor:
+    return decoded(stored(document(cluster(path), facts)))
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.name)
+def test_what_was_applied_comes_back_whole(path: Path) -> None:
+    wanted = cluster(path)
+    there = anchor(path)
+    assert there.cluster.document() == wanted.document()
+    assert there.facts == FACTS
+    assert (there.name, there.namespace) == (wanted.name, "team")
+
+
+@pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.name)
+def test_the_same_spec_makes_the_same_anchor(path: Path) -> None:
+    """So that an unchanged `up` writes nothing; the facts that the anchor itself tells are no change."""
+    there = anchor(path)
+    again = document(there.cluster, there.with_facts(), there)
+    assert again["data"] == there.raw["data"]
+
+
+def test_the_storage_namespace_is_the_first_anchors_uid_or_what_was_kept() -> None:
+    assert anchor().with_facts().storage_namespace == "u-1"
+    assert anchor(facts=replace(FACTS, storage_namespace="older")).with_facts().storage_namespace == "older"
+
+
+def test_the_version_that_was_read_is_the_lock() -> None:
+    there = anchor()
+    metadata = document(there.cluster, FACTS, there)["metadata"]
+    assert (metadata["resourceVersion"], metadata["uid"]) == ("7", "u-1")
+    assert "resourceVersion" not in document(there.cluster, FACTS)["metadata"]
+
+
+@pytest.mark.parametrize("other", ["spec", "facts", "foreign"])
+def test_the_hash_tells_everything_apart(other: str) -> None:
+    there = anchor()
+    facts = replace(FACTS, isolated=False) if other == "facts" else FACTS
+    spec = cluster(GOLDEN[1]) if other == "spec" else there.cluster
+    foreign = ["ConfigMap/x"] if other == "foreign" else []
+    assert document(spec, facts, None, foreign)["data"]["hash"] != there.hash
+
+
+def test_foreign_documents_are_remembered_by_name() -> None:
+    raw = stored(document(cluster(GOLDEN[0]), FACTS, None, ["ConfigMap/a", "Secret/b"]))
+    assert decoded(raw).foreign == ("ConfigMap/a", "Secret/b")
+
+
+def test_a_newer_format_is_refused() -> None:
+    raw = stored(document(cluster(GOLDEN[0]), FACTS))
+    raw["data"] |= {"format": str(FORMAT + 1), "version": "9.9.9", "spec": "not to be read"}
+    with pytest.raises(NewerFormat, match=r"9\.9\.9") as caught:
+        decoded(raw)
+    assert "pip install --upgrade" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"format": None},
+        {"format": "one"},
+        {"spec": None},
+        {"spec": "{"},
+        {"spec": "[]"},
+        {"spec": '{"kind": "RayCluster"}'},
+        {"facts": '{"unknown": 1}'},
+        {"facts": "3"},
+        {"foreign": "{"},
+    ],
+    ids=json.dumps,
+)
+def test_a_damaged_anchor_is_a_sentence(damage: Json) -> None:
+    raw = stored(document(cluster(GOLDEN[0]), FACTS))
+    raw["data"] = {k: v for k, v in (raw["data"] | damage).items() if v is not None}
+    with pytest.raises(StateError, match="can be read"):
+        decoded(raw)
+
+
+def test_a_config_map_of_somebody_else_with_the_anchors_name_is_a_sentence() -> None:
+    metadata = {"name": "raystead-x", "namespace": "team", "uid": "u", "resourceVersion": "1"}
+    with pytest.raises(StateError, match="raystead-x"):
+        decoded({"metadata": metadata})
+
+
+def test_a_password_in_the_file_never_reaches_the_anchor() -> None:
+    (path,) = [p for p in GOLDEN if p.name == "inline-password.in.yaml"]
+    spec = cluster(path)
+    written = spec.document()["spec"]["gcsFaultToleranceOptions"]["redisPassword"]["value"]
+    safe, password = storable(spec)
+    assert password == written
+    assert written not in json.dumps(document(safe, FACTS))
+    assert storable(safe) == (safe, None)
+
+
+@pytest.mark.parametrize("where", ["rayStartParams", "env"])
+def test_a_password_where_everybody_can_read_it_is_refused(where: str) -> None:
+    (path,) = [p for p in GOLDEN if p.name == "external-redis.in.yaml"]
+    spec = cluster(path).document()
+    del spec["spec"]["gcsFaultToleranceOptions"]
+    head = spec["spec"]["headGroupSpec"]
+    spec["metadata"]["annotations"] = {"ray.io/ft-enabled": "true"}
+    container = head["template"]["spec"]["containers"][0]
+    container["env"] = [{"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"}]
+    if where == "env":
+        container["env"].append({"name": "REDIS_PASSWORD", "value": "s3cret"})
+    else:
+        head["rayStartParams"] = {"redis-password": "s3cret"}
+    with pytest.raises(SpecError, match="password") as caught:
+        storable(RayCluster.model_validate(spec))
+    assert "s3cret" not in caught.value.diagnostics()
+
+
+def test_what_kubectl_and_the_server_leave_in_a_file_is_not_kept() -> None:
+    spec = cluster(GOLDEN[0]).document()
+    spec["metadata"] |= {"uid": "x", "resourceVersion": "3", "managedFields": []}
+    spec["metadata"]["annotations"] = {
+        **(spec["metadata"].get("annotations") or {}),
+        "kubectl.kubernetes.io/last-applied-configuration": "the whole file, its password too",
+    }
+    safe, _ = storable(RayCluster.model_validate(spec))
+    text = json.dumps(safe.document())
+    assert "last-applied" not in text
+    assert not {"uid", "resourceVersion", "managedFields"} & set(safe.document()["metadata"])
