@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from raystead.base import labels, names
-from raystead.errors import ApiError, ClusterNotFound, Conflict, ObjectNotFound, RaysteadError
+from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.kube.watch import Mirror
@@ -138,7 +138,7 @@ def _end_pods(api: Api, what: Found, emit: Emit, deadline: float) -> bool:
 
 
 def _clean_redis(api: Api, anchor: Anchor, lasting: Sequence[str], emit: Emit) -> str:
-    """Removes the cluster's keys from a Redis that is not the cluster's own; says why they are still there."""
+    """Removes the cluster's keys from a Redis of others; says why they are there still."""
     pod = cleanup_pod(anchor.cluster, anchor.with_facts())
     if pod is None:
         return ""
