@@ -147,7 +147,7 @@ def places(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[objec
         yield from places(inner, (*path, key))
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in GOLDEN.glob("*.in.yaml")))
+@pytest.mark.parametrize("name", ["overridden.in.yaml", "gpu-groups.in.yaml", "external-redis.in.yaml"])
 def test_whatever_stands_in_a_wrong_place_is_a_sentence_and_no_traceback(name: str) -> None:
     given = yaml.safe_load((GOLDEN / name).read_text())
     for path in places(given):
