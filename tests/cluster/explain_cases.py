@@ -62,7 +62,10 @@ def render(name: str, storage: str, groups: tuple[str, ...] = ("worker",), **opt
     """The product's objects for a small cluster."""
     container = {
         "image": RAY,
-        "resources": {"requests": {"cpu": "20m", "memory": "100M"}, "limits": {"cpu": "1", "memory": "1500M"}},
+        "resources": {
+            "requests": {"cpu": "20m", "memory": "100M"},
+            "limits": {"cpu": "1", "memory": "1500M"},
+        },
     }
     template = {"spec": {"containers": [{"name": "ray", **container}]}}
     spec: Json = {
@@ -238,6 +241,7 @@ def cases(registry: str) -> list[Case]:
     fill = (
         "i=0; x=$(printf '%01000d' 0); while [ $i -lt 9000 ]; do echo $x; i=$((i+1)); done > /x/y; sleep 3600"
     )
+    serve = "redis-server --save '' & until redis-cli ping; do sleep 1; done; sleep 9; kill $!; sleep 3600"
     return [
         Case("cpu", "insufficient-resources", requests(cpu="64", memory="8Mi")),
         Case("gpu", "insufficient-resources", requests(cpu="1m", **{"nvidia.com/gpu": "1"})),
@@ -273,7 +277,7 @@ def cases(registry: str) -> list[Case]:
              both(volume({"emptyDir": {"sizeLimit": "1Mi"}}), shell(fill))),
         Case("hung", "liveness-failed", probe("livenessProbe", "trap '' TERM; sleep 3600")),
         Case("lost", "not-ready-any-more",
-             probe("readinessProbe", "redis-server --save '' & sleep 8; kill $!; sleep 3600", 6379)),
+             probe("readinessProbe", serve, 6379)),
         Case("slow", "slow-start", probe("readinessProbe")),
         Case("deleted", "objects-missing", lambda made: made.objects.remove(made.of("Deployment", "worker"))),
         Case("noservice", "service-missing", both(probe("readinessProbe"),
