@@ -257,6 +257,7 @@ class _Reader(threading.Thread):
         self._response: Any = None
         self._run: int | None = None  # restarts before the run that was read last
         self._received = 0
+        self._told = ""  # the newest trouble that a note was put for
 
     def stop(self) -> None:
         response = self._response
@@ -299,7 +300,11 @@ class _Reader(threading.Thread):
         try:
             self._read(follow="true")
         except ApiError as error:
-            return error.status == 404  # gone: the state tells; 400: it has not begun, though it looks so
+            # 404: gone, the state tells; 400: it has not begun, though it looks so
+            if error.status not in (400, 404) and self._told != error.evidence:
+                self._told = error.evidence
+                self._put([Note(self._source, f"its log cannot be read now, trying on: {error.evidence}")])
+            return error.status == 404
         return True
 
     def _read(self, **query: Any) -> None:

@@ -20,6 +20,7 @@ __all__ = ["follow_file", "read_file"]
 
 _LOOK = 2.0  # seconds between two looks for pods that are not read yet, or not any more
 _TEMP_DIR = "/tmp/ray"  # Ray's own default
+_OF_WORKERS = ("worker-", "python-core-", "job-driver-", "runtime_env_setup-")
 Skip = Callable[[str, str], None]
 Named = tuple[str, str]  # a pod's short name, a line
 
@@ -116,5 +117,6 @@ def _path(anchor: Anchor, file: str) -> str:
 
 
 def _listed(api: Api, target: Target, folder: str) -> str:
-    done = run(api, target, ["ls", folder])
-    return ", ".join(done.out.decode("utf-8", "replace").split()[:40])
+    """The folder's files, those of single workers left out: there may be thousands."""
+    names = run(api, target, ["ls", folder]).out.decode("utf-8", "replace").split()
+    return ", ".join(name for name in names if not name.startswith(_OF_WORKERS))
