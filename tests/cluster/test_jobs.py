@@ -94,7 +94,7 @@ def test_a_job_survives_its_head_and_its_output_comes_once(cli: Cli, space: Kube
     job_of(process)
     time.sleep(5)
     space.run("delete", "pod", "-l", HEAD, "--force", "--grace-period=0")
-    out, errors = process.communicate(timeout=240)
+    out, errors = process.communicate(timeout=280)
     assert process.returncode == 7, errors
     assert "driver on deployment-ray-worker" in out
     assert ticks(out) == [*range(60)]
