@@ -127,6 +127,7 @@ class Cluster:
         Raises:
             SpecError, Conflict, ClusterExists, NotReady, ApiError, KubeConfigError
         """
+        from raystead.ops.changes import prefer_idle
         from raystead.ops.planning import prepare, wanted
         from raystead.ops.up import apply
         from raystead.ops.up import wait as wait_for
@@ -138,6 +139,7 @@ class Cluster:
         prepared = prepare(api, asked, anchor, policies=policies, force=force_conflicts)
         prepared.refuse_problems()
         emit(Planned(prepared.plan))
+        prefer_idle(prepared, emit)
         anchor = apply(prepared, emit)
         if wait:
             wait_for(api, anchor, timeout=timeout, emit=emit)

@@ -80,6 +80,7 @@ def command(
         _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT)
         return
     from raystead.cli.waits import follow
+    from raystead.ops.changes import prefer_idle
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.up import TIMEOUT, apply, wait
     from raystead.ui.plans import plan_text
@@ -95,6 +96,7 @@ def command(
     _say_costs(reporter, prepared.plan, ask=not yes and sys.stdin.isatty())
     with follow(reporter, api, prepared.cluster.name) as emit:
         emit.planned(prepared.plan)
+        prefer_idle(prepared, emit)
         anchor = apply(prepared, emit)
         if waits:
             wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit)
