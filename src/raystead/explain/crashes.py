@@ -230,8 +230,7 @@ def _log(view: View, pod: Pod, container: Container) -> tuple[str, str]:
     if mine:
         return mine, f"log {pod.name}"
     code = container.ended.code if container.ended else None
-    group = view.group(pod.group)
-    for other in group.live if group else ():
+    for other in view.with_logs(pod.group):
         for twin in other.containers:
             alike = twin.name == container.name and twin.ended and twin.ended.code == code
             if alike and (text := view.log(other, twin, previous=_previous(twin))):

@@ -67,10 +67,8 @@ class Event:
     def name(self) -> str:
         return str(self._object.get("name") or "")
 
-    def about(self, kind: str, thing: Json) -> bool:
-        """By UID where both say one: a StatefulSet's next pod has the name of the one before."""
-        if self.kind != kind or self.name != meta(thing, "name"):
-            return False
+    def about(self, thing: Json) -> bool:
+        """It means this very object of its name: a StatefulSet's next pod has the name of the one before."""
         uid, said = meta(thing, "uid"), self._object.get("uid")
         return not uid or not said or said == uid
 
@@ -163,7 +161,7 @@ class Pod:
     json: Json
     group: str
 
-    @property
+    @cached_property
     def name(self) -> str:
         return meta(self.json, "name")
 

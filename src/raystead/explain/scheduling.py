@@ -234,7 +234,7 @@ def _amount(pod: Pod, resource: str) -> str:
 def _smaller(view: View, pod: Pod, short: list[str]) -> str:
     """The command that asks for less."""
     group = view.group(pod.group)
-    placed = sum(bool(p.node) for p in group.live) if group else 0
+    placed = group.placed if group else 0
     commands = []
     if pod.group not in (HEAD, REDIS) and placed:
         commands.append(f"{view.up} --workers {placed}")

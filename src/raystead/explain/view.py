@@ -34,11 +34,16 @@ class Group:
     pods: tuple[Pod, ...] = ()
     owners: tuple[tuple[str, Json], ...] = field(default=())  # (kind, object): what creates its pods
 
-    @property
+    @cached_property
     def live(self) -> tuple[Pod, ...]:
         return tuple(p for p in self.pods if p.live)
 
-    @property
+    @cached_property
+    def placed(self) -> int:
+        """Pods that have a node."""
+        return sum(bool(p.node) for p in self.live)
+
+    @cached_property
     def ready(self) -> int:
         return sum(p.ready for p in self.live)
 
@@ -46,7 +51,7 @@ class Group:
     def satisfied(self) -> bool:
         return self.ready >= self.wanted
 
-    @property
+    @cached_property
     def ready_since(self) -> datetime | None:
         """When its last pod became ready; None while it is not satisfied or wants none."""
         times = [t for p in self.live if p.ready and (t := p.since("Ready"))]
@@ -136,7 +141,8 @@ class View:
 
     def events(self, kind: str, thing: Json, *reasons: str) -> tuple[Event, ...]:
         """Events about an object, oldest first; only those with one of `reasons`, if any is named."""
-        found = [e for e in self._events if e.about(kind, thing) and (not reasons or e.reason in reasons)]
+        named = self._events_of.get((kind, meta(thing, "name")), ())
+        found = [e for e in named if e.about(thing) and (not reasons or e.reason in reasons)]
         return tuple(sorted(found, key=lambda e: e.last or self.now))
 
     def pod_events(self, pod: Pod, *reasons: str) -> tuple[Event, ...]:
@@ -170,14 +176,38 @@ class View:
         found = (r for r in self._ours(self.snapshot.replicasets) if template_group(r) == group.name)
         return tuple(r for r in found if dig(r, "spec", "replicas"))
 
+    def with_logs(self, group: str) -> tuple[Pod, ...]:
+        """The group's pods of which a log was read: a few."""
+        return self._with_logs.get(group, ())
+
     def claim(self, name: str) -> Json | None:
         return next((c for c in self.snapshot.claims or () if meta(c, "name") == name), None)
 
     def ray_node(self, pod: Pod) -> Json | None:
         """What Ray's dashboard says of the pod's node, the newest entry of its address."""
-        found = [n for n in self.snapshot.ray_nodes or () if pod.ip and node_ip(n) == pod.ip]
+        found = self._ray_nodes.get(pod.ip, []) if pod.ip else []
         alive = [n for n in found if node_state(n) == "ALIVE"]
         return next(iter([*alive[-1:], *found[-1:]]), None)
+
+    @cached_property
+    def _with_logs(self) -> dict[str, tuple[Pod, ...]]:
+        read = {pod for pod, _, _ in self.snapshot.logs}
+        return {g.name: tuple(p for p in g.live if p.name in read) for g in self.groups}
+
+    @cached_property
+    def _ray_nodes(self) -> dict[str, list[Json]]:
+        out: dict[str, list[Json]] = {}
+        for node in self.snapshot.ray_nodes or ():
+            out.setdefault(node_ip(node), []).append(node)
+        return out
+
+    @cached_property
+    def _events_of(self) -> dict[tuple[str, str], list[Event]]:
+        """By kind and name: a thousand pods ask for theirs several times."""
+        out: dict[tuple[str, str], list[Event]] = {}
+        for one in self._events:
+            out.setdefault((one.kind, one.name), []).append(one)
+        return out
 
     @cached_property
     def _events(self) -> tuple[Event, ...]:
