@@ -16,7 +16,7 @@ import pytest
 import yaml
 from audit import Audit
 from conftest import USERS
-from kube import Kube, pod, until
+from kube import RESTRICTED, Kube, pod, until
 
 pytestmark = pytest.mark.cluster
 Json = dict[str, Any]
@@ -316,7 +316,7 @@ def test_a_probe_logs_in_to_a_redis_of_ones_own(
     space = namespace(security="restricted")
     user = as_user(space, "edit")
     server = ["redis-server", "--requirepass", "right", "--protected-mode", "no", "--dir", "/tmp"]
-    space.apply(pod("store", "redis:7.0.15", server))
+    space.apply(pod("store", "redis:7.0.15", server, securityContext=RESTRICTED | {"runAsUser": 999}))
     space.run("expose", "pod", "store", "--port=6379")
     space.run("create", "secret", "generic", "word", f"--from-literal=pass={password}")
     until(lambda: space.get("pod", "store")["status"].get("phase") == "Running", 60, "Redis runs")
@@ -330,7 +330,7 @@ def test_a_probe_logs_in_to_a_redis_of_ones_own(
     assert check(doctor(user, "-f", str(file)), "state")["verdict"] == "unknown"
     found = check(doctor(user, "-f", str(file), "--probe"), "state")
     assert found["verdict"] == verdict, found
-    assert words in found["what"]
+    assert words in found["what"], found
 
 
 def test_a_probe_that_is_interrupted_leaves_nothing(namespace: MakeSpace, as_user: AsUser) -> None:

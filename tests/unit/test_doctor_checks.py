@@ -16,6 +16,7 @@ from raystead.doctor.rights import Rights, check, needed, role
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
+from raystead.spec.model import RayCluster
 from raystead.ui.doctor import examined_text
 
 Json = dict[str, Any]
@@ -502,3 +503,26 @@ def test_yaml_of_the_role_is_what_kubectl_applies() -> None:
     text = yaml.safe_dump_all(role(Rights(needed(build(Flags()))), "team"))
     kinds = [document["kind"] for document in yaml.safe_load_all(text)]
     assert kinds == ["Role", "RoleBinding"]
+
+
+def test_a_probe_of_ones_own_redis_has_its_certificates_and_nothing_else_mounted() -> None:
+    container = {
+        "name": "ray",
+        "image": "rayproject/ray:2.60.0-py311",
+        "env": [
+            {"name": "RAY_REDIS_ADDRESS", "value": "rediss://r:6380"},
+            {"name": "RAY_REDIS_CA_CERT", "value": "/certs/ca.pem"},
+            {"name": "AWS_SECRET", "value": "x"},
+        ],
+        "volumeMounts": [{"name": "ca", "mountPath": "/certs"}, {"name": "data", "mountPath": "/data"}],
+    }
+    volumes = [{"name": "ca", "secret": {"secretName": "ca"}}, {"name": "data", "emptyDir": {}}]
+    head = {"template": {"spec": {"containers": [container], "volumes": volumes}}}
+    cluster = RayCluster.model_validate(
+        {"metadata": {"name": "mine"}, "spec": {"rayVersion": "2.60.0", "headGroupSpec": head}}
+    )
+    facts = Facts(namespace="team")
+    here = Seen(cluster, facts, "raystead up", Client("0"), objects=tuple(manifests(cluster, facts)))
+    spec = probe.job(here, "p", 60)["spec"]["template"]["spec"]
+    assert [v["name"] for v in spec["volumes"]] == ["ca"]
+    assert {e["name"] for e in spec["containers"][0]["env"]} == {"RAY_REDIS_ADDRESS", "RAY_REDIS_CA_CERT"}

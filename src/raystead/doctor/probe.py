@@ -23,7 +23,8 @@ _DNS = "kubernetes.default.svc"
 _EGRESS = ("pypi.org", 443)  # what a runtime_env with pip needs
 _MINE = ("containers", "initContainers", "volumes", "restartPolicy", "terminationGracePeriodSeconds")
 _KEPT = ("image", "imagePullPolicy", "env", "resources", "securityContext")
-_REDIS = ("RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME")
+_FILES = ("RAY_REDIS_CA_CERT", "RAY_REDIS_CLIENT_CERT", "RAY_REDIS_CLIENT_KEY")
+_REDIS = ("RAY_REDIS_ADDRESS", "REDIS_PASSWORD", "REDIS_USERNAME", *_FILES)
 # Standard library of any Python 3. What it finds is its termination message: no right to read logs is needed.
 _SCRIPT = f"""\
 import json, os, platform, socket, ssl, time
@@ -33,21 +34,19 @@ try:
     out["ray"] = metadata.version("ray")
 except Exception as error:
     out["ray_error"] = str(error)
-def tried(name, what):
-    begun = time.time()
-    try:
-        out[name] = {{"ok": True, "said": what() or ""}}
-    except Exception as error:
-        out[name] = {{"ok": False, "said": (type(error).__name__ + ": " + str(error))[:300]}}
-    out[name]["seconds"] = round(time.time() - begun, 3)
-def resolve():
-    for second in range(5):
+def tried(name, what, times):
+    for left in reversed(range(times)):  # a new pod's network and policies take a moment
+        begun = time.time()
         try:
-            return socket.getaddrinfo("{_DNS}", 443)[0][4][0]
-        except OSError:
-            if second == 4:
-                raise
-            time.sleep(1)
+            out[name] = {{"ok": True, "said": what() or ""}}
+        except Exception as error:
+            out[name] = {{"ok": False, "said": (type(error).__name__ + ": " + str(error))[:300]}}
+        out[name]["seconds"] = round(time.time() - begun, 3)
+        if out[name]["ok"] or not left or out[name]["said"].startswith("RuntimeError"):
+            return
+        time.sleep(1)
+def resolve():
+    return socket.getaddrinfo("{_DNS}", 443)[0][4][0]
 def connect():
     socket.create_connection(("{_EGRESS[0]}", {_EGRESS[1]}), 5).close()
 def redis():
@@ -58,8 +57,11 @@ def redis():
     user = os.environ.get("REDIS_USERNAME", "")
     link = socket.create_connection((host, int(port)), 5)
     if said.startswith("rediss://"):
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context = ssl.create_default_context(cafile=os.environ.get("RAY_REDIS_CA_CERT") or None)
+        if os.environ.get("RAY_REDIS_CLIENT_CERT"):
+            key = os.environ.get("RAY_REDIS_CLIENT_KEY")
+            context.load_cert_chain(os.environ["RAY_REDIS_CLIENT_CERT"], key)
+        context.check_hostname = False  # Ray does not check it either
         link = context.wrap_socket(link, server_hostname=host)
     link.settimeout(5)
     def ask(*words):
@@ -72,11 +74,11 @@ def redis():
     if word:
         ask("AUTH", *([user] if user else []), word)
     return ask("PING")
-time.sleep(2)  # a new pod's policies take a moment to hold: without it all would seem open
-tried("dns", resolve)
-tried("egress", connect)
+time.sleep(2)  # until its policies hold all would seem open
+tried("dns", resolve, 5)
+tried("egress", connect, 1)
 if os.environ.get("RAY_REDIS_ADDRESS"):
-    tried("redis", redis)
+    tried("redis", redis, 3)
 with open("/dev/termination-log", "w") as stream:
     json.dump(out, stream)
 """
@@ -99,8 +101,9 @@ def job(seen: Seen, name: str, seconds: int) -> Json:
     spec = {key: value for key, value in template["spec"].items() if key not in _MINE}
     spec |= {"restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
     if _with_redis(seen):
-        spec["volumes"] = [v for v in template["spec"]["volumes"] if v["name"] == "redis-password"]
-        container["volumeMounts"] = [m for m in ray["volumeMounts"] if m["name"] == "redis-password"]
+        container["volumeMounts"] = _mounts(ray)
+        used = {mount["name"] for mount in container["volumeMounts"]}
+        spec["volumes"] = [volume for volume in template["spec"]["volumes"] if volume["name"] in used]
     spec["containers"] = [bounded(container, ray["resources"])]
     return {
         "apiVersion": "batch/v1",
@@ -237,6 +240,13 @@ def _with_redis(seen: Seen) -> bool:
     return all(seen.secrets.get(name) is not None for name in named)
 
 
+def _mounts(ray: Json) -> list[Json]:
+    """Those of Redis' password and of the certificates that its address needs."""
+    files = [str(e.get("value")) for e in ray.get("env") or [] if e["name"] in _FILES]
+    needed = [PASSWORD_FILE, *files]
+    return [m for m in ray["volumeMounts"] if any(f.startswith(f"{m['mountPath']}/") for f in needed)]
+
+
 def _versions(seen: Seen, said: Json) -> Check:
     """Ray and Python in the image against the spec's and the client's."""
     here = f"the image has Ray {said['ray']}, Python {said['python']}"
@@ -264,6 +274,9 @@ def _redis(said: Json) -> Check:
             "state", "ok", f"Redis answers {said['said'].lstrip('+')} in {said['seconds'] * 1000:.0f} ms"
         )
     words = said["said"]
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        remedy = "RAY_REDIS_CA_CERT in the head's env names the file of its authority"
+        return Check("state", "fail", "Redis' certificate is not trusted", words, remedy)
     if "WRONGPASS" in words or "NOAUTH" in words or "invalid password" in words:
         return Check(
             "state", "fail", "Redis refuses the password", words, "put the right one into the Secret"
