@@ -147,7 +147,7 @@ def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
 
     yield make
     if made:
-        admin.run("delete", "namespace", *made, "--wait=false")
+        admin.run("delete", "namespace", *made, "--wait=false", "--ignore-not-found")
 
 
 def user_in(admin: Kube, kube: Kube, role: str, folder: Path) -> Kube:

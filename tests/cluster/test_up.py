@@ -128,7 +128,7 @@ def test_every_command_of_the_guide_works(story: Story, first: object) -> None:
     service = kubectl.get("service", "service-ray-cluster")
     ports = {p["name"]: p["port"] for p in service["spec"]["ports"]}
     assert ports.items() >= {"client": 10001, "dashboard": 8265, "gcs-server": 6380}.items()
-    assert service["spec"]["selector"] == {"app": "ray-cluster-head", "component": "ray-head", "type": "ray"}
+    assert service["spec"]["selector"] == {"app": "ray-cluster-head"}
     assert kubectl.get("service", "redis")["spec"]["ports"][0]["port"] == 6379
     assert "appendonly yes" in kubectl.get("configmap", "redis-config")["data"]["redis.conf"]
 
@@ -213,10 +213,8 @@ def test_a_field_that_kubectl_owns_is_named_and_can_be_taken(story: Story, first
 def test_a_changed_up_changes_what_was_named_and_nothing_else(story: Story, first: object) -> None:
     pods = story.pods()
     done, requests = story.seen("up", "--workers", "1")
-    assert [(r.verb, r.resource) for r in requests if r.mutates] == [
-        ("update", "configmaps"),
-        ("patch", "deployments"),
-    ]
+    changed = [(r.verb, r.resource) for r in requests if r.mutates and r.resource != "pods"]
+    assert changed == [("update", "configmaps"), ("patch", "deployments")]  # pods: who is to go first
     assert "2 nodes" in done.stderr
     after = story.pods()
     assert after.items() < pods.items()
@@ -229,7 +227,8 @@ def test_ctrl_c_leaves_a_state_that_can_be_gone_on_with(story: Story, first: obj
     import signal
 
     running = story.raystead.start("up", "--workers", "2", "--timeout", "200")
-    until(lambda: len(story.user.items("pods", "-l", "app=ray-cluster-worker")) == 2, 60, "a second worker")
+    assert running.stderr is not None
+    until(lambda: "worker   1/2" in running.stderr.readline(), 60, "it waits for the second worker", every=0)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=20)
     assert running.returncode == 130
