@@ -21,4 +21,4 @@ for _ in 1 2 3; do
   awk -v d="$RUN/" 'index($2,d)==1{print $2}' /proc/mounts | sort -r | while read -r m; do umount -l "$(printf '%b' "$m")" 2>/dev/null || true; done
 done
 for _ in $(seq 20); do for g in $(cgroups); do rmdir "$g" 2>/dev/null || true; done; [ -z "$(cgroups)" ] && break; sleep 0.1; done
-rm -rf "$RUN"
+rm -rf --one-file-system "$RUN"   # should a mount be left, what it holds is not ours to delete

@@ -35,7 +35,7 @@ agnhost() {
 }
 ray() {  # As rayproject/ray: user ray, uid 1000, group users (100); plus what an arbitrary uid in group 0 (OpenShift) needs to write.
   local root="ray-$RAY" i
-  [ -f "$root/.debootstrapped" ] || { rm -rf "$root"
+  [ -f "$root/.debootstrapped" ] || { rm -rf --one-file-system "$root"
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates,procps,bash,curl,netcat-openbsd bookworm "$root" >/dev/null; touch "$root/.debootstrapped"; }
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"; if [ -f /etc/pip.conf ]; then cp /etc/pip.conf "$root/etc/"; fi; cp /etc/resolv.conf "$root/etc/"
   chroot "$root" id ray >/dev/null 2>&1 || chroot "$root" useradd -m -u 1000 -g 100 ray
