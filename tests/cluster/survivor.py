@@ -12,6 +12,7 @@ from typing import Any
 from cli import Cli
 from kube import Kube, until
 
+PATIENCE = 300.0  # seconds; how long things may take is another question than whether they happen
 HEAD, WORKERS = "app=ray-cluster-head", "app=ray-cluster-worker"
 PULSE = """
 import os, time, ray

@@ -12,9 +12,9 @@ import yaml
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
-from survivor import HEAD, WORKERS, Survivor, longest
+from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 ON_HEAD = ("--entrypoint-resources", '{"node:__internal_head__": 0.001}')
 SLEEP = "import time, ray; ray.init(); time.sleep(3600)"
 OOM = "x = bytearray(8 << 30); x[::4096] = b'x' * len(x[::4096])"
@@ -24,7 +24,7 @@ OOM = "x = bytearray(8 << 30); x[::4096] = b'x' * len(x[::4096])"
 def survivor(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Survivor]:
     user = as_user(space, "edit")
     alive = Survivor(user, Cli(user))
-    alive.raystead("up")
+    alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
     alive.start()
     yield alive
     alive.raystead("down", "--yes")
@@ -63,13 +63,15 @@ def test_a_lost_head_costs_nothing_else(
 ) -> None:
     workers, before = survivor.lives(WORKERS), survivor.lives(HEAD)
     doomed = survivor.submit(SLEEP, *ON_HEAD)
-    until(lambda: survivor.job(doomed)["status"] == "RUNNING", 60, "the job on the head runs")
+    until(lambda: survivor.job(doomed)["status"] == "RUNNING", PATIENCE, "the job on the head runs")
     last = survivor.beats()[-1].n or 0
     lost = time.time()
     fault(survivor, machine_faults, survivor.head())
-    until(lambda: survivor.ready(HEAD, other_than=before), 120, "a new head is ready")
+    until(lambda: survivor.ready(HEAD, other_than=before), PATIENCE, "a new head is ready")
     ready = time.time()
-    until(lambda: survivor.job(doomed)["status"] == "FAILED", 60, "the job of the lost driver is FAILED")
+    until(
+        lambda: survivor.job(doomed)["status"] == "FAILED", PATIENCE, "the job of the lost driver is FAILED"
+    )
     failed = time.time()
     assert survivor.answer() > last
     beats = survivor.unhurt(since=lost)
@@ -113,9 +115,9 @@ def test_an_old_head_that_lives_on_writes_no_more(survivor: Survivor, tmp_path: 
         time.sleep(2)
         before = survivor.lives(HEAD)
         user.run("delete", "pod", name, "--wait=false")
-        until(lambda: survivor.ready(HEAD, other_than=before), 60, "a new head is ready", every=1)
+        until(lambda: survivor.ready(HEAD, other_than=before), PATIENCE, "a new head is ready", every=1)
         new = survivor.pods(HEAD)[0]["status"]["podIP"]
-        until(lambda: user.run("get", "pod", name, check=False).returncode, 60, "the old pod is gone")
+        until(lambda: user.run("get", "pod", name, check=False).returncode, PATIENCE, "the old pod is gone")
         gone = time.time()
         seen = writes(monitor.result())
     assert min(seen[new]) < gone - 1, "the old pod was there when the new head began to write"

@@ -8,16 +8,16 @@ import pytest
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
-from survivor import HEAD, WORKERS, Survivor
+from survivor import HEAD, PATIENCE, WORKERS, Survivor
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
 def survivor(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Survivor]:
     user = as_user(space, "edit")
     alive = Survivor(user, Cli(user))
-    alive.raystead("up")
+    alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
     alive.start()
     yield alive
     alive.raystead("down", "--yes")
@@ -42,8 +42,8 @@ def test_a_lost_worker_is_replaced_and_the_rest_goes_on(
     heads = survivor.lives(HEAD)
     victim = next(name for name in others if name != survivor.driver)
     machine_faults.delete_pod(survivor.user, victim, force=by_force)
-    until(lambda: survivor.lives(WORKERS).keys() != others.keys(), 120, "a new worker pod", every=1)
-    until(lambda: as_the_spec_says(survivor), 150, "as the spec says", every=1)
+    until(lambda: survivor.lives(WORKERS).keys() != others.keys(), PATIENCE, "a new worker pod", every=1)
+    until(lambda: as_the_spec_says(survivor), PATIENCE, "as the spec says", every=1)
     assert survivor.lives(HEAD) == heads
     assert survivor.lives(WORKERS)[survivor.driver] == others[survivor.driver]
     assert survivor.job(survivor.pulse)["status"] == "RUNNING"
@@ -57,7 +57,7 @@ def test_an_api_server_that_is_away_stops_nothing(survivor: Survivor, machine_fa
     lives = survivor.lives(WORKERS) | survivor.lives(HEAD)
     with machine_faults.no_api_server():
         time.sleep(10)
-    until(lambda: as_the_spec_says(survivor), 60, "as the spec says", every=1)
+    until(lambda: as_the_spec_says(survivor), PATIENCE, "as the spec says", every=1)
     assert survivor.lives(WORKERS) | survivor.lives(HEAD) == lives, "no container restarted"
 
 
@@ -69,7 +69,7 @@ def test_an_api_server_that_is_away_for_five_minutes_stops_nothing(
     lives = survivor.lives(WORKERS) | survivor.lives(HEAD)
     with machine_faults.no_api_server():
         time.sleep(300)
-    until(lambda: as_the_spec_says(survivor), 120, "as the spec says", every=1)
+    until(lambda: as_the_spec_says(survivor), PATIENCE, "as the spec says", every=1)
     assert survivor.lives(WORKERS) | survivor.lives(HEAD) == lives, "no container restarted"
 
 
@@ -78,9 +78,12 @@ def test_all_pods_deleted_at_once_the_cluster_comes_back(survivor: Survivor) -> 
     with its state, but the cluster is whole and runs jobs.
     """
     survivor.user.run("delete", "pods", "--all", "--force", "--grace-period=0", "--wait=false")
-    until(lambda: as_the_spec_says(survivor), 240, "as the spec says", every=1)
+    until(lambda: as_the_spec_says(survivor), PATIENCE, "as the spec says", every=1)
     done = survivor.raystead("submit", "-q", "--", "python", "-c", "import ray; ray.init(); print('runs')")
     assert "runs" in done.stdout
     until(
-        lambda: survivor.job(survivor.pulse)["status"] == "FAILED", 60, "the job of before is FAILED", every=1
+        lambda: survivor.job(survivor.pulse)["status"] == "FAILED",
+        PATIENCE,
+        "the job of before is FAILED",
+        every=1,
     )

@@ -8,9 +8,9 @@ import pytest
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
-from survivor import HEAD, WORKERS, Survivor, longest
+from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 REDIS = "app=redis"
 CUT = 90.0  # seconds; the window is 600 (RAY_gcs_rpc_server_reconnect_timeout_s)
 CLIENT = 'REDISCLI_AUTH="$(cat /etc/raystead/redis/password)" redis-cli'
@@ -27,7 +27,7 @@ echo "never full"
 def survivor(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Survivor]:
     user = as_user(space, "edit")
     alive = Survivor(user, Cli(user))
-    alive.raystead("up")
+    alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
     alive.start()
     yield alive
     alive.raystead("down", "--yes")
@@ -65,9 +65,14 @@ def test_a_lost_redis_costs_nothing_else(
     workers, heads, redis = survivor.lives(WORKERS), survivor.lives(HEAD), survivor.lives(REDIS)
     last, lost = survivor.beats()[-1].n or 0, time.time()
     fault(survivor, machine_faults)
-    until(lambda: survivor.ready(REDIS, other_than=redis), 90, "Redis is back")
-    until(lambda: survivor.ready(HEAD, other_than=heads), 120, "the GCS ended and its head is back", every=1)
-    until(lambda: whole(survivor), 60, "three nodes", every=1)
+    until(lambda: survivor.ready(REDIS, other_than=redis), PATIENCE, "Redis is back")
+    until(
+        lambda: survivor.ready(HEAD, other_than=heads),
+        PATIENCE,
+        "the GCS ended and its head is back",
+        every=1,
+    )
+    until(lambda: whole(survivor), PATIENCE, "three nodes", every=1)
     back = time.time()
     print(f"{fault.__name__}: whole {back - lost:.1f} s,", unhurt(survivor, lost, workers, last))
 
@@ -77,7 +82,7 @@ def test_redis_cut_off_for_90_seconds(survivor: Survivor, machine_faults: Faults
     with machine_faults.no_network(survivor.user, "redis-0"):
         time.sleep(CUT)
     mended = time.time()
-    until(lambda: whole(survivor), 150, "whole again", every=1)
+    until(lambda: whole(survivor), PATIENCE, "whole again", every=1)
     print(f"cut: whole {time.time() - mended:.1f} s later,", unhurt(survivor, lost, workers, last))
 
 
@@ -94,11 +99,14 @@ def test_a_full_redis_refuses_and_loses_nothing(survivor: Survivor, machine_faul
     time.sleep(20)
     assert survivor.lives(REDIS) == redis, "Redis refuses, it is not killed"
     until(
-        lambda: "OOM command not allowed" in _log(survivor), 60, "the head says that Redis is full", every=2
+        lambda: "OOM command not allowed" in _log(survivor),
+        PATIENCE,
+        "the head says that Redis is full",
+        every=2,
     )
     clean = f"for i in $(seq 1 100); do {CLIENT} del fill:$i; done"
     user.exec("redis-0", "sh", "-c", clean, timeout=120)
-    until(lambda: whole(survivor), 150, "whole again", every=1)
+    until(lambda: whole(survivor), PATIENCE, "whole again", every=1)
     print("full:", unhurt(survivor, lost, workers, last))
 
 
