@@ -1,4 +1,4 @@
-"""The lease of a cluster that must not outlive its client: a Job that never has a pod (ADR 12).
+"""The lease of a cluster that must not outlive its client: a Job that never has a pod (ADR 8).
 
 The Job controller fails it at its deadline, the TTL controller then deletes it, and the garbage collector
 takes what it owns: the anchor, and with it the cluster. No pod, no right and no program of ours is needed in
