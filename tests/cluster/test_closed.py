@@ -221,6 +221,7 @@ def test_a_lost_head_comes_back(closed: Closed, up: Survivor) -> None:
     assert up.lives(WORKERS) == workers
 
 
+@pytest.mark.long
 def test_down_then_as_any_user_id(closed: Closed, up: Survivor, tmp_path: Path) -> None:
     up.raystead("down", "--yes")
     assert [p["metadata"]["name"] for p in closed.user.items("pods")] == ["foreign"]

@@ -297,6 +297,7 @@ def test_a_probe_finds_what_only_a_pod_knows_and_goes(
     nothing_is_left(space)
 
 
+@pytest.mark.long
 def test_a_probe_in_a_closed_namespace_does_not_resolve(
     namespace: MakeSpace, as_user: AsUser, own_cluster: Path
 ) -> None:

@@ -277,6 +277,7 @@ def test_groups_that_shrink_change_names_or_go_leave_no_orphan(user: Kube, api: 
 # -- an API server that goes ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_an_api_server_that_restarts_under_up_and_under_its_wait_is_waited_for(
     machine_faults: Faults, namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], audit: Audit
 ) -> None:

@@ -21,7 +21,7 @@ from raystead.kube.access import load
 from raystead.kube.api import Api
 from raystead.kube.forward import Forward
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 RAY = "rayproject/ray:2.60.0-py311"
 SERVER = Path(__file__).with_name("streamserver.py").read_text()
 HTTP, TALK = 8000, 9000

@@ -14,7 +14,7 @@ from faults import Faults
 from kube import Kube, until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
 ON_HEAD = ("--entrypoint-resources", '{"node:__internal_head__": 0.001}')
 SLEEP = "import time, ray; ray.init(); time.sleep(3600)"
 OOM = "x = bytearray(8 << 30); x[::4096] = b'x' * len(x[::4096])"

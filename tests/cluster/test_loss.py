@@ -10,7 +10,7 @@ from faults import Faults
 from kube import Kube, until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

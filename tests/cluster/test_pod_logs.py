@@ -17,7 +17,7 @@ from raystead.kube.access import load
 from raystead.kube.api import Api
 from raystead.kube.logs import Follow, Line, Note, Source, read
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 RAY = "rayproject/ray:2.60.0-py311"
 # Numbered lines: argv: lines, lines a second, seconds to live on, exit code. Each run begins with its own mark.
 TALKER = """

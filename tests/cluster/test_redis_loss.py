@@ -10,7 +10,7 @@ from faults import Faults
 from kube import Kube, until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
 REDIS = "app=redis"
 CUT = 90.0  # seconds; the window is 600 (RAY_gcs_rpc_server_reconnect_timeout_s)
 CLIENT = 'REDISCLI_AUTH="$(cat /etc/raystead/redis/password)" redis-cli'

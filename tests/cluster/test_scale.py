@@ -8,7 +8,7 @@ import pytest
 from cli import Cli
 from kube import Kube, until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.long]
 WORKERS = "ray.io/node-type=worker"
 COUNTER = """\
 import ray
