@@ -27,9 +27,17 @@ kept = Kept.options(name="kept", lifetime="detached", max_restarts=-1).remote({v
 print("value", ray.get(kept.get.remote()))
 """
 ASKED = """
+import time
 import ray
 ray.init("auto", namespace="kept", logging_level="error")
-print("value", ray.get(ray.get_actor("kept").get.remote(), timeout=60))
+deadline = time.time() + 60
+while True:
+    try:
+        print("value", ray.get(ray.get_actor("kept").get.remote(), timeout=60))
+        break
+    except ray.exceptions.RayActorError:  # the GCS has not noticed yet that the node of before is gone
+        assert time.time() < deadline
+        time.sleep(1)
 """
 # The guide's own program, S8
 PROGRAM = "import ray; ray.init('auto'); print('resources', ray.cluster_resources()['CPU'])"

@@ -21,7 +21,6 @@ from raystead.ops.specs import Desired
 from raystead.ops.watching import Watched
 from raystead.plan.make import key_of
 from raystead.plan.model import Action, Change
-from raystead.plan.raynodes import ray_nodes
 
 __all__ = ["TIMEOUT", "apply", "wait"]
 
@@ -199,7 +198,7 @@ def _wants_head(groups: tuple[GroupProgress, ...]) -> bool:
 
 
 def _done(anchor: Anchor, watched: Watched, seconds: float) -> Done:
-    alive = [node for node in ray_nodes(watched.ray or {}) if node.alive]
+    alive = watched.alive_nodes()
     return Done(anchor.name, seconds, len(alive), sum(node.cpu_total or 0 for node in alive))
 
 

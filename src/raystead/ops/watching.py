@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
@@ -20,7 +20,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.ops.events import GroupProgress
 from raystead.ops.ray import dashboard_port, head_of
 from raystead.plan import pods as reading
-from raystead.plan.raynodes import NodeIndex, ray_nodes
+from raystead.plan.raynodes import NodeIndex, RayNode, ray_nodes
 from raystead.rayapi.nodes import NodesClient
 from raystead.spec.model import RayCluster
 
@@ -154,8 +154,18 @@ class Watched:
         return tuple(g if g.name == "redis" else replace(g, alive=alive.get(g.name, 0)) for g in groups)
 
     def _alive(self) -> dict[str, int]:
-        index = NodeIndex(ray_nodes(self.ray or {}))
         counts: dict[str, int] = {}
+        for group, _ in self._alive_nodes():
+            shown = "head" if group == labels.HEAD_GROUP else group
+            counts[shown] = counts.get(shown, 0) + 1
+        return counts
+
+    def alive_nodes(self) -> list[RayNode]:
+        """Ray's nodes of the pods that stay; one that drains on a pod being deleted is not among them."""
+        return [node for _, node in self._alive_nodes()]
+
+    def _alive_nodes(self) -> Iterator[tuple[str, RayNode]]:
+        index = NodeIndex(ray_nodes(self.ray or {}))
         for pod in self.pods.items:
             group = pod["metadata"]["labels"].get(labels.GROUP)
             if not group or reading.deleted(pod):
@@ -164,9 +174,7 @@ class Watched:
                 reading.name(pod), (pod.get("status") or {}).get("podIP") or "", reading.started(pod)
             )
             if found and found.alive:
-                shown = "head" if group == labels.HEAD_GROUP else group
-                counts[shown] = counts.get(shown, 0) + 1
-        return counts
+                yield str(group), found
 
     def _ask(self) -> None:
         try:
