@@ -224,7 +224,7 @@ def test_a_changed_up_changes_what_was_named_and_nothing_else(story: Story, firs
     changed = [(r.verb, r.resource) for r in requests if r.mutates and r.resource != "pods"]
     assert changed == [("update", "configmaps"), ("patch", "deployments")]  # pods: who is to go first
     assert "2 nodes" in done.stderr
-    after = story.pods()
+    after = until(lambda: len(now := story.pods()) < len(pods) and now, 90, "the worker has drained")
     assert after.items() < pods.items()
     assert len(after) == len(pods) - 1
     plan = story.raystead("plan").stdout
