@@ -83,7 +83,8 @@ node() {
   start kubelet; start kube-proxy; start policies; start volumes; start kwok
   settings coredns.yaml | kubectl apply -f - >/dev/null
   kubectl wait --for=create node/node1 --timeout=60s >/dev/null; kubectl wait --for=condition=Ready node/node1 --timeout=60s >/dev/null
-  kubectl patch node node1 --subresource=status -p '{"status":{"allocatable":{"cpu":"16"}}}' >/dev/null   # see manifests.yaml
+  kubectl apply -f "$HERE/overcommit.yaml" >/dev/null   # with the node: an older control plane alone has no such policies
+  kubectl patch node node1 --subresource=status -p '{"status":{"allocatable":{"cpu":"16"}}}' >/dev/null   # see overcommit.yaml
   kubectl -n kube-system rollout status deployment/coredns --timeout=120s >/dev/null
 }
 if mountpoint -q "$NETNS" && running apiserver; then say "already up"; echo "$PKI/admin.conf"; exit; fi
