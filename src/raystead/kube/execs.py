@@ -59,6 +59,9 @@ class Result:
 def run(api: Api, target: Target, command: Sequence[str], *, stdin: bytes | None = None) -> Result:
     """Runs a command to its end; `stdin` is given to it and then closed.
 
+    A command that ends without reading more than 64 KiB of `stdin` may never be told to have ended:
+    containerd waits for a reader of the rest. `kubectl exec -i` stays the same way (8 of 50 with 1 MiB).
+
     Raises:
         CommandNotStarted: there is no such program there, or it cannot run.
         StreamLost: the pod or the API server went before the command's end was told.
