@@ -13,7 +13,7 @@ from audit import Audit
 from faults import Faults
 from kube import Kube, until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600), pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 RAYSTEAD = str(Path(sys.executable).parent / "raystead")
 # Small requests: other tests share the node.
 CLUSTER = """\

@@ -1,5 +1,6 @@
 """Findings as people read them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import explain_kit as kit
@@ -26,6 +27,14 @@ def test_a_finding_says_why_means_do() -> None:
         "  do     raystead up --image x:2.60.0\n"
         "         or another"
     )
+
+
+def test_what_is_the_same_in_several_groups_is_said_once() -> None:
+    again = replace(FOUND, group="head", pods=1, since=kit.NOW - timedelta(seconds=300))
+    other = replace(FOUND, group="gpu", remedy="another")
+    first, second = render([FOUND, again, other], kit.NOW).split("\n\n")
+    assert first.splitlines()[0] == "worker, head: 4 pods, for 5 min"
+    assert second.splitlines()[0] == "gpu: 3 pods, for 4 min"
 
 
 def test_no_finding_is_no_text() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from raystead.explain.model import Evidence, Finding
 
-__all__ = ["ago", "headline", "render"]
+__all__ = ["ago", "headline", "joined", "render"]
 
 _LABEL = 9  # columns before the sentence
 _EVIDENCE = 3
@@ -15,8 +16,29 @@ _LONGEST = 300  # characters of a message; -o json has it all
 
 
 def render(findings: Iterable[Finding], now: datetime) -> str:
-    """One block a finding, a blank line between; "" when there is none."""
-    return "\n\n".join(_block(finding, now) for finding in findings)
+    """One block a finding, a blank line between; "" when there is none.
+
+    What is word for word the same in several groups is said once, of all of them.
+    """
+    return "\n\n".join(_block(finding, now) for finding in joined(findings))
+
+
+def joined(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings of several groups that say the same are one, whose `group` names them all."""
+    same: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        same.setdefault((finding.why, finding.means, finding.remedy), []).append(finding)
+    return [alike[0] if len(alike) == 1 else _one(alike) for alike in same.values()]
+
+
+def _one(alike: list[Finding]) -> Finding:
+    times = [f.since for f in alike if f.since]
+    return replace(
+        alike[0],
+        group=", ".join(f.group or "cluster" for f in alike),
+        pods=sum(f.pods for f in alike),
+        since=min(times, default=None),
+    )
 
 
 def headline(finding: Finding, now: datetime) -> str:

@@ -58,14 +58,23 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
 
 
 def clusters(api: Api, *, all_namespaces: bool = False) -> tuple[ListRow, ...]:
-    """One row a cluster, from anchors and Deployments alone: two requests and one a page of 500."""
+    """One row a cluster, from anchors and Deployments alone: two requests and one a page of 500.
+
+    Raises:
+        Forbidden: they may not be read there.
+    """
 
     def path(kind: str) -> str:
         whole = collection(api.namespace, kind)
         return whole.replace(f"/namespaces/{api.namespace}", "") if all_namespaces else whole
 
     asked = (("ConfigMap", ANCHOR_SELECTOR), ("Deployment", labels.OURS))
-    anchors, deployments = parallel(lambda one: api.list(path(one[0]), labels=one[1]), asked)
+    try:
+        anchors, deployments = parallel(lambda one: api.list(path(one[0]), labels=one[1]), asked)
+    except Forbidden as error:
+        if all_namespaces:
+            error.remedy = f"leave out -A: raystead list shows those of namespace {api.namespace}"
+        raise
     return list_rows(anchors, deployments, datetime.now(UTC))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from raystead.explain.text import joined
 from raystead.ops.events import Done, Event, Explained, Note, Planned, Progress
 from raystead.ui.board import ALL, ASCII, LATE, Board, Line, Row, done_text, finding_lines, screen
 from raystead.ui.plain import Reporter
@@ -111,13 +112,16 @@ class PlainView:
         self._reporter.line(row.text)
 
     def _explain(self, event: Explained) -> None:
+        new = []
         for finding in event.findings:
             key = (finding.group, re.sub(r"\d+", "#", finding.why))  # the seconds in it go on
             if key not in self._explained:
                 self._explained.add(key)
-                lines = finding_lines(finding)
-                head = f"{finding.group}: " if finding.group else ""
-                self._reporter.line("\n".join([f"{head}{lines[0]}", *(f"  {line}" for line in lines[1:])]))
+                new.append(finding)
+        for finding in joined(new):
+            lines = finding_lines(finding)
+            head = f"{finding.group}: " if finding.group else ""
+            self._reporter.line("\n".join([f"{head}{lines[0]}", *(f"  {line}" for line in lines[1:])]))
 
 
 def _counts(row: Row, before: Row) -> bool:
