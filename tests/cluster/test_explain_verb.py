@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from audit import Audit
+from cli import Cli
 from kube import Kube, until
 
 pytestmark = pytest.mark.cluster
@@ -48,3 +51,43 @@ def test_explain_names_the_cause_and_only_reads(
     seen = raystead(viewer, "explain")
     assert (seen.returncode, seen.stdout.split("\n")[1]) == (0, text.stdout.split("\n")[1])
     assert raystead(user, "down", "-y").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "reason", "says"),
+    [
+        (("--node-selector", "disk=none"), "FailedScheduling", "no node"),
+        (("--image", "127.0.0.1:9/nobody/ray:2.60.0", "--storage", "none"), "Failed", "cannot be pulled"),
+    ],
+    ids=["no node", "no image"],
+)
+def test_up_says_why_within_3_seconds_of_the_first_event(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], words: tuple[str, ...], reason: str, says: str
+) -> None:  # fmt: skip
+    """From the moment when a watch of the events shows it to the sentence in `up`'s live view."""
+    user = as_user(namespace(), "edit")
+    watch = [str(user.kubectl), f"--kubeconfig={user.kubeconfig}", f"--namespace={user.namespace}"]
+    watch += ["get", "events", "--watch", "-o", "custom-columns=R:.reason", "--no-headers"]
+    events = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)
+    up = Cli(user).start("up", "--timeout", "60s", *words)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            event = pool.submit(_first, events, "stdout", lambda line: line.strip() == reason)
+            sentence = pool.submit(_first, up, "stderr", lambda line: says in line)
+            late = sentence.result(90) - event.result(90)
+    finally:
+        for process in (events, up):
+            process.kill()
+            process.wait()
+    print(f"{late:.2f} s after the event")
+    assert late <= 3
+
+
+def _first(process: subprocess.Popen[str], stream: str, wanted: Callable[[str], bool]) -> float:
+    """When the first line came that is wanted."""
+    said = []
+    for line in getattr(process, stream):
+        said.append(line)
+        if wanted(line):
+            return time.monotonic()
+    raise AssertionError("".join(said))
