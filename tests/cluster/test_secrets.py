@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli import RAYSTEAD, Cli
-from kube import Kube, pod
+from kube import RESTRICTED, Kube, pod, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
 PASSWORD, TOKEN = "planted-redis-5f2c81", "planted-token-77ab90aa"
@@ -88,11 +88,14 @@ def planted(
     folder = tmp_path_factory.mktemp("client")
     store = f"{space.namespace}-r"
     admin.run("create", "namespace", store)
-    redis = pod("redis", "redis:7", ["sh", "-c", f"exec redis-server --requirepass {PASSWORD}"])
+    command = ["sh", "-c", f"exec redis-server --dir /tmp --requirepass {PASSWORD}"]
+    redis = pod("redis", "redis:7", command, securityContext=RESTRICTED | {"runAsUser": 999})
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis"}}
     service["spec"] = {"selector": {"app": "redis"}, "ports": [{"port": 6379}]}
     time.sleep(1)
-    admin.at(store).apply(redis, service)
+    there = admin.at(store)
+    there.apply(redis, service)
+    until(lambda: there.get("pod", "redis")["status"].get("phase") == "Running", 60, "Redis runs")
     space.run("create", "secret", "generic", "my-token", f"--from-literal=auth_token={TOKEN}")
     file = folder / "spec.yaml"
     file.write_text(SPEC.format(namespace=store, password=PASSWORD, size=SIZE))

@@ -10,7 +10,7 @@ from audit import Audit
 from cli import Cli
 from kube import RESTRICTED, Kube, pod, until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 FILES = Path(__file__).resolve().parents[1] / "data" / "rayclusters"
 EVERYTHING = "all,configmaps,secrets,persistentvolumeclaims,networkpolicies"
 REDIS = "redis:7.0.15"
