@@ -169,9 +169,10 @@ def test_a_start_whose_answer_was_lost_is_not_repeated() -> None:
     assert [request.method for request in asked] == ["POST", "GET"]
 
 
-def test_an_id_that_is_taken_is_refused_when_it_was_not_us() -> None:
-    ray = client((400, "ValueError: already exists"))
-    with pytest.raises(RayRefuses):
+@pytest.mark.parametrize("status", [400, 500])  # the agent's own, and what the dashboard makes of it
+def test_an_id_that_is_taken_is_refused_when_it_was_not_us(status: int) -> None:
+    ray = client((status, "ValueError: Job with submission_id x already exists."))
+    with pytest.raises(RayRefuses, match="has a job of that id already"):
         submit(ray, SubmitOptions(("true",)), emit=lambda event: None)
 
 
