@@ -6,6 +6,7 @@ write down what they see; their record is the job's own output, read when the he
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
-from raystead.errors import NotReady, RaysteadError, StateError, Unsupported, UsageError
+from raystead.errors import JobNotFound, NotReady, RaysteadError, StateError, Unsupported, UsageError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.manifests.storage import storage_kind
@@ -33,6 +34,7 @@ FAULTS = ("head", "redis", "worker")
 PATIENCE = 300.0  # seconds for a cluster to be whole again
 _SETTLE = 2.0  # seconds that the record goes on after that
 _TICK = 0.2
+_RETURNS = 3.0  # seconds: Ray's monitor of a job (a look a second) writes its end, also after it was deleted
 _MARK = "raystead-verify "
 _PROGRAM = """
 import json, os, signal, threading, time, ray
@@ -230,7 +232,12 @@ def _tidy(jobs: JobClient, job_id: str) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and not jobs.get(job_id).ended:
             time.sleep(_TICK)
-        jobs.delete(job_id)
+        seen = time.monotonic()
+        while time.monotonic() < min(seen + _RETURNS, deadline):
+            with contextlib.suppress(JobNotFound):
+                jobs.delete(job_id)
+                seen = time.monotonic()
+            time.sleep(_TICK)
     except RaysteadError:
         pass  # the cluster has worse troubles, which are being told
 
