@@ -15,7 +15,8 @@ REDIS = "app=redis"
 CUT = 90.0  # seconds; the window is 600 (RAY_gcs_rpc_server_reconnect_timeout_s)
 CLIENT = 'REDISCLI_AUTH="$(cat /etc/raystead/redis/password)" redis-cli'
 FILL = f"""
-for i in $(seq 1 100); do
+i=0
+while [ $((i+=1)) -le 100 ]; do
   answer=$({CLIENT} setrange fill:$i 16000000 x)
   case $answer in *OOM*) echo "$answer"; exit 0;; esac
 done
@@ -104,7 +105,7 @@ def test_a_full_redis_refuses_and_loses_nothing(survivor: Survivor, machine_faul
         "the head says that Redis is full",
         every=2,
     )
-    clean = f"for i in $(seq 1 100); do {CLIENT} del fill:$i; done"
+    clean = f"i=0; while [ $((i+=1)) -le 100 ]; do {CLIENT} del fill:$i; done"
     user.exec("redis-0", "sh", "-c", clean, timeout=120)
     until(lambda: whole(survivor), PATIENCE, "whole again", every=1)
     print("full:", unhurt(survivor, lost, workers, last))
