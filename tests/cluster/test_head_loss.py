@@ -14,7 +14,7 @@ from faults import Faults
 from kube import Kube, until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 ON_HEAD = ("--entrypoint-resources", '{"node:__internal_head__": 0.001}')
 SLEEP = "import time, ray; ray.init(); time.sleep(3600)"
 # With cgroup v1 the kernel kills one process and not the container: here the GCS, as the one that it likes best.

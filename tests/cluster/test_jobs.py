@@ -15,7 +15,7 @@ import pytest
 from cli import Cli
 from kube import Kube, until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 HEAD = "ray.io/node-type=head"
 TICKS = """\
 import os, time

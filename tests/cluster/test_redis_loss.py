@@ -10,7 +10,7 @@ from faults import Faults
 from kube import Kube, until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 REDIS = "app=redis"
 CUT = 90.0  # seconds; the window is 600 (RAY_gcs_rpc_server_reconnect_timeout_s)
 CLIENT = 'REDISCLI_AUTH="$(cat /etc/raystead/redis/password)" redis-cli'
@@ -78,6 +78,7 @@ def test_a_lost_redis_costs_nothing_else(
     print(f"{fault.__name__}: whole {back - lost:.1f} s,", unhurt(survivor, lost, workers, last))
 
 
+@pytest.mark.long
 def test_redis_cut_off_for_90_seconds(survivor: Survivor, machine_faults: Faults) -> None:
     workers, last, lost = survivor.lives(WORKERS), survivor.beats()[-1].n or 0, time.time()
     with machine_faults.no_network(survivor.user, "redis-0"):

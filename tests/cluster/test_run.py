@@ -8,7 +8,7 @@ import pytest
 from cli import Cli
 from kube import Kube, until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 KINDS = (
     "deployments,statefulsets,replicasets,pods,services,secrets,networkpolicies,persistentvolumeclaims,jobs"
 )
@@ -59,6 +59,7 @@ def test_sigterm_deletes_it(cli: Cli, space: Kube) -> None:
     assert left(space) == []
 
 
+@pytest.mark.long
 def test_a_killed_client_leaves_nothing_after_the_ttl(cli: Cli, space: Kube) -> None:
     process = cli.start("run", "--ttl", "60s", "--workers", "1", "--", "sleep", "600")
     submitted(process)

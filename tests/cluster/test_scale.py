@@ -8,7 +8,7 @@ import pytest
 from cli import Cli
 from kube import Kube, until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = pytest.mark.cluster
 WORKERS = "ray.io/node-type=worker"
 COUNTER = """\
 import ray
@@ -73,6 +73,7 @@ def test_a_group_that_is_not_there(cli: Cli) -> None:
     assert "its groups: worker" in cli("scale", "gpu=1", code=2).stderr
 
 
+@pytest.mark.long
 def test_workers_restart_one_at_a_time_and_up_finds_nothing_to_do(cli: Cli, space: Kube) -> None:
     before = workers(space)
     fewest, watching = [2], threading.Event()
@@ -99,6 +100,7 @@ def test_workers_restart_one_at_a_time_and_up_finds_nothing_to_do(cli: Cli, spac
     assert space.get("deployment", "deployment-ray-worker")["metadata"]["generation"] == generation
 
 
+@pytest.mark.long
 def test_the_head_restarts_alone(cli: Cli, space: Kube) -> None:
     def head() -> list[str]:
         return [p["metadata"]["uid"] for p in space.items("pods", "-l", "ray.io/node-type=head")]
@@ -109,6 +111,7 @@ def test_the_head_restarts_alone(cli: Cli, space: Kube) -> None:
     assert head() != before
 
 
+@pytest.mark.long
 def test_a_suspended_cluster_costs_nothing_and_comes_back_with_its_actors(cli: Cli, space: Kube) -> None:
     assert "COUNT 1" in cli("submit", "--", "python", "-c", COUNTER).stdout
     cli("suspend", "--yes")

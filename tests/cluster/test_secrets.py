@@ -11,7 +11,7 @@ import pytest
 from cli import RAYSTEAD, Cli
 from kube import RESTRICTED, Kube, pod, until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PASSWORD, TOKEN = "planted-redis-5f2c81", "planted-token-77ab90aa"
 PLANTED = (PASSWORD, TOKEN)
 SPEC = """

@@ -8,7 +8,7 @@ import pytest
 from cli import Cli
 from kube import Kube
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500), pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]
 
 
 @pytest.fixture(scope="module")
