@@ -70,15 +70,15 @@ def test_up_says_why_within_3_seconds_of_the_first_event(
     watch += ["get", "events", "--watch", "-o", "custom-columns=R:.reason", "--no-headers"]
     events = subprocess.Popen(watch, stdout=subprocess.PIPE, text=True)
     up = Cli(user).start("up", "--timeout", "60s", *words)
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            event = pool.submit(_first, events, "stdout", lambda line: line.strip() == reason)
-            sentence = pool.submit(_first, up, "stderr", lambda line: says in line)
+    with ThreadPoolExecutor(2) as pool:
+        event = pool.submit(_first, events, "stdout", lambda line: line.strip() == reason)
+        sentence = pool.submit(_first, up, "stderr", lambda line: says in line)
+        try:
             late = sentence.result(90) - event.result(90)
-    finally:
-        for process in (events, up):
-            process.kill()
-            process.wait()
+        finally:  # before the pool waits for those who read from them
+            for process in (events, up):
+                process.kill()
+                process.wait()
     print(f"{late:.2f} s after the event")
     assert late <= 3
 

@@ -36,6 +36,7 @@ spec:
 SIZE = ", resources: {requests: {cpu: 500m, memory: 2G}, limits: {cpu: 1, memory: 2G}}"
 # Every process of a container: its command line and its environment, one line each, kind first.
 PROCESSES = """
+import os
 for pid in filter(str.isdigit, os.listdir("/proc")):
     for kind in ("cmdline", "environ"):
         try:
@@ -161,10 +162,13 @@ def test_the_head_of_our_own_redis_shows_nobody_the_password_of_the_secret(
 ) -> None:
     """The Secret's password stays with the script that ends before Ray begins (ADR 6)."""
     planted.run("up", "--name", "own", "--workers", "0")
-    head = planted.user.items("pods", "-l", "ray.io/cluster=own,ray.io/node-type=head")[0]["metadata"]["name"]
-    password = planted.user.exec(head, "cat", "/etc/raystead/redis/password").strip()
-    processes = planted.user.exec(head, "python3", "-c", PROCESSES)
+    try:
+        pods = planted.user.items("pods", "-l", "ray.io/cluster=own,ray.io/node-type=head")
+        head = pods[0]["metadata"]["name"]
+        password = planted.user.exec(head, "cat", "/etc/raystead/redis/password").strip()
+        processes = planted.user.exec(head, "python3", "-c", PROCESSES)
+    finally:
+        planted.run("down", "--name", "own", "--yes")
     assert "--redis_username=gcs" in processes or "redis-username=gcs" in processes
     assert len(password) > 20
     assert password not in processes
-    planted.run("down", "--name", "own", "--yes")

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
-__all__ = ["ago", "rounded", "span", "when"]
+__all__ = ["ago", "in_seconds", "rounded", "span", "when"]
+
+_TYPED = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def in_seconds(typed: str) -> float | None:
+    """What people type: "90", "30s", "10m", "2h", "1d"; None when it is none of these."""
+    match = _TYPED.fullmatch(typed.strip())
+    return float(match[1]) * _UNITS[match[2]] if match else None
 
 
 def when(text: object) -> datetime | None:

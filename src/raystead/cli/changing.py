@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raystead.cli.options import SPAN
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
     from raystead.ops.planning import Prepared
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-timeout_option = click.option("--timeout", type=float, metavar="S", help="Seconds to wait; default 900.")
+timeout_option = click.option(
+    "--timeout", type=SPAN, metavar="SPAN", help="How long to wait, default 15m; or 90s, 2h."
+)
 
 
 def carry_out(

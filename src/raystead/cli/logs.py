@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
-from raystead.cli.options import Where, door, place_options
+from raystead.cli.options import SPAN, Where, door, place_options
 from raystead.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @place_options
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, over restarts; Ctrl-C ends.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each.")
-@click.option("--since", metavar="SPAN", help="Only what is newer: 30s, 10m, 2h, 1d.")
+@click.option("--since", type=SPAN, metavar="SPAN", help="Only what is newer: 30s, 10m, 2h, 1d.")
 @click.option("--previous", is_flag=True, help="The run before the last restart.")
 @click.option("--container", metavar="NAME", help="Only containers of this name.")
 @click.option("--timestamps", is_flag=True, help="Each line with its time.")
@@ -35,7 +35,7 @@ def command(
     where: Where,
     follow: bool,
     tail: int | None,
-    since: str | None,
+    since: float | None,
     previous: bool,
     container: str | None,
     timestamps: bool,
@@ -55,13 +55,13 @@ def command(
         _local(what, name, follow, tail)
         return
     from raystead.ops.clusters import anchor_of
-    from raystead.ops.logs import Wanted, seconds_of
+    from raystead.ops.logs import Wanted
 
     api = door(where)
     anchor = anchor_of(api, name)
     if what == anchor.name:  # a cluster's name may stand alone, as for every verb
         what = None
-    wanted = Wanted(what, container, seconds_of(since) if since else None, tail)
+    wanted = Wanted(what, container, max(1, int(since)) if since else None, tail)
     if follow and previous:
         raise UsageError("--previous has an end: leave -f out")
     if ray_file is not None:

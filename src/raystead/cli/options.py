@@ -11,12 +11,27 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from raystead.base import times
 from raystead.errors import UsageError
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Span(click.ParamType[float]):
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Seconds."""
+        seconds = times.in_seconds(value) if isinstance(value, str) else float(value)
+        if seconds is None:
+            self.fail(f'"{value}" is no span of time; write for example 90, 90s, 10m or 2h', param, ctx)
+        return seconds
+
+
+SPAN = _Span()
 
 _SPEC = (
     click.option("-f", "--file", "file", metavar="FILE", help="A RayCluster file; - reads standard input."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import signal
 import sys
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from raystead.cli.options import Where, door, kube_options, quiet_option, read_file, spec_options
+from raystead.base import times
+from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 from raystead.cli.submit import options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
 from raystead.errors import Remains, Unsupported, UsageError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from raystead.ui.plain import Reporter
 
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: no words
-_TTL = re.compile(r"(\d+)(s|m|h)?")
-_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _STEM = 40  # characters of the file's own name that a run's name begins with
 _LEAST = 60  # seconds; a shorter lease is lost in a restart of the API server
 _NOT_ASKED: dict[str, Any] = {
@@ -49,7 +47,7 @@ _NOT_ASKED: dict[str, Any] = {
 @click.option(
     "--ttl", default="10m", metavar="TIME", help="Its life when this command is killed; default 10m."
 )
-@click.option("--timeout", type=float, metavar="S", help="Seconds to wait until it is ready; default 900.")
+@click.option("--timeout", type=SPAN, metavar="SPAN", help="How long to wait until it is ready, default 15m.")
 @policies_option
 @quiet_option
 @kube_options
@@ -118,9 +116,12 @@ def command(
 
 
 def seconds(text: str) -> int:
-    """ "90", "90s", "10m" or "2h" in seconds."""
-    match = _TTL.fullmatch(text)
-    value = int(match[1]) * _SECONDS[match[2] or "s"] if match else 0
+    """The TTL in seconds.
+
+    Raises:
+        UsageError: it is none, or too short.
+    """
+    value = int(times.in_seconds(text) or 0)
     if value < _LEAST:
         raise UsageError(f'--ttl "{text}" is no time of a minute or more', remedy="for example --ttl 10m")
     return value

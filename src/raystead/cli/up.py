@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from raystead.cli.options import Where, door, kube_options, quiet_option, read_file, spec_options
+from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 
 if TYPE_CHECKING:
     from raystead.ops.specs import Desired
@@ -29,7 +29,7 @@ force_option = click.option(
 
 @click.command("up")
 @spec_options
-@click.option("--timeout", type=float, metavar="S", help="Seconds to wait; default 900 (local: 120).")
+@click.option("--timeout", type=SPAN, metavar="SPAN", help="How long to wait, default 15m (local: 2m).")
 @click.option(
     "--wait",
     "waits",

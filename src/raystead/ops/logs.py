@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,10 +12,7 @@ from raystead.kube.logs import Follow, Line, Source, containers_of, read
 from raystead.ops.anchor import Anchor
 from raystead.ops.pods import groups, named, pods_of, selector, short_name, unknown
 
-__all__ = ["Names", "Wanted", "follow", "past", "seconds_of"]
-
-_SPAN = re.compile(r"(\d+)([smhd]?)")
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+__all__ = ["Names", "Wanted", "follow", "past"]
 
 
 @dataclass(frozen=True)
@@ -112,18 +108,6 @@ def follow(api: Api, anchor: Anchor, wanted: Wanted) -> Follow:
         since_seconds=wanted.since,
         tail=wanted.tail,
     )
-
-
-def seconds_of(span: str) -> int:
-    """Seconds of "90", "30s", "10m", "2h" or "1d".
-
-    Raises:
-        UsageError: it is none of these.
-    """
-    match = _SPAN.fullmatch(span.strip())
-    if match is None:
-        raise UsageError(f'"{span}" is no span of time', remedy="write for example 30s, 10m, 2h or 1d")
-    return max(1, int(match[1]) * _UNITS[match[2]])
 
 
 def _again(first: Line, rest: Iterator[Line]) -> Iterator[Line]:
