@@ -13,6 +13,7 @@ from raystead.ops.anchor import Anchor
 from raystead.ops.explain import log_of, objects_of
 from raystead.ops.planning import parallel
 from raystead.ops.watching import Watched
+from raystead.plan import pods as reading
 
 __all__ = ["Explainer"]
 
@@ -50,10 +51,10 @@ class Explainer:
         return None if same else found
 
     def _suspicious(self) -> bool:
-        """Something was refused or failed; a probe that fails while a pod starts is nothing of the kind."""
+        """Something was refused or failed, and of a pod it is not over yet."""
+        pods = {reading.name(pod): pod for pod in self._watched.pods.items}
         return any(
-            event.get("type") == "Warning" and event.get("reason") != "Unhealthy"
-            for event in self._watched.events.items
+            event.get("type") == "Warning" and not _over(event, pods) for event in self._watched.events.items
         )
 
     def _read_more(self, now: float) -> None:
@@ -101,3 +102,14 @@ class Explainer:
             logs=self._logs,
             api_slow=self._api.slowest,
         )
+
+
+def _over(event: Json, pods: dict[str, Json]) -> bool:
+    """A pod's trouble that has passed, or is none: a probe that fails while a pod starts."""
+    about = event.get("involvedObject") or {}
+    if about.get("kind") != "Pod":
+        return False
+    pod = pods.get(str(about.get("name")))
+    if pod is None or reading.ready(pod) or event.get("reason") == "Unhealthy":
+        return True
+    return event.get("reason") == "FailedScheduling" and bool((pod.get("spec") or {}).get("nodeName"))
