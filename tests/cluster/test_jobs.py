@@ -134,7 +134,7 @@ def test_two_submits_at_once_are_two_jobs(cli: Cli) -> None:
 def test_a_second_job_of_the_same_id_is_refused(cli: Cli) -> None:
     cli("submit", "--submission-id", "twice", "--", "true")
     answer = cli("submit", "--submission-id", "twice", "--", "true", code=88)
-    assert "already exists" in answer.stderr
+    assert "has a job of that id already" in answer.stderr
 
 
 def test_a_working_directory_goes_along_without_what_is_excluded(cli: Cli, tmp_path: Path) -> None:

@@ -248,7 +248,9 @@ class JobClient:
             raise UploadTooLarge("Ray refused the upload as too large", evidence=what)
         detail = answer.text.strip().splitlines()
         evidence = f"{what}: {detail[-1][:500] if detail else ''}"
-        if "already exists" in answer.text:  # an answer, though the dashboard tells its agent's 400 as a 500
+        if taken := next((line for line in detail if "already exists" in line), ""):
+            # an answer, though the dashboard tells its agent's 400 as a 500
+            evidence = f"{what}: {taken.strip()[:500]}"
             remedy = "give another --submission-id, or look at that one: raystead job list"
             raise RayRefuses("Ray has a job of that id already", evidence=evidence, remedy=remedy)
         kind = RayUnreachable if answer.status_code >= 500 else RayRefuses
