@@ -19,10 +19,11 @@ ON_HEAD = ("--entrypoint-resources", '{"node:__internal_head__": 0.001}')
 SLEEP = "import time, ray; ray.init(); time.sleep(3600)"
 # With cgroup v1 the kernel kills one process and not the container: here the GCS, as the one that it likes best.
 OOM = """
-import glob
+import contextlib, glob
 for name in glob.glob("/proc/[0-9]*/cmdline"):
-    if "gcs/gcs_server" in open(name).read():
-        open(name.replace("cmdline", "oom_score_adj"), "w").write("1000")
+    with contextlib.suppress(FileNotFoundError):  # it has ended
+        if "gcs/gcs_server" in open(name).read():
+            open(name.replace("cmdline", "oom_score_adj"), "w").write("1000")
 x = bytearray(16 << 30)
 x[::4096] = b"x" * len(x[::4096])
 """
@@ -61,7 +62,8 @@ def kill_gcs(survivor: Survivor, faults: Faults, head: str) -> None:
 
 
 def oom(survivor: Survivor, faults: Faults, head: str) -> None:
-    survivor.user.run("exec", head, "--", "python3", "-c", OOM, check=False)
+    done = survivor.user.run("exec", head, "--", "python3", "-c", OOM, check=False)
+    assert "Error" not in done.stderr, done.stderr
 
 
 # In this order: a pod whose container restarts twice waits 10 s before the second time, a new pod does not.
