@@ -10,6 +10,8 @@ __all__ = ["head_env", "merged", "without_literal_password", "worker_env"]
 
 RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
 CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a head is slow or being replaced
+# Ray's 2000 and 1000 leave raylets asleep for 1.8 s when the GCS is back (bench/survival.py).
+BACKOFF_MS, CHECK_MS = "500", "250"
 _ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
 
 
@@ -54,6 +56,8 @@ def _common(ctx: Context, command: str, address: str, drain: int) -> list[Json]:
         "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE": "1",
         "RAY_gcs_rpc_server_reconnect_timeout_s": RECONNECT_SECONDS,
         "RAY_gcs_rpc_server_connect_timeout_s": CONNECT_SECONDS,
+        "RAY_gcs_grpc_max_reconnect_backoff_ms": BACKOFF_MS,
+        "RAY_grpc_client_check_connection_status_interval_milliseconds": CHECK_MS,
         "RAY_grpc_client_keepalive_time_ms": "20000",
         "RAY_grpc_client_keepalive_timeout_ms": "10000",
         "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": str(drain),
