@@ -154,6 +154,16 @@ def test_a_failing_server_is_asked_again(code: int) -> None:
     assert f"HTTP {code}: boom" in said[0]
 
 
+def test_a_server_that_has_not_read_its_roles_yet_refuses_nothing() -> None:
+    """As 1.36 says it after a restart, to who has the right; nothing was done, so a POST is repeated too."""
+    missing = 'clusterrole.rbac.authorization.k8s.io "system:basic-user" not found'
+    words = 'cannot create resource "pods" in API group "" in the namespace "team"'
+    early = status(403, f'pods is forbidden: User "u" {words}: RBAC: [{missing}]', "Forbidden")
+    with ScriptedServer(answer(403, early), answer(201, {"a": 1})) as server:
+        assert Api(server.access()).create(PODS, {}) == {"a": 1}
+        assert [r["method"] for r in server.seen] == ["POST", "POST"]
+
+
 def test_a_failing_server_is_not_asked_twice_to_create() -> None:
     with ScriptedServer(answer(500, status(500, "etcdserver: leader changed"))) as server:
         with pytest.raises(ApiError) as caught:

@@ -8,12 +8,14 @@ from typing import Any
 
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound, RaysteadError
 
-__all__ = ["Gone", "error_of", "message_of", "status_of"]
+__all__ = ["STARTING", "Gone", "error_of", "message_of", "status_of"]
 
 _RIGHT = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
+_NO_ROLES = re.compile(r'RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io "system:[^"]*" not found')
+STARTING = "Starting"
 _OWNER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 
 
@@ -39,7 +41,8 @@ def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
     """The error that an answer of `code` with body `text` is; `what` names the request ("get pods/x").
 
     A 403 is `Forbidden` only when a right is missing: quotas, PodSecurity and terminating namespaces answer
-    403 too, and are an `ApiError` that says so.
+    403 too, and are an `ApiError` that says so. A server that has just started refuses everybody until it has
+    read its roles; it says that even its own are missing, and that is a 503 with the reason `STARTING`.
     """
     status = status_of(text)
     message = message_of(code, text)
@@ -49,6 +52,14 @@ def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
             "the API server does not accept our credentials",
             evidence=f"{what}: HTTP 401 {message}",
             remedy=f"log in again for the context {context}, as you do for kubectl",
+        )
+    if code == 403 and _NO_ROLES.search(message):
+        return ApiError(
+            "the API server is starting: it does not know its own roles yet",
+            evidence=f"{what}: {message}",
+            remedy="wait a moment and repeat the command",
+            status=503,
+            reason=STARTING,
         )
     if code == 403 and (right := _RIGHT.search(message)):
         where = f" in namespace {right['namespace']}" if right["namespace"] else ""
