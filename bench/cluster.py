@@ -118,7 +118,9 @@ def space(admin: Kube, *, pods: int | None = None) -> Iterator[Space]:
             yield Space(here, user, Audit(Path(setting("$RUN/log/audit.json"))))
         finally:
             admin.at(USERS).run("delete", "serviceaccount", f"{name}-edit")
-            admin.run("delete", "namespace", name, timeout=300)
+            admin.run("delete", "namespace", name, "--wait=false")
+            here.run("delete", "pods", "--all", "--force", "--grace-period=0", check=False)
+            admin.run("delete", "namespace", name, "--ignore-not-found", timeout=300)
 
 
 def api_of(user: Kube) -> Api:
