@@ -109,6 +109,18 @@ def test_a_missing_right_ends_it_and_is_told() -> None:
         assert [seen["path"] for seen in server.seen] == [PODS, "/readyz"]
 
 
+def test_a_watch_that_a_starting_server_refuses_is_begun_anew() -> None:
+    """It was listed a moment ago: the right is there, the server has not read it yet."""
+    refused = answer(403, status(403, FORBIDDEN, "Forbidden"))
+    answers = (listing(5, "a"), refused, listing(6, "a"), stream(event("ADDED", "b", 7)))
+    with ScriptedServer(*answers) as server, Mirror(Api(server.access()), PODS) as mirror:
+        until = time.monotonic() + 5
+        while "b" not in mirror.objects and time.monotonic() < until:
+            time.sleep(0.02)
+        assert set(mirror.objects) == {"a", "b"}
+        assert mirror.error is None
+
+
 def test_a_server_error_in_the_stream_is_told_and_then_forgotten() -> None:
     bad = stream({"type": "ERROR", "object": status(500, "etcd: leader changed", "InternalError")})
     errors: list[str] = []

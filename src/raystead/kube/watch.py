@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from raystead.errors import ApiError, RaysteadError
+from raystead.errors import ApiError, Forbidden, RaysteadError
 from raystead.kube.answers import Gone, error_of
 from raystead.kube.api import Api, Json
 
@@ -18,6 +18,7 @@ __all__ = ["Mirror"]
 _WATCH_SECONDS = 300  # the server ends the watch then, and we resume it
 _SILENCE = 330.0  # seconds without a byte after which the connection is taken for dead
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 5.0  # seconds between two attempts
+_REFUSALS = 3  # of a watch after its list was allowed; then the right is missing
 _LASTED = 10.0  # seconds: a watch that lasted was a good one, the next pause is the first again
 
 
@@ -60,20 +61,26 @@ class Mirror:
         return list(self.objects.values())
 
     def _run(self) -> None:
-        pause, version = _FIRST_PAUSE, ""
+        pause, version, refused = _FIRST_PAUSE, "", 0
         while not self._ended.is_set():
-            begun = time.monotonic()
+            begun, watching = time.monotonic(), False
             try:
                 if not version:
                     version = self._list()
+                watching = True
                 version = self._watch(version)
+                refused = 0
             except Gone:
                 version = ""
             except RaysteadError as error:
-                self.error = error
-                self._changed()
-                if isinstance(error, ApiError) and error.status in (401, 403, 404):
-                    return  # no repetition makes it right
+                if watching and isinstance(error, Forbidden) and refused < _REFUSALS:
+                    # A server that has just started knows no rights yet; a list waits until it does.
+                    version, refused = "", refused + 1
+                else:
+                    self.error = error
+                    self._changed()
+                    if isinstance(error, ApiError) and error.status in (401, 403, 404):
+                        return  # no repetition makes it right
             except Exception:  # noqa: BLE001  # a thread's end: what urllib3 raises when a stream breaks
                 pass  # no trouble yet: networks cut idle streams; it is one when no new watch can be opened
             if time.monotonic() - begun > _LASTED:
