@@ -28,13 +28,25 @@ class Mirror:
     Attributes:
         objects: by name, newest state; replaced, never changed, so it may be read at any time.
         error: why there is nothing yet, or why the newest state is old; None while all is well.
+
+    Args:
+        keep: makes each object smaller.
     """
 
-    def __init__(self, api: Api, path: str, *, labels: str = "", changed: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        api: Api,
+        path: str,
+        *,
+        labels: str = "",
+        changed: Callable[[], None] = lambda: None,
+        keep: Callable[[Json], Json] = lambda item: item,
+    ):
         self.objects: dict[str, Json] = {}
         self.error: RaysteadError | None = None
         self.listed = threading.Event()
         self._api, self._path, self._labels, self._changed = api, path, labels, changed
+        self._keep = keep
         self._ended = threading.Event()
         self._response: Any = None
         self._thread = threading.Thread(target=self._run, name=f"watch {path}", daemon=True)
@@ -89,7 +101,7 @@ class Mirror:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _list(self) -> str:
-        listing = self._api.listing(self._path, labels=self._labels)
+        listing = self._api.listing(self._path, labels=self._labels, keep=self._keep)
         self.objects = {item["metadata"]["name"]: item for item in listing["items"]}
         self.error = None
         self.listed.set()
@@ -121,7 +133,7 @@ class Mirror:
                 if event["type"] == "DELETED":
                     objects.pop(name, None)
                 else:
-                    objects[name] = item
+                    objects[name] = self._keep(item)
                 self.objects = objects
                 self._changed()
                 if self._ended.is_set():

@@ -22,6 +22,7 @@ from raystead.ops.anchor import Anchor
 from raystead.ops.events import Applied, Event, Note
 from raystead.ops.planning import existing, live_objects, parallel
 from raystead.plan.model import Action
+from raystead.plan.pods import slim
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]
 
@@ -68,10 +69,9 @@ def found(api: Api, name: str) -> Found:
         ClusterNotFound: there is nothing.
     """
     anchor = existing(api, name)
-    kinds = (*_CONTROLLERS, *_REST, "PersistentVolumeClaim", "Pod")
-    here = live_objects(api, name, kinds)
+    here = live_objects(api, name, (*_CONTROLLERS, *_REST, "PersistentVolumeClaim"))
     here["NetworkPolicy"] = [p for p in here["NetworkPolicy"] if _label(p) == name]
-    pods = tuple(here.pop("Pod"))
+    pods = tuple(api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=slim))
     objects = tuple(item for items in here.values() for item in items)
     if anchor is None and not objects and not pods:
         raise ClusterNotFound(
@@ -130,7 +130,8 @@ def _end_pods(api: Api, what: Found, emit: Emit, deadline: float) -> bool:
     selector = f"{labels.OURS}={what.name}"
     parallel(end, what.pods)
     asked.update(pod["metadata"]["uid"] for pod in what.pods)
-    with Mirror(api, collection(api.namespace, "Pod"), labels=selector, changed=changed.set) as pods:
+    path = collection(api.namespace, "Pod")
+    with Mirror(api, path, labels=selector, changed=changed.set, keep=slim) as pods:
         while time.monotonic() < deadline:
             changed.clear()
             if pods.listed.is_set() and not pods.objects:
