@@ -21,7 +21,7 @@ def survivor(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube
     alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
     alive.start()
     yield alive
-    alive.raystead("down", "--yes", code=None)  # after minutes without an API server controllers lag behind
+    alive.raystead("down", "--yes")
 
 
 def as_the_spec_says(survivor: Survivor) -> bool:
