@@ -257,8 +257,10 @@ class Cluster:
         sent = {**(runtime_env or {}), **({"working_dir": str(working_dir)} if working_dir else {})}
         options = jobs.SubmitOptions(entrypoint=command, env=dict(env or {}), runtime_env=sent or None)
         with jobs.job_client(self._api, anchor_of(self._api, self.name)) as client:
-            job_id = jobs.submit(client, options, emit=_ignore, on_worker=True)
-            return follow(client, job_id, write=output, tell=_ignore) if wait else client.get(job_id)
+            job = jobs.submit(client, options, emit=_ignore, on_worker=True)
+            if not wait:
+                return client.get(job.id)
+            return follow(client, job.id, write=output, tell=_ignore, again=job.again)
 
     def logs(self, group: str | None = None, *, since: int | None = None) -> Iterator[tuple[str, str]]:
         """The logs of all pods or of one group, as (pod's short name, line), by time; `since` in seconds."""

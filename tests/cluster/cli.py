@@ -1,5 +1,6 @@
 """The command line as a user of the tests types it: a process of its own, with his kubeconfig."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -8,6 +9,10 @@ from pathlib import Path
 
 from kube import Kube
 
+LAST_WORDS = (  # the idle dashboard's lines say nothing
+    "cd /tmp/ray/session_latest/logs; for f in $(ls -t *.err *.out dashboard_agent.log *JobHead.log | head -6); "
+    "do echo == $f; grep -v 'kube-probe\\|state-dump' $f | tail -n 12 | cut -c1-300; done; grep -h oom /sys/fs/cgroup/memory/memory.oom_control"
+)
 RAYSTEAD = str(Path(sys.executable).parent / "raystead")
 
 
@@ -37,9 +42,19 @@ class Cli:
             ) from None
         if code is not None and done.returncode != code:
             raise AssertionError(
-                f"raystead {' '.join(words)} ended with {done.returncode}, not {code}:\n{done.stderr[-4000:]}"
+                f"raystead {' '.join(words)} ended with {done.returncode}, not {code}:\n"
+                f"{done.stdout[-2000:]}\n{done.stderr[-4000:]}\n{self.evidence()}"
             )
         return done
+
+    def evidence(self) -> str:
+        """The pods, and the last lines of what Ray's processes wrote last: a fault may not come twice."""
+        pods = self.user.run("get", "pods", "-o", "wide", check=False, timeout=20).stdout
+        for name in (line.split()[0] for line in pods.splitlines() if "-head-" in line or "-worker-" in line):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                last = self.user.run("exec", name, "--", "sh", "-c", LAST_WORDS, check=False, timeout=20)
+                pods += f"--- {name}\n{last.stdout[-6000:]}{last.stderr[-500:]}"
+        return pods
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """Starts it, for what happens meanwhile."""

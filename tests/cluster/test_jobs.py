@@ -1,5 +1,7 @@
 """Jobs on a cluster in a namespace, as an `edit` user types them: output, exit codes, faults midway."""
 
+import contextlib
+import json
 import os
 import re
 import signal
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cli import Cli
+from faults import Faults
 from kube import Kube, until
 
 pytestmark = pytest.mark.cluster
@@ -98,6 +101,25 @@ def test_a_job_survives_its_head_and_its_output_comes_once(cli: Cli, space: Kube
     assert process.returncode == 7, errors
     assert "driver on deployment-ray-worker" in out
     assert ticks(out) == [*range(60)]
+
+
+def test_a_job_whose_worker_dies_before_it_runs_is_begun_anew(
+    cli: Cli, space: Kube, machine_faults: Faults
+) -> None:
+    """Ray learns of a silent death 15 s later; until then it gives the dead worker's node new jobs."""
+    workers = space.out("get", "pods", "-l", "ray.io/node-type=worker", "-o", "name").split()
+    with contextlib.ExitStack() as cut:
+        for worker in workers:
+            cut.enter_context(machine_faults.no_network(space, worker.removeprefix("pod/")))
+        process = cli.start("submit", "--", "python", "-c", "print(6 * 7)")
+        job = job_of(process)
+        space.run("delete", *workers, "--force", "--grace-period=0", "--wait=false")
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert f"the node that was to run {job} died before the job began; trying on" in err
+    assert re.findall(r"^42$|died", out, re.MULTILINE) == ["42"]
+    assert json.loads(cli("job", "status", job, "-o", "json").stdout)["status"] == "SUCCEEDED"
+    cli("up")
 
 
 def test_a_job_whose_client_is_killed_goes_on(cli: Cli) -> None:

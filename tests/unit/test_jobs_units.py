@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -72,6 +73,28 @@ def test_output_that_cannot_be_read_does_not_hide_the_jobs_end() -> None:
     text, end = followed(ray)
     assert "could not be read" in text
     assert exit_code(end) == 4
+
+
+def test_a_job_whose_node_died_before_it_ran_is_begun_anew_and_its_output_is_read_from_the_start() -> None:
+    died = dataclasses.replace(
+        job("FAILED", message="Job supervisor actor died: …\nThe actor never ran - it was cancelled"),
+        error_type="JOB_SUPERVISOR_ACTOR_DIED",
+    )
+    ray = Ray([["died"], ["a\n"]], [died, died, job("SUCCEEDED")], "a\n")
+    begun: list[int] = []
+    told: list[Any] = []
+    follow(ray, "j", write=lambda text: None, tell=told.append, again=lambda: begun.append(1))  # type: ignore[arg-type]
+    assert len(begun) == len(told) == 2
+    for other in (
+        dataclasses.replace(died, driver_node_id="it ran there"),
+        dataclasses.replace(died, message="Job supervisor actor died: OOM"),
+        job("FAILED", 1, "The actor never ran"),
+    ):
+        ray = Ray([], [other])
+        assert follow(ray, "j", write=lambda text: None, tell=told.append, again=lambda: 1 / 0) == other  # type: ignore[arg-type, return-value]
+    ray = Ray([], [died])
+    assert follow(ray, "j", write=lambda text: None, tell=told.append, again=lambda: begun.append(1)) == died  # type: ignore[arg-type]
+    assert len(begun) == 2 + 3, "not for ever"
 
 
 def test_a_job_that_ray_has_forgotten_has_failed() -> None:
@@ -165,7 +188,7 @@ def test_a_start_whose_answer_was_lost_is_not_repeated() -> None:
     there = {"submission_id": "mine", "status": "PENDING"}
     ray = client(httpx.ReadError("cut"), there, asked=asked)
     options = SubmitOptions(("true",), submission_id="mine")
-    assert submit(ray, options, emit=lambda event: None) == "mine"
+    assert submit(ray, options, emit=lambda event: None).id == "mine"
     assert [request.method for request in asked] == ["POST", "GET"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -56,8 +56,14 @@ def say_waiting(reporter: Reporter, event: Waiting) -> None:
         reporter.warn(f"{event.why.what}{seen}; trying on")
 
 
-def follow_to_exit(client: JobClient, job_id: str, reporter: Reporter, where: Where) -> tuple[Job, float]:
-    """Follows a job's output to its end: the job, and the seconds since the call.
+def follow_to_exit(
+    client: JobClient,
+    job_id: str,
+    reporter: Reporter,
+    where: Where,
+    again: Callable[[], None] | None = None,
+) -> tuple[Job, float]:
+    """Follows a job's output to its end: the job, and the seconds since the call; `again` as in `follow`.
 
     Ctrl-C detaches (exit 130); a second one within 1.5 s stops the job first.
     """
@@ -71,6 +77,7 @@ def follow_to_exit(client: JobClient, job_id: str, reporter: Reporter, where: Wh
                 job_id,
                 write=reporter.write,
                 tell=lambda event: say_waiting(reporter, event),
+                again=again,
                 patience=patience(where),
             )
         except KeyboardInterrupt:

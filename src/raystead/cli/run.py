@@ -107,8 +107,14 @@ def command(
         ) as anchor,
         job_client(api, anchor) as client,
     ):
-        job_id = start(client, options, reporter, where, "ends it and deletes the cluster")
-        job = follow(client, job_id, write=reporter.write, tell=lambda event: say_waiting(reporter, event))
+        started = start(client, options, reporter, where, "ends it and deletes the cluster")
+        job = follow(
+            client,
+            started.id,
+            write=reporter.write,
+            tell=lambda event: say_waiting(reporter, event),
+            again=started.again,
+        )
         code = say_end(job, (job.end_time or 0) - (job.start_time or 0), reporter)
     for done in left:
         _say_down(reporter, done, code)

@@ -13,7 +13,7 @@ from raystead.cli.options import Where, place_options, quiet_option
 from raystead.errors import UsageError
 
 if TYPE_CHECKING:
-    from raystead.ops.jobs import SubmitOptions
+    from raystead.ops.jobs import Submission, SubmitOptions
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
@@ -51,17 +51,19 @@ def command(
     reporter = Reporter(quiet=quiet)
     options = options_from(cmd, given)
     with client_for(name, where) as client:
-        job_id = start(client, options, reporter, where, "detaches, twice stops")
+        started = start(client, options, reporter, where, "detaches, twice stops")
         if not waits:
-            reporter.result(job_id)
-            reporter.hint(f"raystead job logs {job_id} -f")
+            reporter.result(started.id)
+            reporter.hint(f"raystead job logs {started.id} -f")
             return
-        job, seconds = follow_to_exit(client, job_id, reporter, where)
+        job, seconds = follow_to_exit(client, started.id, reporter, where, started.again)
     sys.exit(say_end(job, seconds, reporter))
 
 
-def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where, ctrl_c: str) -> str:
-    """Starts the job and says what is sent, where it runs and what Ctrl-C does; its id."""
+def start(
+    client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where, ctrl_c: str
+) -> Submission:
+    """Starts the job and says what is sent, where it runs and what Ctrl-C does."""
     from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import patience, say_waiting
     from raystead.ops import jobs
@@ -94,13 +96,16 @@ def start(client: JobClient, options: SubmitOptions, reporter: Reporter, where: 
 
 
 def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
-    """One line, Ray's own message if it failed; the exit code."""
+    """One line, Ray's own message if it failed; the exit code.
+
+    Of a job that no driver's code explains the message is the only word there is: said also when quiet.
+    """
     from raystead.ops.following import exit_code
     from raystead.ui.plain import rounded
 
     reporter.step(f"job {job.status} in {rounded(seconds)}")
     code = exit_code(job)
-    if code and job.message and not reporter.quiet:
+    if code and job.message and (not reporter.quiet or job.driver_exit_code is None):
         reporter.line(job.message.strip())
     return code
 

@@ -11,13 +11,14 @@ from typing import TypeVar
 from raystead.errors import JobFailed, JobNotFound, RaysteadError, RayUnreachable
 from raystead.rayapi.jobs import Job, JobClient
 
-__all__ = ["PATIENCE", "Waiting", "exit_code", "follow", "patiently"]
+__all__ = ["PATIENCE", "Waiting", "exit_code", "follow", "never_ran", "patiently"]
 
 PATIENCE = 900.0  # seconds without an answer of the job API before we give up (design 9)
 _POLL = 0.3  # seconds between two questions while the job API does not answer
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
+_BEGINNINGS = 3  # times that a job is begun anew whose node died before it ran
 _STREAMS = 3  # streams in a row without a new character after which the end is given up
 T = TypeVar("T")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
@@ -59,16 +60,26 @@ def patiently(ask: Callable[[], T], tell: Tell, patience: float = PATIENCE) -> T
 
 
 def follow(
-    client: JobClient, job_id: str, *, write: Callable[[str], None], tell: Tell, patience: float = PATIENCE
+    client: JobClient,
+    job_id: str,
+    *,
+    write: Callable[[str], None],
+    tell: Tell,
+    again: Callable[[], None] | None = None,
+    patience: float = PATIENCE,
 ) -> Job:
     """Writes the job's output, each character once, until the job API says that it ended.
+
+    Args:
+        again: starts the job anew, where that is ours to do: Ray gives drivers to a node that died up to
+            15 s ago (its health check), and fails the job when it learns of it. Nothing of it ran by then.
 
     Raises:
         RayUnreachable: no answer for `patience` seconds.
         JobFailed: the job was there and Ray has forgotten it.
     """
     output = _Output(client, job_id, write)
-    seen, fruitless = False, 0
+    seen, fruitless, begun_anew = False, 0, 0
     while True:
         before = output.written
         whole = output.stream()
@@ -79,7 +90,12 @@ def follow(
                 raise
             raise _forgotten(job_id) from error
         seen = True
-        if job.ended:
+        if again and begun_anew < _BEGINNINGS and never_ran(job):
+            begun_anew += 1
+            tell(Waiting(JobFailed(f"the node that was to run {job_id} died before the job began")))
+            again()
+            output = _Output(client, job_id, write)
+        elif job.ended:
             large = output.written > _SMALL
             if (whole and large) or (not large and output.rest()):
                 return job
@@ -88,6 +104,12 @@ def follow(
                 write("\n[raystead: the end of the output could not be read; the job has ended]\n")
                 return job
         time.sleep(_POLL)
+
+
+def never_ran(job: Job) -> bool:
+    """Whether Ray failed the job with certainty that nothing of it has run."""
+    died = job.status == "FAILED" and job.error_type == "JOB_SUPERVISOR_ACTOR_DIED"
+    return died and job.driver_node_id is None and "The actor never ran" in job.message
 
 
 def exit_code(job: Job) -> int:

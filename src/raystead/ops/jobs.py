@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import secrets as randomness
 import shlex
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
 
-__all__ = ["Event", "Packed", "SubmitOptions", "Submitted", "Uploading", "job_client", "submit"]
+__all__ = ["Event", "Packed", "Submission", "SubmitOptions", "Submitted", "Uploading", "job_client", "submit"]
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -72,6 +73,14 @@ class Submitted:
     on_worker: bool
 
 
+@dataclass(frozen=True)
+class Submission:
+    """A started job. `again` starts it anew under the same id: for one that ended before it ran."""
+
+    id: str
+    again: Callable[[], None]
+
+
 Event = Packed | Uploading | Submitted | Waiting
 Emit = Callable[[Event], None]
 
@@ -107,8 +116,8 @@ def submit(
     emit: Emit,
     on_worker: bool = False,
     patience: float = PATIENCE,
-) -> str:
-    """Sends the working directory if there is one and starts the job; returns its id.
+) -> Submission:
+    """Sends the working directory if there is one and starts the job.
 
     Args:
         on_worker: put the driver on a worker where there is one.
@@ -121,11 +130,20 @@ def submit(
     needs = DriverNeeds(
         options.num_cpus or 0, options.num_gpus or 0, options.memory or 0, options.resources or {}
     )
-    where: Placement = persist(lambda: place(client, needs)) if on_worker else Placement()
-    start = _Start(client, options, options.submission_id or _new_id(), runtime_env, where)
-    job_id: str = persist(start)
-    emit(Submitted(job_id, where.on_worker))
-    return job_id
+    job_id = options.submission_id or _new_id()
+
+    def begin() -> bool:
+        where: Placement = persist(lambda: place(client, needs)) if on_worker else Placement()
+        persist(_Start(client, options, job_id, runtime_env, where))
+        return where.on_worker
+
+    def again() -> None:
+        with contextlib.suppress(JobNotFound):
+            persist(lambda: client.delete(job_id))
+        begin()
+
+    emit(Submitted(job_id, begin()))
+    return Submission(job_id, again)
 
 
 def _new_id() -> str:

@@ -24,7 +24,7 @@ from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, submit
 from raystead.ops.ray import head_forward
 from raystead.plan import pods as reading
-from raystead.plan.raynodes import ray_nodes
+from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
 from raystead.rayapi.nodes import NodesClient
 
@@ -177,10 +177,11 @@ def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: E
     outcomes = []
     with _clients(api, anchor) as (jobs, nodes):
         proof = _Proof(api, anchor, jobs, nodes)
-        if not proof.whole({}):
+        if not proof.whole(set()):
             raise StateError(
                 f'"{anchor.name}" is not whole now: a fault would prove nothing', remedy="raystead status"
             )
+        proof.until_buried()
         options = SubmitOptions(
             ("python", "-c", _PROGRAM), env={"RAYSTEAD_VERIFY": job_id}, submission_id=job_id
         )
@@ -260,8 +261,9 @@ class _Proof:
         gone = {_life(victim)} | (
             {_life(pod) for pod in pods if _is_head(pod)} if fault == "redis" else set()
         )
-        away = self._until_whole(gone, begun)
+        away = self._until(lambda: self.whole(gone), begun)
         time.sleep(_SETTLE)
+        self.until_buried()
         log, job = self._jobs.logs(job_id), self._jobs.get(job_id)
         restarted = _restarted(pods, self._pods(), fault)
         return judge(
@@ -285,8 +287,8 @@ class _Proof:
             raise StateError(f"there is no {fault} pod now", remedy="raystead status")
         return found[-1]
 
-    def _until_whole(self, gone: set[tuple[str, str]], begun: float) -> float:
-        while not self.whole(gone):
+    def _until(self, what: Callable[[], bool], begun: float) -> float:
+        while not what():
             if time.monotonic() - begun > PATIENCE:
                 raise NotReady(
                     f'"{self._anchor.name}" is not whole again after {PATIENCE:.0f} s',
@@ -295,7 +297,7 @@ class _Proof:
             time.sleep(_TICK)
         return time.monotonic() - begun
 
-    def whole(self, gone: set[tuple[str, str]] | dict[str, str]) -> bool:
+    def whole(self, gone: set[tuple[str, str]]) -> bool:
         """All pods are ready, none of them is one of `gone`, and Ray knows all nodes alive."""
         pods = self._pods()
         if any(_life(pod) in gone or not reading.ready(pod) for pod in pods):
@@ -305,13 +307,20 @@ class _Proof:
             storage_kind(self._anchor.cluster) == "redis" and len(pods) == len(mine)
         ):
             return False
-        try:
-            alive = [node for node in ray_nodes(self._nodes.nodes()) if node.alive]
-        except RaysteadError:
-            return False
+        alive = self._alive()
         return {node.pod for node in alive} >= {reading.name(pod) for pod in mine} or (
             len(alive) == self._wanted and not any(node.pod for node in alive)
         )
+
+    def until_buried(self) -> None:
+        """Waits until Ray takes none of the dead for alive (up to 15 s): it would give them the next job."""
+        self._until(lambda: len(self._alive()) == self._wanted, time.monotonic())
+
+    def _alive(self) -> list[RayNode]:
+        try:
+            return [node for node in ray_nodes(self._nodes.nodes()) if node.alive]
+        except RaysteadError:
+            return []
 
     def _pods(self) -> list[Json]:
         selector = f"{labels.OURS}={self._anchor.name}"
