@@ -12,9 +12,9 @@ RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head
 CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a head is slow or being replaced
 # Ray's 2000 and 1000 leave raylets asleep for 1.8 s when the GCS is back (bench/survival.py).
 BACKOFF_MS, CHECK_MS = "500", "250"
-# The client port's server forks while gRPC runs in its threads, and gRPC's own handlers of a fork then kill one
-# new client in twenty (ray-project/ray#63202; 2 of 44 here, with this 0 of 44). On the head only: a worker's
-# user code may fork without exec and need them.
+# The client port's server forks while gRPC runs in its threads, and gRPC's own handlers of a fork then kill
+# one new client in twenty (ray-project/ray#63202; 2 of 44 here, with this 0 of 44). On the head only: a
+# worker's user code may fork without exec and need them.
 NO_FORK_HANDLERS = {"name": "GRPC_ENABLE_FORK_SUPPORT", "value": "0"}
 _ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
 
