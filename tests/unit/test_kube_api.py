@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import socket
+import ssl
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
+import kubernetes.client
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from scriptedserver import Answer, ScriptedServer, answer, cut, reset, status
 
 from raystead.errors import (
@@ -304,6 +314,32 @@ def test_an_answer_that_is_no_json_is_a_sentence() -> None:
         with pytest.raises(ApiError, match="is no API server") as caught:
             Api(server.access()).get(POD)
         assert "hotel" in caught.value.evidence
+
+
+def test_a_certificate_of_somebody_else_is_no_silence(tmp_path: Path) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "somebody else")])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - day, now + day)
+    pem = made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "both.pem").write_bytes(pem + secret)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "both.pem")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_one_handshake, args=(listening, tls), daemon=True).start()
+        configuration = kubernetes.client.Configuration()
+        configuration.host = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        with pytest.raises(ApiUnreachable, match="certificate that this kubeconfig does not trust") as caught:
+            Api(Access(configuration.host, "ns", "prod", configuration)).get(POD)
+    assert "CERTIFICATE_VERIFY_FAILED" in caught.value.evidence
+    assert "certificate-authority" in caught.value.remedy
+
+
+def _one_handshake(listening: socket.socket, tls: ssl.SSLContext) -> None:
+    connection, _ = listening.accept()
+    with contextlib.suppress(OSError), tls.wrap_socket(connection, server_side=True):
+        pass
 
 
 # -- what is sent -----------------------------------------------------------------------------------------

@@ -299,10 +299,14 @@ class Api:
         return error_of(code, text, what=f"{verb} {_short(path)}", context=self.access.context)
 
     def _unreachable(self, evidence: str) -> ApiUnreachable:
+        what, check = "does not answer", "the network and the context"
+        if "CERTIFICATE_VERIFY_FAILED" in evidence:
+            what = "has a certificate that this kubeconfig does not trust"
+            check = "the server's address and its certificate-authority in the context"
         return ApiUnreachable(
-            f"the API server {self.access.server} does not answer",
+            f"the API server {self.access.server} {what}",
             evidence=evidence,
-            remedy=f"check the network and the context {self.access.context}: kubectl version",
+            remedy=f"check {check} {self.access.context}: kubectl version",
         )
 
 

@@ -38,6 +38,7 @@ _RETURNS = 3.0  # seconds: Ray's monitor of a job (a look a second) writes its e
 _MARK = "raystead-verify "
 _PROGRAM = """
 import json, os, signal, threading, time, ray
+from ray.util import list_named_actors as named
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
 
 ray.init(namespace="raystead-verify", log_to_driver=False)
@@ -61,7 +62,11 @@ other = next((n for n in nodes if n != mine), mine)
 counter = Counter.options(name=name, lifetime="detached", scheduling_strategy=On(other, soft=True)).remote()
 
 def end(*_):
-    ray.kill(counter)
+    # kill() only sends; Ray's stop of a job waits 3 s before it kills
+    until, counted = time.time() + 2.5, {"name": name, "namespace": "raystead-verify"}
+    while time.time() < until and counted in named(all_namespaces=True):
+        ray.kill(counter)
+        time.sleep(0.1)
     os._exit(0)
 
 signal.signal(signal.SIGTERM, end)
