@@ -39,6 +39,7 @@ def test_a_users_rights_are_those_of_his_role_in_his_namespace_alone(namespace, 
     assert not user.at(other.namespace).can("list", "pods")
 
 
+@pytest.mark.long
 def test_pod_security_and_any_uid(namespace) -> None:
     kube = namespace(security="restricted")
     loose = pod("loose", RAY, SLEEP, securityContext={})

@@ -88,6 +88,7 @@ def test_redis_cut_off_for_90_seconds(survivor: Survivor, machine_faults: Faults
     print(f"cut: whole {time.time() - mended:.1f} s later,", unhurt(survivor, lost, workers, last))
 
 
+@pytest.mark.long
 def test_a_full_redis_refuses_and_loses_nothing(survivor: Survivor, machine_faults: Faults) -> None:
     user, workers, last, lost = (
         survivor.user,
