@@ -49,12 +49,14 @@ class Cli:
 
     def evidence(self) -> str:
         """The pods, and the last lines of what Ray's processes wrote last: a fault may not come twice."""
-        pods = self.user.run("get", "pods", "-o", "wide", check=False, timeout=20).stdout
-        for name in (line.split()[0] for line in pods.splitlines() if "-head-" in line or "-worker-" in line):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                last = self.user.run("exec", name, "--", "sh", "-c", LAST_WORDS, check=False, timeout=20)
-                pods += f"--- {name}\n{last.stdout[-6000:]}{last.stderr[-500:]}"
-        return pods
+        said = ""
+        with contextlib.suppress(subprocess.TimeoutExpired):  # what went wrong is told in any case
+            said += self.user.run("get", "pods", "-o", "wide", check=False, timeout=20).stdout
+            pods = [line.split()[0] for line in said.splitlines() if "-head-" in line or "-worker-" in line]
+            for pod in pods:
+                last = self.user.run("exec", pod, "--", "sh", "-c", LAST_WORDS, check=False, timeout=20)
+                said += f"--- {pod}\n{last.stdout[-6000:]}{last.stderr[-500:]}"
+        return said
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         """Starts it, for what happens meanwhile."""

@@ -83,8 +83,10 @@ def test_a_job_whose_node_died_before_it_ran_is_begun_anew_and_its_output_is_rea
     ray = Ray([["died"], ["a\n"]], [died, died, job("SUCCEEDED")], "a\n")
     begun: list[int] = []
     told: list[Any] = []
-    follow(ray, "j", write=lambda text: None, tell=told.append, again=lambda: begun.append(1))  # type: ignore[arg-type]
+    written: list[str] = []
+    follow(ray, "j", write=written.append, tell=told.append, again=lambda: begun.append(1))  # type: ignore[arg-type]
     assert len(begun) == len(told) == 2
+    assert written == ["died", "a\n", "a\n"]
     for other in (
         dataclasses.replace(died, driver_node_id="it ran there"),
         dataclasses.replace(died, message="Job supervisor actor died: OOM"),

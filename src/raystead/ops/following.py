@@ -11,7 +11,7 @@ from typing import TypeVar
 from raystead.errors import JobFailed, JobNotFound, RaysteadError, RayUnreachable
 from raystead.rayapi.jobs import Job, JobClient
 
-__all__ = ["PATIENCE", "Waiting", "exit_code", "follow", "never_ran", "patiently"]
+__all__ = ["PATIENCE", "Waiting", "exit_code", "follow", "patiently"]
 
 PATIENCE = 900.0  # seconds without an answer of the job API before we give up (design 9)
 _POLL = 0.3  # seconds between two questions while the job API does not answer
@@ -90,7 +90,7 @@ def follow(
                 raise
             raise _forgotten(job_id) from error
         seen = True
-        if again and begun_anew < _BEGINNINGS and never_ran(job):
+        if again and begun_anew < _BEGINNINGS and _never_ran(job):
             begun_anew += 1
             tell(Waiting(JobFailed(f"the node that was to run {job_id} died before the job began")))
             again()
@@ -106,7 +106,7 @@ def follow(
         time.sleep(_POLL)
 
 
-def never_ran(job: Job) -> bool:
+def _never_ran(job: Job) -> bool:
     """Whether Ray failed the job with certainty that nothing of it has run."""
     died = job.status == "FAILED" and job.error_type == "JOB_SUPERVISOR_ACTOR_DIED"
     return died and job.driver_node_id is None and "The actor never ran" in job.message
