@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from typing import Any
 
+import click
 import pytest
 
+from raystead.cli.changing import say_costs
 from raystead.cli.run import seconds
 from raystead.errors import UsageError
 from raystead.manifests.facts import Facts
@@ -13,8 +17,10 @@ from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
 from raystead.ops.idle import Idle, victims
 from raystead.ops.restart import groups_named, stamps
+from raystead.plan.model import Action, Change, Plan
 from raystead.spec.edits import scaled, suspended
 from raystead.spec.flags import Flags, build, builtin
+from raystead.ui.plain import Reporter
 
 FACTS = Facts(namespace="here")
 
@@ -34,6 +40,30 @@ def test_a_groups_limits_give_way() -> None:
     document["spec"]["workerGroupSpecs"][0] |= {"minReplicas": 2, "maxReplicas": 3}
     cluster = type(builtin()).model_validate(document)
     assert [scaled(cluster, {"worker": n}).spec.workers[0].wanted for n in (0, 9)] == [0, 9]
+
+
+SHRINKS = Change(Action.CHANGE, "Deployment", "ray-worker", stops=1, loses="what runs on these pods")
+RESTARTS = Change(Action.CHANGE, "Deployment", "ray-head", restarts=1, loses="drivers on the head")
+
+
+@pytest.mark.parametrize(
+    ("changes", "yes", "told", "asked"),
+    [
+        ((SHRINKS,), False, ["! mind"], False),
+        ((SHRINKS, RESTARTS), False, ["! mind", "! lost: drivers on the head"], True),
+        ((SHRINKS, RESTARTS), True, ["! mind", "! lost: drivers on the head"], False),
+    ],
+)
+def test_a_scale_that_restarts_pods_by_the_way_tells_and_asks(
+    changes: tuple[Change, ...], yes: bool, told: list[str], asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    err, questions = io.StringIO(), list[str]()
+    plan = Plan(changes, notes=("mind",))
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(click, "confirm", lambda text, **_: questions.append(text))
+    say_costs(Reporter(err=err), plan, yes=yes, stops_meant=True)
+    assert err.getvalue().splitlines() == told
+    assert questions == (["pods that restart: 1, that stop: 1; go on?"] if asked else [])
 
 
 def test_a_group_that_is_not_there_is_named_with_those_that_are() -> None:

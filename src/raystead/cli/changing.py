@@ -12,6 +12,7 @@ from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
     from raystead.ops.planning import Prepared
+    from raystead.plan.model import Plan
 
 yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 timeout_option = click.option(
@@ -19,20 +20,42 @@ timeout_option = click.option(
 )
 
 
+def say_costs(reporter: Reporter, plan: Plan, *, yes: bool, stops_meant: bool = False) -> None:
+    """What is worth knowing and what dies; where something does, a person at a terminal is asked.
+
+    With `stops_meant` the pods that end are just what he asked for, and only those that restart are told.
+    """
+    for text in plan.notes:
+        reporter.warn(text)
+    costs = [change for change in plan.changes if change.loses and (change.restarts or not stops_meant)]
+    for text in dict.fromkeys(change.loses for change in costs):
+        reporter.warn(f"lost: {text}")
+    if costs and not yes and sys.stdin.isatty():
+        click.confirm(
+            f"pods that restart: {plan.restarts}, that stop: {plan.stops}; go on?", abort=True, err=True
+        )
+
+
 def carry_out(
-    reporter: Reporter, prepared: Prepared, *, again: str, timeout: float | None, yes: bool = True
+    reporter: Reporter,
+    prepared: Prepared,
+    *,
+    again: str,
+    timeout: float | None,
+    yes: bool,
+    stops_meant: bool = False,
 ) -> None:
     """Applies what was prepared, waits, and tells which workers of shrunken groups went.
 
-    Asks on a terminal before anything is lost, unless `yes`.
+    Asks first, as `say_costs` does: a newer raystead or a hand in between may make pods restart that the
+    verb did not name.
     """
     from raystead.cli.waits import follow
     from raystead.ops import changes
     from raystead.ops.up import TIMEOUT, apply, wait
 
     prepared.refuse_problems()
-    if prepared.plan.losses and not yes and sys.stdin.isatty():
-        click.confirm(f"{'; '.join(prepared.plan.losses)}: go on?", abort=True, err=True)
+    say_costs(reporter, prepared.plan, yes=yes, stops_meant=stops_meant)
     api, name = prepared.api, prepared.cluster.name
     shrinks = bool(changes.shrinking(prepared))
     before = changes.pods_of(api, name) if shrinks else []

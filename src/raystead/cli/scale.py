@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from raystead.cli.changing import carry_out, timeout_option
+from raystead.cli.changing import carry_out, timeout_option, yes_option
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -13,10 +13,16 @@ from raystead.ui.plain import Reporter
 @click.command("scale")
 @click.argument("groups", nargs=-1, required=True, metavar="[GROUP=]N…")
 @timeout_option
+@yes_option
 @place_options
 @quiet_option
 def command(
-    groups: tuple[str, ...], timeout: float | None, name: str | None, where: Where, quiet: bool
+    groups: tuple[str, ...],
+    timeout: float | None,
+    yes: bool,
+    name: str | None,
+    where: Where,
+    quiet: bool,
 ) -> None:
     """Change the number of workers of a group; a bare number means the only group.
 
@@ -30,11 +36,16 @@ def command(
     if where.here:
         _local(reporter, groups, name)
     else:
-        _there(reporter, where, groups, name, timeout)
+        _there(reporter, where, groups, name, timeout, yes)
 
 
 def _there(
-    reporter: Reporter, where: Where, groups: tuple[str, ...], name: str | None, timeout: float | None
+    reporter: Reporter,
+    where: Where,
+    groups: tuple[str, ...],
+    name: str | None,
+    timeout: float | None,
+    yes: bool,
 ) -> None:
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
@@ -45,7 +56,7 @@ def _there(
     anchor = anchor_of(api, name)
     counts = parse_counts(groups, [group.name for group in anchor.cluster.spec.workers])
     prepared = prepare(api, Desired(scaled(anchor.cluster, counts)), anchor)
-    carry_out(reporter, prepared, again="the same command", timeout=timeout)
+    carry_out(reporter, prepared, again="the same command", timeout=timeout, yes=yes, stops_meant=True)
     reporter.hint("raystead status")
 
 

@@ -52,7 +52,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     prepared = prepare(api, Desired(suspended(anchor.cluster, True)), anchor)
     if not yes and sys.stdin.isatty():
         click.confirm(_question(api, anchor), abort=True, err=True)
-    carry_out(reporter, prepared, again="raystead suspend", timeout=timeout)
+    carry_out(reporter, prepared, again="raystead suspend", timeout=timeout, yes=True, stops_meant=True)
     if storage == "redis" and not (anchor.facts.has_default_storage or anchor.facts.storage_class):
         reporter.warn("Redis goes on running: its data is on no volume, and would be lost with its pod")
     reporter.hint("raystead resume")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, 
 
 if TYPE_CHECKING:
     from raystead.ops.specs import Desired
-    from raystead.plan.model import Plan
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
 
@@ -79,6 +77,7 @@ def command(
     if where.local:
         _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT)
         return
+    from raystead.cli.changing import say_costs
     from raystead.cli.waits import follow
     from raystead.ops.changes import prefer_idle
     from raystead.ops.planning import prepare, wanted
@@ -93,7 +92,7 @@ def command(
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))
         return
-    _say_costs(reporter, prepared.plan, ask=not yes and sys.stdin.isatty())
+    say_costs(reporter, prepared.plan, yes=yes)
     with follow(reporter, api, prepared.cluster.name) as emit:
         emit.planned(prepared.plan)
         prefer_idle(prepared, emit)
@@ -106,16 +105,6 @@ def command(
         reporter.hint("raystead resume")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
-
-
-def _say_costs(reporter: Reporter, plan: Plan, *, ask: bool) -> None:
-    """What is worth knowing and what dies; where something does, a person is asked."""
-    for text in plan.notes:
-        reporter.warn(text)
-    for text in plan.losses:
-        reporter.warn(f"lost: {text}")
-    if plan.losses and ask:
-        click.confirm(f"{plan.restarts} pods restart, {plan.stops} stop; go on?", abort=True, err=True)
 
 
 def say_notes(reporter: Reporter, desired: Desired) -> None:
