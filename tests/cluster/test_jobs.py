@@ -28,6 +28,19 @@ for i in range({ticks}):
     time.sleep(0.5)
 raise SystemExit({code})
 """
+CANCEL = """\
+import time, ray
+ray.init()
+@ray.remote
+def forever():
+    print("it runs", flush=True)
+    while True: time.sleep(0.1)
+ref = forever.remote()
+time.sleep(3)
+ray.cancel(ref)
+try: ray.get(ref, timeout=20)
+except ray.exceptions.TaskCancelledError: print("CANCELLED")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +82,20 @@ def test_the_driver_runs_on_a_worker_even_when_all_workers_are_busy(cli: Cli) ->
     for job in listed:
         cli("job", "stop", job)
     until(lambda: all("STOPPED" in cli("job", "status", job).stdout for job in listed), 60, "both stop")
+
+
+def test_a_running_task_is_cancelled_and_no_process_of_an_ended_job_stays_as_a_zombie(
+    cli: Cli, space: Kube
+) -> None:
+    """Process 1 of our pods reaps, and does not take SIGINT from Ray's workers (ADR 0010)."""
+    assert "CANCELLED" in cli("submit", "--", "python", "-c", CANCEL).stdout
+
+    def zombies() -> list[str]:
+        pods = [pod["metadata"]["name"] for pod in space.items("pods", "-l", "ray.io/is-ray-node=yes")]
+        script = "cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z' || true"
+        return [pod for pod in pods if space.exec(pod, "sh", "-c", script).strip() != "0"]
+
+    until(lambda: not zombies(), 30, "all are reaped", every=2)
 
 
 def test_output_of_20_megabytes_is_whole_and_in_order(cli: Cli) -> None:

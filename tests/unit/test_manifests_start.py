@@ -77,11 +77,45 @@ def test_group_resources_override_and_rest_is_json() -> None:
     assert json.loads(shlex.split(made["resources"])[0]) == {"TPU": 4, "x": 2.5}
 
 
+def resources_of(made: dict[str, str]) -> dict[str, float]:
+    return dict(json.loads(shlex.split(made["resources"])[0]))
+
+
+@pytest.mark.parametrize(
+    ("said", "limits", "expected"),
+    [
+        ('{"a": 1}', {"google.com/tpu": "4"}, {"a": 1, "TPU": 4}),
+        ("'{\"a\": 1}'", {"google.com/tpu": "4"}, {"a": 1, "TPU": 4}),
+        ('"{\\"a\\": 1}"', {"google.com/tpu": "4"}, {"a": 1, "TPU": 4}),
+        ("'{\"TPU\": 8}'", {"google.com/tpu": "4"}, {"TPU": 8}),
+        ("'{\"TPU\": 8}'", {"aws.amazon.com/neuroncore": "4"}, {"TPU": 8}),
+        ("'{\"a\": 1}'", {"google.com/tpu": "0"}, {"a": 1}),
+    ],
+)
+def test_an_accelerator_joins_the_users_own_resources(
+    said: str, limits: dict[str, str], expected: dict[str, float]
+) -> None:
+    made = params({"resources": {"limits": limits}}, rayStartParams={"resources": said})
+    assert resources_of(made) == expected
+
+
+def test_zero_in_kubernetes_is_none() -> None:
+    none = {"limits": {"cpu": "0", "amd.com/gpu": 0, "nvidia.com/gpu": 1}, "requests": {"cpu": "2"}}
+    made = params({"resources": none})
+    assert (made["num-cpus"], made["num-gpus"]) == ("2", "1")
+
+
+def test_group_resources_by_any_name() -> None:
+    made = params(resources={"cpu": "3", "Memory": "1Gi", "nvidia.com/gpu": "2", "neuron_cores": "1"})
+    assert (made["num-cpus"], made["memory"], made["num-gpus"]) == ("3", str(2**30), "2")
+    assert resources_of(made) == {"neuron_cores": 1}
+
+
 def test_switches() -> None:
     said = start_command(
         {"a": "true", "b": "false", "log-color": "false", "include-dashboard": "true"}, False
     )
-    assert said.endswith("; ray start --a --include-dashboard=true --log-color=false")
+    assert said == "ray start --a --include-dashboard=true --log-color=false"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +137,7 @@ _VALUES = st.from_regex(r"[A-Za-z0-9_.:/,=-]{1,20}", fullmatch=True)
 
 @given(st.dictionaries(_KEYS, _VALUES, max_size=12), st.booleans())
 def test_command_parses_back(said: dict[str, str], head: bool) -> None:
-    words = shlex.split(start_command(said, head).split("; ", 1)[1])
+    words = shlex.split(start_command(said, head))
     assert words[:2] == ["ray", "start"]
     flags = words[2:]
     assert ("--head" in flags[:1]) is head or "head" in said

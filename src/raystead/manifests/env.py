@@ -6,7 +6,7 @@ from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, TOKEN_MODE_SINCE, C
 from raystead.manifests.storage import HeadStorage
 from raystead.spec.model import Json
 
-__all__ = ["head_env", "merged", "without_literal_password", "worker_env"]
+__all__ = ["head_address", "head_env", "merged", "without_literal_password", "worker_env"]
 
 RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
 CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a head is slow or being replaced
@@ -16,12 +16,20 @@ BACKOFF_MS, CHECK_MS = "500", "250"
 # one new client in twenty (ray-project/ray#63202; 2 of 44 here, with this 0 of 44). On the head only: a
 # worker's user code may fork without exec and need them.
 NO_FORK_HANDLERS = {"name": "GRPC_ENABLE_FORK_SUPPORT", "value": "0"}
-_ALWAYS = {"KUBERAY_GEN_RAY_START_CMD", "RAY_IP"}  # KubeRay sets these over a user's value
+_ALWAYS = {  # KubeRay sets these over a user's value
+    "FQ_RAY_IP",
+    "KUBERAY_GEN_RAY_START_CMD",
+    "RAY_CLOUD_INSTANCE_ID",
+    "RAY_CLUSTER_NAME",
+    "RAY_IP",
+    "RAY_NODE_TYPE_NAME",
+}
 
 
 def merged(container: Json, ours: list[Json]) -> list[Json]:
-    """The user's entries first, ours after; the user's win but for the two that KubeRay always sets."""
-    user = [e for e in container.get("env") or [] if e.get("name") not in _ALWAYS]
+    """The user's entries first, ours after; the user's win but for those that KubeRay always sets."""
+    always = {e["name"] for e in ours} & _ALWAYS
+    user = [e for e in container.get("env") or [] if e.get("name") not in always]
     have = {e.get("name") for e in user}
     return [*user, *(e for e in ours if e["name"] not in have)]
 
@@ -35,12 +43,16 @@ def head_env(ctx: Context, command: str, storage: HeadStorage, drain: int, overw
     return env
 
 
-def worker_env(ctx: Context, command: str, drain: int) -> list[Json]:
-    host = [
+def head_address(ctx: Context) -> list[Json]:
+    """Where the head is: for workers, and for all init containers, which may put it into a certificate."""
+    return [
         {"name": "FQ_RAY_IP", "value": ctx.head_host},
         {"name": "RAY_IP", "value": ctx.head_service},
     ]
-    return [*host, *_common(ctx, command, f"{ctx.head_host}:{ctx.gcs_port}", drain)]
+
+
+def worker_env(ctx: Context, command: str, drain: int) -> list[Json]:
+    return [*head_address(ctx), *_common(ctx, command, f"{ctx.head_host}:{ctx.gcs_port}", drain)]
 
 
 def _common(ctx: Context, command: str, address: str, drain: int) -> list[Json]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from raystead.base import labels
 from raystead.manifests import scripts
 from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
-from raystead.manifests.env import head_env, merged, without_literal_password, worker_env
+from raystead.manifests.env import head_address, head_env, merged, without_literal_password, worker_env
 from raystead.manifests.probes import with_probes
 from raystead.manifests.security import SMALL, bounded, harden
-from raystead.manifests.start import overwritten, start_command, start_params
+from raystead.manifests.start import ULIMIT, overwritten, start_command, start_params
 from raystead.manifests.storage import PASSWORD_FILE, READ_ONLY_ALL, HeadStorage, head_storage
 from raystead.spec.model import Group, Json, WorkerGroup
 
@@ -76,7 +76,7 @@ def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
 
 def _with_command(container: Json, command: str, before: str) -> Json:
     words = [*(container.get("command") or []), *(container.get("args") or [])]
-    run = command.replace("ray start", scripts.EXEC_RAY, 1)
+    run = scripts.ray_start(f"{ULIMIT}; {command}")
     user = " ".join(str(word) for word in words)
     if before:
         text = f"{user} &&\n" if user else ""
@@ -131,7 +131,10 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     others = [bounded(c, SMALL) for c in group.template.containers[1:]]
     out: Json = {**said, "restartPolicy": "Always", "containers": [ray, *others]}
     if said.get("initContainers"):
-        out["initContainers"] = [bounded(c, SMALL) for c in said["initContainers"]]
+        where = head_address(ctx)
+        out["initContainers"] = [
+            {**bounded(c, SMALL), "env": merged(c, where)} for c in said["initContainers"]
+        ]
     out["volumes"] = [*(said.get("volumes") or []), *volumes]
     return harden(out)
 

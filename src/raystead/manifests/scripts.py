@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EXEC_RAY", "FAIL_DEAD_JOBS", "WAIT_FOR_REDIS", "redis_start", "take_redis"]
+__all__ = ["FAIL_DEAD_JOBS", "WAIT_FOR_REDIS", "ray_start", "redis_start", "take_redis"]
 
 # Python has a socket in every Ray image; wget, nc and redis-cli are not in all of them.
 WAIT_FOR_REDIS = """\
@@ -119,7 +119,17 @@ for _ in range(600):
 ' >/dev/null 2>&1 &
 """
 
-EXEC_RAY = "exec ray start"  # Ray must be process 1, or it never sees SIGTERM and cannot drain
+# ADR 0010: every job leaves an orphan, which `ray start` as process 1 would never reap. A shell does; `set -m`
+# keeps SIGINT as it was (a shell's background processes else ignore it, and ray.cancel needs it).
+_REAPING = """\
+set -m; {command} & ray=$!; set +m
+trap "kill -TERM $ray" TERM INT  # Ray drains; this shell reaps what jobs leave behind
+while wait $ray; code=$?; kill -0 $ray 2>/dev/null; do :; done; exit $code"""
+
+
+def ray_start(command: str) -> str:
+    """Ray's start command under a process 1 that hands SIGTERM on to it and ends with its exit code."""
+    return _REAPING.format(command=command)
 
 
 def take_redis(password: str) -> str:

@@ -13,7 +13,7 @@ from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
 from raystead.manifests.context import GCS_PORT, ray_version
 from raystead.spec.model import Group, Json, RayCluster
 
-__all__ = ["overwritten", "start_command", "start_params"]
+__all__ = ["ULIMIT", "overwritten", "start_command", "start_params"]
 
 ULIMIT = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"
 _PORTS = {  # every port that Ray would else choose by itself (ray.md F)
@@ -63,12 +63,16 @@ def start_params(cluster: RayCluster, group: Group, *, head: bool) -> dict[str, 
         params["labels"] = shlex.quote(
             ",".join(f"{key}={value}" for key, value in sorted(group.labels.items()))
         )
-    return {**params, **group.ray_start_params, "block": "true"}
+    said = group.ray_start_params
+    return {**params, **said, **_said_resources(said, group), "block": "true"}
 
 
 def start_command(params: Mapping[str, str], head: bool) -> str:
-    """The command line, keys sorted. Values stand as they are, for the shell to expand, as in KubeRay."""
-    words = [ULIMIT + ";", "ray", "start", *(["--head"] if head else [])]
+    """The command line, keys sorted. Values stand as they are, for the shell to expand, as in KubeRay.
+
+    One simple command: users who overwrite the container's have it in `$KUBERAY_GEN_RAY_START_CMD`, unquoted.
+    """
+    words = ["ray", "start", *(["--head"] if head else [])]
     for key in sorted(params):
         value = params[key]
         if value.lower() in ("true", "false") and key not in _KEEP_VALUE:
@@ -79,37 +83,68 @@ def start_command(params: Mapping[str, str], head: bool) -> str:
 
 
 def _from_resources(group: Group) -> dict[str, str]:
+    """What Ray counts: the group's own `resources`, else the container's; both give way to rayStartParams."""
     resources: Json = group.template.ray_container.get("resources") or {}
     limits: Json = resources.get("limits") or {}
     requests: Json = resources.get("requests") or {}
     params: dict[str, str] = {}
-    cpu = limits.get("cpu", requests.get("cpu"))
+    cpu = next((said["cpu"] for said in (limits, requests) if _some(said.get("cpu"))), None)
     if cpu is not None:
         params["num-cpus"] = str(quantities.ceil(cpu))
     if limits.get("memory") is not None:
         params["memory"] = str(quantities.ceil(limits["memory"]))
-    gpu = next((key for key in sorted(limits) if _GPU.search(key)), None)
-    if gpu and quantities.ceil(limits[gpu]):
+    gpu = next((key for key in sorted(limits) if _GPU.search(key) and _some(limits[key])), None)
+    if gpu:
         params["num-gpus"] = str(quantities.ceil(limits[gpu]))
-    custom = {name: quantities.ceil(limits[key]) for key, name in _CUSTOM.items() if limits.get(key)}
-    first = dict(list(custom.items())[:1])
-    return {**params, **_from_group(group, first)}
+    own, custom = _from_group(group)
+    custom = _with_accelerator(custom, limits)
+    if custom:
+        own["resources"] = _json_word(custom)
+    return {**params, **own}
 
 
-def _from_group(group: Group, custom: dict[str, Any]) -> dict[str, str]:
-    """The group's own `resources` say what Ray counts, whatever the container has."""
+def _from_group(group: Group) -> tuple[dict[str, str], dict[str, float]]:
+    """The group's `resources` as parameters, and what is left of them as Ray's custom resources."""
     params: dict[str, str] = {}
-    rest: dict[str, Any] = dict(custom)
+    custom: dict[str, float] = {}
     for key, value in group.resources.items():
-        if key in ("CPU", "cpu"):
+        kind = key.lower()
+        if kind == "cpu":
             params["num-cpus"] = str(quantities.ceil(value))
-        elif key == "memory":
+        elif kind == "memory":
             params["memory"] = str(quantities.ceil(value))
-        elif key in ("GPU", "gpu"):
+        elif _GPU.search(kind):
             params["num-gpus"] = str(quantities.ceil(value))
         else:
             number = quantities.parse(value)
-            rest[key] = int(number) if number == number.to_integral_value() else float(number)
-    if rest:
-        params["resources"] = shlex.quote(json.dumps(rest, sort_keys=True, separators=(",", ":")))
-    return params
+            custom[key] = int(number) if number == number.to_integral_value() else float(number)
+    return params, custom
+
+
+def _with_accelerator(custom: Mapping[str, float], limits: Json) -> dict[str, float]:
+    """With the first accelerator that the container has, unless one is named already."""
+    first = next((key for key in sorted(_CUSTOM) if _some(limits.get(key))), None)
+    if first is None or any(name in custom for name in _CUSTOM.values()):
+        return dict(custom)
+    return {**custom, _CUSTOM[first]: quantities.ceil(limits[first])}
+
+
+def _said_resources(params: Mapping[str, str], group: Group) -> dict[str, str]:
+    """The user's `resources` with the container's accelerator added; {} leaves what he wrote."""
+    limits: Json = (group.template.ray_container.get("resources") or {}).get("limits") or {}
+    try:
+        custom = json.loads(params["resources"].strip("'\"` ").replace('\\"', '"'))
+    except (KeyError, ValueError):
+        return {}
+    if not isinstance(custom, dict) or (more := _with_accelerator(custom, limits)) == custom:
+        return {}
+    return {"resources": _json_word(more)}
+
+
+def _json_word(custom: Mapping[str, float]) -> str:
+    return shlex.quote(json.dumps(custom, sort_keys=True, separators=(",", ":")))
+
+
+def _some(quantity: Any) -> bool:
+    """It is said and not zero, which in Kubernetes means none."""
+    return quantity is not None and quantities.parse(quantity) != 0

@@ -1,0 +1,97 @@
+"""Process 1 of a Ray pod: it hands signals on, reaps what jobs leave behind and ends as Ray ends."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from raystead.manifests.scripts import ray_start
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers and /proc")
+# It stands in for `ray start --block`: orphans, then a drain of a moment when SIGTERM comes.
+RAY = """\
+#!/bin/bash
+trap 'echo draining; sleep 0.2; exit 7' TERM
+for _ in 1 2 3; do (sleep 0 &); done
+grep SigIgn /proc/self/status
+sleep 0.5
+echo "$@"
+for _ in $(seq 100); do [ "$1" = start ] && sleep 0.05; done
+exit 5
+"""
+
+
+def process_1() -> None:
+    """Orphans of its descendants become children of the process that follows, as of process 1 of a container."""
+    PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+@contextmanager
+def running(command: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+    stub = path / "ray"
+    stub.write_text(RAY)
+    stub.chmod(0o755)
+    with subprocess.Popen(
+        ["/bin/bash", "-c", "--", ray_start(command)],
+        env={"PATH": f"{path}:{os.environ['PATH']}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=process_1,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def children(pid: int) -> dict[int, str]:
+    """Name and state of each child, `Z` is a zombie."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = entry.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        state, parent = rest.split()[:2]
+        if int(parent) == pid:
+            found[int(entry.parent.name)] = f"{name} {state}"
+    return found
+
+
+def test_sigterm_reaches_ray_which_drains_and_its_orphans_are_reaped(tmp_path: Path) -> None:
+    with running("ulimit -n 64; ray start --block", tmp_path) as process:
+        assert process.stdout
+        ignored = int(process.stdout.readline().split()[1], 16)
+        assert not ignored & (1 << (signal.SIGINT - 1))  # ray.cancel interrupts the worker
+        assert process.stdout.readline() == "start --block\n"
+        assert list(children(process.pid).values()) == ["ray S"]
+        process.terminate()
+        assert process.stdout.read() == "draining\n"
+        assert process.wait(5) == 7
+
+
+def test_a_ray_that_ends_by_itself_ends_process_1_with_its_code(tmp_path: Path) -> None:
+    with running("ray refuses", tmp_path) as process:
+        begin = time.monotonic()
+        assert process.wait(5) == 5
+        assert time.monotonic() - begin < 3
+
+
+def test_a_killed_ray_is_a_killed_container(tmp_path: Path) -> None:
+    with running("ray start", tmp_path) as process:
+        assert process.stdout
+        process.stdout.readline()
+        (ray,) = children(process.pid)
+        os.kill(ray, signal.SIGKILL)
+        assert process.wait(5) == 128 + signal.SIGKILL
