@@ -119,7 +119,7 @@ for _ in range(600):
 ' >/dev/null 2>&1 &
 """
 
-# ADR 0010: every job leaves an orphan, which `ray start` as process 1 would never reap. A shell does; `set -m`
+# ADR 0010: every job leaves an orphan, which `ray start` as process 1 never reaps. A shell does; `set -m`
 # keeps SIGINT as it was (a shell's background processes else ignore it, and ray.cancel needs it).
 _REAPING = """\
 set -m; {command} & ray=$!; set +m
