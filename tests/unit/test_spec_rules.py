@@ -91,6 +91,18 @@ BROKEN = [
         5,
         "without an address keeps nothing",
     ),
+    (
+        "image: rayproject/ray:2.60.0\n  w",
+        "image: rayproject/ray:2.60.0\n          env: [{name: RAY_AUTH_TOKEN, value: s3cret}]\n  w",
+        14,
+        "read the token from the Secret mine, key auth_token",
+    ),
+    (
+        "image: rayproject/ray:2.60.0\n  w",
+        "image: rayproject/ray:2.60.0\n          env: [{name: RAY_ENABLE_K8S_TOKEN_AUTH, value: 'true'}]\n  w",
+        14,
+        "needs rights outside the namespace",
+    ),
     ("replicas: 1", "idleTimeoutSeconds: -1", 16, "negative"),
     ("replicas: 1", "idleTimeoutSeconds: 5", 16, "needs autoscaler v2"),
     ("replicas: 1", "priority: 5", 16, "autoscaler v2"),

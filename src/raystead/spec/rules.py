@@ -9,6 +9,7 @@ from typing import Any
 
 from raystead.base import quantities
 from raystead.base.labels import is_label
+from raystead.base.names import check_name
 from raystead.spec.allow import ALLOW_ANNOTATION, parse_all
 from raystead.spec.model import (
     AuthOptions,
@@ -48,6 +49,7 @@ FIELDS = {
     )
     for name, field in model.model_fields.items()
 }  # fmt: skip
+_K8S_TOKENS = "Kubernetes token authentication needs rights outside the namespace"
 _FT_ANNOTATION = "ray.io/ft-enabled"
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
@@ -289,6 +291,28 @@ def _auth(cluster: RayCluster) -> Iterator[Finding]:
         yield ("spec", "rayVersion"), "Ray before 2.3 is not supported", "2.60.0"
     if auth and auth.mode == "token" and (version is None or version < (2, 52)):
         yield ("spec", "authOptions", "mode"), "token authentication needs rayVersion 2.52.0 or newer", ""
+    yield from _auth_by_hand(cluster)
+
+
+def _auth_by_hand(cluster: RayCluster) -> Iterator[Finding]:
+    """What KubeRay's `auth-manual` samples set in env: right where it is what authOptions would set."""
+    auth = cluster.spec.auth
+    secret = (auth and auth.secret_name) or check_name(cluster.name)
+    for at, group in groups(cluster):
+        for i, entry in enumerate(group.template.ray_container.get("env") or []):
+            path = (*at, "template", "spec", "containers", 0, "env", i)
+            if entry["name"] == "RAY_ENABLE_K8S_TOKEN_AUTH" and entry.get("value") in ("true", "1"):
+                yield path, _K8S_TOKENS, "remove it, and use authOptions: {mode: token}"
+            if entry["name"] != "RAY_AUTH_TOKEN":
+                continue
+            ref = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
+            if (ref.get("name"), ref.get("key")) != (secret, "auth_token"):
+                what = f"the other pods and raystead read the token from the Secret {secret}, key auth_token"
+                yield (
+                    path,
+                    what,
+                    "remove it, and name your Secret in authOptions: {mode: token, secretName: …}",
+                )
 
 
 def _storage(cluster: RayCluster) -> Iterator[Finding]:
@@ -381,8 +405,7 @@ def _later(cluster: RayCluster) -> Iterator[Finding]:
         if value and value.get("enabled", True) is not False:
             yield ("spec", field), f"{name} is {not_yet}", "remove it"
     if spec.auth and spec.auth.enable_k8s_token_auth:
-        what = "Kubernetes token authentication needs rights outside the namespace"
-        yield ("spec", "authOptions", "enableK8sTokenAuth"), what, "mode: token"
+        yield ("spec", "authOptions", "enableK8sTokenAuth"), _K8S_TOKENS, "mode: token"
     if spec.managed_by not in (None, "ray.io/kuberay-operator"):
         yield ("spec", "managedBy"), f"{spec.managed_by} is {not_yet}", "remove it"
     if spec.head.enable_ingress:
