@@ -182,6 +182,19 @@ def test_probes_ask_for_no_program_in_the_image() -> None:
     assert ray["livenessProbe"]["httpGet"] == {"path": "/api/healthz", "port": 52365}
 
 
+def test_a_shared_memory_volume_of_the_users_is_the_one_that_is_mounted() -> None:
+    document = raw("kuberay-minimal")
+    group = document["spec"]["workerGroupSpecs"][0]
+    own = {"name": "shared-mem", "emptyDir": {"medium": "Memory", "sizeLimit": "10Gi"}}
+    group["template"]["spec"]["volumes"] = [own]
+    objects = manifests(RayCluster.model_validate(document), Facts())
+    name = f"{document['metadata']['name']}-{group['groupName']}-worker"
+    spec = find(objects, "Deployment", name)["spec"]["template"]["spec"]
+    assert [v for v in spec["volumes"] if "emptyDir" in v and v["emptyDir"]] == [own]
+    mounts = {m["mountPath"]: m["name"] for m in spec["containers"][0]["volumeMounts"]}
+    assert mounts["/dev/shm"] == "shared-mem"
+
+
 def test_drain_fits_into_grace() -> None:
     for name in ("guide", "gpu-groups", "rocksdb"):
         for item in [o for o in manifests(load(name), Facts()) if o["kind"] == "Deployment"]:

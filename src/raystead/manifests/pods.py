@@ -112,9 +112,10 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     have = [str(m.get("mountPath", "")).rstrip("/") for m in ray.get("volumeMounts") or []]
     names = {v.get("name") for v in said.get("volumes") or []}
     if "/dev/shm" not in have and "plasma-directory" not in group.ray_start_params:
-        name = _free("dshm" if ctx.guide else "shared-mem", names)
-        memory = str(ray["resources"]["limits"]["memory"])
-        volumes.append({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
+        name = "dshm" if ctx.guide else "shared-mem"
+        if name not in names:  # KubeRay too mounts a volume of that name that the user made, with his size
+            memory = str(ray["resources"]["limits"]["memory"])
+            volumes.append({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
         mounts.append({"name": name, "mountPath": "/dev/shm"})
     if "/tmp" not in have:  # Ray needs all of /tmp, not only /tmp/ray (ray.md I)
         name = _free("tmp", names)
