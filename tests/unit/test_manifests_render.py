@@ -190,7 +190,7 @@ def test_a_shared_memory_volume_of_the_users_is_the_one_that_is_mounted() -> Non
     objects = manifests(RayCluster.model_validate(document), Facts())
     name = f"{document['metadata']['name']}-{group['groupName']}-worker"
     spec = find(objects, "Deployment", name)["spec"]["template"]["spec"]
-    assert [v for v in spec["volumes"] if "emptyDir" in v and v["emptyDir"]] == [own]
+    assert [v for v in spec["volumes"] if v.get("emptyDir")] == [own]
     mounts = {m["mountPath"]: m["name"] for m in spec["containers"][0]["volumeMounts"]}
     assert mounts["/dev/shm"] == "shared-mem"
 
