@@ -30,6 +30,11 @@ def test_help_of_every_command_tells_and_shows(name: str) -> None:
     assert f"raystead {name}" in answer.stdout
 
 
+def test_it_runs_as_a_module_too() -> None:
+    done = subprocess.run([sys.executable, "-m", "raystead", "--help"], capture_output=True, text=True)
+    assert done.stdout.startswith("Usage: python -m raystead ")
+
+
 def test_a_wrong_command_exits_2() -> None:
     answer = run("upp")
     assert answer.returncode == 2

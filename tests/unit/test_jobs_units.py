@@ -47,8 +47,12 @@ class Ray:
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following.time, "sleep", lambda seconds: None)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds slept so far, each at its place: nobody waits, and time goes on."""
+    slept: list[float] = []
+    monkeypatch.setattr(following.time, "sleep", slept.append)
+    monkeypatch.setattr(following.time, "monotonic", lambda: sum(slept))
+    return slept
 
 
 def followed(ray: Ray, patience: float = 60) -> tuple[str, Job]:
@@ -68,11 +72,18 @@ def test_a_silent_stream_is_left_when_the_job_has_ended() -> None:
     assert (text, exit_code(end)) == ("a\nb\n", 3)
 
 
-def test_output_that_cannot_be_read_does_not_hide_the_jobs_end() -> None:
+def test_output_that_cannot_be_read_does_not_hide_the_jobs_end(clock: list[float]) -> None:
     ray = Ray([], [job("FAILED", 4)], RayUnreachable("500"))
     text, end = followed(ray)
     assert "could not be read" in text
     assert exit_code(end) == 4
+    assert 20 < sum(clock) < 22, "a head that restarts gets its time, a worker that is gone costs no more"
+
+
+def test_the_end_of_the_output_is_awaited_while_a_restarted_head_finds_the_workers() -> None:
+    output = ["a\n", "x" * 2**20]
+    ray = Ray([*([[]] * 20), output], [job("SUCCEEDED")], RayUnreachable("500"))
+    assert followed(ray)[0] == "".join(output)
 
 
 def test_a_job_whose_node_died_before_it_ran_is_begun_anew_and_its_output_is_read_from_the_start() -> None:

@@ -19,7 +19,9 @@ _TELL = 2.0  # seconds of silence that a restarted head is given before it is wo
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
 _BEGINNINGS = 3  # times that a job is begun anew whose node died before it ran
-_STREAMS = 3  # streams in a row without a new character after which the end is given up
+_END = (
+    20.0  # seconds without a new character of an ended job's output: its worker is gone, and the end with it
+)
 T = TypeVar("T")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 
@@ -79,7 +81,8 @@ def follow(
         JobFailed: the job was there and Ray has forgotten it.
     """
     output = _Output(client, job_id, write)
-    seen, fruitless, begun_anew = False, 0, 0
+    seen, begun_anew = False, 0
+    progress: float | None = None  # when the job had ended and a character came last
     while True:
         before = output.written
         whole = output.stream()
@@ -96,11 +99,12 @@ def follow(
             again()
             output = _Output(client, job_id, write)
         elif job.ended:
+            if progress is None or output.written > before:
+                progress = time.monotonic()
             large = output.written > _SMALL
             if (whole and large) or (not large and output.rest()):
                 return job
-            fruitless = 0 if output.written > before else fruitless + 1
-            if fruitless == _STREAMS:
+            if time.monotonic() - progress > _END:
                 write("\n[raystead: the end of the output could not be read; the job has ended]\n")
                 return job
         time.sleep(_POLL)
