@@ -113,7 +113,7 @@ def test_the_head_restarts_alone(cli: Cli, space: Kube) -> None:
 
 @pytest.mark.long
 def test_a_suspended_cluster_costs_nothing_and_comes_back_with_its_actors(cli: Cli, space: Kube) -> None:
-    assert "COUNT 1" in cli("submit", "--", "python", "-c", COUNTER).stdout
+    assert "COUNT 1" in cli("submit", "--submission-id", "counting", "--", "python", "-c", COUNTER).stdout
     cli("suspend", "--yes")
     until(lambda: space.items("pods") == [], 120, "no pod is left", every=2)
     assert "suspended" in cli("submit", "--", "true", code=74).stderr
@@ -122,7 +122,7 @@ def test_a_suspended_cluster_costs_nothing_and_comes_back_with_its_actors(cli: C
     assert space.items("pods") == [], "up alone does not wake it"
     cli("resume")
     assert "COUNT 2" in cli("submit", "--", "python", "-c", ASK).stdout
-    assert "long" in cli("job", "list").stdout, "its jobs are known"
+    assert "counting" in cli("job", "list").stdout, "its jobs are known"
 
 
 def test_a_cluster_that_keeps_no_state_is_not_suspended(cli: Cli, space: Kube) -> None:
