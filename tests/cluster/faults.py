@@ -81,6 +81,10 @@ class Faults:
                 60,
                 "the API server is ready",
             )
+            # kube-scheduler may exit afterwards ("Scheduler cache is corrupted"); a real cluster's kubelet starts it
+            # again, here nobody would.
+            for verb in ("stop", "start"):
+                self._shell(f"{self.scripts}/component.sh {verb} scheduler")
 
     def _iptables(self, *words: str) -> None:
         subprocess.run(["iptables", "--wait", "-t", "raw", *words], check=True)
