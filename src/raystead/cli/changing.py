@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -27,10 +28,10 @@ def say_costs(reporter: Reporter, plan: Plan, *, yes: bool, stops_meant: bool = 
     """
     for text in plan.notes:
         reporter.warn(text)
-    costs = [change for change in plan.changes if change.loses and (change.restarts or not stops_meant)]
-    for text in dict.fromkeys(change.loses for change in costs):
+    told = replace(plan, changes=tuple(c for c in plan.changes if c.restarts)) if stops_meant else plan
+    for text in told.losses:
         reporter.warn(f"lost: {text}")
-    if costs and not yes and sys.stdin.isatty():
+    if told.losses and not yes and sys.stdin.isatty():
         click.confirm(
             f"pods that restart: {plan.restarts}, that stop: {plan.stops}; go on?", abort=True, err=True
         )
