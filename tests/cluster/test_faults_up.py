@@ -7,6 +7,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -252,6 +253,38 @@ def test_an_up_whose_cluster_is_deleted_meanwhile_leaves_nothing(user: Kube, api
     with pytest.raises(Busy, match="another raystead"):
         up(Dawdling(access_of(user)), spec(group("a")))
     until(lambda: ours(api, "small") == set(), 60, "the garbage collector takes what the dead anchor owns")
+
+
+def test_what_controllers_make_after_down_has_looked_is_deleted_too(user: Kube, api: Api) -> None:
+    """A claim and ReplicaSets, made by controllers that were slower than the next command."""
+    up(api)
+    late = ("PersistentVolumeClaim", "ReplicaSet")
+    until(lambda: all(live_objects(api, "ray-cluster", late).values()), 30, "the controllers made theirs")
+    what = found(api, "ray-cluster")
+    seen = replace(what, objects=tuple(i for i in what.objects if i["kind"] not in late))
+    assert len(seen.objects) < len(what.objects)
+    done = down(api, seen, keep_data=False, emit=lambda event: None)
+    assert done.remains == ()
+    assert done.removed >= len(what.objects)
+    assert not any(live_objects(api, "ray-cluster", (*late, "Deployment", "StatefulSet")).values())
+
+
+def test_an_up_that_begins_right_behind_down_keeps_all_it_makes(user: Kube, api: Api) -> None:
+    text = spec(group("a"))
+    up(api, text)
+
+    class Dawdling(Api):
+        def delete(self, path: str, **more: Any) -> Json:
+            answer = super().delete(path, **more)
+            if path.endswith("/configmaps/raystead-small"):
+                up(api, text)
+            return answer
+
+    mine = Dawdling(access_of(user))
+    done = down(mine, found(mine, "small"), keep_data=False, emit=lambda event: None)
+    assert done.remains == ()
+    whole(api, "small", text)
+    end(api, "small")
 
 
 # -- specs that change ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from raystead.base import labels, names
@@ -31,7 +31,8 @@ TIMEOUT = 60.0  # seconds to wait for what was deleted
 _CLEANUP_PATIENCE = 90.0  # seconds for the pod that removes keys; its image is on a node already
 _TICK = 0.25
 _CONTROLLERS = ("Deployment", "StatefulSet", "ReplicaSet")
-_REST = ("Service", "NetworkPolicy", "Secret", "ConfigMap")
+_CLAIM = "PersistentVolumeClaim"
+_KINDS = (*_CONTROLLERS, "Service", "NetworkPolicy", "Secret", "ConfigMap")
 Emit = Callable[[Event], None]
 
 
@@ -69,10 +70,9 @@ def found(api: Api, name: str) -> Found:
         ClusterNotFound: there is nothing.
     """
     anchor = existing(api, name)
-    here = live_objects(api, name, (*_CONTROLLERS, *_REST, "PersistentVolumeClaim"))
-    here["NetworkPolicy"] = [p for p in here["NetworkPolicy"] if _label(p) == name]
-    pods = tuple(api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=slim))
-    objects = tuple(item for items in here.values() for item in items)
+    objects = tuple(_ours(api, name, (*_KINDS, _CLAIM)))
+    listed = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=slim)
+    pods = tuple({**pod, "kind": "Pod"} for pod in listed)
     if anchor is None and not objects and not pods:
         raise ClusterNotFound(
             f'there is no cluster "{name}" in namespace {api.namespace}',
@@ -83,73 +83,109 @@ def found(api: Api, name: str) -> Found:
 
 
 def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float = TIMEOUT) -> Downed:
-    """Deletes it; `keep_data` leaves the claims and the storage namespace for the next `up`."""
+    """Deletes it; `keep_data` leaves the claims and the storage namespace for the next `up`.
+
+    What controllers made since `what` was found (a claim, a ReplicaSet, pods) is deleted too.
+    """
     begun = time.monotonic()
-    deadline = begun + timeout
-    remains: list[str] = []
+    gone = _Deleting(api, emit)
     kept = [
         f"{one} (came with the file, is not the cluster's)"
         for one in (what.anchor.foreign if what.anchor else ())
     ]
-    if not _end_pods(api, what, emit, deadline):
-        remains += _lasting_pods(api, what.name)
-    if what.anchor and not keep_data and (keys := _clean_redis(api, what.anchor, remains, emit)):
+    ended = _end_pods(gone, what, begun + timeout)
+    if what.anchor and not keep_data and (keys := _clean_redis(api, what.anchor, ended, emit)):
         # What the next attempt needs (Secrets, policies, the anchor) has to stay.
-        return Downed(what.name, time.monotonic() - begun, len(what.pods), (*remains, keys), tuple(kept))
-    claims = [item for item in what.objects if item["kind"] == "PersistentVolumeClaim"]
-    rest = [
-        i for i in what.objects if i["kind"] in _REST and i["metadata"]["name"] != names.anchor(what.name)
-    ]
+        remains = () if ended else _reasons(_ours(api, what.name, ("Pod",)))
+        return Downed(what.name, time.monotonic() - begun, len(gone.uids), (*remains, keys), tuple(kept))
     if keep_data:
-        kept += _keep(api, what, claims)
-    parallel(lambda item: _delete(api, item, emit), [*rest, *([] if keep_data else claims)])
-    if what.anchor:
-        _delete(api, {**what.anchor.raw, "kind": "ConfigMap"}, emit)
-    remains += _lasting(api, what, keep_data, deadline)
-    removed = len(what.objects) + len(what.pods) - (len(claims) if keep_data else 0)
-    return Downed(what.name, time.monotonic() - begun, removed, tuple(remains), tuple(kept))
+        kept += _keep(api, what)
+    kinds = (*_KINDS, "Pod", *(() if keep_data else (_CLAIM,)))
+    remains = _sweep(gone, what, kinds, begun + timeout)
+    return Downed(what.name, time.monotonic() - begun, len(gone.uids), remains, tuple(kept))
 
 
-def _end_pods(api: Api, what: Found, emit: Emit, deadline: float) -> bool:
-    """Controllers, then pods with a short grace; again while an ending controller made new ones.
+class _Deleting:
+    """Deletes objects, each once.
+
+    Attributes:
+        uids: what it was told to delete.
+    """
+
+    def __init__(self, api: Api, emit: Emit) -> None:
+        self.api, self.uids = api, set[str]()
+        self._emit = emit
+
+    def __call__(self, items: Iterable[Json], *, propagation: str = "Background") -> bool:
+        """Deletes those of the items that it has not deleted yet; whether there were any."""
+        new = [item for item in items if item["metadata"]["uid"] not in self.uids]
+        self.uids.update(item["metadata"]["uid"] for item in new)
+        parallel(lambda item: self._one(item, propagation), new)
+        return bool(new)
+
+    def _one(self, item: Json, propagation: str) -> None:
+        kind, name, uid = item["kind"], item["metadata"]["name"], item["metadata"]["uid"]
+        path = path_of(self.api.namespace, kind, name)
+        with contextlib.suppress(ObjectNotFound, Conflict):  # gone, or another one of that name is there
+            if kind == "Pod":
+                self.api.delete(path, grace=GRACE, uid=uid)
+            else:
+                self.api.delete(path, uid=uid, propagation=propagation)
+                self._emit(Applied(kind, name, Action.DELETE))
+
+
+def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
+    """Controllers, then pods with a short grace; again while there is one that makes new ones.
 
     The controllers leave their pods to us: a garbage collector that is faster gives them their own 75 s, and
     the kubelet does not shorten a stop that is under way.
     """
+    api, changed = delete.api, threading.Event()
     for kind in _CONTROLLERS:
-        items = [i for i in what.objects if i["kind"] == kind]
-        parallel(lambda item: _delete(api, item, emit, propagation="Orphan"), items)
-    asked: set[str] = set()
-
-    def end(pod: Json) -> None:
-        with contextlib.suppress(ObjectNotFound, Conflict):  # gone, or another one of that name is there
-            path = path_of(api.namespace, "Pod", pod["metadata"]["name"])
-            api.delete(path, grace=GRACE, uid=pod["metadata"]["uid"])
-
-    changed = threading.Event()
-    selector = f"{labels.OURS}={what.name}"
-    parallel(end, what.pods)
-    asked.update(pod["metadata"]["uid"] for pod in what.pods)
-    path = collection(api.namespace, "Pod")
+        delete([i for i in what.objects if i["kind"] == kind], propagation="Orphan")
+    delete(what.pods)
+    path, selector = collection(api.namespace, "Pod"), f"{labels.OURS}={what.name}"
     with Mirror(api, path, labels=selector, changed=changed.set, keep=slim) as pods:
         while time.monotonic() < deadline:
             changed.clear()
-            if pods.listed.is_set() and not pods.objects:
-                return True
-            new = [pod for pod in pods.items if pod["metadata"]["uid"] not in asked]
-            parallel(end, new)
-            asked.update(pod["metadata"]["uid"] for pod in new)
+            here = [{**pod, "kind": "Pod"} for pod in pods.items] if pods.listed.is_set() else None
+            if here is not None and (delete(here) or not here):
+                makers = delete(_ours(api, what.name, _CONTROLLERS), propagation="Orphan")
+                if not here and not makers:
+                    return True
             changed.wait(_TICK)
     return False
 
 
-def _clean_redis(api: Api, anchor: Anchor, lasting: Sequence[str], emit: Emit) -> str:
+def _sweep(delete: _Deleting, what: Found, kinds: Sequence[str], deadline: float) -> tuple[str, ...]:
+    """All that is left, the anchor last or when the time is over; why there is still something then."""
+    known, over = what.anchor.uid if what.anchor else None, False
+    while True:
+        here = _ours(delete.api, what.name, kinds)
+        anchors = [i for i in here if _is_anchor(i, what.name)]
+        if not here or any(i["metadata"]["uid"] != known for i in anchors):
+            return ()  # another raystead up began anew: what is there now is its own
+        if over:
+            return _reasons(here)
+        over = time.monotonic() > deadline
+        rest = [i for i in here if i not in anchors]
+        if not delete(rest if rest and not over else here):
+            time.sleep(_TICK)
+
+
+def _ours(api: Api, name: str, kinds: Sequence[str]) -> list[Json]:
+    """What has the cluster's label now."""
+    here = live_objects(api, name, kinds)
+    return [item for items in here.values() for item in items if _label(item) == name]
+
+
+def _clean_redis(api: Api, anchor: Anchor, pods_ended: bool, emit: Emit) -> str:
     """Removes the cluster's keys from a Redis of others; says why they are there still."""
     pod = cleanup_pod(anchor.cluster, anchor.with_facts())
     if pod is None:
         return ""
     left = f"Redis keys that begin with RAY{anchor.with_facts().storage_namespace}@"
-    if lasting:
+    if not pods_ended:
         return f"{left}: pods still use them"
     path = path_of(api.namespace, "Pod", pod["metadata"]["name"])
     emit(Note("removing the cluster's keys from Redis"))
@@ -184,10 +220,10 @@ def _ended(api: Api, path: str) -> tuple[str, str]:
     return phase, f"the pod for it is {phase or 'not started'} after {_CLEANUP_PATIENCE:.0f} s"
 
 
-def _keep(api: Api, what: Found, claims: list[Json]) -> list[str]:
+def _keep(api: Api, what: Found) -> list[str]:
     """Takes the claims from the anchor, which would take them along; says what stays."""
     kept = []
-    for claim in claims:
+    for claim in _ours(api, what.name, (_CLAIM,)):
         name = claim["metadata"]["name"]
         if claim["metadata"].get("ownerReferences"):
             api.patch(
@@ -200,20 +236,8 @@ def _keep(api: Api, what: Found, claims: list[Json]) -> list[str]:
     return kept
 
 
-def _lasting_pods(api: Api, name: str) -> list[str]:
-    pods = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}")
-    return [f"Pod/{pod['metadata']['name']}: {_why_it_stays(pod)}" for pod in pods]
-
-
-def _lasting(api: Api, what: Found, keep_data: bool, deadline: float) -> list[str]:
-    """Objects of ours that are still there when the time is over."""
-    kinds = (*_REST, *(() if keep_data else ("PersistentVolumeClaim",)))
-    while True:
-        here = live_objects(api, what.name, kinds)
-        left = [i for items in here.values() for i in items if _label(i) == what.name]
-        if not left or time.monotonic() > deadline:
-            return [f"{i['kind']}/{i['metadata']['name']}: {_why_it_stays(i)}" for i in left]
-        time.sleep(_TICK)
+def _reasons(items: Sequence[Json]) -> tuple[str, ...]:
+    return tuple(f"{item['kind']}/{item['metadata']['name']}: {_why_it_stays(item)}" for item in items)
 
 
 def _why_it_stays(item: Json) -> str:
@@ -225,12 +249,8 @@ def _why_it_stays(item: Json) -> str:
     return "was not deleted"
 
 
-def _delete(api: Api, item: Json, emit: Emit, *, propagation: str = "Background") -> None:
-    metadata = item["metadata"]
-    path = path_of(api.namespace, item["kind"], metadata["name"])
-    with contextlib.suppress(ObjectNotFound):
-        api.delete(path, uid=metadata["uid"], propagation=propagation)
-        emit(Applied(item["kind"], metadata["name"], Action.DELETE))
+def _is_anchor(item: Json, name: str) -> bool:
+    return (item["kind"], item["metadata"]["name"]) == ("ConfigMap", names.anchor(name))
 
 
 def _label(item: Json) -> str | None:
