@@ -242,11 +242,11 @@ def _reasons(items: Sequence[Json]) -> tuple[str, ...]:
 
 def _why_it_stays(item: Json) -> str:
     metadata = item["metadata"]
+    if not metadata.get("deletionTimestamp"):
+        return "was made anew while all was deleted"
     if finalizers := metadata.get("finalizers"):
         return f"waits for {', '.join(finalizers)}"
-    if metadata.get("deletionTimestamp"):
-        return "is being deleted, its node has not confirmed it"
-    return "was not deleted"
+    return "is being deleted, its node has not confirmed it"
 
 
 def _is_anchor(item: Json, name: str) -> bool:
