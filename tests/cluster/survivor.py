@@ -111,16 +111,15 @@ class Survivor:
 
     def lives(self, selector: str) -> dict[str, tuple[str, int]]:
         """Pods with their container's id and restarts: equal before and after means that nothing restarted."""
-        out = {}
-        for pod in self.pods(selector):
-            status = (pod["status"].get("containerStatuses") or [{}])[0]
-            out[pod["metadata"]["name"]] = (status.get("containerID", ""), int(status.get("restartCount", 0)))
-        return out
+        return lives_of(self.pods(selector))
 
     def ready(self, selector: str, other_than: dict[str, tuple[str, int]] | None = None) -> bool:
-        """All pods are ready; `other_than`: and none of them is one of those lives."""
+        """All pods are ready; `other_than`: and none of them is one of those lives.
+
+        Of one listing: a life that ends between two would be ready in the first and new in the second.
+        """
         pods = self.pods(selector)
-        if other_than and set(self.lives(selector).values()) & set(other_than.values()):
+        if other_than and set(lives_of(pods).values()) & set(other_than.values()):
             return False
         return bool(pods) and all(
             any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions") or [])
@@ -146,6 +145,15 @@ class Survivor:
         numbers = [b.n for b in self.beats() if b.n is not None]
         assert all(a < b for a, b in pairwise(numbers)), "the counter went back"
         return beats
+
+
+def lives_of(pods: list[Any]) -> dict[str, tuple[str, int]]:
+    """By name, the container's id and restarts."""
+    out = {}
+    for pod in pods:
+        status = (pod["status"].get("containerStatuses") or [{}])[0]
+        out[pod["metadata"]["name"]] = (status.get("containerID", ""), int(status.get("restartCount", 0)))
+    return out
 
 
 def longest(beats: list[Beat]) -> float:
