@@ -71,8 +71,7 @@ def found(api: Api, name: str) -> Found:
     """
     anchor = existing(api, name)
     objects = tuple(_ours(api, name, (*_KINDS, _CLAIM)))
-    listed = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=slim)
-    pods = tuple({**pod, "kind": "Pod"} for pod in listed)
+    pods = tuple(api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=_pod))
     if anchor is None and not objects and not pods:
         raise ClusterNotFound(
             f'there is no cluster "{name}" in namespace {api.namespace}',
@@ -88,21 +87,22 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
     What controllers made since `what` was found (a claim, a ReplicaSet, pods) is deleted too.
     """
     begun = time.monotonic()
-    gone = _Deleting(api, emit)
+    deadline = begun + timeout
+    delete = _Deleting(api, emit)
     kept = [
         f"{one} (came with the file, is not the cluster's)"
         for one in (what.anchor.foreign if what.anchor else ())
     ]
-    ended = _end_pods(gone, what, begun + timeout)
+    ended = _end_pods(delete, what, deadline)
     if what.anchor and not keep_data and (keys := _clean_redis(api, what.anchor, ended, emit)):
         # What the next attempt needs (Secrets, policies, the anchor) has to stay.
         remains = () if ended else _reasons(_ours(api, what.name, ("Pod",)))
-        return Downed(what.name, time.monotonic() - begun, len(gone.uids), (*remains, keys), tuple(kept))
+        return Downed(what.name, time.monotonic() - begun, len(delete.uids), (*remains, keys), tuple(kept))
     if keep_data:
         kept += _keep(api, what)
     kinds = (*_KINDS, "Pod", *(() if keep_data else (_CLAIM,)))
-    remains = _sweep(gone, what, kinds, begun + timeout)
-    return Downed(what.name, time.monotonic() - begun, len(gone.uids), remains, tuple(kept))
+    remains = _sweep(delete, what, kinds, deadline)
+    return Downed(what.name, time.monotonic() - begun, len(delete.uids), remains, tuple(kept))
 
 
 class _Deleting:
@@ -145,13 +145,12 @@ def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
         delete([i for i in what.objects if i["kind"] == kind], propagation="Orphan")
     delete(what.pods)
     path, selector = collection(api.namespace, "Pod"), f"{labels.OURS}={what.name}"
-    with Mirror(api, path, labels=selector, changed=changed.set, keep=slim) as pods:
+    with Mirror(api, path, labels=selector, changed=changed.set, keep=_pod) as pods:
         while time.monotonic() < deadline:
             changed.clear()
-            here = [{**pod, "kind": "Pod"} for pod in pods.items] if pods.listed.is_set() else None
-            if here is not None and (delete(here) or not here):
+            if pods.listed.is_set() and (delete(pods.items) or not pods.objects):
                 makers = delete(_ours(api, what.name, _CONTROLLERS), propagation="Orphan")
-                if not here and not makers:
+                if not makers and not pods.objects:
                     return True
             changed.wait(_TICK)
     return False
@@ -177,6 +176,11 @@ def _ours(api: Api, name: str, kinds: Sequence[str]) -> list[Json]:
     """What has the cluster's label now."""
     here = live_objects(api, name, kinds)
     return [item for items in here.values() for item in items if _label(item) == name]
+
+
+def _pod(item: Json) -> Json:
+    """A pod as we keep it: small, and with its kind, which lists leave out."""
+    return {**slim(item), "kind": "Pod"}
 
 
 def _clean_redis(api: Api, anchor: Anchor, pods_ended: bool, emit: Emit) -> str:
