@@ -38,9 +38,11 @@ stages() {  # kwok alone does nothing: its own module holds what nodes and pods 
   for f in "$source"/node/fast/node-initialize.yaml "$source"/node/heartbeat-with-lease/node-*.yaml "$source"/pod/fast/pod-*.yaml; do
     cat "$f"; printf '\n---\n'; done >"$1.new"; mv "$1.new" "$1"
 }
+needs_go() { command -v go >/dev/null || { echo "testcluster: needs Go (1.26 or newer) to build $1" >&2; exit 3; }; }
 for name in ${*:-$ALL}; do
   if [ "$name" = kwok ] && ! [ -f "$(dirname "$(binary kwok)")/stages.yaml" ]; then mkdir -p "$(dirname "$(binary kwok)")"; stages "$(dirname "$(binary kwok)")/stages.yaml"; fi
   out=$(binary "$name"); [ -x "$out" ] && continue
+  needs_go "$name"
   start=$SECONDS; mkdir -p "$(dirname "$out")"; c=github.com/containerd/containerd/v2
   case $name in
     kube*) kubernetes "$name" "$out.new" ;;

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,55 +9,14 @@ from typing import Any
 import pytest
 import yaml
 from audit import Audit
-from conftest import USERS
-from kube import RESTRICTED, Kube, pod, until
+from doctors import REQUESTS, asked_little, check, checks, doctor, nothing_is_left, raystead
+from fixtures import USERS
+from kube import Kube, until
 
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.api
 Json = dict[str, Any]
 MakeSpace = Callable[..., Kube]
 AsUser = Callable[[Kube, str], Kube]
-RAYSTEAD = str(Path(sys.executable).with_name("raystead"))
-REQUESTS = 25
-
-
-def raystead(user: Kube, *words: str, timeout: float = 240) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "KUBECONFIG": str(user.kubeconfig)}
-    command = [RAYSTEAD, *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
-
-
-def doctor(user: Kube, *words: str) -> Json:
-    done = raystead(user, "doctor", "-o", "json", *words)
-    assert done.stdout, done.stderr
-    said: Json = json.loads(done.stdout)
-    assert done.returncode == (84 if said["problems"] else 0), done.stderr
-    return said
-
-
-def checks(said: Json, name: str) -> list[Json]:
-    found = [check for check in said["checks"] if check["name"] == name]
-    assert found, said["checks"]
-    return found
-
-
-def check(said: Json, name: str) -> Json:
-    found = checks(said, name)
-    assert len(found) == 1, found
-    return found[0]
-
-
-def asked_little(audit: Audit, user: Kube) -> None:
-    """No more than 25 requests, nothing changed, no right missing. What admission refuses is its answer."""
-    seen = audit.requests(user.user)
-    assert 10 <= len(seen) <= REQUESTS, len(seen)
-    refused = [r for r in seen if r.code in (401, 403) and not (r.resource == "pods" and r.verb == "create")]
-    assert not refused, refused
-
-
-def nothing_is_left(space: Kube) -> None:
-    kinds = "configmaps,secrets,services,deployments,statefulsets,networkpolicies,pods,jobs,pvc"
-    left = [f"{i['kind']}/{i['metadata']['name']}" for i in space.items(kinds)]
-    assert [name for name in left if "raystead" in name or "ray" in name.split("/")[1]] == []
 
 
 @pytest.fixture
@@ -275,77 +228,6 @@ def test_a_namespace_that_is_not_there_is_a_sentence(admin: Kube) -> None:
     done = raystead(admin, "doctor", "-n", "no-such-namespace")
     assert done.returncode == 80
     assert "there is no namespace no-such-namespace" in done.stderr
-
-
-# -- the probe --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("deny", [False, True])
-def test_a_probe_finds_what_only_a_pod_knows_and_goes(
-    namespace: MakeSpace, as_user: AsUser, audit: Audit, deny: bool
-) -> None:
-    space = namespace(security="restricted", deny=deny)
-    user = as_user(space, "edit")
-    audit.mark()
-    said = doctor(user, "--probe")
-    audit.none_refused(user.user)
-    assert said["requests"] <= REQUESTS
-    assert "Ray 2.60.0, Python 3.11" in check(said, "ray")["what"]
-    assert check(said, "dns")["verdict"] == "ok", said["checks"]
-    assert check(said, "egress")["verdict"] == "warn"  # pods of this cluster have no way out
-    until(lambda: not space.items("jobs,pods"), 20, "the Job and its pod are gone")
-    nothing_is_left(space)
-
-
-@pytest.mark.long
-def test_a_probe_in_a_closed_namespace_does_not_resolve(
-    namespace: MakeSpace, as_user: AsUser, own_cluster: Path
-) -> None:
-    user = as_user(namespace(deny=True), "edit")
-    found = check(doctor(user, "--probe", "--policies", "never"), "dns")
-    assert found["verdict"] == "fail"
-    assert "cannot resolve names" in found["remedy"]
-
-
-@pytest.mark.parametrize(
-    ("password", "verdict", "words"),
-    [("right", "ok", "answers PONG"), ("wrong", "fail", "refuses the password")],
-)
-def test_a_probe_logs_in_to_a_redis_of_ones_own(
-    namespace: MakeSpace, as_user: AsUser, tmp_path: Path, password: str, verdict: str, words: str
-) -> None:
-    space = namespace(security="restricted")
-    user = as_user(space, "edit")
-    server = ["redis-server", "--requirepass", "right", "--protected-mode", "no", "--dir", "/tmp"]
-    space.apply(pod("store", "redis:7.0.15", server, securityContext=RESTRICTED | {"runAsUser": 999}))
-    space.run("expose", "pod", "store", "--port=6379")
-    space.run("create", "secret", "generic", "word", f"--from-literal=pass={password}")
-    until(lambda: space.get("pod", "store")["status"].get("phase") == "Running", 60, "Redis runs")
-    ray = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0-py311"}]}}
-    key = {"valueFrom": {"secretKeyRef": {"name": "word", "key": "pass"}}}
-    options = {"redisAddress": "store:6379", "redisPassword": key}
-    spec = {"rayVersion": "2.60.0", "gcsFaultToleranceOptions": options, "headGroupSpec": {"template": ray}}
-    kind = {"apiVersion": "ray.io/v1", "kind": "RayCluster", "metadata": {"name": "mine"}}
-    file = tmp_path / "ray.yaml"
-    file.write_text(yaml.safe_dump({**kind, "spec": spec}))
-    assert check(doctor(user, "-f", str(file)), "state")["verdict"] == "unknown"
-    found = check(doctor(user, "-f", str(file), "--probe"), "state")
-    assert found["verdict"] == verdict, found
-    assert words in found["what"], found
-
-
-def test_a_probe_that_is_interrupted_leaves_nothing(namespace: MakeSpace, as_user: AsUser) -> None:
-    space = namespace()
-    user = as_user(space, "edit")
-    env = {**os.environ, "KUBECONFIG": str(user.kubeconfig)}
-    words = [RAYSTEAD, "doctor", "--probe", "--image", "nowhere.invalid/ray:1", "--ray-version", "2.60.0"]
-    running = subprocess.Popen(words, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until(lambda: space.items("jobs"), 30, "the probe's Job is there")
-    time.sleep(0.5)
-    running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
-    until(lambda: not space.items("jobs,pods"), 20, "the Job and its pod are gone")
-    nothing_is_left(space)
 
 
 def test_a_probe_that_the_quota_refuses_says_so(namespace: MakeSpace, as_user: AsUser) -> None:

@@ -1,6 +1,6 @@
 """A plan made of a real server's answers: its defaults are no changes, its refusals are replacements.
 
-A quota of no pods keeps the test cheap: only objects are compared here, no pod ever starts.
+A quota of no pods keeps the test cheap: only objects are compared here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from raystead.spec.model import RayCluster
 Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"
 NAMES = sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
-pytestmark = pytest.mark.cluster
+pytestmark = pytest.mark.api
 
 
 class Server:
@@ -64,7 +64,7 @@ class Server:
 
 
 @pytest.fixture
-def server(namespace: Callable[..., Any]) -> Iterator[Callable[[str], Server]]:
+def place(namespace: Callable[..., Any]) -> Iterator[Callable[[str], Server]]:
     def start(name: str) -> Server:
         kube = namespace(quota={"pods": "0"})
         cluster = RayCluster.model_validate(yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text()))
@@ -74,8 +74,8 @@ def server(namespace: Callable[..., Any]) -> Iterator[Callable[[str], Server]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_server_fills_in_is_no_change(server: Callable[[str], Server], name: str) -> None:
-    here = server(name)
+def test_what_the_server_fills_in_is_no_change(place: Callable[[str], Server], name: str) -> None:
+    here = place(name)
     wanted = manifests(here.cluster, here.facts)
     first = here.plan(wanted)
     assert {change.action for change in first.changes} == {Action.CREATE}
@@ -99,9 +99,9 @@ def one(objects: Sequence[Json], kind: str) -> Json:
     ],
 )
 def test_what_cannot_be_changed_in_place_is_replaced(
-    server: Callable[[str], Server], kind: str, path: str
+    place: Callable[[str], Server], kind: str, path: str
 ) -> None:
-    here = server("guide")
+    here = place("guide")
     wanted = manifests(here.cluster, here.facts)
     here.apply(wanted)
     changed = one(wanted, kind)
@@ -120,8 +120,8 @@ def test_what_cannot_be_changed_in_place_is_replaced(
     assert change.reason.endswith("cannot be changed in place")
 
 
-def test_a_nonsense_object_is_a_problem(server: Callable[[str], Server]) -> None:
-    here = server("guide")
+def test_a_nonsense_object_is_a_problem(place: Callable[[str], Server]) -> None:
+    here = place("guide")
     wanted = manifests(here.cluster, here.facts)
     here.apply(wanted)
     one(wanted, "Deployment")["spec"]["template"]["spec"]["containers"][0]["name"] = "Not_A_Name"
@@ -129,8 +129,8 @@ def test_a_nonsense_object_is_a_problem(server: Callable[[str], Server]) -> None
     assert "Not_A_Name" in problem
 
 
-def test_quantities_written_otherwise_are_no_change(server: Callable[[str], Server]) -> None:
-    here = server("guide")
+def test_quantities_written_otherwise_are_no_change(place: Callable[[str], Server]) -> None:
+    here = place("guide")
     wanted = manifests(here.cluster, here.facts)
     here.apply(wanted)
     container = one(wanted, "Deployment")["spec"]["template"]["spec"]["containers"][0]
@@ -140,8 +140,8 @@ def test_quantities_written_otherwise_are_no_change(server: Callable[[str], Serv
     assert not here.plan(wanted).mutates
 
 
-def test_every_change_is_what_the_apply_does(server: Callable[[str], Server]) -> None:
-    here = server("guide")
+def test_every_change_is_what_the_apply_does(place: Callable[[str], Server]) -> None:
+    here = place("guide")
     here.apply(manifests(here.cluster, here.facts))
     facts = replace(here.facts, policies="never")
     spec = here.cluster.model_dump(by_alias=True, exclude_unset=True)
