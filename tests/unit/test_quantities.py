@@ -29,7 +29,7 @@ def test_parse(text: str | int, value: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "1 Gi", "2gb", "1KiB", "abc", "1.2.3", "--1", "1mi"])
 def test_nonsense_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a quantity"):
+    with pytest.raises(ValueError, match="is not a valid quantity"):
         q.parse(text)
 
 

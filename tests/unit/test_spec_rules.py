@@ -50,19 +50,19 @@ spec:
 
 BROKEN = [
     # (what stands there, what stands instead, the line, a part of the sentence)
-    ("name: mine", "name: Mine", 4, "no name for a cluster"),
+    ("name: mine", "name: Mine", 4, "not a valid cluster name"),
     ("name: mine", "name: " + "m" * 54, 4, "54 characters"),
     ("name: mine", "generateName: mine-", 4, "cannot be found again"),
     ("name: mine", "name: 12", 4, "write it in quotes"),
     ("rayVersion: 2.60.0", "rayVersion: 2.6", 6, "write it in quotes"),
-    ("rayVersion: 2.60.0", "rayVersion: new", 6, "is not a version"),
-    ("rayVersion: 2.60.0", "rayVersion: 2.60.0\n  rayVersion: 2.9.0", 7, "stands twice, first in line 6"),
+    ("rayVersion: 2.60.0", "rayVersion: new\n  authOptions: {mode: token}", 7, '2.52.0 or newer, not "new"'),
+    ("rayVersion: 2.60.0", "rayVersion: 2.60.0\n  rayVersion: 2.9.0", 7, "here twice, first in line 6"),
     ("rayVersion: 2.60.0", "rayVersio: 2.60.0", 6, "did you mean rayVersion?"),
     ("replicas: 1", "replicas: -1", 16, "-1 is negative"),
     ("replicas: 1", "minReplicas: 3\n    maxReplicas: 2", 16, "more than maxReplicas 2"),
-    ("replicas: 1", "replicas: many", 16, "a whole number is due here, not a text"),
-    ("replicas: 1", "numOfHosts: 0", 16, "0 hosts make no replica"),
-    ("groupName: small", "groupName: a_b", 15, "cannot stand in the name of an object"),
+    ("replicas: 1", "replicas: many", 16, "expected a whole number, got a string"),
+    ("replicas: 1", "numOfHosts: 0", 16, "a replica cannot have 0 hosts"),
+    ("groupName: small", "groupName: a_b", 15, "not a valid group name"),
     ("rayVersion: 2.60.0", "upgradeStrategy: {type: Rolling}", 6, "not one of Recreate, None"),
     (
         "name: mine\nspec:\n  rayVersion: 2.60.0",
@@ -70,26 +70,26 @@ BROKEN = [
         7,
         "made by a RayJob",
     ),
-    ("    rayStartParams: {}", "    rayStartParams: {port: $PORT}", 8, "is no port"),
-    ("    rayStartParams: {}", "    rayStartParams: {num-cpus: few}", 8, "is no whole number"),
-    ("image: rayproject/ray:2.60.0\n  w", "image: rayproject/ray:2.60.0\n          ports: 8265\n  w", 14, "a list is due here"),
+    ("    rayStartParams: {}", "    rayStartParams: {port: $PORT}", 8, "not a valid port"),
+    ("    rayStartParams: {}", "    rayStartParams: {num-cpus: few}", 8, "is not a whole number"),
+    ("image: rayproject/ray:2.60.0\n  w", "image: rayproject/ray:2.60.0\n          ports: 8265\n  w", 14, "expected a list, got the number 8265"),
     (
         "image: rayproject/ray:2.60.0\n  w",
         "image: rayproject/ray:2.60.0\n          env: [{name: A, value: true}]\n  w",
         14,
-        "a text is due here, not the boolean true",
+        "expected a string, got the boolean true",
     ),
     (
         "image: rayproject/ray:2.60.0\n  w",
         "image: rayproject/ray:2.60.0\n          resources: {limits: {cpu: yes}}\n  w",
         14,
-        "a quantity is due",
+        "expected a quantity",
     ),
     (
         "name: mine",
         "name: mine\n  annotations: {ray.io/ft-enabled: 'true'}",
         5,
-        "without an address keeps nothing",
+        "without the address of a Redis keeps nothing",
     ),
     (
         "image: rayproject/ray:2.60.0\n  w",
@@ -106,8 +106,8 @@ BROKEN = [
     ("replicas: 1", "idleTimeoutSeconds: -1", 16, "negative"),
     ("replicas: 1", "idleTimeoutSeconds: 5", 16, "needs autoscaler v2"),
     ("replicas: 1", "priority: 5", 16, "autoscaler v2"),
-    ("replicas: 1", "resources: {cpu: lots}", 16, "is not a quantity"),
-    ("replicas: 1", "labels: {a: 'x y'}", 16, "is no label"),
+    ("replicas: 1", "resources: {cpu: lots}", 16, "is not a valid quantity"),
+    ("replicas: 1", "labels: {a: 'x y'}", 16, "not a valid label"),
     ("groupName: small", "groupName: ''", 15, "has no name"),
     ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 6, "autoscaling is not in this version"),
     ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "TLS is not in this version"),
@@ -116,7 +116,7 @@ BROKEN = [
     ("rayVersion: 2.60.0", "authOptions: {enableK8sTokenAuth: true}", 6, "outside the namespace"),
     ("rayVersion: 2.60.0", "rayVersion: 2.9.0\n  authOptions: {mode: token}", 7, "2.52.0 or newer"),
     ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {}", 6, "no redisAddress"),
-    ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {backend: rocksdb, redisAddress: r}", 6, "no meaning with"),
+    ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {backend: rocksdb, redisAddress: r}", 6, "no effect with"),
     (
         "rayVersion: 2.60.0",
         "gcsFaultToleranceOptions: {backend: rocksdb, storage: {claimName: c, size: 1Gi}}",
@@ -127,7 +127,7 @@ BROKEN = [
         "rayVersion: 2.60.0",
         "networkPolicy: {mode: DenyAllEgress, head: {ingressRules: [{}]}}",
         6,
-        "ingressRules has no meaning",
+        "ingressRules has no effect",
     ),
     ("rayVersion: 2.60.0", "networkPolicy: {workerGroups: [{groupName: large}]}", 6, 'no group "large"'),
     ("name: mine", "name: mine\n  annotations: {raystead.io/nams: guide}", 5, "did you mean raystead.io/names?"),
@@ -136,7 +136,7 @@ BROKEN = [
     ("apiVersion: ray.io/v1", "apiVersion: ray.io/v2", 1, "is not one of"),
     ("    rayStartParams: {}\n    template:\n      spec:\n        containers:\n        - name: ray-head",
      "    rayStartParams: {labels: a=b}\n    template:\n      spec:\n        containers:\n        - name: ray-head",
-     8, "labels do not belong here"),
+     8, "labels cannot be set in rayStartParams"),
 ]  # fmt: skip
 
 
@@ -326,7 +326,7 @@ def test_flags_said_again_change_nothing_and_others_add() -> None:
 @pytest.mark.parametrize("flag", ["label", "node_selector"])
 def test_what_is_no_label_is_refused(flag: str) -> None:
     for text in ("a b=c", "a=b c", "/x=y", "a" * 64 + "=b", "Ex/x=y"):
-        with pytest.raises(SpecError, match="no label"):
+        with pytest.raises(SpecError, match="not a valid label"):
             build(Flags(**{flag: (text,)}))
 
 
@@ -356,7 +356,7 @@ def test_flags_name_a_redis_one_has() -> None:
     [
         (Flags(storage="external"), "--redis-address HOST:PORT"),
         (Flags(redis_address="redis"), "is not HOST:PORT"),
-        (Flags(storage="none", redis_address="redis:6379"), "no meaning with --storage none"),
+        (Flags(storage="none", redis_address="redis:6379"), "no effect with --storage none"),
         (Flags(redis_password_secret="team-redis"), "with --redis-address only"),
     ],
 )
@@ -426,5 +426,5 @@ def test_kuberays_old_fault_tolerance_is_read() -> None:
 
 def test_two_groups_that_differ_in_capitals_alone_are_refused() -> None:
     second = BASE[BASE.index("  - groupName: small") :].replace("small", "Small")
-    with pytest.raises(SpecError, match='a group "small" stands above already'):
+    with pytest.raises(SpecError, match='the group "small" has this name already'):
         load(BASE + second, "f.yaml")

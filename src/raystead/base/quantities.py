@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from decimal import ROUND_CEILING, Decimal
 
-_FORM = re.compile(r"^([+-]?(?:\d+\.?\d*|\.\d+))([eE][+-]?\d+|[numkMGTPE]|[KMGTPE]i)?$")
+_FORM = re.compile(
+    r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([eE][+-]?[0-9]{1,9}|[numkMGTPE]|[KMGTPE]i)?$", re.ASCII
+)
+_DIGITS = 19  # Kubernetes keeps a quantity in 64 bits: at most 9.2e18
 _SUFFIX = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -31,16 +34,36 @@ def parse(quantity: str | int | float) -> Decimal:
     Raises:
         ValueError: the text is not a Kubernetes quantity; the message is a sentence.
     """
-    text = str(quantity).strip()
-    match = _FORM.match(text)
+    match = _FORM.match(str(quantity).strip()) if not _is_long(quantity) else None
     if not match:
-        raise ValueError(f'"{quantity}" is not a quantity; write for example 500m, 2 or 4Gi')
+        raise ValueError(f'"{_short(quantity)}" is not a valid quantity; write for example 2, 0.5 or 4Gi')
     number, suffix = match.groups()
-    if not suffix:
-        return Decimal(number)
-    if suffix in _SUFFIX:
-        return Decimal(number) * _SUFFIX[suffix]
-    return Decimal(number + suffix)
+    value = Decimal(number + suffix) if suffix and suffix not in _SUFFIX else Decimal(number)
+    if value and value.adjusted() > _DIGITS:
+        raise ValueError(f'"{_short(quantity)}" is more than Kubernetes can count')
+    value *= _SUFFIX.get(suffix, Decimal(1))
+    if value and value.adjusted() > _DIGITS:
+        raise ValueError(f'"{_short(quantity)}" is more than Kubernetes can count')
+    if value and value.adjusted() < -9:
+        return Decimal("1e-9").copy_sign(value)  # as Kubernetes: rounded away from zero to a billionth
+    return value
+
+
+def suffix_of(quantity: str | int | float) -> str:
+    """The suffix of a valid quantity as it was typed: "Gi", "m", "e3", or ""."""
+    match = _FORM.match(str(quantity).strip())
+    return (match[2] or "") if match else ""
+
+
+def _is_long(quantity: str | int | float) -> bool:
+    """Too long to be a number that anybody means; Python refuses to print an int of over 4,300 digits."""
+    return abs(quantity) > 10**60 if isinstance(quantity, int) else len(str(quantity)) > 60
+
+
+def _short(quantity: str | int | float) -> str:
+    if _is_long(quantity):
+        return f"{str(quantity)[:20]}…" if isinstance(quantity, str) else "a very long number"
+    return str(quantity)
 
 
 def ceil(quantity: str | int | float) -> int:

@@ -37,8 +37,8 @@ def desired(flags: Flags, text: str | None = None, filename: str = "") -> Desire
     """
     if text is None:
         return Desired(build(flags))
-    file = load(text, filename, name=flags.name, namespace=flags.namespace)
-    return Desired(build(flags, file.cluster), file.foreign, file.notes)
+    file = load(text, filename, flags)
+    return Desired(file.cluster, file.foreign, file.notes)
 
 
 def render(wanted: Desired, facts: Facts) -> Rendered:

@@ -44,11 +44,11 @@ def _parse(peer: str, to: str) -> Allowed:
         label, second, wanted = value.partition("=")
         if key == "namespace" and value and not second and namespace is None:
             if not _NAMESPACE.match(value):
-                raise ValueError(f'"{value}" is no namespace')
+                raise ValueError(f'"{value}" is not a valid namespace')
             namespace = value
         elif key == "pods" and label and second:
             if not is_label(label, wanted):
-                raise ValueError(f'"{value}" is no label')
+                raise ValueError(f'"{value}" is not a valid label')
             pods.append((label, wanted))
         else:
             raise ValueError(f'"{peer.strip()}" is not namespace=NS, pods=KEY=VALUE or both')

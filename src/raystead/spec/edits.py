@@ -50,9 +50,7 @@ def suspended(cluster: RayCluster, suspend: bool) -> RayCluster:
 
 def _checked(document: Json) -> RayCluster:
     cluster = RayCluster.model_validate(document)
-    broken = [
-        Problem("spec", 0, 0, dotted(path), what, instead) for path, what, instead in rules.problems(cluster)
-    ]
+    broken = [Problem("spec", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.problems(cluster)]
     if broken:
         raise problems_error(broken)
     return cluster

@@ -13,11 +13,12 @@ from raystead.base.quantities import binary, parse
 from raystead.spec import rules
 from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
 from raystead.spec.builtin import NAME, builtin, builtin_document
+from raystead.spec.finding import whole
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Problem, problems_error
 from raystead.spec.yamlio import dotted
 
-__all__ = ["NAME", "Flags", "build", "builtin"]
+__all__ = ["NAME", "Flags", "build", "builtin", "laid_over"]
 
 _GPU = "nvidia.com/gpu"
 _OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
@@ -65,23 +66,30 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     """
     if base is not None and flags == Flags(name=flags.name, namespace=flags.namespace):
         return base
-    document = copy.deepcopy(base.document()) if base is not None else builtin_document()
-    change = _Change(document)
-    change.identity(flags, own=base is None)
+    given = base.document() if base is not None else builtin_document()
+    document, problems = laid_over(flags, given, own=base is None)
+    if problems:
+        raise problems_error(problems)
+    cluster = RayCluster.model_validate(document)
+    broken = [Problem("flags", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.problems(cluster)]
+    if broken:
+        raise problems_error(broken)
+    return cluster
+
+
+def laid_over(flags: Flags, given: Json, *, own: bool = False) -> tuple[Json, list[Problem]]:
+    """A copy of a document that the model accepts, with the flags in it; and what is wrong with the flags.
+
+    `own`: it is the built-in spec, whose names change with the cluster's.
+    """
+    change = _Change(copy.deepcopy(given))
+    change.identity(flags, own=own)
     change.sizes(flags)
     change.whole_node(flags)
     change.pods(flags)
     change.storage(flags)
     change.allow(flags)
-    if change.problems:
-        raise problems_error(change.problems)
-    cluster = RayCluster.model_validate(document)
-    broken = [
-        Problem("flags", 0, 0, dotted(path), what, instead) for path, what, instead in rules.problems(cluster)
-    ]
-    if broken:
-        raise problems_error(broken)
-    return cluster
+    return change.document, change.problems
 
 
 class _Change:
@@ -108,6 +116,7 @@ class _Change:
         metadata = self.document["metadata"]
         if flags.name and flags.name != metadata.get("name"):
             metadata["name"] = flags.name
+            metadata.pop("generateName", None)
             if own:
                 metadata["annotations"]["raystead.io/names"] = "kuberay"
         if flags.namespace:
@@ -152,7 +161,7 @@ class _Change:
         """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars (guide row S5)."""
         if flags.whole_node is None:
             if flags.reserve is not None:
-                self.problem("reserve", "it has a meaning with --whole-node only")
+                self.problem("reserve", "it has an effect with --whole-node only")
             return
         node, reserve = (
             self._pair("whole-node", flags.whole_node),
@@ -219,7 +228,7 @@ class _Change:
         if kind in (None, "external"):
             self._redis(flags, given)
         elif flags.redis_address or flags.redis_password_secret:
-            self.problem("redis-address", f"it has no meaning with --storage {kind}", "--storage external")
+            self.problem("redis-address", f"it has no effect with --storage {kind}", "--storage external")
         if kind is None:
             return
         if kind == "external":
@@ -235,7 +244,7 @@ class _Change:
     def allow(self, flags: Flags) -> None:
         """Who may connect from outside, beside those that might already."""
         if flags.allow_to and not flags.allow_from:
-            self.problem("to", "it has a meaning with --allow-from only")
+            self.problem("to", "it has an effect with --allow-from only")
         if not flags.allow_from:
             return
         annotations = self.document["metadata"].setdefault("annotations", {})
@@ -253,7 +262,7 @@ class _Change:
         """Somebody's Redis: its address, and the Secret that holds its password."""
         if flags.redis_address:
             host, _, port = flags.redis_address.rpartition("://")[2].rpartition(":")
-            if not host or not port.isdigit():
+            if not host or whole(port) is None:
                 self.problem(
                     "redis-address", f'"{flags.redis_address}" is not HOST:PORT', "redis.example:6379"
                 )
@@ -264,7 +273,7 @@ class _Change:
             name, _, key = flags.redis_password_secret.partition(":")
             reference = {"name": name, "key": key or "password"}
             if not options.get("redisAddress"):
-                self.problem("redis-password-secret", "it has a meaning with --redis-address only")
+                self.problem("redis-password-secret", "it has an effect with --redis-address only")
             options["redisPassword"] = {"valueFrom": {"secretKeyRef": reference}}
 
     def _ray_containers(self) -> list[Json]:
@@ -319,7 +328,9 @@ class _Change:
     def _label(self, flag: str, text: str) -> tuple[str, str] | None:
         pair = self._key_value(flag, text)
         if pair is not None and not is_label(*pair):
-            self.problem(flag, f'"{text}" is no label', "letters, digits, - _ . and 63 characters at most")
+            self.problem(
+                flag, f'"{text}" is not a valid label', "letters, digits, - _ . and 63 characters at most"
+            )
             return None
         return pair
 
@@ -379,4 +390,4 @@ def _sidecars(group: Json) -> tuple[Decimal, Decimal]:
 def _version_in(image: str | None) -> str | None:
     """Ray's version in an image's tag, where it stands there: rayproject/ray:2.9.0-py39 -> 2.9.0."""
     tag = (image or "").rpartition(":")[2].split("-")[0]
-    return tag if tag.count(".") == 2 and all(part.isdigit() for part in tag.split(".")) else None
+    return tag if tag.count(".") == 2 and all(whole(part) is not None for part in tag.split(".")) else None

@@ -24,6 +24,11 @@ from raystead.spec.template import (
 __all__ = ["Json"]
 
 MAX_REPLICAS = 2147483647  # CRD default of maxReplicas
+_OVERWRITE = "ray.io/overwrite-container-cmd"
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").lower() == "true"
 
 
 class Model(BaseModel):
@@ -74,6 +79,7 @@ class Group(Model):
 
 
 class HeadGroup(Group):
+    replicas: StrictInt | None = None  # of v1alpha1; it never had an effect
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName", ""] | None = None
     head_service: ServiceJson | None = None
     enable_ingress: StrictBool | None = None
@@ -192,6 +198,17 @@ class RayCluster(Model):
     @property
     def annotations(self) -> dict[str, str]:
         return self.metadata.annotations
+
+    @property
+    def ft_enabled(self) -> bool:
+        """The annotation `ray.io/ft-enabled` is true, in any letter case: KubeRay's old form."""
+        return _is_true(self.annotations.get("ray.io/ft-enabled"))
+
+    def overwrites_command(self, group: Group) -> bool:
+        """The container's own command starts Ray: `ray.io/overwrite-container-cmd` on the cluster, or on the
+        template of the group alone, is true in any letter case."""
+        own = (group.template.metadata.get("annotations") or {}).get(_OVERWRITE)
+        return _is_true(self.annotations.get(_OVERWRITE)) or _is_true(own)
 
     def document(self) -> Json:
         """The spec as KubeRay's YAML would say it: only what was set."""

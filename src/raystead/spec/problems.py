@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from raystead.errors import SpecError
 
@@ -40,3 +41,16 @@ def problems_error(problems: Iterable[Problem]) -> SpecError:
     error = SpecError("\n".join([f"the spec has {count}:", *(f"  {p}" for p in listed)]))
     error.problems = tuple(listed)  # type: ignore[attr-defined]
     return error
+
+
+def given(value: Any) -> str:
+    """A value in the words of a message: "the number 2.6", "a list"."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return f"the boolean {str(value).lower()}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return {"dict": "a mapping", "list": "a list", "str": "a string"}.get(
+        type(value).__name__, type(value).__name__
+    )

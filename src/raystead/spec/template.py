@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from raystead.base.quantities import parse
+from raystead.spec.problems import given
 
 Json = dict[str, Any]
 
@@ -34,7 +35,7 @@ def _null_is_absent(value: Any) -> Any:
 def _quantity(value: Any) -> str | int | float:
     """A quantity as it was written; a message is a sentence."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("a quantity is due here, for example 500m, 2 or 4Gi")
+        raise ValueError(f"expected a quantity such as 2, 0.5 or 4Gi, got {given(value)}")
     if parse(value) < 0:
         raise ValueError(f"{value} is negative")
     return value

@@ -16,14 +16,20 @@ from raystead.spec.problems import Problem
 Path = tuple[str | int, ...]
 _LoaderBase: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DumperBase: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_MAX_NODES = 200_000  # an alias bomb expands without end; a real file has a few thousand nodes
+_MAX_REPEATED = 200_000  # nodes that aliases repeat: an alias bomb expands without end
+_MAX_DEPTH = (
+    100  # the deepest field of a pod template is at 16; libyaml's composer ends the process at 50,000
+)
+_MAX_DIGITS = 400  # a float ends at 309
 
 _BOOL = {
     **dict.fromkeys(("true", "yes", "on", "y"), True),
     **dict.fromkeys(("false", "no", "off", "n"), False),
 }
-_INT = re.compile(r"^[-+]?(0b[01_]+|0x[0-9a-fA-F_]+|0o?[0-7_]+|[1-9][0-9_]*|0)$")
-_FLOAT = re.compile(r"^[-+]?(\d[\d_]*\.[\d_]*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+)$")
+_INT = re.compile(r"^[-+]?(0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0o?_*[0-7][0-7_]*|[1-9][0-9_]*|0)$")
+_FLOAT = re.compile(
+    r"^[-+]?(\d[\d_]*\.[\d_]*([eE][-+]?\d+)?|\.\d+([eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+)$", re.ASCII
+)
 
 
 @dataclass
@@ -44,26 +50,44 @@ def read(text: str, filename: str) -> tuple[list[Document], list[Problem]]:
     """All documents of a text that are not empty, and what is wrong with its YAML."""
     documents: list[Document] = []
     problems: list[Problem] = []
-    loader = _LoaderBase(text)
     try:
-        while loader.check_node():
-            builder = _Builder(filename, problems)
-            document = Document(None, builder.positions)
-            document.value = builder.build(loader.get_node(), ())
-            if document.value is not None:
-                documents.append(document)
+        _refuse_depth(text)
+        loader = _LoaderBase(text)
+        try:
+            while loader.check_node():
+                builder = _Builder(filename, problems)
+                document = Document(None, builder.positions)
+                document.value = builder.build(loader.get_node(), ())
+                if document.value is not None:
+                    documents.append(document)
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = f"this is not YAML: {error.problem or error.context}"
-        problems.append(
-            Problem(filename, line, column, "", what, "check indentation, quotes and tabs near here")
-        )
-    except yaml.YAMLError as error:
+        instead = error.note or "check indentation, quotes and tabs near here"
+        problems.append(Problem(filename, line, column, "", what, instead))
+    except (yaml.YAMLError, UnicodeError) as error:  # a character that YAML does not allow
         problems.append(Problem(filename, 1, 1, "", f"this is not YAML: {str(error).splitlines()[0]}"))
-    finally:
-        loader.dispose()
     return documents, problems
+
+
+def _refuse_depth(text: str) -> None:
+    """Composing is recursive, in C without a limit; reading events is not."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_LoaderBase):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _MAX_DEPTH:
+                raise _too_deep(event.start_mark)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _too_deep(mark: Any) -> yaml.MarkedYAMLError:
+    what = f"lists and mappings are nested more than {_MAX_DEPTH} deep"
+    return yaml.MarkedYAMLError(problem=what, problem_mark=mark, note="a RayCluster needs no such depth")
 
 
 class _Builder:
@@ -72,15 +96,21 @@ class _Builder:
         self.problems = problems
         self.positions: dict[Path, tuple[int, int]] = {}
         self.open: set[int] = set()
-        self.count = 0
+        self.built: set[int] = set()
+        self.repeated = 0
 
     def build(self, node: Any, path: Path) -> Any:
-        self.count += 1
-        if self.count > _MAX_NODES or id(node) in self.open:
-            raise yaml.MarkedYAMLError(problem="aliases expand without end", problem_mark=node.start_mark)
+        self.repeated += id(node) in self.built
+        self.built.add(id(node))
+        if self.repeated > _MAX_REPEATED or id(node) in self.open:
+            raise yaml.MarkedYAMLError(
+                problem="aliases expand without end", problem_mark=node.start_mark, note="write it out"
+            )
+        if len(self.open) > _MAX_DEPTH:
+            raise _too_deep(node.start_mark)
         self.positions.setdefault(path, (node.start_mark.line + 1, node.start_mark.column + 1))
         if isinstance(node, yaml.ScalarNode):
-            return scalar(node)
+            return self._scalar(node, path)
         self.open.add(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -89,6 +119,17 @@ class _Builder:
         finally:
             self.open.discard(id(node))
 
+    def _scalar(self, node: Any, path: Path) -> Any:
+        plain = node.style not in ("'", '"', "|", ">")
+        if plain and len(node.value) > _MAX_DIGITS and _INT.match(node.value):
+            what = f"this number has {len(node.value)} characters"
+        elif (value := scalar(node)) in (float("inf"), float("-inf")):
+            what = f"the number {node.value[:20]} is too large"
+        else:
+            return value
+        self._problem(node.start_mark, path, what, "write it in quotes if it is a string")
+        return None
+
     def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
         out: dict[str, Any] = {}
         merged: dict[str, Any] = {}
@@ -96,7 +137,7 @@ class _Builder:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             mark = key_node.start_mark
             if key is None:
-                self._problem(mark, path, "a key must be a plain text")
+                self._problem(mark, path, "a key must be a string")
             elif key_node.tag == "tag:yaml.org,2002:merge":
                 sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
                 for source in sources:
@@ -105,7 +146,9 @@ class _Builder:
                         merged = {**built, **merged}
             elif key in out:
                 first = self.positions[(*path, key)][0]
-                self._problem(mark, (*path, key), f"this key stands twice, first in line {first}", "keep one")
+                self._problem(
+                    mark, (*path, key), f"this key is here twice, first in line {first}", "keep one"
+                )
             else:
                 self.positions[(*path, key)] = (mark.line + 1, mark.column + 1)
                 out[key] = self.build(value_node, (*path, key))

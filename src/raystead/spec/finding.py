@@ -1,0 +1,47 @@
+"""What a rule finds in a spec, before it has a file's name and line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from raystead.spec.model import Group, Json, RayCluster
+from raystead.spec.yamlio import Path
+
+__all__ = ["Finding", "env_of", "groups", "version_of", "whole"]
+
+_VERSION = re.compile(r"^v?([0-9]{1,9})\.([0-9]{1,9})")
+_WHOLE = re.compile(r"^[0-9]{1,30}$")
+
+
+class Finding(NamedTuple):
+    """Where, what is wrong, what to write instead; `other` is a second place that it is about."""
+
+    path: Path
+    what: str
+    instead: str = ""
+    other: Path = ()
+
+
+def groups(cluster: RayCluster) -> list[tuple[Path, Group]]:
+    """Head and worker groups with their paths."""
+    head: list[tuple[Path, Group]] = [(("spec", "headGroupSpec"), cluster.spec.head)]
+    return head + [(("spec", "workerGroupSpecs", i), g) for i, g in enumerate(cluster.spec.workers)]
+
+
+def env_of(at: Path, group: Group) -> Iterator[tuple[Path, Json]]:
+    """The variables of the group's Ray container, each with its path."""
+    for i, entry in enumerate(group.template.ray_container.get("env") or []):
+        yield (*at, "template", "spec", "containers", 0, "env", i), entry
+
+
+def version_of(text: str | None) -> tuple[int, int] | None:
+    """ "2.60.0" or "v2.60.0" -> (2, 60); None where there is none or it is not a version."""
+    match = _VERSION.match(text or "")
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def whole(text: str) -> int | None:
+    """The whole number that a text is, of at most 30 ASCII digits; None for anything else."""
+    return int(text) if _WHOLE.match(text) else None

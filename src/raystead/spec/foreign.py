@@ -1,0 +1,76 @@
+"""Files that hold no RayCluster: what they are, and the way from there to a cluster."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any, NamedTuple
+
+__all__ = ["Recognised", "is_template", "named_for_what_it_is", "plain_objects"]
+
+_TEMPLATE = re.compile(r"\{\{-?\s*[\w.$(/\"]|\{%-?\s*\w")
+_FROM = "raystead up -f -"
+
+
+class Recognised(NamedTuple):
+    what: str
+    instead: str = ""
+
+
+def is_template(line: str) -> bool:
+    """A line of a Helm or Jinja template: {{ .Values.image }}, {% if gpu %}."""
+    return bool(_TEMPLATE.search(line))
+
+
+TEMPLATE = Recognised(
+    "this is a template of Helm or Jinja, not YAML yet",
+    f"render it first: helm template NAME CHART | {_FROM}",
+)
+
+
+def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
+    """A document that is nothing of Kubernetes, or not for an API server; None for all others."""
+    file = shlex.quote(filename)
+    if isinstance(value, str):
+        if value.lstrip().startswith("<"):
+            return Recognised("this is a web page (HTML), not YAML", "download the file itself, not its page")
+        return Recognised("this is plain text, not a RayCluster", "kind: RayCluster")
+    if not isinstance(value, dict):
+        return Recognised("this is a list, not a RayCluster", "kind: RayCluster")
+    keys = set(value)
+    if str(value.get("apiVersion", "")).startswith("kustomize.config.k8s.io/"):
+        folder = shlex.quote(filename.rpartition("/")[0] or ".")
+        return Recognised("this is a kustomization", f"kubectl kustomize {folder} | {_FROM}")
+    if value.get("kind") == "Config" and "clusters" in keys:
+        return Recognised("this is a kubeconfig", f"raystead up --kubeconfig {file}")
+    if value.get("kind") and value.get("apiVersion"):
+        return None
+    if "spec" in keys and isinstance(value["spec"], dict) and "headGroupSpec" in value["spec"]:
+        missing = " and ".join(k for k in ("apiVersion", "kind") if not value.get(k))
+        return Recognised(f"this document has no {missing}", "apiVersion: ray.io/v1, kind: RayCluster")
+    if "headGroupSpec" in keys:
+        return Recognised("this is the spec of a RayCluster without its frame", "put it under spec:")
+    if {"head", "worker"} <= keys or ("head" in keys and keys & {"image", "additionalWorkerGroups"}):
+        command = f"helm template NAME kuberay/ray-cluster -f {file} | {_FROM}"
+        return Recognised("these are values of a Helm chart, not a RayCluster", command)
+    if {"cluster_name", "provider"} <= keys:
+        what = "this is a configuration of Ray's cluster launcher (ray up), not a RayCluster"
+        return Recognised(what, "raystead up makes a cluster from flags: raystead up --help")
+    if "applications" in keys or "import_path" in keys:
+        return Recognised(
+            "this is a configuration of Ray Serve, not a RayCluster", "raystead up, then serve deploy"
+        )
+    if keys & {"worker-groups", "ray-version"}:
+        command = f"kubectl ray create cluster --file {file} --dry-run | {_FROM}"
+        return Recognised("this is a configuration of kubectl ray, not a RayCluster", command)
+    return None
+
+
+def plain_objects(kinds: list[str], text: str) -> Recognised:
+    """A file of other objects alone: the objects of a Ray cluster by hand, or what goes beside one."""
+    listed = ", ".join(dict.fromkeys(kinds))
+    if "Deployment" in kinds and "ray start" in text:
+        what = f"there is no RayCluster in this file: its {listed} are the objects of a cluster made by hand"
+        return Recognised(what, "raystead up makes such a cluster by itself, without a file")
+    what = f"there is no RayCluster in this file, only {listed}"
+    return Recognised(what, "add the RayCluster that they belong to, or apply them: kubectl apply -f FILE")

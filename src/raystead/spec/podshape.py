@@ -1,0 +1,155 @@
+"""Kubernetes' own objects inside a spec against the table of their fields: typos, wrong types, entries twice.
+
+A field that the table does not know is a mistake where a known one is near; else it may be newer than the
+table, and the API server decides.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from raystead.base import quantities
+from raystead.spec.finding import Finding
+from raystead.spec.podfields import TABLE
+from raystead.spec.problems import given
+from raystead.spec.yamlio import Path
+
+__all__ = ["Shape", "check", "field_names"]
+
+_NEAR = 0.75  # `limit` for `limits` is 0.91, `envs` for `env` 0.86
+_FIELD = re.compile(r"^(?P<name>[^=]+)=(?P<type>\[[^\]]*\]|\{[^}]*\}|\w+)(?P<keys>[\w,]*)(?P<required>!?)$")
+_SCALARS: dict[str, tuple[str, tuple[type, ...]]] = {
+    "s": ("a string", (str,)),
+    "i": ("a whole number", (int,)),
+    "b": ("true or false", (bool,)),
+    "n": ("a number", (int, float)),
+    "x": ("a whole number or a string", (int, str)),
+}
+_DEFAULTS = {"protocol": "TCP"}
+_ELSEWHERE = ("PodSpec", "Container", "ObjectMeta")  # where a misplaced field is looked for
+_PLACES = {"PodSpec": "the pod's spec", "Container": "a container", "ObjectMeta": "the template's metadata"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the table says of a field: its type, the keys of its list's entries, whether it is required."""
+
+    type: str
+    keys: tuple[str, ...] = ()
+    required: bool = False
+
+
+@cache
+def _types() -> dict[str, dict[str, Shape]]:
+    types: dict[str, dict[str, Shape]] = {}
+    for line in textwrap.dedent(TABLE).replace("\n  ", " ").splitlines():
+        name, _, words = line.partition(": ")
+        types[name] = {}
+        for word in words.split():
+            match = _FIELD.match(word)
+            assert match, word
+            keys = tuple(filter(None, match["keys"].split(",")))
+            types[name][match["name"]] = Shape(match["type"], keys, bool(match["required"]))
+    return types
+
+
+def field_names(type_name: str) -> tuple[str, ...]:
+    return tuple(_types()[type_name])
+
+
+def check(value: Any, type_name: str, path: Path) -> tuple[list[Finding], list[Finding]]:
+    """Problems and notes of `value`, which is to be a `type_name` of the table ("PodTemplateSpec")."""
+    findings = list(_checked(value, Shape(type_name), path))
+    return [f for sure, f in findings if sure], [f for sure, f in findings if not sure]
+
+
+def _checked(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Finding]]:
+    if value is None or shape.type == "o":
+        return
+    if shape.type in _SCALARS:
+        yield from _scalar(value, shape.type, path)
+    elif shape.type == "q":
+        try:
+            quantities.parse(value if isinstance(value, str | int | float) else "")
+        except ValueError as error:
+            yield True, Finding(path, str(error))
+    elif shape.type.startswith("["):
+        yield from _list(value, shape, path)
+    elif shape.type.startswith("{"):
+        if not isinstance(value, dict):
+            yield True, Finding(path, f"expected a mapping, got {given(value)}")
+            return
+        for key, inner in value.items():
+            yield from _checked(inner, Shape(shape.type[1:-1]), (*path, key))
+    elif not isinstance(value, dict):
+        yield True, Finding(path, f"expected a mapping, got {given(value)}")
+    else:
+        yield from _mapping(value, shape.type, path)
+
+
+def _scalar(value: Any, what: str, path: Path) -> Iterator[tuple[bool, Finding]]:
+    words, types = _SCALARS[what]
+    whole = isinstance(value, float) and value.is_integer() and what in "ix"
+    if (isinstance(value, types) and (bool in types or not isinstance(value, bool))) or whole:
+        return
+    instead = ""
+    if what == "s" and isinstance(value, bool | int | float):
+        instead = "write it in quotes"
+    elif isinstance(value, str) and what in "ib" and re.match(r"^(-?[0-9]{1,18}|true|false)$", value):
+        instead = "write it without quotes"
+    yield True, Finding(path, f"expected {words}, got {given(value)}", instead)
+
+
+def _list(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Finding]]:
+    if not isinstance(value, list):
+        yield True, Finding(path, f"expected a list, got {given(value)}")
+        return
+    seen: dict[tuple[Any, ...], int] = {}
+    for i, item in enumerate(value):
+        at = (*path, i)
+        if item is None:
+            yield True, Finding(at, "expected an entry, got nothing", "remove the empty entry")
+            continue
+        yield from _checked(item, Shape(shape.type[1:-1]), at)
+        if not (shape.keys and isinstance(item, dict)):
+            continue
+        key = tuple(item.get(k, _DEFAULTS.get(k)) for k in shape.keys)
+        if not all(isinstance(part, str | int) for part in key):
+            continue  # missing, or of a wrong type: told already
+        if key in seen:
+            shown = "/".join(map(str, key))
+            what = f"{shape.keys[0]} {shown} is here twice"
+            yield True, Finding((*at, shape.keys[0]), what, "keep one", (*path, seen[key], shape.keys[0]))
+        seen.setdefault(key, i)
+
+
+def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tuple[bool, Finding]]:
+    fields = _types()[type_name]
+    for key, inner in value.items():
+        if key in fields:
+            yield from _checked(inner, fields[key], (*path, key))
+        elif inner is not None:
+            yield _unknown(key, type_name, (*path, key))
+    for key, shape in fields.items():
+        if shape.required and value.get(key) is None:
+            yield True, Finding(path, f"{key} is missing", "add it")
+
+
+def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, Finding]:
+    fields = _types()[type_name]
+    same = [f for f in fields if f.lower() == key.lower()]
+    close = same or difflib.get_close_matches(key, fields, n=1, cutoff=_NEAR)
+    what = "there is no such field here"
+    if close:
+        return True, Finding(path, what, f"did you mean {close[0]}?")
+    for other in _ELSEWHERE:
+        if other != type_name and key in _types()[other]:
+            return True, Finding(path, what, f"{key} belongs in {_PLACES[other]}: check the indentation")
+    what = "this field is not known to raystead; the API server decides"
+    return False, Finding(path, what, "remove it if the server refuses it")

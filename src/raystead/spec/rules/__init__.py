@@ -1,0 +1,39 @@
+"""The rules of a RayCluster: what KubeRay or Kubernetes would refuse, and what has another effect here.
+
+Each rule is a small function over the model, in the module of its subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.spec.finding import Finding
+from raystead.spec.model import RayCluster
+from raystead.spec.rules import amounts, auth, autoscaling, names, notices, params, pods, policy, scale, state
+
+__all__ = ["notes", "problems"]
+
+_RULES = (
+    *names.RULES,
+    *scale.RULES,
+    *params.RULES,
+    *state.RULES,
+    *autoscaling.RULES,
+    *auth.RULES,
+    *policy.RULES,
+    *pods.RULES,
+    *amounts.RULES,
+)
+_NOTES = (*notices.NOTES, *pods.NOTES, *amounts.NOTES)
+
+
+def problems(cluster: RayCluster) -> Iterator[Finding]:
+    """Every broken rule."""
+    for rule in _RULES:
+        yield from rule(cluster)
+
+
+def notes(cluster: RayCluster) -> Iterator[Finding]:
+    """What is read and has no effect, or another one than the user may expect."""
+    for note in _NOTES:
+        yield from note(cluster)

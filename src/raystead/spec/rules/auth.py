@@ -1,0 +1,66 @@
+"""Token authentication, the version of Ray, and what this version of raystead does not do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.base.names import check_name
+from raystead.spec.finding import Finding, env_of, groups, version_of
+from raystead.spec.model import RayCluster
+
+__all__ = ["RULES"]
+
+_K8S_TOKENS = "Kubernetes token authentication needs rights outside the namespace"
+_NOT_YET = "not in this version; it would be ignored, so it is refused"
+
+
+def _version(cluster: RayCluster) -> Iterator[Finding]:
+    auth, text = cluster.spec.auth, cluster.spec.ray_version
+    version = version_of(text)
+    if version and version < (2, 3):
+        yield Finding(("spec", "rayVersion"), "Ray before 2.3 is not supported", "2.60.0")
+    if auth and auth.mode == "token" and (version is None or version < (2, 52)):
+        seen = f', not "{text}"' if text else ""
+        what = f"token authentication needs rayVersion 2.52.0 or newer{seen}"
+        yield Finding(("spec", "authOptions", "mode"), what, "for example rayVersion: 2.60.0")
+
+
+def _by_hand(cluster: RayCluster) -> Iterator[Finding]:
+    """What KubeRay's `auth-manual` samples set in env: right where it is what authOptions would set."""
+    auth = cluster.spec.auth
+    secret = (auth and auth.secret_name) or check_name(cluster.name)
+    for at, group in groups(cluster):
+        for path, entry in env_of(at, group):
+            if entry["name"] == "RAY_ENABLE_K8S_TOKEN_AUTH" and entry.get("value") in ("true", "1"):
+                yield Finding(path, _K8S_TOKENS, "remove it, and use authOptions: {mode: token}")
+            if entry["name"] != "RAY_AUTH_TOKEN":
+                continue
+            ref = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
+            if (ref.get("name"), ref.get("key")) != (secret, "auth_token"):
+                what = f"the other pods and raystead read the token from the Secret {secret}, key auth_token"
+                instead = "remove it, and name your Secret in authOptions: {mode: token, secretName: …}"
+                yield Finding(path, what, instead)
+
+
+def _later(cluster: RayCluster) -> Iterator[Finding]:
+    spec = cluster.spec
+    if spec.enable_in_tree_autoscaling:
+        what = f"autoscaling is {_NOT_YET}"
+        yield Finding(("spec", "enableInTreeAutoscaling"), what, "false, with fixed replicas")
+    for field, value, name in (
+        ("tlsOptions", spec.tls_options, "TLS"),
+        ("historyServerOptions", spec.history_server_options, "the history server"),
+        ("idleTerminationOptions", spec.idle_termination_options, "idle termination"),
+    ):
+        if value and value.get("enabled", True) is not False:
+            yield Finding(("spec", field), f"{name} is {_NOT_YET}", "remove it")
+    if spec.auth and spec.auth.enable_k8s_token_auth:
+        yield Finding(("spec", "authOptions", "enableK8sTokenAuth"), _K8S_TOKENS, "mode: token")
+    if spec.managed_by not in (None, "", "ray.io/kuberay-operator"):
+        yield Finding(("spec", "managedBy"), f"{spec.managed_by} is {_NOT_YET}", "remove it")
+    if spec.head.enable_ingress:
+        path = ("spec", "headGroupSpec", "enableIngress")
+        yield Finding(path, f"an Ingress is {_NOT_YET}", "write an Ingress beside it")
+
+
+RULES = (_version, _by_hand, _later)

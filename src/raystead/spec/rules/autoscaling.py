@@ -1,0 +1,70 @@
+"""Autoscaling: what it excludes, and what needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.spec.finding import Finding, env_of, groups, version_of
+from raystead.spec.model import RayCluster
+from raystead.spec.yamlio import Path
+
+__all__ = ["RULES"]
+
+_V2 = "RAY_enable_autoscaler_v2"
+
+
+def _variable(cluster: RayCluster) -> tuple[Path, str | None] | None:
+    """RAY_enable_autoscaler_v2 of the head; KubeRay looks nowhere else."""
+    head: Path = ("spec", "headGroupSpec")
+    found = [
+        (at, entry.get("value")) for at, entry in env_of(head, cluster.spec.head) if entry["name"] == _V2
+    ]
+    return found[0] if found else None
+
+
+def _version(cluster: RayCluster) -> Iterator[Finding]:
+    spec, variable = cluster.spec, _variable(cluster)
+    version = (spec.autoscaler_options or {}).get("version")
+    if variable and variable[1] in ("true", "1") and not spec.enable_in_tree_autoscaling:
+        yield Finding(variable[0], f"{_V2} is on and enableInTreeAutoscaling is not", "remove it")
+    if variable and spec.enable_in_tree_autoscaling and version is not None:
+        yield Finding(variable[0], f"{_V2} cannot be set beside autoscalerOptions.version", "keep the latter")
+    if not (spec.enable_in_tree_autoscaling and version == "v2"):
+        return
+    for at, group in groups(cluster):
+        policy = group.template.spec.get("restartPolicy")
+        if policy not in (None, "", "Never"):
+            path = (*at, "template", "spec", "restartPolicy")
+            yield Finding(path, f"restartPolicy {policy} under autoscaler v2", "Never, or remove it")
+
+
+def _groups(cluster: RayCluster) -> Iterator[Finding]:
+    spec, variable = cluster.spec, _variable(cluster)
+    v2 = (spec.autoscaler_options or {}).get("version") == "v2" or bool(
+        variable and variable[1] in ("1", "true")
+    )
+    version = version_of(spec.ray_version)
+    for i, worker in enumerate(spec.workers):
+        path: Path = ("spec", "workerGroupSpecs", i)
+        idle = worker.idle_timeout_seconds
+        if worker.suspend and spec.enable_in_tree_autoscaling:
+            yield Finding((*path, "suspend"), "a group cannot be suspended under autoscaling", "remove it")
+        if idle is not None and idle < 0:
+            yield Finding((*path, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
+        elif idle is not None and not v2:
+            what = "a group's idle timeout needs autoscaler v2"
+            yield Finding((*path, "idleTimeoutSeconds"), what, "autoscalerOptions: {version: v2}")
+        # KubeRay's CRD fills in 0, which means none.
+        if worker.priority and (not v2 or version is None or version < (2, 56)):
+            what = "a group's priority needs rayVersion 2.56.0 or newer and autoscaler v2"
+            yield Finding((*path, "priority"), what, "remove it")
+
+
+def _options(cluster: RayCluster) -> Iterator[Finding]:
+    options, at = cluster.spec.autoscaler_options or {}, ("spec", "autoscalerOptions")
+    idle = options.get("idleTimeoutSeconds")
+    if isinstance(idle, int) and idle < 0:
+        yield Finding((*at, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
+
+
+RULES = (_version, _groups, _options)

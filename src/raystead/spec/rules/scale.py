@@ -1,0 +1,45 @@
+"""How many pods a group has, and how pods are replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.spec.finding import Finding
+from raystead.spec.model import RayCluster
+from raystead.spec.yamlio import Path
+
+__all__ = ["RULES"]
+
+
+def _counts(cluster: RayCluster) -> Iterator[Finding]:
+    for i, group in enumerate(cluster.spec.workers):
+        path: Path = ("spec", "workerGroupSpecs", i)
+        for field, value in (
+            ("replicas", group.replicas),
+            ("minReplicas", group.min_replicas),
+            ("maxReplicas", group.max_replicas),
+        ):
+            if value < 0:
+                yield Finding((*path, field), f"{value} is negative", "0 or more")
+        if group.min_replicas > group.max_replicas >= 0:
+            what = f"minReplicas {group.min_replicas} is more than maxReplicas {group.max_replicas}"
+            yield Finding((*path, "minReplicas"), what, "lower it, or raise maxReplicas")
+        if group.num_of_hosts < 1:
+            what = f"a replica cannot have {group.num_of_hosts} hosts"
+            yield Finding((*path, "numOfHosts"), what, "1 or more")
+
+
+def _upgrade(cluster: RayCluster) -> Iterator[Finding]:
+    strategy = cluster.spec.upgrade_strategy
+    if not strategy or strategy.type is None:
+        return
+    if strategy.type not in ("Recreate", "None"):
+        what = f'"{strategy.type}" is not one of Recreate, None'
+        yield Finding(("spec", "upgradeStrategy", "type"), what, "Recreate")
+    owner = cluster.metadata.labels.get("ray.io/originated-from-crd")
+    if owner in ("RayJob", "RayService"):
+        what = f"a cluster made by a {owner} has no upgrade strategy of its own"
+        yield Finding(("spec", "upgradeStrategy"), what, "remove it")
+
+
+RULES = (_counts, _upgrade)
