@@ -315,12 +315,13 @@ def _flags(name: str | None, given: dict[str, Any]) -> Flags:
 
 def _text(spec: Spec | None) -> tuple[str | None, str]:
     """The spec as YAML text with a name for messages."""
+    from raystead.spec.text import decode
     from raystead.spec.yamlio import dump
 
     if spec is None:
         return None, ""
     if isinstance(spec, Path):
-        return spec.read_text(encoding="utf-8"), str(spec)
+        return decode(spec.read_bytes(), str(spec)), str(spec)
     if isinstance(spec, RayCluster):
         return dump([spec.document()]), "spec"
     if isinstance(spec, Mapping):

@@ -176,12 +176,15 @@ output_option = click.option("-o", "output", type=click.Choice(["json"]), help="
 
 def read_file(file: str | None) -> tuple[str | None, str]:
     """The text of `file` and its name for messages; (None, "") without a file."""
+    from raystead.spec.text import decode
+
     if file is None:
         return None, ""
+    name = "standard input" if file == "-" else file
     try:
-        if file == "-":
-            return sys.stdin.read(), "standard input"
-        return Path(file).read_text(encoding="utf-8"), file
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"{file} cannot be read: {reason}", remedy="give an existing YAML file") from None
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}", remedy="give an existing YAML file"
+        ) from None
+    return decode(data, name), name

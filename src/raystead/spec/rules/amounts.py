@@ -38,7 +38,7 @@ def _instead(value: str | int | float, limit: bool) -> str | None:
     if not 0 < size < _MIB or (suffix not in ("m", "u", "n") and not limit):
         return None
     number = str(value).strip().removesuffix(suffix) if suffix else str(value)
-    unit = "Gi" if not suffix and size <= 64 else "Mi"
+    unit = "Gi" if not suffix and size <= 16 else "Mi"
     return f"did you mean {number}{unit}?"
 
 
