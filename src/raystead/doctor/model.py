@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from raystead.base import labels
+from raystead.base.kinds import KINDS
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.spec.model import Json, RayCluster
@@ -149,6 +150,12 @@ class Seen:
             found.append(Pods(group, int(item["spec"].get("replicas") or 0), item["kind"], pod))
         rank = {REDIS: 0, HEAD: 1}
         return tuple(sorted(found, key=lambda pods: rank.get(pods.group, 2)))
+
+    def there(self, kind: str) -> Objects:
+        """The namespace's objects of a kind; None: could not be read, or nobody looked."""
+        part = KINDS[kind].part
+        found: Objects = getattr(self, part) if part else None
+        return found
 
     def ours(self, item: Json) -> bool:
         return bool(((item.get("metadata") or {}).get("labels") or {}).get(labels.OURS) == self.name)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from raystead.base import quantities
+from raystead.base.kinds import CLAIM, KINDS, ROWS
 from raystead.doctor.amounts import Amounts, effective, plus, shown
 from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen, plural
 from raystead.spec.model import Json
@@ -14,16 +15,8 @@ from raystead.spec.model import Json
 __all__ = ["check"]
 
 _ENDED = ("Succeeded", "Failed")
-# kind -> the short name that quotas have for it, beside count/PLURAL.GROUP
-_SHORT = {
-    "ConfigMap": ("configmaps", "count/configmaps"),
-    "Secret": ("secrets", "count/secrets"),
-    "Service": ("services", "count/services"),
-    "PersistentVolumeClaim": ("persistentvolumeclaims", "count/persistentvolumeclaims"),
-    "Deployment": ("count/deployments.apps",),
-    "StatefulSet": ("count/statefulsets.apps",),
-    "NetworkPolicy": ("count/networkpolicies.networking.k8s.io",),
-}
+# counted by what is there; of Secrets and ConfigMaps nobody reads a list
+_COUNTED = tuple(row for row in ROWS if row.owned and row.part)
 
 
 @dataclass
@@ -208,27 +201,20 @@ def _made(seen: Seen) -> tuple[Amounts, Amounts]:
     """By quota's name, what the cluster has when it is whole, and what of it is there."""
     wanted: Amounts = {}
     there: Amounts = {}
-    known = {
-        "Deployment": seen.deployments,
-        "StatefulSet": seen.statefulsets,
-        "Service": seen.services,
-        "NetworkPolicy": seen.policies,
-        "PersistentVolumeClaim": seen.claims,
-    }
     templates = [c for o in seen.objects for c in (o.get("spec") or {}).get("volumeClaimTemplates") or []]
-    claims = [*templates, *(o for o in seen.objects if o["kind"] == "PersistentVolumeClaim")]
-    kinds = [o["kind"] for o in seen.objects] + ["PersistentVolumeClaim" for _ in templates]
-    for name in (name for kind in kinds for name in _SHORT.get(kind, ())):
+    claims = [*templates, *(o for o in seen.objects if o["kind"] == CLAIM)]
+    kinds = [o["kind"] for o in seen.objects] + [CLAIM for _ in templates]
+    for name in (name for kind in kinds if kind in KINDS for name in KINDS[kind].quota_names):
         wanted[name] = wanted.get(name, Decimal(0)) + 1
-    for kind, items in known.items():
-        for name in _SHORT[kind]:
-            there[name] = Decimal(sum(seen.ours(item) for item in items or ()))
+    for row in _COUNTED:
+        for name in row.quota_names:
+            there[name] = Decimal(sum(seen.ours(item) for item in seen.there(row.name) or ()))
     made = [name for name, keys in seen.secrets.items() if keys is None]
-    wanted.update({name: Decimal(len(made)) for name in _SHORT["Secret"]})
+    wanted.update({name: Decimal(len(made)) for name in KINDS["Secret"].quota_names})
     anchors = 0 if seen.exists else 1
     configs = sum(o["kind"] == "ConfigMap" for o in seen.objects)
-    wanted.update({name: Decimal(configs + anchors) for name in _SHORT["ConfigMap"]})
-    there.update({name: Decimal(configs if seen.exists else 0) for name in _SHORT["ConfigMap"]})
+    wanted.update({name: Decimal(configs + anchors) for name in KINDS["ConfigMap"].quota_names})
+    there.update({name: Decimal(configs if seen.exists else 0) for name in KINDS["ConfigMap"].quota_names})
     for store, claims_here in ((wanted, claims), (there, [c for c in seen.claims or () if seen.ours(c)])):
         sizes = [quantities.parse(c["spec"]["resources"]["requests"]["storage"]) for c in claims_here]
         store["requests.storage"] = sum(sizes, Decimal(0))

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from raystead.base.kinds import ROWS, made_by
 from raystead.doctor.model import Check
-from raystead.manifests.storage import storage_kind
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
 from raystead.spec.model import Json, RayCluster
 
 __all__ = ["Right", "Rights", "check", "needed", "role"]
-
-_WRITE = ("create", "patch", "delete")
-_READ = ("get", "list", "watch")
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,16 @@ class Right:
         return f"{self.resource}.{self.group}" if self.group else self.resource
 
 
+_OF_PODS = (
+    Right("", "pods/log", ("get",), "logs and explanations"),
+    # newer API servers ask for create where older ones ask for get
+    Right("", "pods/portforward", ("get", "create"), "submit, status of Ray's nodes, dashboard"),
+    Right(
+        "", "pods/exec", ("get", "create"), "commands in a pod, and choosing idle workers to end", must=False
+    ),
+)
+
+
 @dataclass(frozen=True)
 class Rights:
     """The needed rights: all, with the verbs that are lacking, and those that nobody could tell."""
@@ -42,36 +51,14 @@ class Rights:
 
 def needed(cluster: RayCluster) -> tuple[Right, ...]:
     """For this spec, from `up` to `down`; nothing outside the namespace."""
-    out = [
-        Right("", "configmaps", ("get", "list", "create", "update", "patch", "delete"), "the anchor"),
-        Right("", "secrets", ("get", "list", *_WRITE), "the token and Redis' password"),
-        Right("", "services", ("get", "list", *_WRITE), "the head's address"),
-        Right("apps", "deployments", (*_READ, *_WRITE), "head and workers"),
-        Right("apps", "statefulsets", (*_READ, *_WRITE), "Redis"),
-        Right("networking.k8s.io", "networkpolicies", ("get", "list", *_WRITE), "network policies"),
-        Right("", "persistentvolumeclaims", ("get", "list", *_WRITE), "the volume of the state"),
-        Right("apps", "replicasets", ("list", "delete"), "explanations, and a quick down"),
-        Right("", "pods", (*_READ, *_WRITE), "seeing pods, checking them first, ending them"),
-        Right("", "pods/log", ("get",), "logs and explanations"),
-        # newer API servers ask for create where older ones ask for get
-        Right("", "pods/portforward", ("get", "create"), "submit, status of Ray's nodes, dashboard"),
-        Right(
-            "",
-            "pods/exec",
-            ("get", "create"),
-            "commands in a pod, and choosing idle workers to end",
-            must=False,
-        ),
-        Right("", "events", ("list", "watch"), "explanations", must=False),
-        Right("batch", "jobs", ("get", "create", "patch", "delete"), "run, and doctor --probe", must=False),
-        Right("", "resourcequotas", ("list",), "quota arithmetic", must=False),
-        Right("", "limitranges", ("list",), "quota arithmetic", must=False),
-    ]
-    if storage_kind(cluster) != "redis":
-        out = [
-            r if r.resource != "statefulsets" else Right("apps", "statefulsets", ("list",), "Redis")
-            for r in out
-        ]
+    made = made_by(manifests(cluster, Facts()))
+    out = []
+    for row in ROWS:
+        verbs = row.verbs if row.idle_verbs is None or row.name in made else row.idle_verbs
+        if verbs:
+            out.append(Right(row.group, row.plural, verbs, row.purpose, row.must))
+        if row.name == "Pod":
+            out += _OF_PODS
     return tuple(out)
 
 

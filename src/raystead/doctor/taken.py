@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base import labels
+from raystead.base.kinds import KINDS
 from raystead.doctor.model import Check, Seen
 from raystead.spec.model import Json
 
 __all__ = ["check"]
 
 _SHOWN = 3
+_NEEDED = ("Deployment", "StatefulSet", "Service", "Pod")  # without one of them nobody can tell
 
 
 def check(seen: Seen) -> Iterator[Check]:
@@ -18,13 +20,7 @@ def check(seen: Seen) -> Iterator[Check]:
     yield from found
     if found:
         return
-    parts = {
-        "Deployment": seen.deployments,
-        "StatefulSet": seen.statefulsets,
-        "Service": seen.services,
-        "Pod": seen.pods,
-    }
-    unread = [kind for kind, items in parts.items() if items is None]
+    unread = [kind for kind in _NEEDED if seen.there(kind) is None]
     if unread:
         what = f"whether names and labels are free is not known for {', '.join(unread)}"
         yield Check("names", "unknown", what, "these may not be listed", "raystead doctor --rbac")
@@ -44,17 +40,10 @@ def _clusters(seen: Seen) -> Iterator[Check]:
 
 
 def _names(seen: Seen) -> Iterator[Check]:
-    lists = {
-        "Deployment": seen.deployments,
-        "StatefulSet": seen.statefulsets,
-        "Service": seen.services,
-        "NetworkPolicy": seen.policies,
-        "PersistentVolumeClaim": seen.claims,
-    }
     taken = []
     for item in seen.objects:
         name = item["metadata"]["name"]
-        for there in lists.get(item["kind"]) or ():
+        for there in (seen.there(item["kind"]) if item["kind"] in KINDS else None) or ():
             if there["metadata"]["name"] == name and not seen.ours(there):
                 taken.append(f"{item['kind']}/{name}")
     if taken:

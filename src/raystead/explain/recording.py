@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from raystead.base import kinds
 from raystead.explain.model import Snapshot
 from raystead.spec.model import Json, RayCluster
 
 __all__ = ["PARTS", "snapshot"]
 
-PARTS = (
-    "pods", "events", "replicasets", "deployments", "statefulsets", "claims", "quotas", "limitranges",
-    "services", "policies", "ray_nodes",
-)  # fmt: skip
+PARTS = (*kinds.parts(), "ray_nodes")
 
 
 def snapshot(saved: Json) -> Snapshot:

@@ -4,37 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from raystead.base.kinds import KINDS
 from raystead.errors import ApiError, ObjectNotFound
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
 
-__all__ = ["KINDS", "Discovery", "collection", "path_of"]
-
-# kind -> (prefix of its API group and version, plural): what we render, read and delete
-KINDS = {
-    "ConfigMap": ("/api/v1", "configmaps"),
-    "Secret": ("/api/v1", "secrets"),
-    "Service": ("/api/v1", "services"),
-    "Pod": ("/api/v1", "pods"),
-    "Event": ("/api/v1", "events"),
-    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
-    "ResourceQuota": ("/api/v1", "resourcequotas"),
-    "LimitRange": ("/api/v1", "limitranges"),
-    "ServiceAccount": ("/api/v1", "serviceaccounts"),
-    "Deployment": ("/apis/apps/v1", "deployments"),
-    "ReplicaSet": ("/apis/apps/v1", "replicasets"),
-    "StatefulSet": ("/apis/apps/v1", "statefulsets"),
-    "Job": ("/apis/batch/v1", "jobs"),
-    "NetworkPolicy": ("/apis/networking.k8s.io/v1", "networkpolicies"),
-    "RayCluster": ("/apis/ray.io/v1", "rayclusters"),
-}
+__all__ = ["Discovery", "collection", "path_of"]
 
 
 def collection(namespace: str, kind: str) -> str:
     """The path of all objects of a kind of `KINDS` in a namespace."""
-    prefix, plural = KINDS[kind]
-    return f"{prefix}/namespaces/{namespace}/{plural}"
+    row = KINDS[kind]
+    return f"{row.prefix}/namespaces/{namespace}/{row.plural}"
 
 
 def path_of(namespace: str, kind: str, name: str) -> str:
@@ -58,7 +40,7 @@ class Discovery:
         version, kind = str(item["apiVersion"]), str(item["kind"])
         name = item["metadata"]["name"]
         prefix = f"/apis/{version}" if "/" in version else f"/api/{version}"
-        if kind in KINDS and KINDS[kind][0] == prefix:
+        if kind in KINDS and KINDS[kind].prefix == prefix:
             return path_of(item["metadata"].get("namespace") or namespace, kind, name)
         for entry in self._resources(prefix, version):
             if entry["kind"] == kind and "/" not in entry["name"]:

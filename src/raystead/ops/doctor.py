@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from raystead.base import kinds
 from raystead.doctor import rights as needing
 from raystead.doctor.judge import judge
 from raystead.doctor.model import Check, Objects, Pods, Seen
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
-from raystead.kube.paths import KINDS, collection, path_of
+from raystead.kube.paths import collection, path_of
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
@@ -35,17 +36,7 @@ BUDGET = 25  # requests to the API server
 _REVIEWS = 6  # of them for single rights, where the server's list of rights is not complete
 _DRY_RUNS = 5  # of them for pods of different groups
 _SECRETS = 3
-# part of Seen -> kind
-_LISTS = {
-    "pods": "Pod",
-    "quotas": "ResourceQuota",
-    "limitranges": "LimitRange",
-    "policies": "NetworkPolicy",
-    "deployments": "Deployment",
-    "statefulsets": "StatefulSet",
-    "services": "Service",
-    "claims": "PersistentVolumeClaim",
-}
+_LISTS = kinds.parts("Event", "ReplicaSet")  # of Seen
 
 
 @dataclass(frozen=True)
@@ -169,13 +160,12 @@ def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.Rights:
 
 def _lists(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
     def one(part: str) -> Objects:
-        kind = _LISTS[part]
-        prefix, plural = KINDS[kind]
-        group = prefix.removeprefix("/api/v1").removeprefix("/apis/").partition("/")[0]
-        if not who.rights.allows("list", plural, group):
-            unread[part] = f"you may not list {plural}{f'.{group}' if group else ''}"
+        row = _LISTS[part]
+        if not who.rights.allows("list", row.plural, row.group):
+            unread[part] = f"you may not list {row.plural}{f'.{row.group}' if row.group else ''}"
             return None
-        return tuple({**item, "kind": kind} for item in who.api.list(collection(who.api.namespace, kind)))
+        found = who.api.list(collection(who.api.namespace, row.name))
+        return tuple({**item, "kind": row.name} for item in found)
 
     return dict(zip(_LISTS, parallel(one, _LISTS), strict=True))
 

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from raystead.base import labels, names
+from raystead.base import kinds, labels, names
+from raystead.base.kinds import CLAIM
 from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -30,9 +31,8 @@ GRACE = 3  # seconds for a pod to end; Redis flushes in less, a drain is pointle
 TIMEOUT = 60.0  # seconds to wait for what was deleted
 _CLEANUP_PATIENCE = 90.0  # seconds for the pod that removes keys; its image is on a node already
 _TICK = 0.25
-_CONTROLLERS = ("Deployment", "StatefulSet", "ReplicaSet")
-_CLAIM = "PersistentVolumeClaim"
-_KINDS = (*_CONTROLLERS, "Service", "NetworkPolicy", "Secret", "ConfigMap")
+_CONTROLLERS = kinds.names(row for row in kinds.ROWS if row.template and not row.rare)
+_KINDS = (*_CONTROLLERS, *(k for k in kinds.owned() if k not in (*_CONTROLLERS, CLAIM)))
 Emit = Callable[[Event], None]
 
 
@@ -70,7 +70,7 @@ def found(api: Api, name: str) -> Found:
         ClusterNotFound: there is nothing.
     """
     anchor = existing(api, name)
-    objects = tuple(_ours(api, name, (*_KINDS, _CLAIM)))
+    objects = tuple(_ours(api, name, (*_KINDS, CLAIM)))
     pods = tuple(api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=_pod))
     if anchor is None and not objects and not pods:
         raise ClusterNotFound(
@@ -100,8 +100,8 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         return Downed(what.name, time.monotonic() - begun, len(delete.uids), (*remains, keys), tuple(kept))
     if keep_data:
         kept += _keep(api, what)
-    kinds = (*_KINDS, "Pod", *(() if keep_data else (_CLAIM,)))
-    remains = _sweep(delete, what, kinds, deadline)
+    swept = (*_KINDS, "Pod", *(() if keep_data else (CLAIM,)))
+    remains = _sweep(delete, what, swept, deadline)
     return Downed(what.name, time.monotonic() - begun, len(delete.uids), remains, tuple(kept))
 
 
@@ -156,11 +156,11 @@ def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
     return False
 
 
-def _sweep(delete: _Deleting, what: Found, kinds: Sequence[str], deadline: float) -> tuple[str, ...]:
+def _sweep(delete: _Deleting, what: Found, swept: Sequence[str], deadline: float) -> tuple[str, ...]:
     """All that is left, the anchor last or when the time is over; why there is still something then."""
     known, over = what.anchor.uid if what.anchor else None, False
     while True:
-        here = _ours(delete.api, what.name, kinds)
+        here = _ours(delete.api, what.name, swept)
         anchors = [i for i in here if _is_anchor(i, what.name)]
         if not here or any(i["metadata"]["uid"] != known for i in anchors):
             return ()  # another raystead up began anew: what is there now is its own
@@ -172,9 +172,9 @@ def _sweep(delete: _Deleting, what: Found, kinds: Sequence[str], deadline: float
             time.sleep(_TICK)
 
 
-def _ours(api: Api, name: str, kinds: Sequence[str]) -> list[Json]:
+def _ours(api: Api, name: str, wanted: Sequence[str]) -> list[Json]:
     """What has the cluster's label now."""
-    here = live_objects(api, name, kinds)
+    here = live_objects(api, name, wanted)
     return [item for items in here.values() for item in items if _label(item) == name]
 
 
@@ -227,12 +227,10 @@ def _ended(api: Api, path: str) -> tuple[str, str]:
 def _keep(api: Api, what: Found) -> list[str]:
     """Takes the claims from the anchor, which would take them along; says what stays."""
     kept = []
-    for claim in _ours(api, what.name, (_CLAIM,)):
+    for claim in _ours(api, what.name, (CLAIM,)):
         name = claim["metadata"]["name"]
         if claim["metadata"].get("ownerReferences"):
-            api.patch(
-                path_of(api.namespace, "PersistentVolumeClaim", name), {"metadata": {"ownerReferences": None}}
-            )
+            api.patch(path_of(api.namespace, CLAIM, name), {"metadata": {"ownerReferences": None}})
         kept.append(f"PersistentVolumeClaim/{name} (the next raystead up finds the state again)")
     if what.anchor and storage_kind(what.anchor.cluster) == "external":
         space = what.anchor.with_facts().storage_namespace

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from raystead.base import labels
+from raystead.base import kinds, labels
 from raystead.errors import Forbidden, RaysteadError
 from raystead.explain.engine import explain, needed_logs
 from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
@@ -20,19 +20,7 @@ from raystead.ops.ray import head_of, nodes_of
 
 __all__ = ["Explained", "log_of", "look", "objects_of"]
 
-# part of the snapshot -> (kind, whether our label chooses the objects: the others hold for all pods here)
-_PARTS = {
-    "pods": ("Pod", True),
-    "events": ("Event", False),
-    "replicasets": ("ReplicaSet", True),
-    "deployments": ("Deployment", True),
-    "statefulsets": ("StatefulSet", True),
-    "claims": ("PersistentVolumeClaim", False),
-    "quotas": ("ResourceQuota", False),
-    "limitranges": ("LimitRange", False),
-    "services": ("Service", True),
-    "policies": ("NetworkPolicy", False),
-}
+_PARTS = kinds.parts()  # of the snapshot
 
 
 @dataclass(frozen=True)
@@ -94,9 +82,9 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
     ours = f"{labels.OURS}={anchor.name}"
 
     def part(name: str) -> tuple[Json, ...] | None:
-        kind, chosen = _PARTS[name]
+        row = _PARTS[name]
         try:
-            return objects_of(api, kind, ours if chosen else "")
+            return objects_of(api, row.name, "" if row.anybodys else ours)
         except Forbidden as error:
             unread.append(error.what)
             return None

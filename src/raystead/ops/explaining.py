@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
+from raystead.base import kinds
 from raystead.errors import RaysteadError
 from raystead.explain.engine import explain, needed_logs
 from raystead.explain.model import Finding, LogKey, Snapshot
@@ -20,7 +22,7 @@ __all__ = ["Explainer"]
 _EVERY = 1.0  # seconds between two looks
 _EXTRAS_EVERY = 10.0, 60.0  # seconds between two readings of what is not mirrored: at first, at last
 _LOGS_EVERY = 5.0
-_EXTRAS = ("ReplicaSet", "PersistentVolumeClaim", "ResourceQuota", "LimitRange", "Service", "NetworkPolicy")
+_EXTRAS = kinds.parts("Pod", "Event", "Deployment", "StatefulSet")  # the others are mirrored
 
 
 class Explainer:
@@ -29,7 +31,7 @@ class Explainer:
     def __init__(self, api: Api, anchor: Anchor, watched: Watched) -> None:
         self.latest: tuple[Finding, ...] = ()
         self._api, self._anchor, self._watched = api, anchor, watched
-        self._extras: dict[str, tuple[Json, ...] | None] = {}
+        self._extras: dict[str, Any] = {}  # by part of the snapshot; None could not be read
         self._extras_at = self._logs_at = self._looked = -1000.0
         self._extras_pause = _EXTRAS_EVERY[0]
         self._logs: dict[LogKey, str] = {}
@@ -68,9 +70,9 @@ class Explainer:
             texts = parallel(self._log, wanted)
             self._logs = {key: text for key, text in zip(wanted, texts, strict=True) if text is not None}
 
-    def _read(self, kind: str) -> tuple[Json, ...] | None:
+    def _read(self, part: str) -> tuple[Json, ...] | None:
         try:
-            return objects_of(self._api, kind)
+            return objects_of(self._api, _EXTRAS[part].name)
         except RaysteadError:
             return None
 
@@ -92,15 +94,10 @@ class Explainer:
             events=tuple(watched.events.items),
             deployments=tuple(watched.deployments.items),
             statefulsets=tuple(sets.items) if sets else (),
-            replicasets=self._extras.get("ReplicaSet"),
-            claims=self._extras.get("PersistentVolumeClaim"),
-            quotas=self._extras.get("ResourceQuota"),
-            limitranges=self._extras.get("LimitRange"),
-            services=self._extras.get("Service"),
-            policies=self._extras.get("NetworkPolicy"),
             ray_nodes=tuple((watched.ray or {}).get("summary") or ()) if watched.ray is not None else None,
             logs=self._logs,
             api_slow=self._api.slowest,
+            **self._extras,
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from raystead.base import labels, names
+from raystead.base.kinds import pod_template
 from raystead.doctor import versions
 from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
@@ -69,11 +70,8 @@ def version_text(said: Json) -> str:
 
 def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
     """Names of the policies not ours that restrict the egress of pods this cluster would have."""
-    pods = [
-        item["spec"]["template"]["metadata"]["labels"]
-        for item in manifests(cluster, Facts(policies="never"))
-        if item["kind"] in ("Deployment", "StatefulSet")
-    ]
+    templates = map(pod_template, manifests(cluster, Facts(policies="never")))
+    pods = [template["metadata"]["labels"] for template in templates if template is not None]
     found = []
     for policy in policies:
         metadata, spec = policy["metadata"], policy["spec"]

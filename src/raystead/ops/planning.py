@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from raystead.base import labels, names
+from raystead.base import kinds, labels, names
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
@@ -26,15 +26,7 @@ from raystead.spec.model import RayCluster
 __all__ = ["Prepared", "existing", "live_objects", "parallel", "prepare", "wanted"]
 
 WORKERS = 8  # requests at once: the server's own limits are higher, a laptop's patience is not
-LISTED = (
-    "Deployment",
-    "StatefulSet",
-    "Service",
-    "NetworkPolicy",
-    "PersistentVolumeClaim",
-    "Secret",
-    "ConfigMap",
-)
+LISTED = kinds.owned()
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -153,9 +145,12 @@ def prepare(
     objects = tuple(manifests(cluster, facts))
     needed = tuple(secrets.needed(cluster, facts, password))
     paths = Discovery(api)
+    previous = manifests(anchor.cluster, anchor.with_facts()) if anchor else None
+    made = kinds.made_by([*objects, *(previous or ())])
+    rare = [kind for kind in kinds.owned(made) if kind not in LISTED]
+    live += [item for items in live_objects(api, cluster.name, rare).values() for item in items]
     answers, refusals, strangers = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
     given = _given_secrets(api, needed, live)
-    previous = manifests(anchor.cluster, anchor.with_facts()) if anchor else None
     plan = make(
         [*(s.shape(cluster.name) for s in needed if s.name not in given), *objects, *asked.foreign],
         [*live, *strangers],
@@ -170,7 +165,7 @@ def prepare(
     return Prepared(api, anchor, cluster, facts, objects, needed, asked.foreign, tuple(live), plan, force)
 
 
-def live_objects(api: Api, name: str, kinds: Sequence[str] = LISTED) -> dict[str, list[Json]]:
+def live_objects(api: Api, name: str, which: Sequence[str] = LISTED) -> dict[str, list[Json]]:
     """By kind, all objects with our label; of NetworkPolicies all of the namespace.
 
     Items carry their apiVersion and kind, which lists leave out.
@@ -181,7 +176,7 @@ def live_objects(api: Api, name: str, kinds: Sequence[str] = LISTED) -> dict[str
         listing = api.listing(collection(api.namespace, kind), labels=selector)
         return [{**item, "apiVersion": listing["apiVersion"], "kind": kind} for item in listing["items"]]
 
-    return dict(zip(kinds, parallel(one, kinds), strict=True))
+    return dict(zip(which, parallel(one, which), strict=True))
 
 
 def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

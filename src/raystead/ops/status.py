@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from raystead.base import labels
+from raystead.base import kinds, labels
 from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
@@ -22,7 +22,9 @@ from raystead.plan.raynodes import RayNode, ray_nodes
 
 __all__ = ["clusters", "view"]
 
-_KINDS = ("Deployment", "StatefulSet", "Service", "PersistentVolumeClaim", "NetworkPolicy", "Event")
+# In `status` what has our label; Secrets and ConfigMaps are not looked at, Services tell the addresses.
+_SHOWN = kinds.names(row for row in kinds.ROWS if row.owned and row.part)
+_KINDS = (*_SHOWN, "Event")
 
 
 def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
@@ -35,9 +37,9 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     nodes = _alive(api, anchor, pods, wanting) if ray else None
     ours = [
         item
-        for kind in ("Deployment", "StatefulSet", "Service", "NetworkPolicy")
+        for kind in _SHOWN
         for item in here.get(kind) or ()
-        if (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
+        if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
     wanted = [i for i in manifests(anchor.cluster, anchor.with_facts()) if here.get(i["kind"]) is not None]
     return observe(

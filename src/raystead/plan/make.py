@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from raystead.base import labels, names
+from raystead.base.kinds import CLAIM, KINDS
+from raystead.base.kinds import names as kind_names
 from raystead.base.version import __version__
 from raystead.plan import losses, reasons
 from raystead.plan.fields import differences, secret_keys, touches
@@ -19,27 +21,7 @@ from raystead.spec.model import Json, RayCluster
 
 __all__ = ["key_of", "make"]
 
-# The kinds we make. Pods, ReplicaSets and endpoints carry our label too, but belong to their controllers.
-_OURS = (
-    "Deployment",
-    "StatefulSet",
-    "Service",
-    "NetworkPolicy",
-    "PersistentVolumeClaim",
-    "Secret",
-    "ConfigMap",
-)
-# What a dry-run may refuse as immutable and a new object may replace: none of these holds state itself.
-_REPLACEABLE = {
-    "Deployment": ("spec.selector",),
-    "StatefulSet": (
-        "spec.selector",
-        "spec.serviceName",
-        "spec.volumeClaimTemplates",
-        "spec.podManagementPolicy",
-    ),
-    "Service": ("spec.clusterIP", "spec.clusterIPs", "spec.type", "spec.ipFamilies", "spec.ipFamilyPolicy"),
-}
+_ORDER = kind_names()  # of deletions: what runs goes first, what it needs goes last
 _IMMUTABLE = ("immutable", "updates to statefulset spec", "may not change once set", "may not be changed")
 
 
@@ -137,7 +119,7 @@ class _Case:
 
     def _replaced(self, item: Json, live: Json, why: str) -> Change:
         kind, name = key_of(item)
-        paths = _REPLACEABLE.get(kind, ())
+        paths = KINDS[kind].immutable if kind in KINDS else ()
         fields = tuple(
             change
             for change in differences(live, item)
@@ -167,15 +149,18 @@ class _Case:
         return By.VERSION if self._other_version else By.DRIFT
 
     def deletions(self) -> list[Change]:
-        """Ours and no longer wanted; what runs goes first, what it hangs on last."""
+        """Ours and no longer wanted."""
         gone = [item for key, item in self.live.items() if key not in self.keys and self._deletable(item)]
-        gone.sort(key=lambda item: (_OURS.index(item["kind"]), item["metadata"]["name"]))
+        gone.sort(key=lambda item: (_ORDER.index(item["kind"]), item["metadata"]["name"]))
         return [self._deleted(item) for item in gone]
 
     def _deletable(self, item: Json) -> bool:
         kind, name = key_of(item)
-        if kind not in _OURS or kind == "PersistentVolumeClaim" or not self._is_ours(item):
+        row = KINDS.get(kind)
+        if row is None or not row.owned or row.holds_state or not self._is_ours(item):
             return False
+        if row.rare and not self._owned(item):
+            return False  # the lease of `run` is a Job with our label, and owns the anchor instead
         if (kind, name) == ("ConfigMap", names.anchor(self.desired.name)):
             return False
         if kind == "Secret" and name in reasons.secrets_named(self.wanted):
@@ -193,12 +178,12 @@ class _Case:
 
     def _is_ours(self, item: Json) -> bool:
         """It has our label, or the anchor as owner (somebody may have taken the label off)."""
-        metadata = item["metadata"]
-        owners = {(o.get("kind"), o.get("name")) for o in metadata.get("ownerReferences") or []}
-        label = (metadata.get("labels") or {}).get(labels.OURS)
-        return label == self.desired.name or (
-            label is None and ("ConfigMap", names.anchor(self.desired.name)) in owners
-        )
+        label = (item["metadata"].get("labels") or {}).get(labels.OURS)
+        return label == self.desired.name or (label is None and self._owned(item))
+
+    def _owned(self, item: Json) -> bool:
+        owners = {(o.get("kind"), o.get("name")) for o in item["metadata"].get("ownerReferences") or []}
+        return ("ConfigMap", names.anchor(self.desired.name)) in owners
 
     def _foreign(self, item: Json, live: Json) -> bool:
         """The spec makes an object of that name and the live one is not this cluster's."""
@@ -214,13 +199,14 @@ class _Case:
                 yield f"{kind}/{name} is refused by the server: {self.refusals[key]}"
 
     def _replaceable(self, key: Key) -> bool:
-        return key[0] in _REPLACEABLE and any(word in self.refusals[key].lower() for word in _IMMUTABLE)
+        row = KINDS.get(key[0])
+        return bool(row and row.immutable) and any(word in self.refusals[key].lower() for word in _IMMUTABLE)
 
     def notes(self, changes: Sequence[Change]) -> Iterator[str]:
         yield from reasons.of_version(changes, self.rendered_by, __version__)
         yield from reasons.of_drift(changes)
         for key, item in self.live.items():
-            if key[0] == "PersistentVolumeClaim" and key not in self.keys and self._is_ours(item):
+            if key[0] == CLAIM and key not in self.keys and self._is_ours(item):
                 yield from reasons.claim_left(item, self.wanted)
         for change in changes:
             if any(touches(one.path, ["spec.volumeClaimTemplates"]) for one in change.fields):
