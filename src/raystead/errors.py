@@ -27,7 +27,8 @@ RaysteadError
 ├── StreamLost (85)          a stream of the API server broke and could not be resumed
 ├── CommandNotStarted (86)   exec could not start the command
 ├── ObjectNotFound (87)       an object that a command needs is not there
-└── RayRefuses (88)           Ray refuses a request: its token, or what it asks
+├── RayRefuses (88)           Ray refuses a request: its token, or what it asks
+└── OutputGone (89)           the worker that had a job's output is gone
 
 130 is an interrupted command. A job's own exit code is passed through by `submit`.
 """
@@ -53,6 +54,7 @@ __all__ = [
     "NotEnough",
     "NotReady",
     "ObjectNotFound",
+    "OutputGone",
     "PortInUse",
     "ProblemsFound",
     "RayMissing",
@@ -133,11 +135,23 @@ class JobNotFound(RaysteadError):
 
 
 class UploadTooLarge(RaysteadError):
+    """`leave_out`: patterns for --exclude with which the rest would fit; empty where that is not known."""
+
     exit_code = 72
+
+    def __init__(
+        self, what: str, *, evidence: str = "", remedy: str = "", leave_out: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what, evidence=evidence, remedy=remedy)
+        self.leave_out = leave_out
 
 
 class RayUnreachable(RaysteadError):
     exit_code = 73
+
+
+class OutputGone(RaysteadError):
+    exit_code = 89
 
 
 class RayRefuses(RaysteadError):

@@ -36,6 +36,7 @@ def test_the_table_of_exit_codes_is_api() -> None:
         "CommandNotStarted": 86,
         "ObjectNotFound": 87,
         "RayRefuses": 88,
+        "OutputGone": 89,
     }
 
 

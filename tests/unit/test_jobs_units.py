@@ -12,7 +12,7 @@ import pytest
 
 from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUnreachable, StreamLost
 from raystead.ops import following
-from raystead.ops.following import exit_code, follow, patiently
+from raystead.ops.following import Lost, Outcome, exit_code, follow, outcome, patiently
 from raystead.ops.jobs import SubmitOptions, submit
 from raystead.ops.placing import DriverNeeds, Placement, place
 from raystead.rayapi.jobs import Job, JobClient
@@ -149,6 +149,48 @@ def test_exit_codes(end: Job, code: int) -> None:
     assert exit_code(end) == code
 
 
+@pytest.mark.parametrize(
+    ("end", "told"),
+    [
+        (job("SUCCEEDED", 0), Outcome("")),
+        (job("FAILED", 7, "Job entrypoint command failed with exit code 7, last available logs (truncated to 20,000 chars):\nTraceback\nsecret"), Outcome("exit code 7")),
+        (job("FAILED", None, "Job entrypoint command failed with exit code 5, last available logs"), Outcome("exit code 5")),
+        (job("FAILED", -9), Outcome("killed by SIGKILL")),
+        (job("FAILED", 137), Outcome("exit code 137, killed by SIGKILL")),
+        (job("FAILED", 192), Outcome("exit code 192")),
+        (job("STOPPED", None, "Job was intentionally stopped."), Outcome("somebody stopped it")),
+        (job("FAILED", None, "runtime_env setup failed: Failed to set up runtime environment.\npip: no such package"), Outcome("runtime_env setup failed: Failed to set up runtime environment", "pip: no such package")),
+        (job("FAILED", None, "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\nThe actor died because its node has died. Node Id: 4"), Outcome("the node that ran it is gone")),
+        (job("FAILED", None, "Job supervisor actor died: x\nThe actor never ran - it was cancelled"), Outcome("its node died before it began")),
+        (job("FAILED", None, "Job supervisor actor died: OutOfMemoryError"), Outcome("Ray stopped it, for its node was short of memory")),
+        (job("FAILED"), Outcome("")),
+    ],
+)  # fmt: skip
+def test_a_failed_job_is_told_once(end: Job, told: Outcome) -> None:
+    """Why in a few words; never the output that was on the screen already."""
+    assert outcome(end) == told
+
+
+def test_a_driver_whose_pod_is_gone_is_told_at_once_and_its_output_is_not_awaited(clock: list[float]) -> None:
+    gone = Lost("the pod w-1, where j ran, was deleted", gone=True)
+    fates = iter([None, Lost("the pod w-1, where j runs, is being stopped", gone=False), gone])
+    ray = Ray([["a\n", ""], [""], ["", ""]], [*[job("RUNNING")] * 6, job("FAILED")], RayUnreachable("500"))
+    told: list[Any] = []
+    written: list[str] = []
+    end = follow(ray, "j", write=written.append, tell=told.append, fate=lambda job: next(fates, gone))  # type: ignore[arg-type]
+    assert [event.text.rpartition(" ")[2] for event in told] == ["stopped", "deleted"]
+    assert end.status == "FAILED"
+    assert written == ["a\n", "\n[raystead: the end of the output could not be read; the job has ended]\n"]
+    assert sum(clock) < 5
+
+
+def test_output_that_breaks_the_stream_is_read_another_way_while_the_job_runs() -> None:
+    ray = Ray([["a\n"], ["a\n"]], [job("RUNNING"), job("RUNNING"), job("SUCCEEDED")], "a\n\ufffd\n")
+    written: list[str] = []
+    follow(ray, "j", write=written.append, tell=lambda event: None)  # type: ignore[arg-type]
+    assert written == ["a\n", "\ufffd\n"]
+
+
 def client(*answers: Any, asked: list[httpx.Request] | None = None, **more: Any) -> JobClient:
     """A JobClient whose server gives these answers in turn."""
     left = list(answers)
@@ -226,6 +268,26 @@ def test_a_reason_that_stays_is_told_at_once_and_one_that_passes_is_waited_for()
 def test_a_stream_that_cannot_begin_is_no_output() -> None:
     with pytest.raises(StopIteration):
         next(JobClient("http://127.0.0.1:9").stream("j"))
+
+
+def test_output_that_is_no_text_comes_from_rays_files() -> None:
+    """Ray's job API fails as a whole at the first byte that is no UTF-8."""
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        if request.url.path.endswith("/logs"):
+            return httpx.Response(500, text="Traceback …\nUnicodeDecodeError: 'utf-8' codec can't decode\n.")
+        if request.url.path == "/api/v0/logs/file":
+            return httpx.Response(200, content=b"a\r\n\xff\n")
+        return httpx.Response(200, json={"submission_id": "j", "status": "RUNNING", "driver_node_id": "n1"})
+
+    ray = JobClient("http://ray", transport=httpx.MockTransport(answer))
+    assert ray.logs("j") == "a\n\ufffd\n"
+    assert len(asked) == 3, "no answer of that kind is asked for again"
+    assert dict(asked[-1].url.params)["node_id"] == "n1"
+    quoting = client({"logs": "my own UnicodeDecodeError"})
+    assert quoting.logs("j") == "my own UnicodeDecodeError", "a job may print the word"
 
 
 def test_the_request_carries_the_selector() -> None:

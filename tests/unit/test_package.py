@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from raystead.errors import UploadTooLarge, UsageError
-from raystead.ops.package import LIMIT, Package, pack
-from raystead.ops.runtime_env import files_read, local_directory
+from raystead.ops import package as packing
+from raystead.ops.package import LIMIT, Package, measure, pack, package_of_file
+from raystead.ops.runtime_env import excludes_of, files_read, local_path, modules_of
 
 
 def tree(root: Path, *names: str) -> Path:
@@ -112,6 +115,148 @@ def test_files_that_a_runtime_environment_names_are_read_here(tmp_path: Path) ->
 
 
 def test_an_address_is_not_a_directory_of_ours() -> None:
-    assert local_directory("s3://bucket/w.zip") is None
-    assert local_directory(None) is None
-    assert local_directory("/w") == Path("/w")
+    assert local_path("s3://bucket/w.zip") is None
+    assert local_path(None) is None
+    assert local_path("/w") == Path("/w")
+
+
+def test_two_ways_to_one_folder_are_two_folders_and_empty_ones_stay(tmp_path: Path) -> None:
+    """As Ray's own client sends them: a job that lists its directory sees what stands there."""
+    root = tree(tmp_path / "w", "real/x.py")
+    (root / "also").symlink_to(root / "real")
+    (root / "real" / "up").symlink_to(root)
+    (root / "outputs" / "run").mkdir(parents=True)
+    package = packed(root, tmp_path)
+    assert names(package) == ["also/x.py", "outputs/run/", "real/x.py"]
+    assert package.files == 2
+    with zipfile.ZipFile(package.path) as archive:
+        assert archive.getinfo("outputs/run/").external_attr >> 16 & 0o40000, "a folder for every unzip"
+
+
+def test_bytes_cannot_wander_between_files_without_another_name(tmp_path: Path) -> None:
+    """Two directories of which names and contents, written one after the other, are the same bytes."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    for root, a in ((one, b"x"), (two, b"xb\x00420\x00y")):
+        root.mkdir()
+        (root / "a").write_bytes(a)
+        (root / "a").chmod(0o644)
+    (one / "b").write_bytes(b"y")
+    (one / "b").chmod(0o644)
+    assert packed(one, tmp_path).name != packed(two, tmp_path).name
+
+
+@pytest.mark.parametrize(
+    ("ignore", "excludes", "kept"),
+    [
+        ("*.bin\n!keep.bin\n", ["keep.bin"], []),
+        ("*.bin\n!keep.bin\n", [], ["keep.bin"]),
+        ("*.bin\n", ["!other.bin"], ["other.bin"]),
+        ("", ["*.bin", "!keep.bin"], ["keep.bin"]),
+    ],
+)
+def test_the_command_line_has_the_last_word_on_what_goes_along(
+    ignore: str, excludes: list[str], kept: list[str], tmp_path: Path
+) -> None:
+    root = tree(tmp_path / "w", "keep.bin", "other.bin")
+    (root / ".gitignore").write_text(ignore)
+    assert [name for name in names(packed(root, tmp_path, *excludes)) if name.endswith(".bin")] == kept
+
+
+def test_what_rays_client_never_sends_stays_here_unless_it_is_asked_for(tmp_path: Path) -> None:
+    root = tree(tmp_path / "w", "a.py", ".venv/lib.py", "venv/lib.py", "x/__pycache__/a.pyc", ".git/config")
+    assert names(packed(root, tmp_path)) == ["a.py"]
+    assert "venv/lib.py" in names(packed(root, tmp_path, "!venv"))
+
+
+@pytest.fixture
+def nobody(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory in which this process has no more rights than its modes give."""
+    with tempfile.TemporaryDirectory(prefix="raystead-test-") as made:
+        root = Path(made)
+        if os.geteuid():
+            yield root
+            return
+        os.chown(root, 65534, 65534)
+        os.seteuid(65534)
+        try:
+            yield root
+        finally:
+            os.seteuid(0)
+
+
+def test_what_cannot_be_read_is_named_and_may_be_left_out(nobody: Path) -> None:
+    root = tree(nobody / "w", "a.py", "shut/b.py", "locked.txt")
+    (root / "shut").chmod(0)
+    (root / "locked.txt").chmod(0)
+    try:
+        with pytest.raises(UsageError) as caught:
+            pack(root, nobody / "p.zip")
+        assert {"shut/: Permission denied", "locked.txt: Permission denied"} <= {
+            line.strip() for line in caught.value.evidence.splitlines()
+        }
+        assert names(pack(root, nobody / "p.zip", ["shut", "*.txt"])) == ["a.py"]
+    finally:
+        (root / "shut").chmod(0o700)
+
+
+def test_a_name_that_is_no_text_is_refused_and_can_be_excluded(tmp_path: Path) -> None:
+    root = tree(tmp_path / "w", "a.py")
+    (root / os.fsdecode(b"caf\xe9.txt")).write_text("x")
+    with pytest.raises(UsageError, match="cannot be sent") as caught:
+        packed(root, tmp_path)
+    assert "caf?.txt" in caught.value.evidence
+    assert names(packed(root, tmp_path, "caf?.txt")) == ["a.py"], "with the words that the error gives"
+
+
+def test_a_directory_that_cannot_fit_is_refused_before_it_is_zipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree(tmp_path / "w", "train.py", "code/x.py")
+    monkeypatch.setattr(packing, "LIMIT", 1 << 20)
+    monkeypatch.setattr(packing, "_HOPELESS", 2 << 20)
+    (root / "data").mkdir()
+    for number in range(3):
+        (root / "data" / f"{number}.bin").write_bytes(os.urandom(1 << 20))
+    with monkeypatch.context() as patched:
+        patched.setattr(packing.zipfile, "ZipFile", lambda *a, **k: pytest.fail("nothing is zipped"))
+        with pytest.raises(UploadTooLarge) as caught:
+            packed(root, tmp_path)
+    assert caught.value.leave_out == ("/data/",)
+    assert "data/   (3 files, the largest data/" in caught.value.evidence
+    assert names(packed(root, tmp_path, *caught.value.leave_out)) == ["code/x.py", "train.py"]
+
+
+def test_counting_ends_where_it_is_hopeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree(tmp_path / "w", *(f"{number:04}" for number in range(50)))
+    monkeypatch.setattr(packing, "_HOPELESS", 10)
+    monkeypatch.setattr(packing, "_PATIENCE", -1.0)
+    sizes = measure(root)
+    assert not sizes.whole
+    assert sizes.files < 50
+    with pytest.raises(UploadTooLarge, match="over Ray's") as caught:
+        packed(root, tmp_path)
+    assert "more than" in caught.value.evidence
+    assert caught.value.leave_out == (), "no advice from half a count"
+
+
+def test_files_as_ray_takes_them(tmp_path: Path) -> None:
+    wheel, archive, module = tmp_path / "m-1.0-py3-none-any.whl", tmp_path / "w.tar.gz", tmp_path / "one.py"
+    for path in (wheel, archive, module):
+        path.write_bytes(b"contents")
+    target = tmp_path / "p"
+    assert package_of_file(wheel, target, module=True).name == wheel.name, "pip reads it"
+    assert package_of_file(archive, target, module=False).name.endswith(".tar.gz")
+    assert names(package_of_file(module, target, module=True)) == ["one.py"]
+    with pytest.raises(UsageError, match="takes no such file"):
+        package_of_file(module, target, module=False)
+
+
+def test_excludes_and_modules_of_a_runtime_environment() -> None:
+    assert excludes_of({"excludes": "*.bin"}) == ("*.bin",), "not its letters"
+    assert excludes_of({"excludes": ["a", "b"]}) == ("a", "b")
+    assert excludes_of({}) == ()
+    for wrong in ({"a": 1}, [1], 5):
+        with pytest.raises(UsageError, match="expected a list of patterns"):
+            excludes_of({"excludes": wrong})
+    with pytest.raises(UsageError, match="py_modules"):
+        modules_of({"py_modules": "./m"})

@@ -65,7 +65,10 @@ def test_without_a_terminal_a_group_is_one_line() -> None:
 @pytest.mark.parametrize(
     "name, command",
     [
-        ("busy", "raystead submit --name ray-cluster -- python train.py"),
+        (
+            "busy",
+            "raystead submit --name ray-cluster -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'",
+        ),
         ("oom1", "raystead explain --name ray-cluster"),
         ("worker-killed", "raystead explain --name ray-cluster"),
         ("suspended", "raystead resume --name ray-cluster"),

@@ -6,15 +6,24 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
+from raystead.base.text import neutral
 from raystead.cli.options import Where, output_option, place_options, quiet_option
+
+if TYPE_CHECKING:
+    from raystead.rayapi.jobs import Job
+
+_job = click.argument("job_id", required=False, metavar="[JOB]")
 
 
 @click.group("job")
 def command() -> None:
     """List, show, follow and stop jobs.
+
+    A job is named by its id or the beginning of it; without one, the job that was submitted last is meant.
 
     \b
     raystead job list
@@ -27,67 +36,100 @@ def command() -> None:
 @output_option
 def list_(name: str | None, where: Where, output: str | None) -> None:
     """All jobs of the cluster, the newest first."""
-    from raystead.cli.jobs import client_for
+    from raystead.cli.jobs import target_of
+    from raystead.ops.jobs import newest_first
     from raystead.ui.plain import rounded, table
 
-    with client_for(name, where) as client:
-        jobs = sorted(client.list(), key=lambda job: job.start_time or 0, reverse=True)
+    with target_of(name, where) as target:
+        jobs = newest_first(target.client.list())
     if output == "json":
         click.echo(json.dumps([asdict(job) for job in jobs], indent=2))
         return
     now = time.time()
     rows = [
-        (j.id, j.status, rounded(now - j.start_time) if j.start_time else "-", j.entrypoint[:60])
+        (j.id, j.status, rounded(now - j.start_time) if j.start_time else "-", neutral(j.entrypoint)[:60])
         for j in jobs
     ]
     click.echo(table(("JOB", "STATUS", "AGE", "ENTRYPOINT"), rows) if rows else "no jobs yet")
 
 
 @command.command("status")
-@click.argument("job_id")
+@_job
 @place_options
 @output_option
-def status(job_id: str, name: str | None, where: Where, output: str | None) -> None:
-    """One job: its status and Ray's message."""
-    from raystead.cli.jobs import client_for
+def status(job_id: str | None, name: str | None, where: Where, output: str | None) -> None:
+    """One job: its state, when it ran and how long, its exit code, where its driver ran."""
+    from raystead.cli.jobs import meant, target_of
 
-    with client_for(name, where) as client:
-        job = client.get(job_id)
-    if output == "json":
-        click.echo(json.dumps(asdict(job), indent=2))
-        return
-    click.echo(f"{job.id}   {job.status}\n  runs   {job.entrypoint}")
-    if job.message:
-        click.echo(f"  says   {job.message.strip()}")
+    with target_of(name, where) as target:
+        job = meant(target.client, job_id)
+        if output == "json":
+            click.echo(json.dumps(asdict(job), indent=2))
+            return
+        place = target.drivers.place(job)
+    click.echo(_status_text(job, place, time.time()))
+
+
+def _status_text(job: Job, place: str, now: float) -> str:
+    """A line for each thing that is known of the job."""
+    from raystead.ops.following import outcome
+    from raystead.ui.plain import rounded
+
+    end = outcome(job) if job.ended else None
+    lines = [f"{job.id}   {job.status}" + (f": {end.why}" if end and end.why else "")]
+    facts = {
+        "runs": neutral(job.entrypoint),
+        "start": _moment(job.start_time),
+        "end": _moment(job.end_time),
+        "took": rounded((job.end_time or now) - job.start_time) if job.start_time else "",
+        "code": "" if job.driver_exit_code is None else str(job.driver_exit_code),
+        "where": place,
+        "says": "" if job.ended else neutral(job.message.strip().partition("\n")[0]),
+    }
+    lines += [f"  {key.ljust(5)}  {value}" for key, value in facts.items() if value]
+    if end and end.more:
+        lines += [f"  {neutral(line)}" for line in end.more.splitlines()]
+    return "\n".join(lines)
+
+
+def _moment(seconds: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(seconds)) if seconds else ""
 
 
 @command.command("logs")
-@click.argument("job_id")
+@_job
 @click.option("-f", "--follow", "follow", is_flag=True, help="Go on until the job ends; exits with its code.")
 @place_options
 @quiet_option
-def logs(job_id: str, follow: bool, name: str | None, where: Where, quiet: bool) -> None:
-    """The output of a job's driver."""
-    from raystead.cli.jobs import client_for, follow_to_exit
+def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet: bool) -> None:
+    """The output of a job's driver. Ctrl-C ends the reading, never the job.
+
+    Ray keeps it on the worker that ran the job. When that is gone, you get what this machine kept of it: the
+    last 4 MiB of each of the last 50 jobs that were followed here ($XDG_STATE_HOME/raystead/jobs).
+    """
+    from raystead.cli.jobs import follow_to_exit, meant, say_output, target_of
     from raystead.ops.following import exit_code
     from raystead.ui.plain import Reporter
 
-    with client_for(name, where) as client:
-        if not follow:
-            click.echo(client.logs(job_id), nl=False)
-            return
-        client.get(job_id)
-        job, _ = follow_to_exit(client, job_id, Reporter(quiet=quiet), where)
-    sys.exit(exit_code(job))
+    reporter = Reporter(quiet=quiet)
+    with target_of(name, where) as target:
+        job = meant(target.client, job_id)
+        if job.ended or not follow:
+            say_output(target, job, reporter)
+        else:
+            job, _ = follow_to_exit(target, job.id, reporter, where)
+    if follow:
+        sys.exit(exit_code(job))
 
 
 @command.command("stop")
-@click.argument("job_id")
+@_job
 @place_options
-def stop(job_id: str, name: str | None, where: Where) -> None:
+def stop(job_id: str | None, name: str | None, where: Where) -> None:
     """Stop a job; its driver gets SIGTERM, then SIGKILL."""
-    from raystead.cli.jobs import client_for
+    from raystead.cli.jobs import meant, target_of
 
-    with client_for(name, where) as client:
-        stopped = client.stop(job_id)
-    click.echo(f"{job_id} is stopping" if stopped else f"{job_id} had ended already")
+    with target_of(name, where) as target:
+        job = meant(target.client, job_id)
+        stopped = target.client.stop(job.id)
+    click.echo(f"{job.id} is stopping" if stopped else f"{job.id} had ended already")

@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raystead.cli.options import Where, door
-from raystead.errors import INTERRUPTED
+from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
 
 if TYPE_CHECKING:
-    from raystead.ops.following import Waiting
+    from raystead.ops.drivers import Drivers
+    from raystead.ops.following import Lost, Waiting
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
@@ -21,23 +23,43 @@ _SECOND_INTERRUPT = 1.5  # seconds in which a second Ctrl-C means: stop the job
 _LOCAL_PATIENCE = 120.0  # seconds; a local head is back in ten or never
 
 
+@dataclass(frozen=True)
+class Target:
+    """The job API of the meant cluster and who looks after its drivers.
+
+    Attributes:
+        uid: tells clusters of one name apart.
+        flags: what a hint needs to mean the same cluster, with a blank before it; "" when nothing was typed.
+    """
+
+    client: JobClient
+    drivers: Drivers
+    uid: str
+    flags: str
+
+
 @contextmanager
-def client_for(name: str | None, where: Where) -> Iterator[JobClient]:
-    """A client of the job API of the named (or only) cluster."""
+def target_of(name: str | None, where: Where) -> Iterator[Target]:
+    """The job API of the named (or only) cluster."""
+    from raystead.cli.retyped import place_flags
+    from raystead.ops.drivers import NamespaceDrivers, RayDrivers
+
+    flags = place_flags(name, where)
     if where.here:
         from raystead.ops.clusters import local_place
         from raystead.rayapi.jobs import JobClient
 
         place = local_place(name)
-        with JobClient(place.status().dashboard, place.token()) as client:
-            yield client
+        with JobClient(place.address, place.token()) as client:
+            yield Target(client, RayDrivers(client), place.uid, flags)
         return
     from raystead.ops.clusters import anchor_of
     from raystead.ops.jobs import job_client
 
     api = door(where)
-    with job_client(api, anchor_of(api, name)) as client:
-        yield client
+    anchor = anchor_of(api, name)
+    with job_client(api, anchor) as client:
+        yield Target(client, NamespaceDrivers(api, anchor, client), anchor.uid, flags)
 
 
 def patience(where: Where) -> float:
@@ -47,9 +69,13 @@ def patience(where: Where) -> float:
     return _LOCAL_PATIENCE if where.here else PATIENCE
 
 
-def say_waiting(reporter: Reporter, event: Waiting) -> None:
-    """The head is away or back, for people."""
-    if event.why is None:
+def say_waiting(reporter: Reporter, event: Waiting | Lost) -> None:
+    """The head is away or back, or the driver's pod is gone, for people."""
+    from raystead.ops.following import Lost
+
+    if isinstance(event, Lost):
+        reporter.warn(event.text)
+    elif event.why is None:
         reporter.warn("Ray answers again")
     else:
         seen = f" ({event.why.evidence})" if event.why.evidence else ""
@@ -57,36 +83,111 @@ def say_waiting(reporter: Reporter, event: Waiting) -> None:
 
 
 def follow_to_exit(
-    client: JobClient,
+    target: Target,
     job_id: str,
     reporter: Reporter,
     where: Where,
     again: Callable[[], None] | None = None,
+    *,
+    may_stop: bool = False,
 ) -> tuple[Job, float]:
     """Follows a job's output to its end: the job, and the seconds since the call; `again` as in `follow`.
 
-    Ctrl-C detaches (exit 130); a second one within 1.5 s stops the job first.
+    Ctrl-C detaches (exit 130). With `may_stop` a second one within 1.5 s stops the job first: only who has
+    started a job may stop it that way, a reader never does.
     """
     from raystead.ops.following import follow
+    from raystead.ops.kept import keeping
 
     begin = time.monotonic()
-    with _Interrupts() as interrupts:
+    with _Interrupts() as interrupts, keeping(target.uid, job_id) as kept:
+
+        def write(text: str) -> None:
+            reporter.write(text)
+            kept.write(text)
+
         try:
             job = follow(
-                client,
+                target.client,
                 job_id,
-                write=reporter.write,
+                write=write,
                 tell=lambda event: say_waiting(reporter, event),
                 again=again,
+                fate=target.drivers.fate,
                 patience=patience(where),
             )
         except KeyboardInterrupt:
-            reporter.line(f"detached; raystead job logs {job_id} -f   (Ctrl-C again stops the job)")
-            if interrupts.another(_SECOND_INTERRUPT):
-                client.stop(job_id)
-                reporter.line(f"stopped {job_id}")
+            _detached(target, job_id, reporter, interrupts, may_stop=may_stop)
             sys.exit(INTERRUPTED)
     return job, time.monotonic() - begin
+
+
+def _detached(
+    target: Target, job_id: str, reporter: Reporter, interrupts: _Interrupts, *, may_stop: bool
+) -> None:
+    """What Ctrl-C leaves on the screen; the offer to stop the job goes when it no longer stands."""
+    stays = f"detached, the job goes on; raystead job logs{target.flags} {job_id} -f"
+    if may_stop:
+        with reporter.passing(f"Ctrl-C again within {_SECOND_INTERRUPT} s stops the job"):
+            stop = interrupts.another(_SECOND_INTERRUPT)
+        if stop:
+            target.client.stop(job_id)
+            reporter.line(f"stopped {job_id}")
+            return
+    reporter.line(stays)
+
+
+def say_output(target: Target, job: Job, reporter: Reporter) -> None:
+    """A job's output so far, from Ray or from what was kept here.
+
+    Raises:
+        OutputGone: the worker that had it is gone, and nobody followed the job from here.
+    """
+    from raystead.ops import kept
+    from raystead.ops.drivers import output_of
+
+    try:
+        reporter.write(output_of(target.client, target.drivers, job))
+    except OutputGone as error:
+        found = kept.read(target.uid, job.id)
+        if found is None:
+            raise
+        text, whole = found
+        what = "what this machine kept of it" if whole else "the last 4 MiB, which this machine kept"
+        reporter.warn(f"{error.what}; this is {what}")
+        reporter.write(text)
+
+
+def meant(client: JobClient, typed: str | None) -> Job:
+    """The job of that id or with ids that begin so; the one that started last when nothing was typed.
+
+    Raises:
+        JobNotFound: there is none.
+        UsageError: several begin so.
+    """
+    from raystead.ops.jobs import newest_first
+
+    if typed is not None:
+        try:
+            return client.get(typed)
+        except JobNotFound:
+            pass
+    jobs = newest_first(client.list())
+    if typed is None:
+        if not jobs:
+            raise JobNotFound("there are no jobs yet", remedy="raystead submit -- python train.py")
+        return jobs[0]
+    found = [job for job in jobs if job.id.startswith(typed) or job.id.startswith(f"raysubmit_{typed}")]
+    if len(found) > 1:
+        raise UsageError(
+            f'{len(found)} jobs begin with "{typed}"',
+            evidence=", ".join(job.id for job in found[:10]),
+            remedy="give more of it",
+        )
+    if not found:
+        there = ", ".join(job.id for job in jobs[:10]) or "none"
+        raise JobNotFound(f'there is no job "{typed}"', evidence=f"jobs: {there}", remedy="raystead job list")
+    return found[0]
 
 
 class _Interrupts:

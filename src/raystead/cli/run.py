@@ -41,6 +41,7 @@ _NOT_ASKED: dict[str, Any] = {
 @click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
 @spec_options
 @click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
+@click.option("--no-working-dir", is_flag=True, help="Send nothing, though the command names a file here.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Like a line of .gitignore.")
 @click.option("--runtime-env", metavar="FILE", help="Ray's runtime environment, YAML or JSON.")
 @click.option("--runtime-env-json", metavar="JSON", help="The same, inline.")
@@ -56,6 +57,7 @@ def command(
     where: Where,
     file: str | None,
     working_dir: str | None,
+    no_working_dir: bool,
     exclude: tuple[str, ...],
     runtime_env: str | None,
     runtime_env_json: str | None,
@@ -72,9 +74,10 @@ def command(
 
     \b
     raystead run -- python -c 'import ray; ray.init(); print(ray.nodes())'
-    raystead run -f raycluster.yaml --working-dir . -- pytest tests/
+    raystead run -f raycluster.yaml -- pytest tests/
     """
     from raystead.cli.jobs import say_waiting
+    from raystead.ops.drivers import NamespaceDrivers
     from raystead.ops.following import follow
     from raystead.ops.jobs import job_client
     from raystead.ops.run import temporary
@@ -87,7 +90,8 @@ def command(
             "a local cluster is not made for one job", remedy="raystead up --local, then submit"
         )
     lease = seconds(ttl)
-    given = {"working_dir": working_dir, "exclude": exclude, "runtime_env": runtime_env}
+    given: dict[str, Any] = {"working_dir": working_dir, "no_working_dir": no_working_dir}
+    given |= {"exclude": exclude, "runtime_env": runtime_env}
     options = options_from(cmd, {**_NOT_ASKED, **given, "runtime_env_json": runtime_env_json})
     api = door(where)
     asked = _asked(api, where, file, flags)
@@ -114,6 +118,7 @@ def command(
             write=reporter.write,
             tell=lambda event: say_waiting(reporter, event),
             again=started.again,
+            fate=NamespaceDrivers(api, anchor, client).fate,
         )
         code = say_end(job, (job.end_time or 0) - (job.start_time or 0), reporter)
     for done in left:

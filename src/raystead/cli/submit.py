@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from raystead.base.text import neutral
 from raystead.cli.options import Where, place_options, quiet_option
-from raystead.errors import UsageError
+from raystead.cli.retyped import again
+from raystead.errors import UploadTooLarge, UsageError
 
 if TYPE_CHECKING:
     from raystead.ops.jobs import Submission, SubmitOptions
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
+_MORE = 20  # lines of what Ray tells of a job that never ran, the last
+
 
 @click.command("submit", context_settings={"ignore_unknown_options": False})
 @click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
 @click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
+@click.option("--no-working-dir", is_flag=True, help="Send nothing, though the command names a file here.")
 @click.option("--exclude", multiple=True, metavar="PATTERN", help="Like a line of .gitignore.")
 @click.option("--env", multiple=True, metavar="K=V", help="A variable for the job.")
 @click.option("--runtime-env", metavar="FILE", help="Ray's runtime environment, YAML or JSON.")
@@ -39,52 +45,62 @@ def command(
 ) -> None:
     """Run a command as a Ray job, follow its output, exit with its code.
 
-    Ctrl-C detaches and leaves the job running; a second one stops it.
+    If the command names a file here, the current directory goes along, without what .gitignore names; so does
+    --working-dir. Ctrl-C detaches and leaves the job running; a second one stops it.
 
     \b
     raystead submit -- python -c 'import ray; ray.init(); print(ray.nodes())'
-    raystead submit --working-dir . -- python train.py --epochs 3
+    raystead submit -- python train.py --epochs 3
     """
-    from raystead.cli.jobs import client_for, follow_to_exit
+    from raystead.cli.jobs import follow_to_exit, target_of
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
     options = options_from(cmd, given)
-    with client_for(name, where) as client:
-        started = start(client, options, reporter, where, "detaches, twice stops")
+    with target_of(name, where) as target:
+        ctrl_c = "detaches, twice stops" if waits else ""
+        started = start(target.client, options, reporter, where, ctrl_c)
         if not waits:
             reporter.result(started.id)
-            reporter.hint(f"raystead job logs {started.id} -f")
+            reporter.hint(f"raystead job logs{target.flags} {started.id} -f")
             return
-        job, seconds = follow_to_exit(client, started.id, reporter, where, started.again)
+        job, seconds = follow_to_exit(target, started.id, reporter, where, started.again, may_stop=True)
     sys.exit(say_end(job, seconds, reporter))
 
 
 def start(
     client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where, ctrl_c: str
 ) -> Submission:
-    """Starts the job and says what is sent, where it runs and what Ctrl-C does."""
+    """Starts the job and says what is sent, where it runs and what Ctrl-C does ("": it does nothing here)."""
     from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import patience, say_waiting
     from raystead.ops import jobs
-    from raystead.ops.following import Waiting
-    from raystead.ui.progress import upload_bar
+    from raystead.ui.progress import bar
 
-    with upload_bar(reporter) as advance:
+    with bar(reporter) as shown:
 
         def emit(event: jobs.Event) -> None:
+            if isinstance(event, jobs.Packing):
+                shown.show("packing", event.done, event.total)
+                return
             if isinstance(event, jobs.Uploading):
-                advance(event.sent, event.total)
-            elif isinstance(event, jobs.Packed):
+                shown.show("uploading", event.sent, event.total)
+                return
+            shown.clear()
+            if isinstance(event, jobs.Packed):
                 package = event.package
                 does = "the cluster has" if event.known else "uploading"
+                what = f"the current directory, for {event.why} is in it: " if event.why else ""
                 left = f", {package.ignored} ignored" if package.ignored else ""
-                reporter.step(f"{does} {human_bytes(package.bytes)} ({package.files} files{left})")
-            elif isinstance(event, Waiting):
-                say_waiting(reporter, event)
-            else:
+                size = human_bytes(package.bytes)
+                files = "1 file" if package.files == 1 else f"{package.files} files"
+                reporter.step(f"{does} {what}{size} ({files}{left})")
+            elif isinstance(event, jobs.Submitted):
                 on = "" if where.here else " on a worker" if event.on_worker else " on the head"
-                reporter.step(f"job {event.id} submitted{on}   (Ctrl-C {ctrl_c})")
+                keys = f"   (Ctrl-C {ctrl_c})" if ctrl_c else ""
+                reporter.step(f"job {event.id} submitted{on}{keys}")
+            else:
+                say_waiting(reporter, event)
 
         return jobs.submit(
             client,
@@ -96,23 +112,28 @@ def start(
 
 
 def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
-    """One line, Ray's own message if it failed; the exit code.
+    """One line with how it ended and why, and what Ray tells that is no output of the job; the exit code.
 
-    Of a job that no driver's code explains the message is the only word there is: said also when quiet.
+    Of a job that no driver's code explains the reason is the only word there is: said also when quiet.
     """
-    from raystead.ops.following import exit_code
+    from raystead.ops.following import exit_code, outcome
     from raystead.ui.plain import rounded
 
-    reporter.step(f"job {job.status} in {rounded(seconds)}")
-    code = exit_code(job)
-    if code and job.message and (not reporter.quiet or job.driver_exit_code is None):
-        reporter.line(job.message.strip())
+    end, code = outcome(job), exit_code(job)
+    text = f"job {job.status} in {rounded(seconds)}" + (f": {end.why}" if end.why else "")
+    if code and job.driver_exit_code is None and reporter.quiet:
+        reporter.line(text)
+    reporter.step(text)
+    if end.more:
+        lines = end.more.splitlines()
+        for line in lines[-_MORE:]:
+            reporter.line(f"  {neutral(line)}")
     return code
 
 
 def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> SubmitOptions:
     """The options of `ops.jobs.submit` from what was typed; all problems are usage errors."""
-    from raystead.ops.jobs import SubmitOptions
+    from raystead.ops.jobs import SubmitOptions, check
 
     env: dict[str, str] = {}
     for pair in given["env"]:
@@ -123,7 +144,8 @@ def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> SubmitOptions:
     runtime_env = _runtime_env(given["runtime_env"], given["runtime_env_json"])
     if given["working_dir"] is not None:
         runtime_env = {**(runtime_env or {}), "working_dir": given["working_dir"]}
-    return SubmitOptions(
+    runtime_env, sent_for = _with_files(cmd, runtime_env, wanted=not given.get("no_working_dir"))
+    options = SubmitOptions(
         entrypoint=cmd,
         excludes=given["exclude"],
         runtime_env=runtime_env,
@@ -134,7 +156,63 @@ def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> SubmitOptions:
         memory=given["entrypoint_memory"],
         resources=_json_map("--entrypoint-resources", given["entrypoint_resources"]),
         submission_id=given["submission_id"],
+        sent_for=sent_for,
     )
+    try:
+        check(options)
+    except UploadTooLarge as error:
+        raise _refused(error, cmd, options) from None
+    return options
+
+
+def _with_files(
+    cmd: tuple[str, ...], runtime_env: dict[str, Any] | None, *, wanted: bool
+) -> tuple[dict[str, Any] | None, str]:
+    """The runtime environment with the current directory where the command needs it, and the file it is for.
+
+    Raises:
+        UsageError: the command is a file that a shell would not run, or names one that would not go along.
+    """
+    from raystead.ops.command import check_program, named_files
+    from raystead.ops.runtime_env import local_path
+
+    given = (runtime_env or {}).get("working_dir")
+    if not wanted:
+        if given:
+            raise UsageError("--no-working-dir and a working directory exclude each other")
+        return runtime_env, ""
+    directory = Path.cwd() if given is None else local_path(given)
+    if directory is None or not directory.is_dir():
+        return runtime_env, ""
+    if (better := check_program(cmd, directory)) is not None:
+        raise UsageError(
+            f"{cmd[0].split()[0]} is a file, and a shell would not run it as a command",
+            evidence="it is not executable" if "/" in cmd[0] else "a shell looks for commands in PATH only",
+            remedy=again(better, cmd) or f"raystead submit -- {shlex.join(better)}",
+        )
+    if given is not None:
+        return runtime_env, ""
+    files = named_files(cmd, directory)
+    if not files:
+        return runtime_env, ""
+    return {**(runtime_env or {}), "working_dir": str(directory)}, files[0]
+
+
+def _refused(error: UploadTooLarge, cmd: tuple[str, ...], options: SubmitOptions) -> UploadTooLarge:
+    """The same error with a command that works: what may be left out is, unless the job's file is in it."""
+    from raystead.ops.package import as_flags
+
+    out = error.leave_out
+    needed = [f"/{options.sent_for}".startswith(pattern) for pattern in out]
+    if out and not (options.sent_for and any(needed)):
+        flags = as_flags(out)
+        remedy = again(cmd, cmd, flags) or f"add {flags}"
+    elif options.sent_for:
+        remedy = "go to a directory with your program alone, or send nothing: --no-working-dir"
+    else:
+        remedy = error.remedy
+    why = f"it would be sent because {options.sent_for} is in it\n         " if options.sent_for else ""
+    return UploadTooLarge(error.what, evidence=f"{why}{error.evidence}", remedy=remedy, leave_out=out)
 
 
 def _json_map(flag: str, text: str | None) -> dict[str, Any] | None:

@@ -128,6 +128,16 @@ class LocalPlace:
                 raise self._not_found()
             self._end()
 
+    @property
+    def address(self) -> str:
+        """Of the dashboard and job API, whether they answer or not."""
+        return f"http://127.0.0.1:{self._plan().dashboard_port}"
+
+    @property
+    def uid(self) -> str:
+        """Tells this cluster from another one that had its name before."""
+        return self._plan().uid
+
     def token(self) -> str:
         """The token of the cluster's dashboard and job API."""
         self._plan()

@@ -1,8 +1,9 @@
-"""Following a job to its end: the job API is the truth, the log stream is best effort (design 12)."""
+"""Following a job to its end: the job API is the truth, the log stream is best effort."""
 
 from __future__ import annotations
 
 import re
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,9 @@ from typing import TypeVar
 from raystead.errors import JobFailed, JobNotFound, RaysteadError, RayUnreachable
 from raystead.rayapi.jobs import Job, JobClient
 
-__all__ = ["PATIENCE", "Waiting", "exit_code", "follow", "patiently"]
+__all__ = ["PATIENCE", "Fate", "Lost", "Outcome", "Waiting", "exit_code", "follow", "outcome", "patiently"]
 
-PATIENCE = 900.0  # seconds without an answer of the job API before we give up (design 9)
+PATIENCE = 900.0  # seconds without an answer of the job API before we give up
 _POLL = 0.3  # seconds between two questions while the job API does not answer
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
@@ -24,6 +25,8 @@ _END = (
 )
 T = TypeVar("T")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
+_OUTPUT_AGAIN = re.compile(r",? *last available logs")
+_NODE_DIED = {"JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_START_FAILURE"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,16 @@ class Waiting:
     why: RaysteadError | None
 
 
-Tell = Callable[[Waiting], None]
+@dataclass(frozen=True)
+class Lost:
+    """What became of the place where a job's driver runs; `gone`: the driver has died with it."""
+
+    text: str
+    gone: bool
+
+
+Tell = Callable[[Waiting | Lost], None]
+Fate = Callable[[Job], Lost | None]
 
 
 def patiently(ask: Callable[[], T], tell: Tell, patience: float = PATIENCE) -> T:
@@ -61,6 +73,11 @@ def patiently(ask: Callable[[], T], tell: Tell, patience: float = PATIENCE) -> T
         return answer
 
 
+def _unknown_fate(job: Job) -> Lost | None:
+    """Nobody looks at the driver's node."""
+    return None
+
+
 def follow(
     client: JobClient,
     job_id: str,
@@ -68,11 +85,14 @@ def follow(
     write: Callable[[str], None],
     tell: Tell,
     again: Callable[[], None] | None = None,
+    fate: Fate = _unknown_fate,
     patience: float = PATIENCE,
 ) -> Job:
     """Writes the job's output, each character once, until the job API says that it ended.
 
     Args:
+        fate: looks at the pod or node of the driver; what it says is told once, and the output of a driver
+            that is gone is not waited for.
         again: starts the job anew, where that is ours to do: Ray gives drivers to a node that died up to
             15 s ago (its health check), and fails the job when it learns of it. Nothing of it ran by then.
 
@@ -80,7 +100,8 @@ def follow(
         RayUnreachable: no answer for `patience` seconds.
         JobFailed: the job was there and Ray has forgotten it.
     """
-    output = _Output(client, job_id, write)
+    look = _Look(fate, tell)
+    output = _Output(client, job_id, write, look)
     seen, begun_anew = False, 0
     progress: float | None = None  # when the job had ended and a character came last
     while True:
@@ -97,16 +118,21 @@ def follow(
             begun_anew += 1
             tell(Waiting(JobFailed(f"the node that was to run {job_id} died before the job began")))
             again()
-            output = _Output(client, job_id, write)
+            look = _Look(fate, tell)
+            output = _Output(client, job_id, write, look)
         elif job.ended:
             if progress is None or output.written > before:
                 progress = time.monotonic()
             large = output.written > _SMALL
             if (whole and large) or (not large and output.rest()):
                 return job
-            if time.monotonic() - progress > _END:
+            if look(job) or time.monotonic() - progress > _END:
                 write("\n[raystead: the end of the output could not be read; the job has ended]\n")
                 return job
+        else:
+            look(job)
+            if not whole and output.written == before and before <= _SMALL:
+                output.rest()  # a stream that breaks at the same place each time: bytes that are no text
         time.sleep(_POLL)
 
 
@@ -114,6 +140,83 @@ def _never_ran(job: Job) -> bool:
     """Whether Ray failed the job with certainty that nothing of it has run."""
     died = job.status == "FAILED" and job.error_type == "JOB_SUPERVISOR_ACTOR_DIED"
     return died and job.driver_node_id is None and "The actor never ran" in job.message
+
+
+class _Look:
+    """Looks at the driver's place now and then; tells each new thing once; True when the driver is gone."""
+
+    def __init__(self, fate: Fate, tell: Tell) -> None:
+        self._fate, self._tell = fate, tell
+        self._told: set[str] = set()
+        self._gone = False
+
+    def __call__(self, job: Job) -> bool:
+        if self._gone:
+            return True
+        try:
+            found = self._fate(job)
+        except RaysteadError:
+            return False  # who cannot be asked now is asked again
+        if found is None:
+            return False
+        if found.text not in self._told:
+            self._told.add(found.text)
+            self._tell(found)
+        self._gone = found.gone
+        return found.gone
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended: `why` in a few words, "" if it succeeded; `more`: what Ray tells beside its output."""
+
+    why: str
+    more: str = ""
+
+
+def outcome(job: Job) -> Outcome:
+    """Why the job ended as it did, without the output that was shown already."""
+    if job.status == "SUCCEEDED":
+        return Outcome("")
+    message = _OUTPUT_AGAIN.split(job.message, maxsplit=1)[0].strip()
+    code = job.driver_exit_code
+    if code is None and (match := _EXIT_CODE.search(message)):
+        code = int(match[1])
+    if code is not None and code < 0:
+        return Outcome(f"killed by {_signal(-code)}")
+    if code:
+        return Outcome(
+            f"exit code {code}" + (f", killed by {_signal(code - 128)}" if _signalled(code) else "")
+        )
+    if job.status == "STOPPED":
+        return Outcome("somebody stopped it")
+    if job.error_type in _NODE_DIED or "supervisor actor" in message:
+        return Outcome(_supervisor(message))
+    first, _, rest = message.partition("\n")
+    return Outcome(first[:300].rstrip(":. "), rest.strip())
+
+
+def _supervisor(message: str) -> str:
+    """Ray's words about the process beside the driver, whose end is the job's."""
+    if "actor never ran" in message:
+        return "its node died before it began"
+    if "OutOfMemory" in message or "memory pressure" in message:
+        return "Ray stopped it, for its node was short of memory"
+    if "node has died" in message or "node was terminated" in message or "node died" in message:
+        return "the node that ran it is gone"
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return f"the process beside it died ({lines[0][:200]})" if lines else "the process beside it died"
+
+
+def _signalled(code: int) -> bool:
+    return 128 < code < 128 + 32 and not _signal(code - 128).startswith("signal ")
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def exit_code(job: Job) -> int:
@@ -130,9 +233,11 @@ def exit_code(job: Job) -> int:
 class _Output:
     """What was written of a job's output. A stream begins at its first line whenever it is opened."""
 
-    def __init__(self, client: JobClient, job_id: str, write: Callable[[str], None]) -> None:
+    def __init__(
+        self, client: JobClient, job_id: str, write: Callable[[str], None], look: Callable[[Job], bool]
+    ) -> None:
         self.written = 0  # characters
-        self._client, self._job_id, self._write = client, job_id, write
+        self._client, self._job_id, self._write, self._look = client, job_id, write, look
 
     def stream(self) -> bool:
         """Writes what comes; True when Ray ended the stream in good order."""
@@ -143,12 +248,16 @@ class _Output:
                 if text:
                     self._take(text, position)
                     position += len(text)
-                elif self._client.get(self._job_id).ended:
+                    continue
+                job = self._client.get(self._job_id)
+                if job.ended:
                     # Ray's own end of the stream comes seconds later; a small output is quicker asked for
                     now = time.monotonic()
                     ended_since = ended_since or now
                     if self.written <= _SMALL or now - ended_since > _LAST_WORDS:
                         return False
+                elif self._look(job):
+                    return False  # nobody will end this stream
         except (RayUnreachable, JobNotFound):
             return False
         return True

@@ -7,7 +7,7 @@ import functools
 import secrets as randomness
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,23 +21,39 @@ from raystead.errors import (
     StateError,
     UsageError,
 )
-from raystead.ops.following import PATIENCE, Waiting, patiently
-from raystead.ops.package import Package, pack
+from raystead.ops.following import PATIENCE, Lost, Waiting, patiently
+from raystead.ops.package import Package, pack, package_of_file, refuse_too_large
 from raystead.ops.placing import DriverNeeds, Placement, place
-from raystead.ops.runtime_env import files_read, local_directory
-from raystead.rayapi.jobs import JobClient
+from raystead.ops.runtime_env import excludes_of, files_read, local_path, modules_of
+from raystead.rayapi.jobs import Job, JobClient
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
 
-__all__ = ["Event", "Packed", "Submission", "SubmitOptions", "Submitted", "Uploading", "job_client", "submit"]
+__all__ = [
+    "Event",
+    "Packed",
+    "Packing",
+    "Submission",
+    "SubmitOptions",
+    "Submitted",
+    "Uploading",
+    "check",
+    "job_client",
+    "local_sources",
+    "newest_first",
+    "submit",
+]
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 @dataclass(frozen=True)
 class SubmitOptions:
-    """A job as the user wants it; `memory` in bytes. A local working_dir of `runtime_env` is sent along."""
+    """A job as the user wants it; `memory` in bytes. A local working_dir of `runtime_env` is sent along.
+
+    `sent_for` is the file of the command because of which a working_dir was put there that nobody gave.
+    """
 
     entrypoint: tuple[str, ...]
     excludes: tuple[str, ...] = ()
@@ -49,12 +65,24 @@ class SubmitOptions:
     memory: int | None = None
     resources: dict[str, float] | None = None
     submission_id: str | None = None
+    sent_for: str = ""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Bytes of a directory read and bytes in all."""
+
+    done: int
+    total: int
 
 
 @dataclass(frozen=True)
 class Packed:
+    """A package, whether the cluster has it, and the file of the command for which it goes along unasked."""
+
     package: Package
     known: bool
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +109,7 @@ class Submission:
     again: Callable[[], None]
 
 
-Event = Packed | Uploading | Submitted | Waiting
+Event = Packing | Packed | Uploading | Submitted | Waiting | Lost
 Emit = Callable[[Event], None]
 
 
@@ -123,8 +151,7 @@ def submit(
         on_worker: put the driver on a worker where there is one.
         patience: seconds that Ray may be silent at each step; what was sent is not sent twice.
     """
-    if not any(word.strip() for word in options.entrypoint):
-        raise UsageError("there is no command to run", remedy="raystead submit -- python train.py")
+    _must_have_a_command(options)
     persist = functools.partial(patiently, tell=emit, patience=patience)
     runtime_env = _environment(client, options, emit, patience)
     needs = DriverNeeds(
@@ -198,39 +225,81 @@ class _Start:
         return True
 
 
+def local_sources(options: SubmitOptions) -> list[Path]:
+    """The directories of this machine that the job would bring along.
+
+    Raises:
+        UsageError: the runtime environment is not what Ray takes.
+    """
+    runtime_env = options.runtime_env or {}
+    given = [runtime_env.get("working_dir"), *modules_of(runtime_env)]
+    return [path for value in given if (path := local_path(value)) is not None and path.is_dir()]
+
+
+def check(options: SubmitOptions) -> None:
+    """Refuses before anything is made or sent what `submit` would refuse of this machine's files.
+
+    Raises:
+        UsageError, UploadTooLarge
+    """
+    _must_have_a_command(options)
+    excludes = (*options.excludes, *excludes_of(options.runtime_env or {}))
+    for directory in local_sources(options):
+        refuse_too_large(directory, excludes)
+
+
+def newest_first(jobs: Iterable[Job]) -> list[Job]:
+    return sorted(jobs, key=lambda job: job.start_time or 0, reverse=True)
+
+
+def _must_have_a_command(options: SubmitOptions) -> None:
+    if not any(word.strip() for word in options.entrypoint):
+        raise UsageError("there is no command to run", remedy="raystead submit -- python train.py")
+
+
 def _environment(client: JobClient, options: SubmitOptions, emit: Emit, patience: float) -> dict[str, Any]:
     """The runtime environment as Ray takes it; what it names of this machine is sent."""
     runtime_env = dict(options.runtime_env or {})
     if options.env:
         runtime_env["env_vars"] = {**runtime_env.get("env_vars", {}), **options.env}
-    excludes = (*options.excludes, *runtime_env.pop("excludes", ()))
+    excludes = (*options.excludes, *excludes_of(runtime_env))
+    runtime_env.pop("excludes", None)
     send = functools.partial(_send, client, excludes=excludes, emit=emit, patience=patience)
-    directory = local_directory(runtime_env.get("working_dir"))
+    directory = local_path(runtime_env.get("working_dir"))
     if directory is not None:
-        runtime_env["working_dir"] = send(directory)
+        runtime_env["working_dir"] = send(directory, why=options.sent_for)
     runtime_env |= files_read(runtime_env)
-    if modules := runtime_env.get("py_modules"):
+    if modules := modules_of(runtime_env):
         runtime_env["py_modules"] = [
-            send(module, under=module.name) if (module := local_directory(item)) else item for item in modules
+            send(module, module=True) if (module := local_path(item)) else item for item in modules
         ]
     return runtime_env
 
 
 def _send(
     client: JobClient,
-    directory: Path,
+    source: Path,
     *,
     excludes: tuple[str, ...],
     emit: Emit,
     patience: float,
-    under: str = "",
+    module: bool = False,
+    why: str = "",
 ) -> str:
-    """The address of the directory's package, which is sent unless the cluster has it already."""
+    """The address of the package of a directory or file, which is sent unless the cluster has it already."""
     persist = functools.partial(patiently, tell=emit, patience=patience)
+
+    def packing(done: int, total: int) -> None:
+        emit(Packing(done, total))
+
     with tempfile.TemporaryDirectory(prefix="raystead-") as scratch:
-        package = pack(directory, Path(scratch) / "package.zip", excludes, under=under)
+        target = Path(scratch) / "package.zip"
+        if source.is_file():
+            package = package_of_file(source, target, module=module)
+        else:
+            package = pack(source, target, excludes, under=source.name if module else "", progress=packing)
         known = persist(lambda: client.package_exists(package.name))
-        emit(Packed(package, bool(known)))
+        emit(Packed(package, bool(known), why))
         if not known:
             persist(
                 lambda: client.upload(

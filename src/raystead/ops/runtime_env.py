@@ -8,9 +8,44 @@ from typing import Any
 from raystead.errors import UsageError
 
 
-def local_directory(value: Any) -> Path | None:
-    """A working_dir or module that is a directory of ours and not an address."""
+def local_path(value: Any) -> Path | None:
+    """A working_dir or module that is a directory or file of ours and not an address."""
+    if isinstance(value, Path):
+        return value.expanduser().absolute()
     return Path(value).expanduser().absolute() if isinstance(value, str) and "://" not in value else None
+
+
+def excludes_of(runtime_env: dict[str, Any]) -> tuple[str, ...]:
+    """The patterns of `excludes`; a single one may stand there without brackets.
+
+    Raises:
+        UsageError: it is neither text nor a list of texts.
+    """
+    value = runtime_env.get("excludes") or ()
+    patterns = (value,) if isinstance(value, str) else value
+    if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) for p in patterns):
+        raise UsageError(
+            "excludes of the runtime environment: expected a list of patterns",
+            evidence=f"it is {value!r:.80}",
+            remedy='write for example: excludes: ["*.bin", "/data"]',
+        )
+    return tuple(patterns)
+
+
+def modules_of(runtime_env: dict[str, Any]) -> list[Any]:
+    """The entries of `py_modules`.
+
+    Raises:
+        UsageError: it is no list.
+    """
+    value = runtime_env.get("py_modules") or []
+    if not isinstance(value, list):
+        raise UsageError(
+            "py_modules of the runtime environment: expected a list of directories, files or addresses",
+            evidence=f"it is {value!r:.80}",
+            remedy="write for example: py_modules: [./my_package]",
+        )
+    return value
 
 
 def files_read(runtime_env: dict[str, Any]) -> dict[str, Any]:

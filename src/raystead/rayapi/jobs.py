@@ -27,6 +27,9 @@ _RETRIES = 3  # for GETs only, on a refused connection or a 5xx
 _CHUNK = 1 << 20
 _QUIET = (0.5, 3.0)  # seconds without output after which a stream says so: at first, at most
 _MANY = 10_000  # the state API's own limit
+# Ray reads a job's output as UTF-8 text, and fails as a whole at the first byte that is none.
+_NO_TEXT = "UnicodeDecodeError"
+_TAIL = 4000  # characters of an answer in which a traceback ends
 _LASTING = (ClusterNotFound, Forbidden, KubeConfigError)  # another try would fail as well
 
 
@@ -141,8 +144,22 @@ class JobClient:
         self._call("DELETE", f"/api/jobs/{job_id}", job_id=job_id)
 
     def logs(self, job_id: str) -> str:
-        """The driver's whole output so far."""
-        return str(self._call("GET", f"/api/jobs/{job_id}/logs", job_id=job_id).json().get("logs") or "")
+        """The driver's whole output so far; bytes that are no UTF-8 are replaced.
+
+        Raises:
+            RayUnreachable: nobody has it, or nobody who has it answers.
+        """
+        path = f"/api/jobs/{job_id}/logs"
+        answer = self._send("GET", path)
+        if _no_text(answer):
+            return self._raw_logs(self.get(job_id))
+        return str(self._checked(answer, "GET", path, job_id).json().get("logs") or "")
+
+    def _raw_logs(self, job: Job) -> str:
+        """The same file as bytes, from Ray's state API."""
+        asked = {"node_id": job.driver_node_id or "", "filename": f"job-driver-{job.id}.log", "lines": "-1"}
+        text = self._call("GET", "/api/v0/logs/file", params=asked).content.decode("utf-8", "replace")
+        return text.replace("\r\n", "\n").replace("\r", "\n")  # as Ray's own reading does
 
     def stream(self, job_id: str) -> Iterator[str]:
         """The driver's output from its beginning, as it comes, until Ray or the network ends the stream.
@@ -182,6 +199,18 @@ class JobClient:
         found = self._call("GET", "/api/v0/nodes", params=query).json()["data"]["result"]["result"]
         return builtins.list(found)
 
+    def node(self, node_id: str) -> dict[str, Any] | None:
+        """A node, dead or alive, as the state API tells it: `state`, `node_ip` …; None if it knows none."""
+        query = {
+            "limit": 1,
+            "detail": 1,
+            "filter_keys": "node_id",
+            "filter_predicates": "=",
+            "filter_values": node_id,
+        }
+        found = self._call("GET", "/api/v0/nodes", params=query).json()["data"]["result"]["result"]
+        return dict(found[0]) if found else None
+
     def package_exists(self, name: str) -> bool:
         """Whether the cluster has the package `_ray_pkg_….zip` already."""
         return self._send("GET", f"/api/packages/gcs/{name}").status_code == 200
@@ -206,7 +235,7 @@ class JobClient:
         for attempt in range(1, tries + 1):
             try:
                 answer = self._http.request(method, path, **more)
-                if answer.status_code < 500 or attempt == tries:
+                if answer.status_code < 500 or attempt == tries or _no_text(answer):
                     return answer
             except httpx.HTTPError as error:
                 if attempt == tries:
@@ -228,7 +257,12 @@ class JobClient:
         )
 
     def _call(self, method: str, path: str, *, job_id: str | None = None, **more: Any) -> httpx.Response:
-        answer = self._send(method, path, **more)
+        return self._checked(self._send(method, path, **more), method, path, job_id)
+
+    def _checked(
+        self, answer: httpx.Response, method: str, path: str, job_id: str | None = None
+    ) -> httpx.Response:
+        """The answer if it is a good one."""
         if answer.is_success:
             return answer
         what = f"{method} {path}: HTTP {answer.status_code}"
@@ -255,6 +289,10 @@ class JobClient:
             raise RayRefuses("Ray has a job of that id already", evidence=evidence, remedy=remedy)
         kind = RayUnreachable if answer.status_code >= 500 else RayRefuses
         raise kind("Ray's job API reports an error", evidence=evidence)
+
+
+def _no_text(answer: httpx.Response) -> bool:
+    return answer.status_code >= 500 and _NO_TEXT in answer.text[-_TAIL:]
 
 
 def _job(raw: dict[str, Any]) -> Job:

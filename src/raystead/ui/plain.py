@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TextIO
 
 from raystead.base.times import rounded as rounded
@@ -33,6 +34,18 @@ class Reporter:
         """The next useful command; left out where nobody reads it."""
         if not self.quiet and self.tty:
             self.line(f"next: {text}")
+
+    @contextmanager
+    def passing(self, text: str) -> Iterator[None]:
+        """A line that is true for a moment: on a terminal it goes when the moment is over."""
+        self.err.write(text if self.tty else f"{text}\n")
+        self.err.flush()
+        try:
+            yield
+        finally:
+            if self.tty:
+                self.err.write("\r\033[K")
+                self.err.flush()
 
     def line(self, text: str) -> None:
         print(text, file=self.err, flush=True)

@@ -39,7 +39,8 @@ def next_command(view: ClusterView) -> str:
         return f"raystead resume{name}"
     if view.state != "Ready":
         return f"raystead explain{name}"
-    return f"raystead plan{name}" if view.drift else f"raystead submit{name} -- python train.py"
+    job = "python -c 'import ray; ray.init(); print(ray.cluster_resources())'"
+    return f"raystead plan{name}" if view.drift else f"raystead submit{name} -- {job}"
 
 
 def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:

@@ -1,0 +1,46 @@
+"""Commands for hints: they mean the cluster and the job that were meant, and work exactly as printed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+
+from raystead.cli.options import Where
+
+__all__ = ["again", "place_flags"]
+
+_MAY_HOLD_SECRETS = ("--env", "--runtime-env-json", "--metadata-json")
+
+
+def place_flags(name: str | None, where: Where) -> str:
+    """` --local`, ` -n team --name mine`: what was typed to say which cluster is meant, after a blank."""
+    out = [] if name is None else ["--name", name]
+    flags = {"kubeconfig": "--kubeconfig", "context": "--context", "namespace": "-n", "as_user": "--as"}
+    for field in fields(where):
+        value = getattr(where, field.name)
+        if field.name == "local" and value:
+            out.append("--local")
+        elif field.name == "as_groups":
+            for group in value:
+                out += ["--as-group", group]
+        elif value and field.name in flags:
+            out += [flags[field.name], value]
+    return "".join(f" {shlex.quote(word)}" for word in out)
+
+
+def again(command: Sequence[str], typed: Sequence[str], more: str = "") -> str | None:
+    """The line that was typed with `more` flags and another command.
+
+    None when it cannot be told: the command did not stand at the end, or what was typed may hold a secret.
+    """
+    words = sys.argv[1:]
+    at = len(words) - len(typed)
+    if at < 1 or tuple(words[at:]) != tuple(typed):
+        return None
+    before = words[: at - 1] if words[at - 1] == "--" else words[:at]
+    if any(word.startswith(_MAY_HOLD_SECRETS) for word in before):
+        return None
+    start = " ".join(["raystead", *map(shlex.quote, before)])
+    return f"{start}{' ' if more else ''}{more} -- {shlex.join(command)}"

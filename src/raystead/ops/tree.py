@@ -1,0 +1,161 @@
+"""What of a directory goes along to the cluster: ignore files, excludes, links, and what cannot be read.
+
+Links are followed as Ray's own client does, so a folder that is reached twice is sent twice; only a link to a
+folder that leads back to itself is left out, where Ray's client never ends.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pathspec
+
+from raystead.errors import UsageError
+
+__all__ = ["ALWAYS_OUT", "IGNORE_FILES", "Entry", "Walk", "printable"]
+
+IGNORE_FILES = (".gitignore", ".rayignore")
+ALWAYS_OUT = (
+    ".git",
+    ".venv",
+    "venv",
+    "__pycache__",
+)  # Ray's own default since 2.54; `--exclude '!venv'` undoes
+_Rules = list[tuple[str, pathspec.GitIgnoreSpec]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a folder with nothing in it: its path below the directory, with "/"; size in bytes."""
+
+    name: str
+    path: Path
+    mode: int
+    size: int
+    folder: bool = False
+
+
+@dataclass
+class Walk:
+    """One walk through a directory, each folder's entries sorted by name.
+
+    Attributes:
+        ignored: entries left out so far; a folder counts once.
+    """
+
+    directory: Path
+    excludes: Sequence[str] = ()
+    ignored: int = 0
+    _trouble: list[str] = field(default_factory=list)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry that goes along.
+
+        Raises:
+            UsageError: at the end of the walk, with all entries that cannot be read or sent.
+        """
+        self.ignored = 0
+        self._trouble.clear()
+        given = _rules([f"{name}/" for name in ALWAYS_OUT] + list(self.excludes))
+        yield from self._folder(self.directory, "", given, [], frozenset({_identity(self.directory)}))
+        if self._trouble:
+            raise self._unreadable()
+
+    def _folder(
+        self,
+        here: Path,
+        below: str,
+        given: pathspec.GitIgnoreSpec,
+        rules: _Rules,
+        above: frozenset[tuple[int, int]],
+    ) -> Iterator[Entry]:
+        try:
+            found = sorted(os.scandir(here), key=lambda item: item.name)
+            names = {item.name for item in found}
+            rules = rules + [
+                (below, _rules((here / name).read_text(errors="replace").splitlines()))
+                for name in IGNORE_FILES
+                if name in names and (here / name).is_file()
+            ]
+        except OSError as error:
+            self._trouble.append(f"{printable(below) or '.'}: {error.strerror}")
+            return
+        if not found and below:
+            yield Entry(below.rstrip("/"), here, _mode(here), 0, folder=True)
+        for item in found:
+            name = below + item.name
+            try:
+                status = item.stat()
+                folder = stat.S_ISDIR(status.st_mode)
+            except OSError:  # a link that leads nowhere: Ray's client leaves it out too
+                self.ignored += 1
+                continue
+            if _ignored(name + ("/" if folder else ""), given, rules):
+                self.ignored += 1
+            elif not _is_text(item.name):
+                self._trouble.append(f"{printable(name)}: the name is not UTF-8, and a zip file has no other")
+            elif folder:
+                identity = (status.st_dev, status.st_ino)
+                if identity in above:
+                    self.ignored += 1
+                    continue
+                yield from self._folder(here / item.name, f"{name}/", given, rules, above | {identity})
+            elif not stat.S_ISREG(status.st_mode):
+                self.ignored += 1
+            elif not os.access(item.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+                self._trouble.append(f"{printable(name)}: Permission denied")
+            else:
+                yield Entry(name, here / item.name, status.st_mode & 0o777, status.st_size)
+
+    def _unreadable(self) -> UsageError:
+        number = len(self._trouble)
+        listed = [*self._trouble[:10], *([f"and {number - 10} more"] if number > 10 else [])]
+        return UsageError(
+            f"{number} of the entries in {self.directory} cannot be sent"
+            if number > 1
+            else f"an entry in {self.directory} cannot be sent",
+            evidence="\n         ".join(listed),
+            remedy="make them readable, or leave them out: --exclude PATTERN (? stands for any character)",
+        )
+
+
+def printable(name: str) -> str:
+    """A file's name for people; bytes that are no UTF-8 are question marks, as --exclude can match them."""
+    return "".join(c if c.isprintable() and not "\ud800" <= c <= "\udfff" else "?" for c in name)
+
+
+def _rules(lines: Sequence[str]) -> pathspec.GitIgnoreSpec:
+    return pathspec.GitIgnoreSpec.from_lines(lines)
+
+
+def _ignored(name: str, given: pathspec.GitIgnoreSpec, rules: _Rules) -> bool:
+    """The command line decides if it says anything, then the innermost ignore file that does, as with git."""
+    verdict = given.check_file(name).include
+    if verdict is not None:
+        return bool(verdict)
+    for below, spec in reversed(rules):
+        verdict = spec.check_file(name.removeprefix(below)).include
+        if verdict is not None:
+            return bool(verdict)
+    return False
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
