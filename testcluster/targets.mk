@@ -12,7 +12,7 @@ test-api: environment  ## tests on an API server alone (no root; builds it the f
 	$(PY) -m pytest -m api -n auto --maxprocesses=4 --durations=20 tests/api
 
 test-cluster: environment  ## tests on a real Kubernetes
-	testcluster/test.sh -m "cluster and not long"
+	testcluster/test.sh "cluster and not long"
 
 test-cluster-long: environment  ## the long ones: scale, skew, up and down
-	testcluster/test.sh -m "cluster and long"
+	testcluster/test.sh "cluster and long"

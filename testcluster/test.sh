@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# test.sh PYTEST-WORDS...: the cluster tests, on RAYSTEAD_TEST_KUBECONFIG or on our own cluster, which it starts.
-# Where that cannot be it says so and passes; with CI=true it fails.
+# test.sh MARKS [PYTEST-WORDS...]: the cluster tests, on RAYSTEAD_TEST_KUBECONFIG or on our own cluster, which it starts:
+# three at a time, then those marked `alone` one after another. Where that cannot be it says so and passes; with CI=true
+# it fails.
 cd "$(dirname "$0")/.."
 if [ -z "${RAYSTEAD_TEST_KUBECONFIG:-}" ]; then
   why=""
@@ -16,4 +17,11 @@ if [ -z "${RAYSTEAD_TEST_KUBECONFIG:-}" ]; then
     exit 0
   fi
 fi
-exec .venv/bin/python -m pytest -o timeout=900 --durations=10 "$@" tests/cluster
+marks=$1; shift
+tests() {  # pytest; that a selection holds no test is no failure
+  .venv/bin/python -m pytest -o timeout=900 --durations=20 "$@" tests/cluster || { local code=$?; [ $code = 5 ] || failed=$code; }
+}
+failed=0
+tests -m "$marks and not alone" -n 3 --dist loadgroup --no-loadscope-reorder "$@"
+tests -m "$marks and alone" "$@"
+exit "$failed"

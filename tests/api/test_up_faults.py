@@ -15,6 +15,7 @@ from audit import Audit
 from cli import Cli
 from dying import access_of, killed
 from kube import Kube, pod, until
+from patience import patience
 
 from raystead.base import labels
 from raystead.errors import Busy, ClusterNotFound
@@ -179,7 +180,7 @@ def test_two_ups_of_one_spec_both_succeed(user: Kube, api: Api) -> None:
             mine = Api(access_of(user))
             asked, anchor = wanted(mine, Flags(), text, "test.yaml")
             prepared = prepare(mine, asked, anchor)
-            line.wait(30)
+            line.wait(patience(30))
             try:
                 ends.append(apply(prepared, lambda event: None).uid)
             except Exception as error:  # noqa: BLE001  # a thread's end
@@ -433,7 +434,7 @@ def test_a_namespace_deleted_during_the_wait_ends_it(user: Kube, admin: Kube) ->
     running = Cli(user).start("up", "--storage", "none")
     until(lambda: user.items("deployments"), 30, "the objects are there")
     admin.run("delete", "namespace", user.namespace, "--wait=false")
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=patience(60))
     assert running.returncode in (78, 80, 82), err
     assert "Traceback" not in err
 
@@ -443,7 +444,7 @@ def test_a_cluster_taken_down_by_another_ends_the_wait(user: Kube) -> None:
     running = raystead.start("up", "--storage", "none")
     until(lambda: len(user.items("deployments")) == 2, 30, "the objects are there")
     raystead("down", "--yes")
-    _, err = running.communicate(timeout=30)
+    _, err = running.communicate(timeout=patience(30))
     assert running.returncode == 82, err
     assert "was deleted in the meantime" in err
 

@@ -8,15 +8,18 @@ policies) is skipped.
 import ctypes
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cli import Cli
 from faults import Faults
 from fixtures import *  # noqa: F403
-from fixtures import USERS
+from fixtures import USERS, fresh
 from kube import Kube
 from settings import SCRIPTS, binary, setting
+from shared import Running
+from survivor import Survivor
 
 CLONE_NEWNET = 0x40000000
 
@@ -78,3 +81,31 @@ def faults(admin: Kube, ours: bool) -> Faults:
 def machine_faults(own_cluster: Path, faults: Faults) -> Faults:
     """Faults that need our machine."""
     return faults
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(admin: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Running]:
+    """Behind `running`: started once for all of a worker's tests."""
+    with fresh(admin) as space:
+        running = Running(space, Cli(as_user(space, "edit")))
+        yield running
+        running.cli("down", "--yes", "--ignore-not-found")
+
+
+@pytest.fixture
+def running(shared_cluster: Running) -> Running:
+    """The built-in cluster, whole: a head, two workers, Redis. A test may break it, the next one finds it mended."""
+    shared_cluster.mend()
+    return shared_cluster
+
+
+@pytest.fixture(scope="session")
+def survivor(own_cluster: Path, admin: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Survivor]:
+    """One cluster with the pulse running, for all tests that ask what a loss costs; each leaves it whole."""
+    with fresh(admin) as space:
+        user = as_user(space, "edit")
+        alive = Survivor(user, Cli(user))
+        alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
+        alive.start()
+        yield alive
+        alive.raystead("down", "--yes")

@@ -8,8 +8,9 @@ from audit import Audit
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
+from patience import patience
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.long]
 
 
 def test_an_api_server_that_restarts_under_up_and_under_its_wait_is_waited_for(
@@ -26,7 +27,7 @@ def test_an_api_server_that_restarts_under_up_and_under_its_wait_is_waited_for(
     time.sleep(2)
     with machine_faults.no_api_server():
         time.sleep(1)
-    _, err = running.communicate(timeout=330)
+    _, err = running.communicate(timeout=patience(330))
     assert running.returncode == 0, err
     assert "3 nodes" in err
     assert "does not answer" in err
@@ -42,6 +43,6 @@ def test_an_api_server_that_restarts_under_down_is_waited_for(
     until(lambda: not user.items("deployments"), 30, "it has begun", every=0.1)
     with machine_faults.no_api_server():
         time.sleep(1)
-    _, err = running.communicate(timeout=120)
+    _, err = running.communicate(timeout=patience(120))
     assert running.returncode == 0, err
     assert user.items("pods,services,secrets,persistentvolumeclaims,networkpolicies") == []

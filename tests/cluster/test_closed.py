@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli import Cli
-from conftest import DENY_ALL
+from fixtures import DENY_ALL
 from kube import Kube, pod, until
 from survivor import HEAD, WORKERS, Survivor
 from test_policies import SERVE, policy, reaches

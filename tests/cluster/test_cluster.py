@@ -141,6 +141,7 @@ def test_a_killed_container_restarts_and_a_pod_goes_by_force(namespace, machine_
     until(lambda: not kube.items("pods"), 5, "it is gone at once")
 
 
+@pytest.mark.alone
 def test_network_and_dns_are_cut_and_mended(namespace, machine_faults: Faults) -> None:
     kube = namespace()
     kube.apply(pod("client", RAY, SLEEP))
@@ -163,6 +164,7 @@ def test_network_and_dns_are_cut_and_mended(namespace, machine_faults: Faults) -
     until(resolve, 30, "names resolve again")
 
 
+@pytest.mark.alone
 def test_api_server_stops_and_comes_back(namespace, machine_faults: Faults) -> None:
     kube = namespace()
     kube.apply(pod("stays", RAY, SLEEP))

@@ -13,20 +13,19 @@ import httpx
 import pytest
 from cli import Cli
 from faults import Faults
-from kube import Kube, until
+from kube import until
+from patience import patience
+from shared import Running
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 RAY = str(Path(sys.executable).parent / "ray")
 HEAD = "app=ray-cluster-head"
 
 
-@pytest.fixture(scope="module")
-def raystead(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Cli]:
+@pytest.fixture
+def raystead(running: Running) -> Cli:
     """The built-in cluster, and its user."""
-    cli = Cli(as_user(space, "edit"))
-    cli("up", timeout=900)
-    yield cli
-    cli("down", "--yes", code=None)
+    return running.cli
 
 
 class Connected:
@@ -43,13 +42,13 @@ class Connected:
         headers = {"Authorization": f"Bearer {self.token}"}
         with contextlib.suppress(httpx.HTTPError):
             url = f"{self.dashboard}/api/version"
-            return httpx.get(url, headers=headers, timeout=5, trust_env=False).status_code
+            return httpx.get(url, headers=headers, timeout=patience(5), trust_env=False).status_code
         return 0
 
     def end(self) -> tuple[int, str]:
         """Ctrl-C: exit code and what was said."""
         self.process.send_signal(signal.SIGINT)
-        _, err = self.process.communicate(timeout=20)
+        _, err = self.process.communicate(timeout=patience(20))
         return self.process.returncode, err
 
 
@@ -149,7 +148,7 @@ def test_followed_logs_end_with_the_users_ctrl_c(raystead: Cli) -> None:
     assert process.stdout is not None
     assert process.stdout.readline().startswith("head: ")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=20)
+    process.communicate(timeout=patience(20))
     assert process.returncode == 130
 
 
@@ -187,12 +186,12 @@ def test_a_lost_head_interrupts_and_does_not_end_connect_and_logs(
         "the new head's log came",
     )
     follower.send_signal(signal.SIGINT)
-    assert follower.wait(20) == 130
+    assert follower.wait(patience(20)) == 130
     assert here.process.poll() is None
 
 
 def test_connect_ends_when_the_cluster_is_deleted(raystead: Cli, connected) -> None:
-    """The module's last test: the cluster is gone after it."""
+    """The last test of those that share the cluster: it is gone after it."""
     here = connected()
     raystead("down", "--yes")
     until(

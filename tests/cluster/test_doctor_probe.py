@@ -14,6 +14,7 @@ import yaml
 from audit import Audit
 from doctors import RAYSTEAD, REQUESTS, check, doctor, nothing_is_left
 from kube import RESTRICTED, Kube, pod, until
+from patience import patience
 
 pytestmark = pytest.mark.cluster
 MakeSpace = Callable[..., Kube]
@@ -83,6 +84,6 @@ def test_a_probe_that_is_interrupted_leaves_nothing(namespace: MakeSpace, as_use
     until(lambda: space.items("jobs"), 30, "the probe's Job is there")
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
-    assert running.wait(30) == 130
+    assert running.wait(patience(30)) == 130
     until(lambda: not space.items("jobs,pods"), 20, "the Job and its pod are gone")
     nothing_is_left(space)

@@ -15,6 +15,7 @@ import pytest
 from audit import Audit
 from cli import Cli
 from kube import Kube, until
+from patience import patience
 
 pytestmark = pytest.mark.cluster
 RAYSTEAD = str(Path(sys.executable).with_name("raystead"))
@@ -53,6 +54,7 @@ def test_explain_names_the_cause_and_only_reads(
     assert raystead(user, "down", "-y").returncode == 0
 
 
+@pytest.mark.alone  # a figure
 @pytest.mark.parametrize(
     ("words", "reason", "says"),
     [
@@ -74,7 +76,7 @@ def test_up_says_why_within_3_seconds_of_the_first_event(
         event = pool.submit(_first, events, "stdout", lambda line: line.strip() == reason)
         sentence = pool.submit(_first, up, "stderr", lambda line: says in line)
         try:
-            late = sentence.result(90) - event.result(90)
+            late = sentence.result(patience(90)) - event.result(patience(90))
         finally:  # before the pool waits for those who read from them
             for process in (events, up):
                 process.kill()

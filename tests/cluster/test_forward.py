@@ -14,6 +14,7 @@ import httpx
 import pytest
 from faults import Faults
 from kube import Kube, pod, until
+from patience import patience
 from websockets.sync.client import connect
 
 from raystead.errors import ObjectNotFound, PortInUse
@@ -236,7 +237,7 @@ def answers(to: Forward) -> bool:
 def ends_within(connection: socket.socket, seconds: float) -> float:
     """How long until the connection ends, reset or closed."""
     begun = time.monotonic()
-    connection.settimeout(seconds)
+    connection.settimeout(patience(seconds))
     with contextlib.suppress(ConnectionError):
         assert connection.recv(1) == b""
     return time.monotonic() - begun
@@ -273,6 +274,7 @@ def test_a_forward_goes_on_with_the_next_pod(
         )
 
 
+@pytest.mark.alone
 def test_a_lost_node_ends_the_connection(own_cluster: Path, namespace, faults: Faults) -> None:
     """No FIN comes from a node that is gone: its packets are dropped, and the pod's object is deleted."""
     kube = namespace()
@@ -293,6 +295,7 @@ def test_a_lost_node_ends_the_connection(own_cluster: Path, namespace, faults: F
         assert "the pod of a forward is gone" in to.last_error.what
 
 
+@pytest.mark.alone
 def test_a_forward_outlives_the_api_server(own_cluster: Path, namespace, machine_faults: Faults) -> None:
     kube = namespace()
     place = Replaced(kube)

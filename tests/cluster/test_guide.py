@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import DENY_ALL
+from fixtures import DENY_ALL
 from kube import Kube, until
 
 pytestmark = pytest.mark.cluster

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +16,8 @@ import pytest
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
+from patience import patience
+from shared import Running
 
 pytestmark = pytest.mark.cluster
 HEAD = "ray.io/node-type=head"
@@ -43,12 +44,14 @@ except ray.exceptions.TaskCancelledError: print("CANCELLED")
 """
 
 
-@pytest.fixture(scope="module")
-def cli(space: Kube, as_user) -> Iterator[Cli]:
-    raystead = Cli(as_user(space, "edit"))
-    raystead("up")
-    yield raystead
-    raystead("down", "--yes")
+@pytest.fixture
+def cli(running: Running) -> Cli:
+    return running.cli
+
+
+@pytest.fixture
+def space(running: Running) -> Kube:
+    return running.space
 
 
 def ticks(text: str) -> list[int]:
@@ -124,7 +127,7 @@ def test_a_job_survives_its_head_and_its_output_comes_once(cli: Cli, space: Kube
     job_of(process)
     time.sleep(5)
     space.run("delete", "pod", "-l", HEAD, "--force", "--grace-period=0")
-    out, errors = process.communicate(timeout=280)
+    out, errors = process.communicate(timeout=patience(280))
     assert process.returncode == 7, errors
     assert "driver on deployment-ray-worker" in out
     assert ticks(out) == [*range(60)]
@@ -141,7 +144,7 @@ def test_a_job_whose_worker_dies_before_it_runs_is_begun_anew(
         process = cli.start("submit", "--", "python", "-c", "print(6 * 7)")
         job = job_of(process)
         space.run("delete", *workers, "--force", "--grace-period=0", "--wait=false")
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=patience(120))
     assert process.returncode == 0, err
     assert f"the node that was to run {job} died before the job began; trying on" in err
     assert re.findall(r"^42$|died", out, re.MULTILINE) == ["42"]
@@ -153,7 +156,7 @@ def test_a_job_whose_client_is_killed_goes_on(cli: Cli) -> None:
     process = cli.start("submit", "--", "python", "-c", TICKS.format(ticks=20, code=0))
     job = job_of(process)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=patience(30))
     until(lambda: "SUCCEEDED" in cli("job", "status", job).stdout, 90, "it ends by itself", every=2)
     assert ticks(cli("job", "logs", job).stdout) == [*range(20)]
 
@@ -166,7 +169,7 @@ def test_ctrl_c_detaches_and_twice_stops(cli: Cli) -> None:
         process.send_signal(signal.SIGINT)
     time.sleep(0.3)
     twice.send_signal(signal.SIGINT)
-    assert [process.wait(timeout=60) for process in (once, twice)] == [130, 130]
+    assert [process.wait(timeout=patience(60)) for process in (once, twice)] == [130, 130]
     until(lambda: "STOPPED" in cli("job", "status", stopped).stdout, 60, "the second is stopped", every=1)
     until(lambda: "RUNNING" in cli("job", "status", kept).stdout, 60, "the first one goes on", every=1)
     cli("job", "stop", kept)
@@ -246,6 +249,6 @@ def test_what_a_reader_of_the_guide_types_works(cli: Cli, space: Kube) -> None:
         )
     finally:
         forward.terminate()
-        forward.wait(timeout=10)
+        forward.wait(timeout=patience(10))
     assert done.returncode == 0, done.stderr
     assert "from the guide\n" in done.stdout

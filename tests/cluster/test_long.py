@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import SCRIPTS, setting
 from fleet import SELECTOR, TOLERATION, add_nodes, remove_nodes
 from kube import Kube, pod, until
+from settings import SCRIPTS, setting
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

@@ -2,26 +2,13 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from cli import Cli
 from faults import Faults
-from kube import Kube, until
+from kube import until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900), pytest.mark.long]
-
-
-@pytest.fixture(scope="module")
-def survivor(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Survivor]:
-    user = as_user(space, "edit")
-    alive = Survivor(user, Cli(user))
-    alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
-    alive.start()
-    yield alive
-    alive.raystead("down", "--yes")
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(900), pytest.mark.long]
 
 
 def as_the_spec_says(survivor: Survivor) -> bool:

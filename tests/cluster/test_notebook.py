@@ -9,6 +9,7 @@ import pytest
 from cli import Cli
 from kube import Kube
 from nbclient import NotebookClient
+from patience import patience
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
@@ -17,7 +18,7 @@ NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 def test_the_notebook_runs(space: Kube, as_user: Callable[[Kube, str], Kube], tmp_path: Path) -> None:
     user = as_user(space, "edit")
     book = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(book, timeout=200).execute(
+    NotebookClient(book, timeout=int(patience(200))).execute(
         env={**Cli(user).env, "HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path)}
     )
     code = [cell for cell in book.cells if cell.cell_type == "code"]

@@ -92,6 +92,7 @@ def listener() -> Iterator[Callable[[Kube], Listener]]:
         yield lambda kube: stack.enter_context(Listener(kube))
 
 
+@pytest.mark.alone  # eats both cores
 def test_ten_pods_of_a_thousand_lines_a_second(namespace, listener) -> None:
     kube, count = namespace(), 8000
     ear = listener(kube)
@@ -162,6 +163,7 @@ def test_a_pod_that_is_replaced(namespace, faults: Faults, listener, force: bool
     ear.assert_each_line_once()
 
 
+@pytest.mark.alone
 def test_the_api_server_goes_and_comes_back(
     own_cluster: Path, namespace, machine_faults: Faults, listener
 ) -> None:

@@ -1,13 +1,11 @@
 """Redis on a volume may be lost in any way: the GCS ends with it and comes back with all it knew."""
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from cli import Cli
 from faults import Faults
-from kube import Kube, until
+from kube import until
 from survivor import HEAD, PATIENCE, WORKERS, Survivor, longest
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -22,16 +20,6 @@ while [ $((i+=1)) -le 100 ]; do
 done
 echo "never full"
 """
-
-
-@pytest.fixture(scope="module")
-def survivor(own_cluster: Path, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Survivor]:
-    user = as_user(space, "edit")
-    alive = Survivor(user, Cli(user))
-    alive.raystead("up", "--head-cpu", "2", timeout=800)  # a head starved of CPU for 30 s gives up
-    alive.start()
-    yield alive
-    alive.raystead("down", "--yes")
 
 
 def graceful(survivor: Survivor, faults: Faults) -> None:

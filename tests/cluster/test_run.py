@@ -7,6 +7,7 @@ import time
 import pytest
 from cli import Cli
 from kube import Kube, until
+from patience import patience
 
 pytestmark = pytest.mark.cluster
 KINDS = (
@@ -54,7 +55,7 @@ def test_sigterm_deletes_it(cli: Cli, space: Kube) -> None:
     process = cli.start("run", "--workers", "1", "--storage", "none", "--", "sleep", "600")
     submitted(process)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=90)
+    process.communicate(timeout=patience(90))
     assert process.returncode == 143
     assert left(space) == []
 
@@ -66,7 +67,7 @@ def test_a_killed_client_leaves_nothing_after_the_ttl(cli: Cli, space: Kube) -> 
     time.sleep(65)  # longer than its lease: it is renewed
     assert len(space.items("pods")) == 3
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=patience(30))
     time.sleep(10)
     assert len(space.items("pods")) == 3, "it lives on for a while"
     until(lambda: left(space) == [], 180, "its lease ends it", every=3)

@@ -2,11 +2,11 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 from cli import Cli
 from kube import Kube, until
+from shared import Running
 
 pytestmark = pytest.mark.cluster
 WORKERS = "ray.io/node-type=worker"
@@ -31,12 +31,14 @@ print("COUNT", ray.get(ray.get_actor("counter").add.remote()))
 """
 
 
-@pytest.fixture(scope="module")
-def cli(space: Kube, as_user) -> Iterator[Cli]:
-    raystead = Cli(as_user(space, "edit"))
-    raystead("up")
-    yield raystead
-    raystead("down", "--yes")
+@pytest.fixture
+def cli(running: Running) -> Cli:
+    return running.cli
+
+
+@pytest.fixture
+def space(running: Running) -> Kube:
+    return running.space
 
 
 def workers(kube: Kube) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cli import RAYSTEAD, Cli
 from kube import RESTRICTED, Kube, pod, until
+from patience import patience
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PASSWORD, TOKEN = "planted-redis-5f2c81", "planted-token-77ab90aa"
@@ -63,7 +64,7 @@ class Planted:
         lines: list[str] = []
         watcher = threading.Thread(target=self._watch, args=(process, lines))
         watcher.start()
-        out = process.communicate(timeout=300)[0]
+        out = process.communicate(timeout=patience(300))[0]
         watcher.join()
         self.said[" ".join(words)] = out
         self.said[f"command lines of {' '.join(words)}"] = "\n".join(lines)

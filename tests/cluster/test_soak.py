@@ -13,7 +13,7 @@ from faults import Faults
 from kube import Kube, until
 from survivor import WORKERS, Survivor, longest
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.long, pytest.mark.timeout(2400)]
 SEED, FAULTS = 20261124, 10
 
 

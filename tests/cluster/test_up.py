@@ -12,6 +12,7 @@ import yaml
 from audit import Audit, Request
 from cli import Cli
 from kube import Kube, until
+from patience import patience
 
 pytestmark = pytest.mark.cluster
 # What lives in a namespace and is somebody's; Events and what controllers derive are not.
@@ -237,7 +238,7 @@ def test_ctrl_c_leaves_a_state_that_can_be_gone_on_with(story: Story, first: obj
     assert running.stderr is not None
     until(lambda: "worker   1/2" in running.stderr.readline(), 60, "it waits for the second worker", every=0)
     running.send_signal(signal.SIGINT)
-    _, err = running.communicate(timeout=20)
+    _, err = running.communicate(timeout=patience(20))
     assert running.returncode == 130
     assert "raystead up" in err
     assert "Traceback" not in err
@@ -260,7 +261,7 @@ def test_down_leaves_what_was_there_and_nothing_else(story: Story, first: object
     begun = time.monotonic()
     done, _ = story.seen("down", "--yes")
     assert "is gone" in done.stderr
-    assert time.monotonic() - begun <= 15
+    assert time.monotonic() - begun <= patience(15)
     left = until(
         lambda: (now := inventory(story.admin)) == story.before and now, 5, "nothing but what was there"
     )

@@ -1,4 +1,4 @@
-"""The API server's audit log as evidence: what a user asked since a mark, and what he was answered."""
+"""The API server's audit log as evidence: what a user asked since a mark, and what they were answered."""
 
 import json
 import time
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from patience import patience
 
 _ASKING = ("selfsubjectrulesreviews", "selfsubjectaccessreviews", "pods/portforward", "pods/exec")
 
@@ -56,26 +58,28 @@ class Audit:
         self.mark()
 
     def mark(self) -> None:
-        self._settle()
+        time.sleep(patience(0.2))  # the log is written after the answer is sent
         self.offset = self.log.stat().st_size
 
-    def _settle(self) -> None:
-        """The log is written after the answer is sent: wait until it has been still for a moment."""
-        size, still, deadline = -1, 0, time.monotonic() + 5
+    def _lines(self, user: str) -> list[bytes]:
+        """What stands there of the user, once nothing new of them has come for a moment: others write all the time."""
+        lines: list[bytes] = []
+        count, still, deadline = -1, 0, time.monotonic() + patience(5)
         while still < 3 and time.monotonic() < deadline:
-            now = self.log.stat().st_size
-            still = still + 1 if now == size else 0
-            size = now
-            time.sleep(0.1)
+            with self.log.open("rb") as stream:
+                stream.seek(self.offset)
+                written = stream.read()
+            whole = written[: written.rfind(b"\n") + 1]
+            lines = [line for line in whole.splitlines() if user.encode() in line]
+            still = still + 1 if len(lines) == count else 0
+            count = len(lines)
+            time.sleep(patience(0.1))
+        return lines
 
     def requests(self, user: str) -> list[Request]:
         """Each request of `user` once, in the order of the answers. A watch counts from its beginning."""
-        self._settle()
-        with self.log.open("rb") as stream:
-            stream.seek(self.offset)
-            lines = stream.read().splitlines()
         events: dict[str, dict[str, Any]] = {}
-        for line in lines:
+        for line in self._lines(user):
             event = json.loads(line)
             events[event["auditID"]] = event  # the completion of a watch replaces its start
         found = [request(event) for event in events.values()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kube import Kube
+from patience import patience
 
 LAST_WORDS = (  # the idle dashboard's lines say nothing
     "cd /tmp/ray/session_latest/logs; for f in $(ls -t *.err *.out dashboard_agent.log *JobHead.log | head -6); "
@@ -31,6 +32,7 @@ class Cli:
         self, *words: str, code: int | None = 0, timeout: float = 900, stdin: str | None = None
     ) -> "subprocess.CompletedProcess[str]":
         """Runs it and expects that exit code; None expects nothing."""
+        timeout = patience(timeout)
         try:
             done = subprocess.run(
                 [RAYSTEAD, *words], capture_output=True, text=True, env=self.env, timeout=timeout, input=stdin

@@ -5,6 +5,7 @@ A conftest.py imports them all and adds `admin` and `log`, which say where the s
 
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,23 @@ def has_account(kube: Kube) -> None:
     until(lambda: kube.run(*account, check=False).returncode == 0, 30, "the namespace has its ServiceAccount")
 
 
+@contextmanager
+def fresh(admin: Kube) -> Iterator[Kube]:
+    """A namespace without any rule, for as long as the context lasts."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    admin.run("create", "namespace", name)
+    try:
+        has_account(admin.at(name))
+        yield admin.at(name)
+    finally:
+        admin.run("delete", "namespace", name, "--wait=false")
+
+
 @pytest.fixture(scope="module")
 def space(admin: Kube) -> Iterator[Kube]:
     """One namespace for all tests of a module."""
-    name = f"t-{uuid.uuid4().hex[:8]}"
-    admin.run("create", "namespace", name)
-    has_account(admin.at(name))
-    yield admin.at(name)
-    admin.run("delete", "namespace", name, "--wait=false")
+    with fresh(admin) as kube:
+        yield kube
 
 
 @pytest.fixture

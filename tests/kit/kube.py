@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from patience import crowding, patience
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Kube:
     ) -> subprocess.CompletedProcess[str]:
         command = [str(self.kubectl), "--kubeconfig", str(self.kubeconfig), "-n", self.namespace, *words]
         done = subprocess.run(
-            command, input=stdin, text=True, capture_output=True, timeout=timeout, check=False
+            command, input=stdin, text=True, capture_output=True, timeout=patience(timeout), check=False
         )
         if check and done.returncode:
             raise AssertionError(f"kubectl {' '.join(words)} as {self.user}: {done.stderr.strip()}")
@@ -62,17 +63,20 @@ class Kube:
 
 
 def until(what: Callable[[], Any], seconds: float, why: str, every: float = 0.25) -> Any:
-    """Waits until `what()` is true and returns it; an AssertionError inside counts as not yet."""
-    deadline = time.monotonic() + seconds
-    last: object = None
-    while time.monotonic() < deadline:
+    """Waits until `what()` is true and returns it; an AssertionError inside counts as not yet.
+
+    `seconds` is what a quiet machine may take; the busier this one is meanwhile, the longer it waits.
+    """
+    begun, last, busy = time.monotonic(), None, 1.0
+    while time.monotonic() - begun < seconds * busy:
         try:
             if last := what():
                 return last
         except (AssertionError, subprocess.TimeoutExpired) as error:
             last = error
+        busy = max(busy, crowding())
         time.sleep(every)
-    raise AssertionError(f"not within {seconds:.0f} s: {why} (last: {last})")
+    raise AssertionError(f"not within {seconds * busy:.0f} s: {why} (last: {last})")
 
 
 RESTRICTED = {

@@ -1,0 +1,81 @@
+"""What every ring of tests has in common: which tests stay together on one worker, and what a run took."""
+
+from collections import defaultdict
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import pytest
+
+TOGETHER = ("survivor", "running")  # fixtures that are a Ray cluster for all tests that take them
+LONGEST_FIRST = (  # so that no worker begins a long group when the others are done
+    *TOGETHER,
+    "test_explain",
+    "test_up_files",
+    "test_up",
+    "test_secrets",
+    "test_closed",
+    "test_explain_verb",
+    "test_run",
+)
+WITHIN_GROUP = (
+    "test_status",
+    "test_jobs",
+    "test_scale",
+    "test_verify",
+    "test_connect",
+    "test_redis_loss",
+    "test_head_loss",
+)
+SLOW = 60.0  # seconds; a test that takes longer says why in its docstring's first line
+
+
+def group_of(item: pytest.Item) -> str:
+    taken = [name for name in TOGETHER if name in getattr(item, "fixturenames", ())]
+    return taken[0] if taken else item.path.stem
+
+
+def _place(name: str, names: tuple[str, ...]) -> int:
+    return names.index(name) if name in names else len(names)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A file's tests stay together, and so do all that share a cluster; a new test needs no mark for that."""
+    items.sort(key=lambda item: (_place(group_of(item), LONGEST_FIRST), _place(item.path.stem, WITHIN_GROUP)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+        if hasattr(config, "workerinput") and (limit := item.get_closest_marker("timeout")) and limit.args:
+            item.add_marker(
+                pytest.mark.timeout(3 * limit.args[0]), append=False
+            )  # the others' load counts too
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    report = yield
+    doc = getattr(getattr(item, "function", None), "__doc__", None) or ""
+    report.user_properties.append(("why", doc.strip().split("\n")[0]))
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The sum of all durations, and which slow tests do not say why."""
+    took: dict[str, float] = defaultdict(float)
+    why: dict[str, str] = {}
+    for report in _reports(terminalreporter.stats.values()):
+        took[report.nodeid] += report.duration
+        why[report.nodeid] = dict(report.user_properties).get("why", "")
+    if not took:
+        return
+    terminalreporter.write_line(
+        f"{len(took)} tests took {sum(took.values()) / 60:.1f} min, summed over all workers"
+    )
+    for nodeid, seconds in sorted(took.items(), key=lambda pair: -pair[1]):
+        if seconds > SLOW and not why[nodeid]:
+            terminalreporter.write_line(
+                f"over {SLOW:.0f} s without a docstring that says why: {seconds:.0f} s {nodeid}"
+            )
+
+
+def _reports(groups: Iterable[list[Any]]) -> list[pytest.TestReport]:
+    return [report for group in groups for report in group if isinstance(report, pytest.TestReport)]
