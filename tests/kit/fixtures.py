@@ -9,19 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import places
 import pytest
 import yaml
 from audit import Audit
 from kube import Kube, until
+from places import DENY_ALL
 
 GUIDE = Path(__file__).resolve().parents[1] / "data" / "guide"
 USERS = "raystead-users"
-DENY_ALL = {
-    "apiVersion": "networking.k8s.io/v1",
-    "kind": "NetworkPolicy",
-    "metadata": {"name": "default-deny"},
-    "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
-}
 
 
 def has_account(kube: Kube) -> None:
@@ -92,6 +88,38 @@ def namespace(admin: Kube) -> Iterator[Callable[..., Kube]]:
                     "spec": {"limits": [limit]},
                 }
             )
+        return kube
+
+    yield make
+    if made:
+        admin.run("delete", "namespace", *made, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture(scope="session")
+def place_policies(admin: Kube) -> None:
+    places.install(admin)
+
+
+@pytest.fixture
+def place(admin: Kube, place_policies: None) -> Iterator[Callable[[str], Kube]]:
+    """Makes a namespace as one of `places.PLACES` is and answers the administrator in it; deleted after the test."""
+    made: list[str] = []
+
+    def make(kind: str) -> Kube:
+        assert kind in places.PLACES
+        name = f"t-{kind[:4]}-{uuid.uuid4().hex[:8]}"
+        metadata = {
+            "name": name,
+            "labels": places.labels(kind),
+            "annotations": places.annotations(kind, uuid.uuid4().int % 90_000),
+        }
+        admin.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        made.append(name)
+        kube = admin.at(name)
+        has_account(kube)
+        if objects := places.objects(kind):
+            kube.apply(*objects)
+        places.await_policies(kube, kind)
         return kube
 
     yield make
