@@ -1,0 +1,276 @@
+"""KubeRay's rules for RayJob and RayCronJob, each a small function over the model (docs/facts/kuberay.md)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
+from raystead.spec.yamlio import Path
+
+__all__ = ["cron_problems", "job_notes", "job_problems"]
+
+Finding = tuple[Path, str, str]
+JOB_NAME_MAX, CRON_NAME_MAX = 47, 36
+_DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
+_ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")  # what goes later takes along what goes before
+_METADATA_SINCE = (2, 6)
+_MACRO = re.compile(r"^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$")
+_FIELDS = (
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day of month", 1, 31),
+    ("month", 1, 12),
+    ("day of week", 0, 7),
+)
+_NAMES = {
+    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    "day of week": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+}
+
+
+def job_problems(job: RayJob) -> Iterator[Finding]:
+    """Every broken rule of a RayJob: where, what, what to write instead."""
+    yield from _name(job.name, JOB_NAME_MAX, job.metadata.generate_name)
+    yield from _spec(job.spec, ("spec",))
+
+
+def cron_problems(cron: RayCronJob) -> Iterator[Finding]:
+    """Every broken rule of a RayCronJob."""
+    yield from _name(cron.name, CRON_NAME_MAX, cron.metadata.generate_name)
+    yield from _schedule(cron.spec.schedule)
+    if cron.spec.time_zone is not None and not cron.spec.time_zone.strip():
+        yield ("spec", "timeZone"), "the time zone is empty", 'for example "Europe/Zurich"; or remove it'
+    yield from _spec(cron.spec.job_template, ("spec", "jobTemplate"))
+
+
+def job_notes(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+    """What has another effect than under KubeRay, or none."""
+    strategy = spec.deletion_strategy
+    if strategy and (strategy.on_success or strategy.on_failure):
+        yield (*at, "deletionStrategy"), "KubeRay's old form; it is read", "deletionRules says the same"
+    if spec.submission_mode == "HTTPMode":
+        what = "a submitter in the namespace sends the request here: there is no operator"
+        yield (*at, "submissionMode"), what, ""
+
+
+def _name(name: str, most: int, generated: str | None) -> Iterator[Finding]:
+    path: Path = ("metadata", "name")
+    if not name:
+        if generated:
+            yield ("metadata", "generateName"), "a generated name cannot be found again", "give --name"
+        else:
+            yield ("metadata",), "it has no name", "add metadata.name or give --name"
+    elif len(name) > most:
+        yield path, f"the name has {len(name)} characters, {most} at most", "shorten it"
+    elif not _DNS1035.match(name):
+        yield path, f'"{name}" is not a valid name', "lower-case letters, digits and -, a letter first"
+
+
+def _spec(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+    yield from _where_it_runs(spec, at)
+    yield from _mode(spec, at)
+    yield from _numbers(spec, at)
+    yield from _texts(spec, at)
+    if spec.suspend and not spec.shutdown_after_job_finishes:
+        yield (*at, "suspend"), "suspend needs shutdownAfterJobFinishes: true", "add it"
+    if spec.deletion_strategy is not None:
+        yield from _deletion(spec, spec.deletion_strategy, (*at, "deletionStrategy"))
+    if spec.managed_by == "kueue.x-k8s.io/multikueue":
+        yield (
+            (*at, "managedBy"),
+            "another controller, MultiKueue, is to run this job",
+            "remove it to run it here",
+        )
+
+
+def _where_it_runs(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+    selector = (*at, "clusterSelector")
+    if spec.cluster is None and not spec.cluster_selector:
+        yield at, "there is neither rayClusterSpec nor clusterSelector", "add one of them"
+        return
+    if not spec.cluster_selector:
+        return
+    if not spec.cluster_selector.get(SELECTOR):
+        yield selector, f"only {SELECTOR} is looked at, and it is not there", f"{SELECTOR}: NAME"
+    if spec.suspend:
+        yield (
+            (*at, "suspend"),
+            "a job on a cluster of others cannot be suspended",
+            "remove suspend or clusterSelector",
+        )
+    if spec.backoff_limit > 0:
+        yield (*at, "backoffLimit"), "a job on a cluster of others is not tried again", "remove it"
+    if spec.submission_mode == "SidecarMode":
+        yield (
+            (*at, "submissionMode"),
+            "SidecarMode needs a head of its own, not clusterSelector",
+            "use K8sJobMode",
+        )
+    if spec.shutdown_after_job_finishes:
+        yield (*at, "shutdownAfterJobFinishes"), "a cluster of others is never deleted", "remove it"
+
+
+def _mode(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+    if spec.submission_mode == "InteractiveMode" and spec.backoff_limit > 0:
+        yield (*at, "backoffLimit"), "InteractiveMode submits nothing, so nothing is tried again", "remove it"
+    if spec.submission_mode != "SidecarMode":
+        return
+    if spec.submitter_pod_template is not None:
+        yield (*at, "submitterPodTemplate"), "SidecarMode has no submitter pod", "remove it"
+    if spec.submitter_config is not None:
+        yield (*at, "submitterConfig"), "SidecarMode has no submitter pod", "remove it"
+    policy = spec.cluster.head.template.spec.get("restartPolicy") if spec.cluster else None
+    if policy not in (None, "Never"):
+        path = (*at, "rayClusterSpec", "headGroupSpec", "template", "spec", "restartPolicy")
+        yield path, f"SidecarMode needs restartPolicy Never, not {policy}", "Never, or remove it"
+
+
+def _numbers(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+    for key, value, least in (
+        ("activeDeadlineSeconds", spec.active_deadline_seconds, 1),
+        ("preRunningDeadlineSeconds", spec.pre_running_deadline_seconds, 1),
+        ("backoffLimit", spec.backoff_limit, 0),
+        ("ttlSecondsAfterFinished", spec.ttl_seconds_after_finished, 0),
+        ("entrypointNumCpus", spec.entrypoint_num_cpus, 0),
+        ("entrypointNumGpus", spec.entrypoint_num_gpus, 0),
+    ):
+        if value is not None and value < least:
+            yield (*at, key), f"expected {least} or more, got {value:g}", ""
+    if spec.ttl_seconds_after_finished > 0 and not spec.shutdown_after_job_finishes:
+        path = (*at, "ttlSecondsAfterFinished")
+        yield path, "it has an effect only with shutdownAfterJobFinishes: true", "add that, or remove this"
+
+
+def _texts(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+    if spec.runtime_env_yaml:
+        path = (*at, "runtimeEnvYAML")
+        try:
+            value = yaml.safe_load(spec.runtime_env_yaml)
+        except yaml.YAMLError as error:
+            problem = str(getattr(error, "problem", None) or "it cannot be read")
+            yield path, f"the text is not valid YAML: {problem}", ""
+        else:
+            if not isinstance(value, dict):
+                yield path, "expected a mapping in the text", "for example: env_vars: {KEY: value}"
+    if spec.entrypoint_resources:
+        path = (*at, "entrypointResources")
+        try:
+            found = json.loads(spec.entrypoint_resources)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or not all(_number(v) for v in found.values()):
+            yield path, "expected JSON with a number per resource", """for example: '{"accelerator": 1}'"""
+    version = _version(spec.cluster.ray_version) if spec.cluster else None
+    if spec.metadata and version is not None and version < _METADATA_SINCE:
+        yield (*at, "metadata"), "a job's metadata needs Ray 2.6", "raise rayVersion or remove metadata"
+
+
+def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> Iterator[Finding]:
+    rules = strategy.deletion_rules
+    legacy = [one for one in (strategy.on_success, strategy.on_failure) if one is not None]
+    if not rules and not legacy:
+        yield at, "it holds no rule", "add deletionRules, or remove it"
+    if rules and legacy:
+        yield at, "deletionRules and onSuccess/onFailure exclude each other", "keep deletionRules"
+    if legacy and (len(legacy) == 1 or any(one.policy is None for one in legacy)):
+        yield at, "onSuccess and onFailure are both needed, each with a policy", "add what is missing"
+    if rules and spec.shutdown_after_job_finishes:
+        yield at, "deletionRules and shutdownAfterJobFinishes exclude each other", "keep deletionRules"
+    autoscaling = bool(spec.cluster and spec.cluster.enable_in_tree_autoscaling)
+    for policy, path in _policies(strategy, at):
+        if policy == "DeleteWorkers" and autoscaling:
+            yield (
+                path,
+                "DeleteWorkers does not go with the autoscaler, which makes them anew",
+                "DeleteCluster",
+            )
+        if policy in ("DeleteWorkers", "DeleteCluster") and spec.cluster_selector:
+            yield path, "a cluster of others is never deleted", "DeleteSelf or DeleteNone"
+        if policy == "DeleteNone" and not rules and spec.shutdown_after_job_finishes:
+            yield path, "DeleteNone and shutdownAfterJobFinishes contradict each other", "keep one of them"
+    yield from _conditions(strategy, at)
+
+
+def _policies(strategy: DeletionStrategy, at: Path) -> Iterator[tuple[str | None, Path]]:
+    for i, rule in enumerate(strategy.deletion_rules):
+        yield rule.policy, (*at, "deletionRules", i, "policy")
+    for key, one in (("onSuccess", strategy.on_success), ("onFailure", strategy.on_failure)):
+        if one is not None:
+            yield one.policy, (*at, key, "policy")
+
+
+def _conditions(strategy: DeletionStrategy, at: Path) -> Iterator[Finding]:
+    seen: dict[tuple[str, str], int] = {}
+    for i, rule in enumerate(strategy.deletion_rules):
+        path = (*at, "deletionRules", i, "condition")
+        given = [s for s in (rule.condition.job_status, rule.condition.job_deployment_status) if s]
+        if len(given) != 1:
+            yield path, "exactly one of jobStatus and jobDeploymentStatus is needed", "one rule per status"
+            continue
+        if rule.condition.ttl_seconds < 0:
+            yield (*path, "ttlSeconds"), f"expected 0 or more, got {rule.condition.ttl_seconds}", ""
+        status = "jobStatus" if rule.condition.job_status else "jobDeploymentStatus"
+        key = (f"{status} {given[0]}", rule.policy)
+        if key in seen:
+            yield path, f"a second rule for {rule.policy} at {key[0]}", "remove one of them"
+        seen[key] = rule.condition.ttl_seconds
+    for status in sorted({status for status, _ in seen}):
+        times = [(policy, seen[status, policy]) for policy in _ORDER if (status, policy) in seen]
+        for (before, early), (after, late) in itertools.pairwise(times):
+            if early > late:
+                what = f"at {status}, {after} comes after {late} s and {before} after {early} s"
+                yield (*at, "deletionRules"), what, f"{after} has to be the later one"
+
+
+def _schedule(text: str) -> Iterator[Finding]:
+    path: Path = ("spec", "schedule")
+    words = text.split()
+    if "TZ" in text:
+        yield path, "no time zone may stand in the schedule", "spec.timeZone says it"
+    elif len(words) == 1 and words[0].startswith("@"):
+        if not _MACRO.match(words[0]):
+            what = f'Kubernetes has no "{words[0]}" for a CronJob'
+            yield path, what, "five fields, for example */10 * * * *"
+    elif len(words) != len(_FIELDS):
+        yield path, f"expected five fields, got {len(words)}", "minute hour day-of-month month day-of-week"
+    else:
+        for word, (name, least, most) in zip(words, _FIELDS, strict=True):
+            for part in word.split(","):
+                if not _cron_part(part, name, least, most):
+                    yield path, f'"{part}" is not a valid {name}', f"{least} to {most}, *, a-b or */n"
+
+
+def _cron_part(part: str, name: str, least: int, most: int) -> bool:
+    spread, slash, step = part.partition("/")
+    if slash and not (step.isascii() and step.isdigit() and int(step) > 0):
+        return False
+    if spread in ("*", "?"):
+        return True
+    first, dash, last = spread.partition("-")
+    ends = [_cron_number(word, name) for word in ((first, last) if dash else (first,))]
+    return all(n is not None and least <= n <= most for n in ends) and (
+        not dash or (ends[0] or 0) <= (ends[1] or 0)
+    )
+
+
+def _cron_number(word: str, name: str) -> int | None:
+    if word.isascii() and word.isdigit():
+        return int(word) if len(word) < 4 else None
+    names = _NAMES.get(name, [])
+    if word.lower() not in names:
+        return None
+    return names.index(word.lower()) + (1 if name == "month" else 0)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _version(text: str | None) -> tuple[int, int] | None:
+    match = re.match(r"^(\d+)\.(\d+)", text or "")
+    return (int(match[1]), int(match[2])) if match else None
