@@ -167,9 +167,9 @@ def test_a_keeper_waits_for_its_job_and_for_its_condition(submit: Any, ray: dict
         "job_id": wanted["job_id"],
         "seconds": 3.0,
     }
-    any_end = submit("keeper", {**keeping, "condition": "ended"})
-    failure = submit("keeper", {**keeping, "condition": "jobStatus=FAILED"})
-    success = submit("keeper", {**keeping, "condition": "jobStatus=SUCCEEDED"})
+    any_end = submit("keeper", {**keeping, "rules": [["ended", 3.0]]})
+    failure = submit("keeper", {**keeping, "rules": [["jobStatus=FAILED", 3.0]]})
+    success = submit("keeper", {**keeping, "rules": [["jobStatus=SUCCEEDED", 3.0]]})
     job_run = submit("submitter", wanted)
     job_run.communicate(timeout=120)
     ended = time.monotonic()
@@ -181,8 +181,19 @@ def test_a_keeper_waits_for_its_job_and_for_its_condition(submit: Any, ray: dict
     assert success.poll() is None, "a job that failed has not succeeded"
 
 
+def test_a_keeper_ends_what_never_came_when_its_deadlines_are_over(submit: Any, ray: dict[str, str]) -> None:
+    rules = [["jobStatus=SUCCEEDED", 0.0], ["jobDeploymentStatus=Failed", 1.0]]
+    keeping = {"name": "absent", "address": "http://127.0.0.1:9", "job_id": "absent", "rules": rules}
+    waiting = submit("keeper", keeping)
+    ended = submit("keeper", {**keeping, "begun_by": 5.0})
+    out, err = ended.communicate(timeout=40)
+    assert ended.returncode == 0, err
+    assert "its deadlines have passed; the cluster ends as agreed, after 1 s" in out
+    assert waiting.poll() is None, "without a deadline it waits for ever"
+
+
 def test_a_keeper_that_is_ended_ends_nothing(submit: Any, ray: dict[str, str]) -> None:
-    one = submit("keeper", {"name": "x", "address": ray["DASHBOARD"], "condition": "idle", "seconds": 600.0})
+    one = submit("keeper", {"name": "x", "address": ray["DASHBOARD"], "rules": [["idle", 600.0]]})
     time.sleep(3)
     one.send_signal(signal.SIGTERM)
     one.communicate(timeout=10)
@@ -193,7 +204,7 @@ def test_a_cluster_is_busy_while_a_job_runs_and_then_idle(submit: Any, ray: dict
     wanted = order(ray, "sleep 8")
     job_run = submit("submitter", wanted)
     time.sleep(3)
-    keeper = submit("keeper", {"name": "x", "address": ray["DASHBOARD"], "condition": "idle", "seconds": 4.0})
+    keeper = submit("keeper", {"name": "x", "address": ray["DASHBOARD"], "rules": [["idle", 4.0]]})
     job_run.communicate(timeout=60)
     assert keeper.poll() is None
     out, err = keeper.communicate(timeout=40)

@@ -31,24 +31,27 @@ _IDLE_ACTORS = ("ALIVE", "PENDING_CREATION", "DEPENDENCIES_UNREADY", "RESTARTING
 
 @dataclass
 class Watch:
-    """What to wait for.
+    """What to wait for; times in seconds.
 
     Attributes:
         name: the RayJob's or cluster's name.
         address: the dashboard's, "http://HOST:PORT".
-        condition: "idle", or what of a RayJob has to be true: "ended", "jobStatus=SUCCEEDED",
-            "jobDeploymentStatus=Failed" …
-        seconds: how long after the job's end, or for how long the cluster has to be idle.
+        rules: conditions, each with how long it has to hold: "idle", or what of a RayJob has to be true:
+            "ended", "jobStatus=SUCCEEDED", "jobDeploymentStatus=Failed" … The first that has held for its time
+            ends it.
         job_id: of the RayJob's first submission.
         what: what ends, in words, for the log and the termination message.
+        begun_by: after so long without a job the submitter has given up; None is never.
+        ended_by: after so long the job's deadlines have passed, whatever the submitter says; None is never.
     """
 
     name: str
     address: str
-    condition: str
-    seconds: float
+    rules: list[tuple[str, float]]
     job_id: str = ""
     what: str = "the cluster"
+    begun_by: float | None = None
+    ended_by: float | None = None
 
 
 def say(text: str) -> None:
@@ -57,57 +60,82 @@ def say(text: str) -> None:
 
 @dataclass
 class Keeper:
-    """Waits for one condition; `clock` is monotonic."""
+    """Waits until a condition has held for its time; `clock` is monotonic."""
 
     watch: Watch
     dashboard: Dashboard
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
-    def run(self) -> str:
-        """Why the end has come, a sentence; comes back only when the condition holds."""
-        since: float | None = None  # since when the condition holds
-        said, spoken = "", self.clock()
-        while True:
-            try:
-                state, why = self._idle() if self.watch.condition == "idle" else self._ended()
-            except (Unreachable, Refused) as error:
-                # An outage is no evidence. A job that has ended stays ended; idleness is counted anew.
-                state, why = (
-                    (since is not None and self.watch.condition != "idle"),
-                    f"the head does not answer: {error}",
-                )
-            if not state:
-                since = None
-            elif since is None:
-                since = self.clock()
-            spent = 0.0 if since is None else self.clock() - since
-            if since is not None and spent >= self.watch.seconds:
-                return f"{why}; {self.watch.what} ends as agreed, after {self.watch.seconds:.0f} s"
-            if why != said or self.clock() - spoken >= _SAY_EVERY:
-                said, spoken = why, self.clock()
-                left = f"; {self.watch.what} ends in {self.watch.seconds - spent:.0f} s" if state else ""
-                say(f"{why}{left}")
-            self.sleep(min(_POLL, max(0.2, self.watch.seconds - spent)) if state else _POLL)
+    def __post_init__(self) -> None:
+        self._begun = self.clock()
+        self._since: dict[str, float] = {}  # since when each condition holds
+        self._said, self._spoken = "", self._begun
 
-    def _ended(self) -> tuple[bool, str]:
+    def run(self) -> str:
+        """Why the end has come, a sentence; comes back only when it has."""
+        while True:
+            holds, left = "", _POLL
+            for condition, seconds in self.watch.rules:
+                true, why = self._look(condition)
+                if not true:
+                    self._since.pop(condition, None)
+                    holds = holds or why
+                    continue
+                rest = seconds - (self.clock() - self._since.setdefault(condition, self.clock()))
+                if rest <= 0:
+                    return f"{why}; {self.watch.what} ends as agreed, after {seconds:.0f} s"
+                holds, left = f"{why}; {self.watch.what} ends after {seconds:.0f} s", min(left, rest)
+            self._tell(holds)
+            self.sleep(max(0.2, left))
+
+    def _tell(self, text: str) -> None:
+        if text != self._said or self.clock() - self._spoken >= _SAY_EVERY:
+            self._said, self._spoken = text, self.clock()
+            say(text)
+
+    def _look(self, condition: str) -> tuple[bool, str]:
+        try:
+            return self._idle() if condition == "idle" else self._ended(condition)
+        except (Unreachable, Refused) as error:
+            # An outage is no evidence. A job that has ended stays ended; idleness is counted anew.
+            why = f"the head does not answer: {error}"
+            if condition != "idle" and condition in self._since:
+                return True, why
+            if condition == "idle" or condition.endswith("SUCCEEDED"):
+                return False, why
+            return self._given_up("", why)
+
+    def _given_up(self, status: str, why: str) -> tuple[bool, str]:
+        """A job that did not come, or did not end, when all its deadlines are long over."""
+        spent = self.clock() - self._begun
+        limits = [self.watch.ended_by] if status else [self.watch.begun_by, self.watch.ended_by]
+        over = [limit for limit in limits if limit is not None and spent >= limit]
+        return bool(over), f"{why}; its deadlines have passed" if over else why
+
+    def _ended(self, condition: str) -> tuple[bool, str]:
         """Whether the RayJob has ended so that the condition is true."""
-        if self.dashboard.marked(mark_name(self.watch.name, self.watch.condition)):
-            return True, f"RayJob {self.watch.name}: {self.watch.condition}"
-        if self.watch.condition.startswith("jobDeploymentStatus="):
-            return False, "the job has not ended so"
+        if self.dashboard.marked(mark_name(self.watch.name, condition)):
+            return True, f"RayJob {self.watch.name}: {condition}"
         jobs = [job for job in self.dashboard.jobs() if _of(job, self.watch.job_id)]
         if not jobs:
-            return False, "the job was not submitted yet"
+            why = "the job was not submitted yet"
+            return (False, why) if condition.startswith("jobStatus=") else self._given_up("", why)
         last = max(jobs, key=lambda job: float(job.get("start_time") or 0))
         status = str(last.get("status"))
+        why = f"job {last.get('submission_id')} is {status}"
         if status not in TERMINAL:
-            return False, f"job {last.get('submission_id')} is {status}"
+            return (False, why) if condition == "jobStatus=SUCCEEDED" else self._given_up(status, why)
         # The submitter tells the end; where it is gone for good, Ray's own word counts after five minutes.
+        met = {
+            "ended",
+            f"jobStatus={status}",
+            *(["jobDeploymentStatus=Failed"] if status == "FAILED" else []),
+        }
         ended = float(last.get("end_time") or 0) / 1000
-        if self.watch.condition in ("ended", f"jobStatus={status}") and 0 < ended < time.time() - _ABANDONED:
-            return True, f"job {last.get('submission_id')} is {status}, and nothing came after it"
-        return False, f"job {last.get('submission_id')} is {status}"
+        if condition in met and 0 < ended < time.time() - _ABANDONED:
+            return True, f"{why}, and nothing came after it"
+        return False, why
 
     def _idle(self) -> tuple[bool, str]:
         """Whether nothing runs: no job, no driver or client, no actor, no placement group."""

@@ -19,7 +19,7 @@ JOB_NAME_MAX, CRON_NAME_MAX = 47, 36
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")  # what goes later takes along what goes before
 _METADATA_SINCE = (2, 6)
-_MACRO = re.compile(r"^@(yearly|annually|monthly|weekly|daily|midnight|hourly)$")
+_MACRO = re.compile(r"^@(yearly|annually|monthly|weekly|daily|midnight|hourly|every ([0-9.]+(h|m|s|ms))+)$")
 _FIELDS = (
     ("minute", 0, 59),
     ("hour", 0, 23),
@@ -232,9 +232,9 @@ def _schedule(text: str) -> Iterator[Finding]:
     words = text.split()
     if "TZ" in text:
         yield path, "no time zone may stand in the schedule", "spec.timeZone says it"
-    elif len(words) == 1 and words[0].startswith("@"):
-        if not _MACRO.match(words[0]):
-            what = f'Kubernetes has no "{words[0]}" for a CronJob'
+    elif text.startswith("@"):
+        if not _MACRO.match(text.strip()):
+            what = f'Kubernetes has no "{text}" for a CronJob'
             yield path, what, "five fields, for example */10 * * * *"
     elif len(words) != len(_FIELDS):
         yield path, f"expected five fields, got {len(words)}", "minute hour day-of-month month day-of-week"
