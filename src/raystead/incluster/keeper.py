@@ -36,9 +36,9 @@ class Watch:
     Attributes:
         name: the RayJob's or cluster's name.
         address: the dashboard's, "http://HOST:PORT".
-        rules: conditions, each with how long it has to hold: "idle", or what of a RayJob has to be true:
-            "ended", "jobStatus=SUCCEEDED", "jobDeploymentStatus=Failed" … The first that has held for its time
-            ends it.
+        rules: conditions, each with how long it has to hold: "idle", or what has to be true of a RayJob:
+            "ended", "jobStatus=SUCCEEDED", "jobDeploymentStatus=Failed" … The first that has held for its
+            time ends it.
         job_id: of the RayJob's first submission.
         what: what ends, in words, for the log and the termination message.
         begun_by: after so long without a job the submitter has given up; None is never.
