@@ -165,7 +165,6 @@ def test_a_keeper_waits_for_its_job_and_for_its_condition(submit: Any, ray: dict
         "name": wanted["name"],
         "address": ray["DASHBOARD"],
         "job_id": wanted["job_id"],
-        "seconds": 3.0,
     }
     any_end = submit("keeper", {**keeping, "rules": [["ended", 3.0]]})
     failure = submit("keeper", {**keeping, "rules": [["jobStatus=FAILED", 3.0]]})

@@ -69,7 +69,7 @@ class Keeper:
 
     def __post_init__(self) -> None:
         self._begun = self.clock()
-        self._since: dict[str, float] = {}  # since when each condition holds
+        self._since: dict[str, tuple[float, str]] = {}  # since when each condition holds, and why
         self._said, self._spoken = "", self._begun
 
     def run(self) -> str:
@@ -82,7 +82,8 @@ class Keeper:
                     self._since.pop(condition, None)
                     holds = holds or why
                     continue
-                rest = seconds - (self.clock() - self._since.setdefault(condition, self.clock()))
+                since, why = self._since.setdefault(condition, (self.clock(), why))
+                rest = seconds - (self.clock() - since)
                 if rest <= 0:
                     return f"{why}; {self.watch.what} ends as agreed, after {seconds:.0f} s"
                 holds, left = f"{why}; {self.watch.what} ends after {seconds:.0f} s", min(left, rest)

@@ -1,0 +1,263 @@
+"""The few paths of the API server that Ray's KubeRay autoscaler asks for, answered over HTTPS on loopback.
+
+The RayCluster comes from the anchor, pods from whoever acts on them (`Hands`, here or in the client). Nothing
+else is answered: the autoscaler can patch replicas and workersToDelete of its own cluster, and read its pods.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from .scaling import Json, PatchRefused, Scaling, Suffix, adopt, patched, restored, shown, with_defaults
+
+_LARGEST = 32 << 20  # bytes of a request; a thousand pods are 2 MB
+_WAIT = 30.0  # seconds that a question for a newer state is held open
+_STALE = 300.0  # seconds after which pods that nobody has reported again are not told any more
+
+
+@dataclass
+class Refusal:
+    """Why pods of a group cannot be made, and how many replicas it has meanwhile; `at` is monotonic."""
+
+    text: str
+    most: int
+    at: float
+
+
+@dataclass
+class Board:
+    """What the façade and the hands share; every change wakes whoever waits.
+
+    `keep` stores a new state before anybody is told of it; what it raises is the autoscaler's answer.
+    """
+
+    document: Json
+    suffix: Suffix
+    scaling: Scaling = field(default_factory=Scaling)
+    keep: Callable[[Scaling], None] = lambda scaling: None
+    pods: list[Json] | None = None
+    pods_version: str = "0"
+    told: float = 0.0
+    refusals: dict[str, Refusal] = field(default_factory=dict)
+    changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.document = with_defaults(self.document)
+        self.scaling = adopt(self.scaling, self.document, self.suffix)
+
+    @property
+    def name(self) -> str:
+        return str(self.document["metadata"]["name"])
+
+    def set_document(self, document: Json, stored: Mapping[str, Any] | None = None) -> None:
+        """Another spec, or the state that was stored by somebody before us."""
+        with self.changed:
+            self.document = with_defaults(document)
+            base = restored(stored) if stored is not None else self.scaling
+            self._move(adopt(base, self.document, self.suffix))
+
+    def patch(self, operations: Any) -> Json:
+        with self.changed:
+            self._move(patched(self.scaling, self.document, operations, self.suffix))
+            return self.cluster()
+
+    def move(self, new: Scaling) -> None:
+        """Stores and shows a state that the hands have derived from the present one."""
+        with self.changed:
+            if new.version > self.scaling.version:
+                self._move(new)
+
+    def _move(self, new: Scaling) -> None:
+        if new.version != self.scaling.version or new.groups != self.scaling.groups:
+            self.keep(new)
+            self.scaling = new
+            self.changed.notify_all()
+
+    def cluster(self) -> Json:
+        """The RayCluster as the autoscaler is to see it now."""
+        with self.changed:
+            capped = {group: one.most for group, one in self.refusals.items()}
+            return shown(self.scaling, self.document, capped)
+
+    def report(self, pods: list[Json], version: str, refusals: Mapping[str, Refusal]) -> None:
+        """The pods as they are, and what was refused."""
+        with self.changed:
+            self.pods, self.pods_version, self.told = pods, version, time.monotonic()
+            self.refusals = dict(refusals)
+
+    def known_pods(self) -> list[Json] | None:
+        """None where nobody has looked lately: no pod is not the same as not knowing."""
+        with self.changed:
+            fresh = self.pods is not None and time.monotonic() - self.told < _STALE
+            return self.pods if fresh else None
+
+    def newer(self, version: int, patience: float = _WAIT) -> Scaling:
+        """The state as soon as it is not `version`, or after `patience` seconds."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.scaling.version != version, patience)
+            return self.scaling
+
+
+def server(board: Board, namespace: str, secret: str, cert: str, port: int = 8443) -> ThreadingHTTPServer:
+    """The façade, not yet serving; `cert` is a PEM file with key and certificate, `secret` the token."""
+
+    class Handler(_Handler):
+        pass
+
+    Handler.board, Handler.namespace, Handler.secret = board, namespace, secret
+    out = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    out.daemon_threads = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert)
+    out.socket = context.wrap_socket(out.socket, server_side=True, do_handshake_on_connect=False)
+    return out
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request. Answers are Kubernetes' own: objects, lists, Status."""
+
+    board: Board
+    namespace: str
+    secret: str
+    protocol_version = "HTTP/1.1"
+    timeout = 60  # seconds for a silent connection
+
+    def log_message(self, format: str, *words: Any) -> None:
+        """Nothing: the autoscaler asks several times a second."""
+
+    def do_GET(self) -> None:
+        self._guarded(self._get)
+
+    def do_PATCH(self) -> None:
+        self._guarded(self._patch)
+
+    def do_PUT(self) -> None:
+        self._guarded(self._put)
+
+    def do_DELETE(self) -> None:
+        self._refuse(403, "Forbidden", "nothing can be deleted here")
+
+    def do_POST(self) -> None:
+        self._refuse(403, "Forbidden", "nothing can be created here")
+
+    def _guarded(self, answer: Callable[[str, dict[str, list[str]]], None]) -> None:
+        given = self.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.secret}".encode()):
+            self.close_connection = True  # what follows in the body is not read
+            self._refuse(401, "Unauthorized", "Unauthorized")
+            return
+        parts = urlsplit(self.path)
+        answer(parts.path.rstrip("/"), parse_qs(parts.query))
+
+    def _get(self, path: str, query: dict[str, list[str]]) -> None:
+        board = self.board
+        if path == self._cluster_path():
+            self._answer(200, board.cluster())
+        elif path == "/raystead/v1/state":
+            after = int((query.get("after") or ["0"])[0])
+            state = board.newer(after)
+            self._answer(200, {**state.stored(), "document": board.document, "refusals": _texts(board)})
+        elif path == self._pods_path() or path.startswith(self._pods_path() + "/"):
+            self._pods(path[len(self._pods_path()) + 1 :], query)
+        else:
+            self._refuse(404, "NotFound", f"{path} is not served here")
+
+    def _pods(self, name: str, query: dict[str, list[str]]) -> None:
+        pods = self.board.known_pods()
+        if pods is None:
+            # Better no answer than a wrong one: with "no pods" the autoscaler would start all anew.
+            self._refuse(503, "ServiceUnavailable", "nobody has reported the pods yet")
+            return
+        if name:
+            found = next((pod for pod in pods if pod["metadata"]["name"] == name), None)
+            if found is None:
+                self._refuse(404, "NotFound", f'pods "{name}" not found')
+            else:
+                self._answer(200, {"apiVersion": "v1", "kind": "Pod", **found})
+            return
+        selector = (query.get("labelSelector") or [f"ray.io/cluster={self.board.name}"])[0]
+        key, _, value = selector.partition("=")
+        items = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(key) == value]
+        metadata = {"resourceVersion": self.board.pods_version}
+        self._answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": metadata, "items": items})
+
+    def _patch(self, path: str, query: dict[str, list[str]]) -> None:
+        body = self._body()
+        if body is None:
+            return
+        if path.startswith(self._pods_path() + "/"):
+            self._refuse(403, "Forbidden", "a pod cannot be changed with rights in one namespace")
+        elif path != self._cluster_path():
+            self._refuse(404, "NotFound", f"{path} is not served here")
+        else:
+            try:
+                self._answer(200, self.board.patch(json.loads(body)))
+            except PatchRefused as refused:
+                self._refuse(refused.status, "Invalid", str(refused))
+            except ValueError:
+                self._refuse(400, "BadRequest", "the body is not JSON")
+            except OSError as error:  # it could not be stored: nothing has changed, the autoscaler asks again
+                self._refuse(503, "ServiceUnavailable", f"the wish could not be stored: {error}")
+
+    def _put(self, path: str, query: dict[str, list[str]]) -> None:
+        """The hands of a client: the state that they found in the anchor, then pods and refusals."""
+        body = self._body()
+        if body is None:
+            return
+        try:
+            given = json.loads(body)
+            if path == "/raystead/v1/state":
+                self.board.set_document(given["document"], given.get("stored"))
+                self._answer(200, self.board.scaling.stored())
+            elif path == "/raystead/v1/pods":
+                now = time.monotonic()
+                refusals = {
+                    k: Refusal(str(v["text"]), int(v["most"]), now) for k, v in given["refusals"].items()
+                }
+                self.board.report(list(given["items"]), str(given["version"]), refusals)
+                self._answer(200, {})
+            else:
+                self._refuse(404, "NotFound", f"{path} is not served here")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._refuse(400, "BadRequest", f"{type(error).__name__}: {error}")
+
+    def _body(self) -> bytes | None:
+        length = self.headers.get("Content-Length", "")
+        if not length.isdigit() or int(length) > _LARGEST:
+            self.close_connection = True
+            self._refuse(413, "RequestEntityTooLarge", "a length is needed, 32 MiB at most")
+            return None
+        return self.rfile.read(int(length))
+
+    def _cluster_path(self) -> str:
+        version = "v1alpha1" if "/ray.io/v1alpha1/" in self.path else "v1"
+        return f"/apis/ray.io/{version}/namespaces/{self.namespace}/rayclusters/{self.board.name}"
+
+    def _pods_path(self) -> str:
+        return f"/api/v1/namespaces/{self.namespace}/pods"
+
+    def _refuse(self, code: int, reason: str, message: str) -> None:
+        status = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": code}
+        self._answer(code, {**status, "reason": reason, "message": message})
+
+    def _answer(self, code: int, body: Json) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def _texts(board: Board) -> dict[str, str]:
+    with board.changed:
+        return {group: one.text for group, one in board.refusals.items()}

@@ -1,0 +1,308 @@
+"""Makes the pods what the board says, with the rights of the steward's ServiceAccount: create, delete, watch.
+
+The client's `raystead autoscale` does the same with the user's own rights; both decide by `scaling.work`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import quote
+
+from .facade import Board, Refusal
+from .scaling import (
+    CLUSTER,
+    GROUP,
+    NODE_TYPE,
+    Json,
+    Scaling,
+    deleted,
+    name_of,
+    replace_lost,
+    roll,
+    slim,
+    work,
+)
+
+_ACCOUNT = "/var/run/secrets/raystead/serviceaccount"
+_PAGE = 250  # pods per answer: a thousand whole pods at once would be 10 MB
+_AT_ONCE = 16  # requests; a thousand pods in 8 s are 125 a second
+_WATCH = 290  # seconds of one watch; a silent one costs one request in that time
+_TICK = 1.0
+_AGAIN = 15.0  # seconds after a refusal until it is tried again
+_TIMEOUT = 20.0
+
+
+class ApiFailed(OSError):
+    """The API server did not answer, or refused; `status` is the HTTP code, 0 without an answer."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Api:
+    """The API server with the ServiceAccount's token, one connection per thread."""
+
+    def __init__(self, host: str, port: int, namespace: str, account: str = _ACCOUNT) -> None:
+        self.namespace = namespace
+        self._host, self._port, self._account = host, port, account
+        self._local = threading.local()
+        self._tls = ssl.create_default_context(cafile=os.path.join(account, "ca.crt"))  # noqa: PTH118
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Json:
+        """One request, tried twice: a kept connection may have been closed meanwhile.
+
+        Raises:
+            ApiFailed
+        """
+        data = None if body is None else json.dumps(body).encode()
+        for attempt in (1, 2):
+            connection, fresh = self._connection()
+            try:
+                connection.request(method, path, data, self._headers(kind))
+                answer = connection.getresponse()
+                found = answer.read()
+            except (OSError, http.client.HTTPException) as error:
+                self._drop()
+                if fresh or attempt == 2 or method == "POST":
+                    raise ApiFailed(0, f"{method} {path}: {error}") from None
+                continue
+            if answer.status >= 400:
+                raise ApiFailed(answer.status, _message(found))
+            return json.loads(found or b"{}")  # type: ignore[no-any-return]
+        raise AssertionError("unreachable")
+
+    def watch(self, path: str, take: Callable[[str, Json], None], stop: threading.Event) -> None:
+        """Gives each event to `take` until the server ends the watch.
+
+        Raises:
+            ApiFailed
+        """
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=_WATCH + 15, context=self._tls
+        )
+        try:
+            connection.request("GET", path, headers=self._headers("application/json"))
+            answer = connection.getresponse()
+            if answer.status >= 400:
+                raise ApiFailed(answer.status, _message(answer.read()))
+            while not stop.is_set() and (line := answer.readline()):
+                event = json.loads(line)
+                take(str(event["type"]), event["object"])
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, ApiFailed):
+                raise
+            raise ApiFailed(0, f"watch: {error}") from None
+        finally:
+            connection.close()
+
+    def _connection(self) -> tuple[http.client.HTTPSConnection, bool]:
+        kept: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
+        if kept is not None:
+            return kept, False
+        made = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT, context=self._tls)
+        self._local.connection = made
+        return made, True
+
+    def _drop(self) -> None:
+        with contextlib.suppress(OSError):
+            self._local.connection.close()
+        self._local.connection = None
+
+    def _headers(self, kind: str) -> dict[str, str]:
+        # Read each time: the kubelet renews the token within its hour.
+        with open(os.path.join(self._account, "token"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
+            secret = stream.read().strip()
+        return {"Authorization": f"Bearer {secret}", "Content-Type": kind, "Accept": "application/json"}
+
+
+class Hands:
+    """Watches the cluster's pods and makes them what the board says.
+
+    `templates`: by group, the whole pod but for its name; `hashes` are those of the templates.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        api: Api,
+        owner: str,
+        templates: Callable[[], Mapping[str, Json]],
+        hashes: Callable[[], Mapping[str, str]],
+        say: Callable[[str], None],
+    ) -> None:
+        self._board, self._api, self._owner, self._say = board, api, owner, say
+        self._templates, self._hashes = templates, hashes
+        self._pods: dict[str, Json] = {}
+        self._version, self._listed = "0", threading.Event()
+        self._changed, self._stop = threading.Event(), threading.Event()
+        self._refusals: dict[str, Refusal] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pods")
+
+    def run(self) -> None:
+        """Until `stop`."""
+        threading.Thread(target=self._watching, name="watch", daemon=True).start()
+        threading.Thread(target=self._waking, name="board", daemon=True).start()
+        while not self._stop.is_set():
+            self._changed.wait(_AGAIN if not self._refusals else _TICK)
+            self._changed.clear()
+            if self._listed.is_set():
+                try:
+                    self._act()
+                except OSError as error:
+                    self._say(f"still trying: {error}")
+                    self._stop.wait(_TICK)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._changed.set()
+
+    def _act(self) -> None:
+        """One round: forget what ended, replace what is outdated, make what is missing, delete surplus."""
+        board = self._board
+        mine, everyone, version = self._look()
+        board.report(everyone, version, self._refusals)
+        before = board.scaling
+        after = replace_lost(before, board.document, mine, board.suffix)
+        after = roll(after, board.document, mine, self._hashes(), board.suffix)
+        if after.version > before.version:
+            after.version = before.version + 1
+            board.move(after)
+        now = time.monotonic()
+        self._refusals = {k: r for k, r in self._refusals.items() if now - r.at < _AGAIN}
+        todo = work(board.scaling, mine)
+        jobs = [self._pool.submit(self._delete, pod) for pod in todo.delete]
+        jobs += [self._pool.submit(self._make, n, g) for n, g in todo.make if g not in self._refusals]
+        for job in jobs:
+            job.result()
+
+    def _look(self) -> tuple[list[Json], list[Json], str]:
+        """Our own workers, every pod of the cluster, and the newest resourceVersion."""
+        with self._lock:
+            everyone = list(self._pods.values())
+            return [pod for pod in everyone if self._ours(pod)], everyone, self._version
+
+    def _ours(self, pod: Json) -> bool:
+        owners = [owner["uid"] for owner in pod["metadata"].get("ownerReferences") or []]
+        return owners == [self._owner] and (pod["metadata"]["labels"] or {}).get(NODE_TYPE) == "worker"
+
+    def _make(self, name: str, group: str) -> None:
+        template = self._templates().get(group)
+        if template is None or group in self._refusals:
+            return
+        body = {**template, "metadata": {**template["metadata"], "name": name}}
+        try:
+            made = self._api.request("POST", f"/api/v1/namespaces/{self._api.namespace}/pods", body)
+        except ApiFailed as failed:
+            if failed.status == 409:
+                return  # it is there: our own try whose answer was lost, or the watch has not told it yet
+            if failed.status in (400, 403, 422):
+                self._refused(group, str(failed))
+                return
+            raise
+        self._take("ADDED", made)
+
+    def _refused(self, group: str, text: str) -> None:
+        there = sum(
+            1 for pod in self._look()[0] if pod["metadata"]["labels"].get(GROUP) == group and not deleted(pod)
+        )
+        hosts = next(
+            (
+                g["numOfHosts"]
+                for g in self._board.document["spec"]["workerGroupSpecs"]
+                if g["groupName"] == group
+            ),
+            1,
+        )
+        if group not in self._refusals:
+            self._say(f"group {group}: the API server refuses a pod: {text}")
+        self._refusals[group] = Refusal(text, there // hosts, time.monotonic())
+
+    def _delete(self, pod: Json) -> None:
+        body = {"preconditions": {"uid": pod["metadata"]["uid"]}}
+        path = f"/api/v1/namespaces/{self._api.namespace}/pods/{quote(name_of(pod))}"
+        try:
+            self._api.request("DELETE", path, body)
+        except ApiFailed as failed:
+            if failed.status not in (404, 409):  # gone, or another one of that name
+                raise
+
+    def _watching(self) -> None:
+        """List, watch, list again; an outage is waited for."""
+        selector = quote(f"{CLUSTER}={self._board.name}")
+        base = f"/api/v1/namespaces/{self._api.namespace}/pods?labelSelector={selector}"
+        while not self._stop.is_set():
+            try:
+                version = self._list(base)
+                more = f"&watch=1&allowWatchBookmarks=true&timeoutSeconds={_WATCH}"
+                while not self._stop.is_set():
+                    with self._lock:
+                        version = self._version if self._version != "0" else version
+                    self._api.watch(f"{base}{more}&resourceVersion={version}", self._take, self._stop)
+            except (ApiFailed, KeyError) as error:
+                self._say(f"the pods cannot be watched, still trying: {error}")
+                self._stop.wait(_TICK * 2)
+
+    def _list(self, base: str) -> str:
+        found: dict[str, Json] = {}
+        rest, version = "", "0"
+        while True:
+            page = self._api.request("GET", f"{base}&limit={_PAGE}{rest}")
+            found.update({name_of(pod): slim(pod) for pod in page.get("items") or []})
+            version = str(page["metadata"]["resourceVersion"])
+            if not page["metadata"].get("continue"):
+                break
+            rest = f"&continue={quote(page['metadata']['continue'])}"
+        with self._lock:
+            self._pods, self._version = found, version
+        self._listed.set()
+        self._changed.set()
+        return version
+
+    def _take(self, kind: str, item: Json) -> None:
+        if kind == "ERROR":  # 410: what we know is too old to go on from
+            raise ApiFailed(int(item.get("code") or 0), str(item.get("message") or "the watch ended"))
+        version = str(item["metadata"].get("resourceVersion") or "")
+        with self._lock:
+            if kind == "DELETED":
+                self._pods.pop(name_of(item), None)
+            elif kind in ("ADDED", "MODIFIED"):
+                known = self._pods.get(name_of(item))
+                if known is None or _newer(version, known["metadata"].get("resourceVersion")):
+                    self._pods[name_of(item)] = slim(item)
+            if _newer(version, self._version):
+                self._version = version
+        if kind != "BOOKMARK":
+            self._changed.set()
+
+    def _waking(self) -> None:
+        """The board's changes wake the rounds."""
+        version = self._board.scaling.version
+        while not self._stop.is_set():
+            scaling: Scaling = self._board.newer(version)
+            if scaling.version != version:
+                version = scaling.version
+                self._changed.set()
+
+
+def _newer(one: str, other: Any) -> bool:
+    """Whether a resourceVersion is the later one; they are numbers since Kubernetes 1.35, and were before."""
+    other = str(other or "0")
+    return not (one.isdigit() and other.isdigit()) or int(one) > int(other)
+
+
+def _message(found: bytes) -> str:
+    try:
+        return str(json.loads(found).get("message") or "")[:1000]
+    except ValueError:
+        return found[:300].decode("utf-8", "replace")
