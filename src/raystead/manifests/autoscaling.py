@@ -1,0 +1,226 @@
+"""What autoscaling adds: two sidecars of the head, what they read, and the rights of the one that acts.
+
+Ray's own autoscaler speaks to the steward as if it were the API server (docs/facts/ray.md#autoscaler). The
+steward's ServiceAccount, where there is one, is mounted into the steward's container and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from raystead.base import names
+from raystead.manifests.context import Context
+from raystead.manifests.pods import worker_template
+from raystead.manifests.programs import FOLDER, program_files, program_volume, run_program
+from raystead.spec.model import Json
+
+__all__ = [
+    "CERTIFICATE",
+    "STEWARD_PORT",
+    "TEMPLATE_HASH",
+    "steward_config",
+    "steward_name",
+    "steward_rights",
+    "with_steward",
+    "worker_pods",
+]
+
+STEWARD_PORT = 8443  # on loopback in the head's pod
+TEMPLATE_HASH = "raystead.io/template"
+CERTIFICATE = ("tls.pem", "ca.crt", "token")  # keys of the steward's Secret
+_ACCOUNT = (
+    "/var/run/secrets/kubernetes.io/serviceaccount"  # where Ray looks for its API server's token and CA
+)
+_OWN_ACCOUNT = "/var/run/secrets/raystead/serviceaccount"
+_KEYS = "/opt/keys"  # beside FOLDER: the steward looks for `keys` there
+_TOKEN_SECONDS = 3607  # as the kubelet's own mount has it
+_AUTOSCALER_SIZE: Json = {  # KubeRay's
+    "requests": {"cpu": "500m", "memory": "512Mi"},
+    "limits": {"cpu": "500m", "memory": "512Mi"},
+}
+_STEWARD_SIZE: Json = {
+    "requests": {"cpu": "20m", "memory": "64Mi"},
+    "limits": {"cpu": "500m", "memory": "128Mi"},
+}
+_COMMAND = (
+    "ray kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) --cluster-namespace $(RAY_CLUSTER_NAMESPACE)"
+)
+
+
+def steward_name(cluster: str) -> str:
+    return f"raystead-{cluster}-steward"
+
+
+def worker_pods(ctx: Context) -> dict[str, Json]:
+    """By group, the pod that the steward makes, but for its name."""
+    out = {}
+    for group in ctx.cluster.spec.workers:
+        template = worker_template(ctx, group)
+        text = json.dumps(template, sort_keys=True)
+        metadata = ctx.metadata("")
+        metadata.pop("name")
+        metadata["labels"] = {**template["metadata"]["labels"], **metadata["labels"]}
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        metadata["annotations"] = {**(template["metadata"].get("annotations") or {}), TEMPLATE_HASH: digest}
+        # A drained raylet that is restarted in place would come back as a new node of the same pod.
+        spec = {**template["spec"], "restartPolicy": "Never"}
+        out[group.name] = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    return out
+
+
+def steward_config(ctx: Context) -> Json:
+    """The ConfigMap with the steward's program and all that it reads."""
+    document = ctx.cluster.document()
+    document["metadata"] = {"name": ctx.cluster.name, "namespace": ctx.namespace or "default"}
+    data = program_files("steward")
+    data["cluster.json"] = _text(document)
+    data["pods.json"] = _text(worker_pods(ctx))
+    about = {
+        "namespace": ctx.namespace,
+        "anchor": names.anchor(ctx.cluster.name),
+        "uid": ctx.facts.anchor_uid,
+    }
+    data["steward.json"] = _text(about)
+    metadata = ctx.metadata(steward_name(ctx.cluster.name))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def steward_rights(ctx: Context) -> list[Json]:
+    """ServiceAccount, Role and RoleBinding: pods of the namespace, and this cluster's anchor by its name."""
+    name = steward_name(ctx.cluster.name)
+    pods = ["get", "list", "watch", "create", "delete", "patch"]
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": pods},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [names.anchor(ctx.cluster.name)],
+            "verbs": ["get", "patch"],
+        },
+    ]
+    subject: Json = {"kind": "ServiceAccount", "name": name}
+    if ctx.namespace:
+        subject["namespace"] = ctx.namespace
+    group = "rbac.authorization.k8s.io"
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": ctx.metadata(name),
+            "automountServiceAccountToken": False,
+        },
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": ctx.metadata(name), "rules": rules},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": ctx.metadata(name),
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
+            "subjects": [subject],
+        },
+    ]
+
+
+def with_steward(ctx: Context, template: Json, account: str | None) -> Json:
+    """The head's template with both sidecars; `account`: the ServiceAccount whose rights the steward uses."""
+    spec: Json = dict(template["spec"])
+    ray = spec["containers"][0]
+    spec["containers"] = [*spec["containers"], _autoscaler(ctx, ray), _steward(ctx, ray, account)]
+    spec["volumes"] = [*(spec.get("volumes") or []), *_volumes(ctx, account)]
+    spec["automountServiceAccountToken"] = False
+    if account:
+        spec["serviceAccountName"] = account
+    return {**template, "spec": spec}
+
+
+def _autoscaler(ctx: Context, ray: Json) -> Json:
+    """Ray's own autoscaler as KubeRay runs it, with our façade as its API server."""
+    options = ctx.cluster.spec.autoscaler_options or {}
+    env: list[Json] = [
+        {"name": "RAY_CLUSTER_NAME", "value": ctx.cluster.name},
+        {"name": "RAY_CLUSTER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+        {"name": "RAY_HEAD_POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+        {"name": "KUBERAY_CRD_VER", "value": "v1"},
+        {"name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1"},
+        {"name": "KUBERNETES_SERVICE_PORT", "value": str(STEWARD_PORT)},
+        {"name": "KUBERNETES_SERVICE_PORT_HTTPS", "value": str(STEWARD_PORT)},
+    ]
+    given = [*(options.get("env") or [])]
+    mine = {one["name"] for one in env}
+    inherited = [
+        one
+        for one in ray.get("env") or []
+        if str(one.get("name", "")).startswith(
+            ("RAY_AUTH", "RAY_ADDRESS", "RAY_enable_autoscaler", "RAY_USE_TLS")
+        )
+    ]
+    known = mine | {str(one.get("name")) for one in inherited}
+    env += [*inherited, *(one for one in given if one.get("name") not in known)]
+    mounts = [
+        mount
+        for mount in ray.get("volumeMounts") or []
+        if mount["mountPath"].startswith(("/tmp", "/etc/raystead"))
+    ]
+    out: Json = {
+        "name": "autoscaler",
+        "image": options.get("image") or ray["image"],
+        "command": options.get("command") or ["/bin/bash", "-c", "--"],
+        "args": options.get("args") or [_COMMAND],
+        "env": env,
+        "resources": options.get("resources") or _AUTOSCALER_SIZE,
+        "volumeMounts": [
+            *mounts,
+            *(options.get("volumeMounts") or []),
+            {"name": "raystead-facade", "mountPath": _ACCOUNT, "readOnly": True},
+        ],
+    }
+    for key in ("imagePullPolicy", "securityContext", "envFrom"):
+        if (value := options.get(key) or (ray.get(key) if key != "envFrom" else None)) is not None:
+            out[key] = value
+    return out
+
+
+def _steward(ctx: Context, ray: Json, account: str | None) -> Json:
+    run = run_program("steward", "")
+    mounts: list[Json] = [
+        {"name": "raystead-steward", "mountPath": FOLDER, "readOnly": True},
+        {"name": "raystead-keys", "mountPath": _KEYS, "readOnly": True},
+    ]
+    if account:
+        mounts.append({"name": "raystead-account", "mountPath": _OWN_ACCOUNT, "readOnly": True})
+    out: Json = {
+        "name": "steward",
+        "image": ray["image"],
+        **run,
+        "resources": _STEWARD_SIZE,
+        "volumeMounts": mounts,
+    }
+    for key in ("imagePullPolicy", "securityContext"):
+        if key in ray:
+            out[key] = ray[key]
+    return out
+
+
+def _volumes(ctx: Context, account: str | None) -> list[Json]:
+    name = steward_name(ctx.cluster.name)
+    files = {**program_files("steward"), "cluster.json": "", "pods.json": "", "steward.json": ""}
+    field = {"fieldRef": {"fieldPath": "metadata.namespace"}, "path": "namespace"}
+    facade = [
+        {"secret": {"name": name, "items": [{"key": key, "path": key} for key in ("token", "ca.crt")]}},
+        {"downwardAPI": {"items": [field]}},
+    ]
+    keys = [{"key": key, "path": key} for key in ("token", "tls.pem")]
+    out: list[Json] = [
+        program_volume("raystead-steward", name, files),
+        {"name": "raystead-keys", "secret": {"secretName": name, "items": keys, "defaultMode": 0o444}},
+        {"name": "raystead-facade", "projected": {"sources": facade}},
+    ]
+    if account:
+        root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+        token = {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}}
+        out.append({"name": "raystead-account", "projected": {"sources": [token, root]}})
+    return out
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, sort_keys=True, indent=1)
