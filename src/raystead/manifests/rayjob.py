@@ -93,7 +93,7 @@ def _condition(rule: DeletionRule) -> str:
 
 
 def programs_config(job: RayJob, ctx: Context, uid: str | None) -> Json:
-    """The ConfigMap with the programs and their orders; it holds nothing that the file does not say openly."""
+    """The ConfigMap with the programs and their orders; it holds nothing but what the file says openly."""
     data = program_files("submitter", "keeper")
     data["order.json"] = _text(_order(job, ctx, uid))
     for part, rules in keeper_rules(job.spec).items():
