@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from raystead.base import labels
 from raystead.doctor import admission, images, limits, network, probe, quota, state, taken, versions
 from raystead.doctor.amounts import effective, shown
 from raystead.doctor.model import Check, Client, Seen
@@ -23,9 +25,11 @@ Json = dict[str, Any]
 EMPTY = ("pods", "quotas", "limitranges", "policies", "deployments", "statefulsets", "services", "claims")
 
 
-def seen(flags: Flags | None = None, *, facts: Facts | None = None, **more: Any) -> Seen:
-    """An empty namespace in which the built-in cluster is to be."""
-    cluster = build(flags or Flags())
+def seen(
+    flags: Flags | None = None, *, facts: Facts | None = None, spec: RayCluster | None = None, **more: Any
+) -> Seen:
+    """An empty namespace in which the built-in cluster, or that of `spec`, is to be."""
+    cluster = spec or build(flags or Flags())
     facts = facts or Facts(namespace="team")
     told = dict.fromkeys(EMPTY, ()) | {"version": "1.36", "default_class": "fast"} | more
     objects = tuple(manifests(cluster, facts))
@@ -313,7 +317,9 @@ OURS = {"raystead.io/cluster": "ray-cluster"}
         ({"services": (named("Service", "redis"),)}, "fail", "Service/redis is there and not of this"),
         ({"services": (named("Service", "redis", **OURS),)}, "ok", "nobody else"),
         ({"deployments": (named("Deployment", "deployment-ray-head"),)}, "fail", "Deployment/deployment-ray-head"),
-        ({"pods": (named("Pod", "mine", app="redis"),)}, "fail", "Service redis would also send to pods of others"),
+        ({"pods": (named("Pod", "mine", app="redis"),)}, "ok", "nobody else"),
+        ({"pods": (named("Pod", "x", app="ray-cluster-head"),)}, "fail", "Service/service-ray-cluster would also sel"),
+        ({"pods": (named("Pod", "x", app="ray-cluster-worker"),)}, "fail", "NetworkPolicy/ray-worker-ingress would also"),
         ({"services": (named("Service", "cache", {"selector": {"app": "redis"}}),)}, "warn", "also send to redis"),
         ({"services": None}, "unknown", "Service"),
     ],
@@ -439,7 +445,8 @@ FINE = (
 def test_a_probe_is_no_node_of_the_cluster_and_passes_restricted() -> None:
     made = probe.job(seen(), "raystead-probe-1", 60)
     template = made["spec"]["template"]
-    assert template["metadata"]["labels"] == {"app": "ray-cluster-worker"}
+    marks = {"app.kubernetes.io/managed-by": "raystead"}
+    assert template["metadata"]["labels"] == {"app": "ray-cluster-worker", **marks}
     (container,) = template["spec"]["containers"]
     assert container["image"] == "rayproject/ray:2.60.0-py311"
     assert container["resources"]["requests"] == {"cpu": "500m", "memory": "1G"}
@@ -454,7 +461,23 @@ def test_in_an_isolated_namespace_the_probe_has_the_policies_that_up_would_add()
     assert made["spec"]["podSelector"] == {"matchLabels": {"job-name": "p"}}
     assert made["metadata"]["ownerReferences"][0]["uid"] == "uid"
     assert any(port["port"] == 53 for rule in made["spec"]["egress"] for port in rule.get("ports", []))
-    assert probe.policies(seen(facts=ISOLATED, exists=True), "p", "uid") == []
+    assert probe.policies(seen(facts=ISOLATED, exists=True), "p", "uid") == [made]
+
+
+@pytest.mark.parametrize("file", ["guide", "kuberay-minimal", "external-redis", "gpu-groups"])
+def test_beside_a_living_cluster_nothing_of_it_selects_the_probe(file: str) -> None:
+    """Else the head's Service would send Ray's traffic to it."""
+    text = (Path(__file__).parents[1] / "golden" / f"{file}.in.yaml").read_text()
+    spec = RayCluster.model_validate(yaml.safe_load(text))
+    there = seen(spec=spec, facts=ISOLATED, exists=True)
+    found = probe.job(there, "p", 60)["spec"]["template"]["metadata"]["labels"]
+    assert not [key for key in found if key != "app.kubernetes.io/managed-by"]
+    selectors = [item["spec"].get("selector") for item in there.objects if item["kind"] == "Service"]
+    selectors += [
+        i["spec"]["podSelector"]["matchLabels"] for i in there.objects if i["kind"] == "NetworkPolicy"
+    ]
+    assert len(selectors) > 1
+    assert not any(labels.matches({"matchLabels": one}, found) for one in selectors)
 
 
 @pytest.mark.parametrize(

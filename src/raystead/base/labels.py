@@ -65,9 +65,9 @@ def selector(cluster: str, group: str | None, *, guide: bool, index: int = 0) ->
     return {CLUSTER: cluster, NODE_TYPE: kind, GROUP: HEAD_GROUP if group is None else group}
 
 
-def redis_labels(cluster: str, *, guide: bool) -> dict[str, str]:
-    """What selects Redis' pod."""
-    return {"app": "redis"} if guide else {"app": "redis", OURS: cluster}
+def redis_labels(cluster: str) -> dict[str, str]:
+    """What selects Redis' pod, and no other team's that has the guide's label as well."""
+    return {"app": "redis", OURS: cluster}
 
 
 def matches(term: dict[str, Any] | None, given: dict[str, str]) -> bool:

@@ -8,6 +8,7 @@ import time
 import click
 
 from raystead.cli.options import Where, cluster_options, door, quiet_option
+from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
 
 
@@ -47,7 +48,9 @@ def _there(reporter: Reporter, where: Where, name: str | None, yes: bool, keep_d
     from raystead.ops.down import down, found
 
     api = door(where)
-    what = found(api, name or anchor_of(api, None).name)
+    chosen = name or anchor_of(api, None).name
+    _refuse_to_guess(name, chosen, yes)
+    what = found(api, chosen)
     if not yes and sys.stdin.isatty():
         data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
         question = f'delete "{what.name}" in namespace {api.namespace}: {len(what.pods)} pods; {data}?'
@@ -65,10 +68,21 @@ def _there(reporter: Reporter, where: Where, name: str | None, yes: bool, keep_d
     reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
 
 
+def _refuse_to_guess(name: str | None, only: str, yes: bool) -> None:
+    """Without a terminal nobody can be asked whether the only cluster there is, is the one that was meant."""
+    if name is None and not yes and not sys.stdin.isatty():
+        raise UsageError(
+            "no cluster was named, and there is no terminal to ask at",
+            evidence=f'the only one there is "{only}", which somebody else may have made',
+            remedy=f"raystead down {only}, or raystead down --yes for whichever is the only one",
+        )
+
+
 def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
     from raystead.ops.clusters import local_place
 
     place = local_place(name)
+    _refuse_to_guess(name, place.name, yes)
     if not yes and sys.stdin.isatty():
         status = place.status()
         click.confirm(

@@ -19,6 +19,7 @@ __all__ = ["PREFIX", "answered", "job", "policies", "stuck", "untellable"]
 
 PREFIX = "raystead-probe-"
 _KEEP_SECONDS = 60  # the server removes it by itself when we were killed
+_MADE_BY = {"app.kubernetes.io/managed-by": "raystead"}
 _DNS = "kubernetes.default.svc"
 _EGRESS = ("pypi.org", 443)  # what a runtime_env with pip needs
 _MINE = ("containers", "initContainers", "volumes", "restartPolicy", "terminationGracePeriodSeconds")
@@ -36,12 +37,12 @@ except Exception as error:
     out["ray_error"] = str(error)
 def tried(name, what, times):
     for left in reversed(range(times)):  # a new pod's network and policies take a moment
-        begun = time.time()
+        begun = time.monotonic()
         try:
             out[name] = {{"ok": True, "said": what() or ""}}
         except Exception as error:
             out[name] = {{"ok": False, "said": (type(error).__name__ + ": " + str(error))[:300]}}
-        out[name]["seconds"] = round(time.time() - begun, 3)
+        out[name]["seconds"] = round(time.monotonic() - begun, 3)
         if out[name]["ok"] or not left or out[name]["said"].startswith("RuntimeError"):
             return
         time.sleep(1)
@@ -108,21 +109,22 @@ def job(seen: Seen, name: str, seconds: int) -> Json:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/managed-by": "raystead"}},
+        "metadata": {"name": name, "labels": dict(_MADE_BY)},
         "spec": {
             "backoffLimit": 0,
             "activeDeadlineSeconds": seconds,
             "ttlSecondsAfterFinished": _KEEP_SECONDS,
-            "template": {"metadata": {"labels": _labels(seen, template)}, "spec": harden(spec)},
+            "template": {
+                "metadata": {"labels": {**_MADE_BY, **_labels(seen, template)}},
+                "spec": harden(spec),
+            },
         },
     }
 
 
 def policies(seen: Seen, name: str, uid: str) -> list[Json]:
     """The egress policies that `up` would add for such a pod, while the probe lasts; the Job owns them."""
-    if seen.exists:
-        return []
-    found = _labels(seen, _template(seen))
+    found = _template(seen)["metadata"]["labels"]
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "blockOwnerDeletion": False}
     out: list[Json] = []
     for item in seen.objects:
@@ -219,7 +221,12 @@ def _template(seen: Seen) -> Json:
 
 
 def _labels(seen: Seen, template: Json) -> dict[str, str]:
-    """Those by which our policies choose such a pod, and no more: it is no node of the cluster."""
+    """Those by which our policies choose such a pod, and no more: it is no node of the cluster.
+
+    None beside a living cluster: its head's Service would send Ray's traffic to the probe.
+    """
+    if seen.exists:
+        return {}
     found = template["metadata"]["labels"]
     keys: set[str] = set()
     for item in seen.objects:

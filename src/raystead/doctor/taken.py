@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from raystead.base import labels
 from raystead.base.kinds import KINDS
 from raystead.doctor.model import Check, Seen
 from raystead.spec.model import Json
 
-__all__ = ["check"]
+__all__ = ["caught", "check", "widest"]
 
 _SHOWN = 3
 _NEEDED = ("Deployment", "StatefulSet", "Service", "Pod")  # without one of them nobody can tell
+_ENDED = ("Succeeded", "Failed")
 
 
 def check(seen: Seen) -> Iterator[Check]:
@@ -54,21 +55,48 @@ def _names(seen: Seen) -> Iterator[Check]:
 
 
 def _caught(seen: Seen) -> Iterator[Check]:
-    """Pods of others that our Services would send to."""
-    for item in seen.objects:
-        selector = (item["spec"] if item["kind"] == "Service" else {}).get("selector")
-        if not selector:
-            continue
-        pods = [
-            p
-            for p in seen.pods or ()
-            if not seen.ours(p) and labels.matches({"matchLabels": selector}, _labels(p))
-        ]
-        if pods:
-            what = f"Service {item['metadata']['name']} would also send to pods of others"
-            text = ", ".join(f"{key}={value}" for key, value in selector.items())
-            evidence = f"{_list('pod', pods)} carry its labels {text}"
-            yield Check("names", "fail", what, evidence, _elsewhere(seen))
+    """Pods of others that our Services would send to, and our policies cut off."""
+    for what, evidence in caught(seen.objects, [p for p in seen.pods or () if not seen.ours(p)]):
+        yield Check("names", "fail", what, evidence, _elsewhere(seen))
+
+
+def caught(objects: Sequence[Json], pods: Iterable[Json]) -> Iterator[tuple[str, str]]:
+    """What is wrong, and the evidence, where one of our objects selects pods of others.
+
+    Args:
+        objects: rendered.
+        pods: those of the namespace that are not the cluster's; ended ones count for nothing.
+    """
+    alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED]
+    by_term: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for item in objects:
+        if term := _term(item):
+            by_term.setdefault(tuple(term.items()), []).append(f"{item['kind']}/{item['metadata']['name']}")
+    for words, selecting in by_term.items():
+        found = [pod for pod in alive if labels.matches({"matchLabels": dict(words)}, _labels(pod))]
+        if found:
+            text = ", ".join(f"{key}={value}" for key, value in words)
+            evidence = f"{_list('pod', found)} {'carries' if len(found) == 1 else 'carry'} its labels {text}"
+            yield f"{' and '.join(selecting)} would also select pods of others", evidence
+
+
+def widest(objects: Sequence[Json]) -> list[dict[str, str]]:
+    """The labels by which the objects select pods, without those that another of them includes."""
+    every = [dict(words) for words in dict.fromkeys(tuple(sorted(_term(item).items())) for item in objects)]
+    every = [one for one in every if one]
+    return [one for one in every if not any(o != one and o.items() <= one.items() for o in every)]
+
+
+def _term(item: Json) -> dict[str, str]:
+    """The labels by which a Service or a NetworkPolicy selects pods; {} for none, and for other kinds."""
+    spec = item.get("spec") or {}
+    if item["kind"] == "Service":
+        return dict(spec.get("selector") or {})
+    return (
+        dict((spec.get("podSelector") or {}).get("matchLabels") or {})
+        if item["kind"] == "NetworkPolicy"
+        else {}
+    )
 
 
 def _catchers(seen: Seen) -> Iterator[Check]:

@@ -124,13 +124,14 @@ def _outside(allowed: Allowed) -> Json:
 def _selector(ctx: Context, group: str | None) -> dict[str, str]:
     if ctx.guide:
         return {"app": labels.GUIDE_HEAD["app"]}
-    return labels.selector(ctx.cluster.name, group, guide=False)
+    return {**labels.selector(ctx.cluster.name, group, guide=False), labels.OURS: ctx.cluster.name}
 
 
 def _peers(ctx: Context) -> list[Json]:
     """Every pod of this cluster, on all ports: Train, NCCL and vLLM bind what they like."""
     if not ctx.guide:
-        return [{"podSelector": {"matchLabels": {labels.CLUSTER: ctx.cluster.name}}}]
+        ours = {labels.CLUSTER: ctx.cluster.name, labels.OURS: ctx.cluster.name}
+        return [{"podSelector": {"matchLabels": ours}}]
     apps = [labels.GUIDE_HEAD["app"], labels.GUIDE_WORKER["app"]]
     return [{"podSelector": {"matchLabels": {"app": app}}} for app in apps]
 
@@ -138,7 +139,7 @@ def _peers(ctx: Context) -> list[Json]:
 def _redis_egress(ctx: Context) -> list[Json]:
     kind = storage_kind(ctx.cluster)
     if kind == "redis":
-        to = {"podSelector": {"matchLabels": labels.redis_labels(ctx.cluster.name, guide=ctx.guide)}}
+        to = {"podSelector": {"matchLabels": labels.redis_labels(ctx.cluster.name)}}
         return [{"to": [to], "ports": [{"protocol": "TCP", "port": _REDIS_PORT}]}]
     if kind == "external":  # it may be anywhere, in the cluster or outside: only its port is known
         return [{"ports": [{"protocol": "TCP", "port": _external_port(ctx)}]}]
@@ -155,7 +156,7 @@ def _external_port(ctx: Context) -> int:
 
 
 def _redis(ctx: Context) -> Json:
-    selector = labels.redis_labels(ctx.cluster.name, guide=ctx.guide)
+    selector = labels.redis_labels(ctx.cluster.name)
     peer = {"podSelector": {"matchLabels": _selector(ctx, None)}}
     rule: Json = {"from": [peer], "ports": [{"protocol": "TCP", "port": _REDIS_PORT}]}
     return _policy(ctx, f"{ctx.names.redis}-ingress", selector, {"Ingress": [rule]})

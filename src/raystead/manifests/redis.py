@@ -68,13 +68,15 @@ def _size(ctx: Context) -> Json:
 def _service(ctx: Context) -> Json:
     spec: Json = {"type": "ClusterIP"}
     spec["ports"] = [{"name": "redis", "protocol": "TCP", "port": 6379, "targetPort": 6379}]
-    spec["selector"] = labels.redis_labels(ctx.cluster.name, guide=ctx.guide)
+    spec["selector"] = labels.redis_labels(ctx.cluster.name)
     metadata = ctx.metadata(ctx.names.redis, {"app": "redis"})
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
 def _stateful_set(ctx: Context) -> Json:
-    selector = labels.redis_labels(ctx.cluster.name, guide=ctx.guide)
+    # Immutable, and harmless as it is: a StatefulSet takes only pods of its own name. Another selector would
+    # replace the Redis of a running cluster.
+    selector = {"app": "redis"} if ctx.guide else labels.redis_labels(ctx.cluster.name)
     on_volume = ctx.facts.has_default_storage or ctx.facts.storage_class is not None
     spec: Json = {
         "replicas": 0 if ctx.suspended and on_volume else 1,

@@ -33,13 +33,14 @@ def _head(ctx: Context) -> Json:
         if ctx.guide
         else {labels.CLUSTER: ctx.cluster.name, labels.NODE_TYPE: "head"}
     )
+    chosen = selector if ctx.guide else {**selector, labels.OURS: ctx.cluster.name}
     annotations = {**(meta.get("annotations") or {}), **ctx.cluster.spec.head_service_annotations}
     metadata = ctx.metadata(name, {**(meta.get("labels") or {}), **selector}, annotations=annotations)
     spec: Json = {k: v for k, v in own.items() if k not in ("selector", "ports", "type")}
     spec = {"type": own.get("type") or head.service_type or "ClusterIP", **spec}
     spec.setdefault("publishNotReadyAddresses", True)  # raylets must reach a head that is not ready yet
     spec["ports"] = _joined(list(own.get("ports") or []), _ports(ctx))
-    spec["selector"] = selector
+    spec["selector"] = chosen
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
 
 
@@ -87,7 +88,7 @@ def _serve(ctx: Context) -> Json:
     selector = {labels.CLUSTER: ctx.cluster.name}
     spec: Json = {"type": "ClusterIP"}
     spec["ports"] = ports or [_port("serve", 8000, plain=False)]
-    spec["selector"] = selector
+    spec["selector"] = {**selector, labels.OURS: ctx.cluster.name}
     metadata = ctx.metadata(
         ctx.names.serve_service, {**selector, "ray.io/serve": f"{ctx.cluster.name}-serve"}
     )
@@ -95,7 +96,7 @@ def _serve(ctx: Context) -> Json:
 
 
 def _headless(ctx: Context) -> Json:
-    selector = {labels.CLUSTER: ctx.cluster.name, labels.NODE_TYPE: "worker"}
+    selector = {labels.CLUSTER: ctx.cluster.name, labels.NODE_TYPE: "worker", labels.OURS: ctx.cluster.name}
     spec: Json = {"clusterIP": "None", "publishNotReadyAddresses": True, "selector": selector}
     extra = {labels.CLUSTER: ctx.cluster.name, "ray.io/headless-worker-svc": ctx.names.headless_service}
     metadata = ctx.metadata(ctx.names.headless_service, extra)

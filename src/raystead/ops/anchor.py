@@ -23,6 +23,7 @@ __all__ = ["ANCHOR_SELECTOR", "FORMAT", "Anchor", "decoded", "document", "storab
 
 FORMAT = 1
 ROLE = "raystead.io/role"
+WRITES = "raystead.io/writes"  # how often the anchor was written: each write is a new version, so a lock
 ANCHOR_SELECTOR = f"{ROLE}=anchor"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"  # kubectl keeps the whole file there
 
@@ -73,6 +74,10 @@ def document(
         "labels": {labels.OURS: cluster.name, ROLE: "anchor"},
     }
     if previous:
+        before = previous.raw["metadata"].get("annotations") or {}
+        count = str(before.get(WRITES, "0"))
+        writes = int(count) + 1 if count.isdecimal() else 1
+        metadata["annotations"] = {**before, WRITES: str(writes)}
         metadata["resourceVersion"] = previous.resource_version
         metadata["uid"] = previous.uid
     data = {

@@ -1,6 +1,7 @@
-"""`down`: everything the cluster owns and nothing else; controllers first, the anchor last.
+"""`down`: what is proved to be the cluster's and nothing else; controllers first, the anchor last.
 
-In that order it may be interrupted anywhere and run again.
+In that order it may be interrupted anywhere and run again. What has the cluster's label without being proved
+its own (base.ownership) is left, and named.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 
 from raystead.base import kinds, labels, names
 from raystead.base.kinds import CLAIM
+from raystead.base.ownership import anchor_uids, labelled, owned, owners_of
 from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.kube.watch import Mirror
 from raystead.manifests.cleanup import cleanup_pod
+from raystead.manifests.context import Context
+from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops.anchor import Anchor
 from raystead.ops.events import Applied, Event, Note
@@ -33,6 +37,7 @@ _CLEANUP_PATIENCE = 90.0  # seconds for the pod that removes keys; its image is 
 _TICK = 0.25
 _CONTROLLERS = kinds.names(row for row in kinds.ROWS if row.template and not row.rare)
 _KINDS = (*_CONTROLLERS, *(k for k in kinds.owned() if k not in (*_CONTROLLERS, CLAIM)))
+_HAS_LABEL = "has the cluster's label, but nothing proves that raystead made it"
 Emit = Callable[[Event], None]
 
 
@@ -43,7 +48,8 @@ class Downed:
     Attributes:
         removed: objects deleted by us.
         remains: what should be gone and is not, each with its reason.
-        kept: what was kept on purpose (`keep_data`), or is not ours (foreign documents of the file).
+        kept: what was kept on purpose (`keep_data`), or is not ours (foreign documents of the file, objects
+            that only carry our label).
     """
 
     name: str
@@ -53,32 +59,92 @@ class Downed:
     kept: tuple[str, ...]
 
 
+class _Proofs:
+    """What is proved to be the cluster's. What was proved once stays so, when its owner has gone too."""
+
+    def __init__(self, name: str, roots: Iterable[str], makers: Iterable[Json] = ()) -> None:
+        self.name = name
+        self._known, self._makers = set(roots), tuple(makers)
+
+    def ours(self, items: Iterable[Json]) -> list[Json]:
+        """Those of the items that are proved."""
+        items = list(items)
+        found = owned(items, self.name, self._known, self._makers)
+        self._known |= found
+        return [item for item in items if item["metadata"]["uid"] in found]
+
+
 @dataclass(frozen=True)
 class Found:
-    """What of a cluster is there: its anchor may be gone while the rest is not yet."""
+    """What of a cluster is there: its anchor may be gone while the rest is not yet.
+
+    Attributes:
+        objects, pods: those that are proved to be the cluster's.
+        strangers: what carries its label and is not proved its own, the pods of such objects left out.
+    """
 
     name: str
     anchor: Anchor | None
     objects: tuple[Json, ...]
     pods: tuple[Json, ...]
+    strangers: tuple[Json, ...]
+    proofs: _Proofs
 
 
-def found(api: Api, name: str) -> Found:
-    """Everything with the cluster's label.
+def found(api: Api, name: str, *, uid: str | None = None) -> Found:
+    """What belongs to the cluster.
+
+    Args:
+        uid: of the anchor, where only that very cluster is meant; else the present one, and what is left of
+            earlier ones whose anchors are gone.
 
     Raises:
         ClusterNotFound: there is nothing.
     """
-    anchor = existing(api, name)
-    objects = tuple(_ours(api, name, (*_KINDS, CLAIM)))
-    pods = tuple(api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=_pod))
-    if anchor is None and not objects and not pods:
+    objects = _labelled(api, name, (*_KINDS, CLAIM))
+    pods = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={name}", keep=_pod)
+    anchor = existing(api, name)  # after the lists: an anchor that they name and that is not there is gone
+    if uid is not None and anchor is not None and anchor.uid != uid:
+        anchor = None
+    roots = {uid} if uid is not None else anchor_uids([*objects, *pods], name)
+    proofs = _Proofs(name, roots | ({anchor.uid} if anchor else set()), _makers(anchor))
+    everything = proofs.ours([*objects, *pods])
+    ours = {item["metadata"]["uid"] for item in everything}
+    strangers = [item for item in (*objects, *pods) if item["metadata"]["uid"] not in ours]
+    theirs = {item["metadata"]["uid"] for item in strangers}
+    strangers = [i for i in strangers if not owners_of(i) & theirs and not _is_anchor(i, name)]
+    if anchor is None and not everything:
+        evidence = f"nothing there has the label {labels.OURS}={name}"
+        if strangers:
+            evidence = f"{_listed(strangers)} {_HAS_LABEL}, so raystead leaves it alone"
         raise ClusterNotFound(
             f'there is no cluster "{name}" in namespace {api.namespace}',
-            evidence=f"nothing there has the label {labels.OURS}={name}",
+            evidence=evidence,
             remedy="raystead list, or another namespace with -n",
         )
-    return Found(name, anchor, objects, pods)
+    return Found(
+        name,
+        anchor,
+        tuple(item for item in everything if item["kind"] != "Pod"),
+        tuple(item for item in everything if item["kind"] == "Pod"),
+        tuple(strangers),
+        proofs,
+    )
+
+
+def _makers(anchor: Anchor | None) -> list[Json]:
+    """The controllers that the cluster has by its spec."""
+    if anchor is None:
+        return []
+    context = Context(anchor.cluster, anchor.with_facts())
+    rendered = [item for item in manifests(context.cluster, context.facts) if item["kind"] in _CONTROLLERS]
+    if any(item["kind"] == "StatefulSet" for item in rendered):
+        return rendered
+    # the claim of a Redis that the spec no longer has, with the state that is on it
+    space = {names.STORAGE_NAMESPACE_ANNOTATION: context.facts.storage_namespace}
+    claims = [{"metadata": {"name": "data", "annotations": space}}]
+    redis = {"metadata": {"name": context.names.redis}, "spec": {"volumeClaimTemplates": claims}}
+    return [*rendered, {"kind": "StatefulSet", **redis}]
 
 
 def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float = TIMEOUT) -> Downed:
@@ -93,10 +159,11 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         f"{one} (came with the file, is not the cluster's)"
         for one in (what.anchor.foreign if what.anchor else ())
     ]
+    kept += [f"{_listed([one])} ({_HAS_LABEL})" for one in what.strangers]
     ended = _end_pods(delete, what, deadline)
     if what.anchor and not keep_data and (keys := _clean_redis(api, what.anchor, ended, emit)):
         # What the next attempt needs (Secrets, policies, the anchor) has to stay.
-        remains = () if ended else _reasons(_ours(api, what.name, ("Pod",)))
+        remains = () if ended else _reasons(what.proofs.ours(_labelled(api, what.name, ("Pod",))))
         return Downed(what.name, time.monotonic() - begun, len(delete.uids), (*remains, keys), tuple(kept))
     if keep_data:
         kept += _keep(api, what)
@@ -148,9 +215,10 @@ def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
     with Mirror(api, path, labels=selector, changed=changed.set, keep=_pod) as pods:
         while time.monotonic() < deadline:
             changed.clear()
-            if pods.listed.is_set() and (delete(pods.items) or not pods.objects):
-                makers = delete(_ours(api, what.name, _CONTROLLERS), propagation="Orphan")
-                if not makers and not pods.objects:
+            mine = what.proofs.ours(pods.items)
+            if pods.listed.is_set() and (delete(mine) or not mine):
+                here = what.proofs.ours(_labelled(api, what.name, _CONTROLLERS))
+                if not delete(here, propagation="Orphan") and not what.proofs.ours(pods.items):
                     return True
             changed.wait(_TICK)
     return False
@@ -160,8 +228,9 @@ def _sweep(delete: _Deleting, what: Found, swept: Sequence[str], deadline: float
     """All that is left, the anchor last or when the time is over; why there is still something then."""
     known, over = what.anchor.uid if what.anchor else None, False
     while True:
-        here = _ours(delete.api, what.name, swept)
-        anchors = [i for i in here if _is_anchor(i, what.name)]
+        listed = _labelled(delete.api, what.name, swept)
+        anchors = [i for i in listed if _is_anchor(i, what.name)]
+        here = what.proofs.ours(listed)
         if not here or any(i["metadata"]["uid"] != known for i in anchors):
             return ()  # another raystead up began anew: what is there now is its own
         if over:
@@ -172,10 +241,10 @@ def _sweep(delete: _Deleting, what: Found, swept: Sequence[str], deadline: float
             time.sleep(_TICK)
 
 
-def _ours(api: Api, name: str, wanted: Sequence[str]) -> list[Json]:
-    """What has the cluster's label now."""
-    here = live_objects(api, name, wanted)
-    return [item for items in here.values() for item in items if _label(item) == name]
+def _labelled(api: Api, name: str, kinds: Sequence[str]) -> list[Json]:
+    """What has the cluster's label now, whoever made it."""
+    here = live_objects(api, name, kinds)
+    return [item for items in here.values() for item in items if labelled(item, name)]
 
 
 def _pod(item: Json) -> Json:
@@ -227,10 +296,11 @@ def _ended(api: Api, path: str) -> tuple[str, str]:
 def _keep(api: Api, what: Found) -> list[str]:
     """Takes the claims from the anchor, which would take them along; says what stays."""
     kept = []
-    for claim in _ours(api, what.name, (CLAIM,)):
-        name = claim["metadata"]["name"]
+    for claim in what.proofs.ours(_labelled(api, what.name, (CLAIM,))):
+        name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
         if claim["metadata"].get("ownerReferences"):
-            api.patch(path_of(api.namespace, CLAIM, name), {"metadata": {"ownerReferences": None}})
+            body = {"metadata": {"uid": uid, "ownerReferences": None}}
+            api.patch(path_of(api.namespace, CLAIM, name), body)
         kept.append(f"PersistentVolumeClaim/{name} (the next raystead up finds the state again)")
     if what.anchor and storage_kind(what.anchor.cluster) == "external":
         space = what.anchor.with_facts().storage_namespace
@@ -255,6 +325,5 @@ def _is_anchor(item: Json, name: str) -> bool:
     return (item["kind"], item["metadata"]["name"]) == ("ConfigMap", names.anchor(name))
 
 
-def _label(item: Json) -> str | None:
-    value: str | None = (item["metadata"].get("labels") or {}).get(labels.OURS)
-    return value
+def _listed(items: Sequence[Json]) -> str:
+    return ", ".join(f"{item['kind']}/{item['metadata']['name']}" for item in items)

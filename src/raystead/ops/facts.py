@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from raystead.base import labels, names
 from raystead.base.kinds import pod_template
-from raystead.doctor import versions
+from raystead.doctor import taken, versions
 from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
@@ -18,7 +18,15 @@ from raystead.manifests.storage import storage_kind
 from raystead.ops.rights import rights
 from raystead.spec.model import RayCluster
 
-__all__ = ["default_class", "first_facts", "isolating", "refuse_foreign", "server_version", "version_text"]
+__all__ = [
+    "caught",
+    "default_class",
+    "first_facts",
+    "isolating",
+    "refuse_foreign",
+    "server_version",
+    "version_text",
+]
 
 
 def first_facts(
@@ -110,6 +118,26 @@ def refuse_foreign(api: Api, name: str) -> None:
             evidence=f"RayCluster/{name}, state {(found[0].get('status') or {}).get('state', 'unknown')}",
             remedy=f"another name: raystead up --name {name}-2",
         )
+
+
+def caught(api: Api, name: str, objects: Sequence[Json]) -> list[str]:
+    """What doctor's check of names says of pods of others that our Services and policies would select."""
+    others = f"{labels.OURS}!={name}"
+    pods: dict[str, Json] = {}
+    for selector in taken.widest(objects):
+        if labels.OURS in selector:
+            continue  # nobody else's pods have our label and another cluster's name at once
+        chosen = ",".join([*(f"{key}={value}" for key, value in selector.items()), others])
+        for pod in api.list(collection(api.namespace, "Pod"), labels=chosen, keep=_labels_alone):
+            pods[pod["metadata"]["name"]] = pod
+    return [f"{what}; {evidence}" for what, evidence in taken.caught(objects, pods.values())]
+
+
+def _labels_alone(pod: Json) -> Json:
+    return {
+        "metadata": {key: pod["metadata"].get(key) for key in ("name", "labels")},
+        "status": pod.get("status"),
+    }
 
 
 def default_class(api: Api) -> str | None:

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from types import TracebackType
 
 from raystead.base import labels
+from raystead.base.ownership import owned
 from raystead.errors import Conflict, ObjectNotFound, RaysteadError, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.manifests.lease import lease_job, lease_name
+from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops.anchor import Anchor
 from raystead.ops.events import Event, Note
@@ -23,6 +25,12 @@ __all__ = ["Lease"]
 _RENEWALS = 4  # in the time of one lease: three may fail
 _CLAIM_TRIES, _CLAIM_TICK = 40, 0.25  # the StatefulSet's controller makes the claim within a second
 _TTL_SINCE = "1.21"  # ttlSecondsAfterFinished is dropped by older servers
+
+
+def _running() -> float:
+    """Seconds by a clock that nobody sets, and that runs on while this machine sleeps."""
+    # Linux' CLOCK_MONOTONIC stops in sleep, which the server's clock does not; macOS' goes on
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
@@ -44,8 +52,7 @@ class Lease:
                 evidence=f"Job/{lease_name(cluster.name)} is there",
                 remedy="another --name, or none: then each run has a name of its own",
             ) from error
-        # wall clock: it goes on while this machine sleeps, as the server's does
-        self._begun = time.time()
+        self._begun = _running()
         self.reference: Json = {
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -77,25 +84,35 @@ class Lease:
         """Makes the Job go with the anchor, whoever deletes that; and Redis' claim, which else stays."""
         owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": anchor.raw["metadata"]["name"]}
         owners = [{**owner, "uid": anchor.uid, "blockOwnerDeletion": False}]
-        body = {"metadata": {"ownerReferences": owners}}
+
+        def owner_of(uid: str) -> Json:  # the uid is a precondition: only that very object
+            return {"metadata": {"uid": uid, "ownerReferences": owners}}
+
         with contextlib.suppress(ObjectNotFound):
-            self._api.patch(self._path, body)
+            self._api.patch(self._path, owner_of(self.reference["uid"]))
         facts = anchor.facts
         if storage_kind(anchor.cluster) != "redis" or not (facts.has_default_storage or facts.storage_class):
             return
-        claims = collection(self._api.namespace, "PersistentVolumeClaim")
+        kind = "PersistentVolumeClaim"
+        claims = collection(self._api.namespace, kind)
+        makers = [i for i in manifests(anchor.cluster, anchor.with_facts()) if i["kind"] == "StatefulSet"]
         for _ in range(_CLAIM_TRIES):
-            for claim in self._api.list(claims, labels=f"{labels.OURS}={anchor.name}"):
-                self._api.patch(f"{claims}/{claim['metadata']['name']}", body)
+            found = self._api.list(claims, labels=f"{labels.OURS}={anchor.name}")
+            found = [{**claim, "kind": kind} for claim in found]
+            ours = owned(found, anchor.name, [anchor.uid], makers)
+            for claim in found:
+                if (uid := claim["metadata"]["uid"]) in ours:
+                    self._api.patch(f"{claims}/{claim['metadata']['name']}", owner_of(uid))
+            if ours:
                 return
             time.sleep(_CLAIM_TICK)
 
     def _renewing(self) -> None:
         told = False
         while not self._stop.wait(self._seconds / _RENEWALS):
-            deadline = int(time.time() - self._begun) + self._seconds
+            deadline = int(_running() - self._begun) + self._seconds
             try:
-                self._api.patch(self._path, {"spec": {"activeDeadlineSeconds": deadline}})
+                self._renew(deadline)
                 told = False
             except ObjectNotFound:
                 return  # it was deleted, and the cluster with it: who uses that sees it
@@ -104,6 +121,20 @@ class Lease:
                     told = True
                     self._emit(Note(f"the cluster's lease is not renewed now: {error.what}"))
 
+    def _renew(self, deadline: int) -> None:
+        """Raises the Job's deadline to so many seconds after its start; a later one is left.
+
+        Raises:
+            ObjectNotFound: this lease is gone; another Job of that name is not ours.
+        """
+        job = self._api.get(self._path)
+        uid = self.reference["uid"]
+        if job["metadata"]["uid"] != uid:
+            raise ObjectNotFound("the lease is gone", evidence=f"another Job is at {self._path}", status=404)
+        if int(job["spec"].get("activeDeadlineSeconds") or 0) < deadline:
+            body = {"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": deadline}}
+            self._api.patch(self._path, body)
+
     def _delete(self) -> None:
-        with contextlib.suppress(ObjectNotFound):
+        with contextlib.suppress(ObjectNotFound, Conflict):  # it is gone, whoever has its name now
             self._api.delete(self._path, uid=self.reference["uid"])

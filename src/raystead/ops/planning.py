@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from raystead.base import kinds, labels, names
+from raystead.base import kinds, labels, names, ownership
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
@@ -19,7 +19,7 @@ from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.restart import stamps
 from raystead.ops.specs import Desired, desired
 from raystead.plan.make import key_of, make
-from raystead.plan.model import Key, Plan
+from raystead.plan.model import Action, Key, Plan
 from raystead.spec.flags import NAME, Flags, build
 from raystead.spec.model import RayCluster
 
@@ -39,7 +39,8 @@ class Prepared:
         anchor: the cluster as it is now; None when there is none.
         cluster: the spec to apply, without secrets.
         objects: rendered; owner references stand in them only where the anchor is there already.
-        live: all objects with our label.
+        live: what has our label, but for objects of others that the spec does not ask for.
+        uids: of every live object that the plan may delete or replace.
         owners: what the anchor itself is to belong to (a lease); () keeps what it belongs to.
     """
 
@@ -54,6 +55,7 @@ class Prepared:
     plan: Plan
     force: bool = False
     owners: tuple[Json, ...] = ()
+    uids: Mapping[Key, str] = field(default_factory=dict)
 
     @property
     def anchor_changes(self) -> bool:
@@ -134,7 +136,7 @@ def prepare(
     found = live_objects(api, cluster.name)
     policies_here = found.pop("NetworkPolicy")
     live = [item for items in found.values() for item in items]
-    live += [p for p in policies_here if (p["metadata"].get("labels") or {}).get(labels.OURS) == cluster.name]
+    live += [policy for policy in policies_here if ownership.labelled(policy, cluster.name)]
     notes: list[str] = []
     if anchor is None:
         asking.refuse_foreign(api, cluster.name)
@@ -149,8 +151,11 @@ def prepare(
     made = kinds.made_by([*objects, *(previous or ())])
     rare = [kind for kind in kinds.owned(made) if kind not in LISTED]
     live += [item for items in live_objects(api, cluster.name, rare).values() for item in items]
+    live, owned, left = _sorted(
+        live, cluster.name, anchor, (*objects, *asked.foreign, *_shapes(needed, cluster))
+    )
     answers, refusals, strangers = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
-    given = _given_secrets(api, needed, live)
+    given = _given_secrets(api, cluster.name, needed, live)
     plan = make(
         [*(s.shape(cluster.name) for s in needed if s.name not in given), *objects, *asked.foreign],
         [*live, *strangers],
@@ -161,8 +166,52 @@ def prepare(
         rendered_by=anchor.written_by if anchor else "",
         previous=[*previous, *asked.foreign] if previous is not None else None,
     )
-    plan = replace(plan, notes=(*notes, *plan.notes))
-    return Prepared(api, anchor, cluster, facts, objects, needed, asked.foreign, tuple(live), plan, force)
+    problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
+    problems += asking.caught(api, cluster.name, objects)
+    plan = replace(plan, notes=(*notes, *left, *plan.notes), problems=tuple(problems))
+    uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
+    return Prepared(
+        api, anchor, cluster, facts, objects, needed, asked.foreign, tuple(live), plan, force, uids=uids
+    )
+
+
+def _shapes(needed: Sequence[secrets.NeededSecret], cluster: RayCluster) -> list[Json]:
+    return [secret.shape(cluster.name) for secret in needed]
+
+
+def _sorted(
+    live: Sequence[Json], name: str, anchor: Anchor | None, wanted: Sequence[Json]
+) -> tuple[list[Json], frozenset[str], list[str]]:
+    """The live objects that the plan may see, the uids of those proved to be ours, and notes on the rest.
+
+    What carries our label, is not proved ours and is not asked for either belongs to somebody else: a plan
+    that does not see it cannot delete it. Claims are never deleted by a plan.
+    """
+    roots = ownership.anchor_uids(live, name) | ({anchor.uid} if anchor else set())
+    owned = ownership.owned(live, name, roots)
+    keys = {key_of(item) for item in wanted}
+    kept, left = [], []
+    for item in live:
+        ours = item["metadata"]["uid"] in owned or (anchor and item["metadata"]["uid"] == anchor.uid)
+        if ours or item["kind"] == kinds.CLAIM or key_of(item) in keys:
+            kept.append(item)
+        elif key_of(item) != ("ConfigMap", names.anchor(name)):
+            what = f"{item['kind']}/{item['metadata']['name']}"
+            left.append(
+                f"{what} has this cluster's label, but nothing proves that raystead made it: it is left"
+            )
+    return kept, owned, left
+
+
+def _unproved(plan: Plan, live: Sequence[Json], owned: frozenset[str]) -> Iterator[str]:
+    """Objects that would be deleted or replaced and are not proved to be this cluster's."""
+    uids = {key_of(item): item["metadata"]["uid"] for item in live}
+    for change in plan.of(Action.DELETE, Action.REPLACE):
+        if uids.get(change.key) not in owned:
+            yield (
+                f"{change.kind}/{change.name} would be {change.action}d, and nothing proves that raystead "
+                "made it (it has no owner reference to the cluster); delete it yourself if it may go"
+            )
 
 
 def live_objects(api: Api, name: str, which: Sequence[str] = LISTED) -> dict[str, list[Json]]:
@@ -249,11 +298,13 @@ def _refused(api: Api, error: ApiError) -> None:
         ) from error
 
 
-def _given_secrets(api: Api, needed: Sequence[secrets.NeededSecret], live: Sequence[Json]) -> set[str]:
+def _given_secrets(
+    api: Api, cluster: str, needed: Sequence[secrets.NeededSecret], live: Sequence[Json]
+) -> set[str]:
     """Secrets of a name we need that somebody else made (`render` prints how): used as they are.
 
     Raises:
-        Conflict: such a Secret lacks the key.
+        Conflict: such a Secret lacks the key, or is another cluster's.
     """
     ours = {item["metadata"]["name"] for item in live if item["kind"] == "Secret"}
     given = set()
@@ -264,6 +315,9 @@ def _given_secrets(api: Api, needed: Sequence[secrets.NeededSecret], live: Seque
             there = api.get(path_of(api.namespace, "Secret", secret.name))
         except ObjectNotFound:
             continue
+        owner = (there["metadata"].get("labels") or {}).get(labels.OURS)
+        if owner and owner != cluster:
+            raise secrets.taken(secret, owner, cluster)
         if secret.key not in (there.get("data") or {}):
             raise secrets.lacking(secret)
         given.add(secret.name)

@@ -40,6 +40,7 @@ def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tupl
         return (Check("probe", "unknown", what, "SelfSubjectRulesReview", "raystead doctor --rbac"),)
     name = f"{probing.PREFIX}{uuid.uuid4().hex[:8]}"
     out: list[Check] = []
+    made: Json = {}
     try:
         made = api.create(collection(api.namespace, "Job"), probing.job(seen, name, seconds))
         for policy in probing.policies(seen, name, made["metadata"]["uid"]):
@@ -52,7 +53,10 @@ def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tupl
     finally:
         # its pod and policies go with it; a name that was never made is no news
         with contextlib.suppress(ApiError):
-            api.delete(path_of(api.namespace, "Job", name), grace=0)
+            uid = (made.get("metadata") or {}).get(
+                "uid"
+            )  # unknown only when the answer to its creation was lost
+            api.delete(path_of(api.namespace, "Job", name), grace=0, uid=uid)
     if why := probing.untellable(seen):
         out.append(Check("state", "unknown", f"whether Redis answers is not known: {why}"))
     return tuple(out)

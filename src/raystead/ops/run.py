@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 
+from raystead.base.ownership import owners_of
 from raystead.errors import ClusterExists, ClusterNotFound, UsageError
 from raystead.kube.api import Api
 from raystead.ops.anchor import Anchor
@@ -53,6 +54,7 @@ def temporary(
     prepared = prepare(api, asked, None, policies=policies)
     prepared.refuse_problems()
     with Lease(api, cluster, lease, note) as held:
+        anchor: Anchor | None = None
         try:
             with view() as emit:
                 emit(Planned(prepared.plan))
@@ -61,9 +63,17 @@ def temporary(
                 wait(api, anchor, timeout=timeout, emit=emit)
             yield anchor
         finally:
+            uid = anchor.uid if anchor else _written(api, cluster.name, held)
             # not there: it never came to be, or somebody was faster
             with suppress(ClusterNotFound), view() as emit:
-                downed(down(api, found(api, cluster.name), keep_data=False, emit=emit))
+                if uid is not None:
+                    downed(down(api, found(api, cluster.name, uid=uid), keep_data=False, emit=emit))
+
+
+def _written(api: Api, name: str, held: Lease) -> str | None:
+    """The uid of the anchor that an `apply` wrote before it failed: it belongs to this run's lease."""
+    there = existing(api, name)
+    return there.uid if there and held.reference["uid"] in owners_of(there.raw) else None
 
 
 def _refuse(api: Api, asked: Desired) -> None:

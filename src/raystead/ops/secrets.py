@@ -16,7 +16,7 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.storage import PASSWORD_KEY, storage_kind
 from raystead.spec.model import RayCluster
 
-__all__ = ["NeededSecret", "make", "needed", "token_of", "value_of"]
+__all__ = ["NeededSecret", "lacking", "make", "needed", "taken", "token_of", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,9 @@ def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Se
             return
         except Conflict:
             there = api.get(path_of(api.namespace, "Secret", secret.name))
+    other = (there["metadata"].get("labels") or {}).get(labels.OURS)
+    if other and other != cluster:
+        raise taken(secret, other, cluster)
     if secret.value is not None and (there.get("data") or {}).get(secret.key) != body["data"][secret.key]:
         api.patch(path_of(api.namespace, "Secret", secret.name), {"data": body["data"]})
     elif secret.key not in (there.get("data") or {}):
@@ -77,6 +80,15 @@ def lacking(secret: NeededSecret) -> Conflict:
         f"the Secret {secret.name} exists and has no key {secret.key}",
         evidence="it is not of this cluster's making",
         remedy=f"delete it, or add the key {secret.key}, or give the cluster another name",
+    )
+
+
+def taken(secret: NeededSecret, owner: str, cluster: str) -> Conflict:
+    """Long names that end alike have one token Secret: KubeRay's rule keeps their last 50 characters."""
+    return Conflict(
+        f'the Secret {secret.name} belongs to the cluster "{owner}": "{cluster}" would share it',
+        evidence=f"it has the label {labels.OURS}={owner}; of a long name only the last 50 characters count",
+        remedy=f'give "{cluster}" another name, one that differs within its last 50 characters',
     )
 
 

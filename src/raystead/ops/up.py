@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from raystead.base.ownership import owners_of
 from raystead.errors import ApiError, Busy, Conflict, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
@@ -46,7 +47,7 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         Conflict, ApiError: the server refuses something that its dry-run did not.
     """
     api, plan = prepared.api, prepared.plan
-    anchor = _write_anchor(prepared) if prepared.anchor_changes else prepared.anchor
+    anchor = _write_anchor(prepared) if prepared.mutates else prepared.anchor
     assert anchor is not None
     facts = anchor.with_facts()
     changes = {change.key: change for change in plan.mutating}
@@ -62,15 +63,16 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     def one(step: _Step) -> None:
         path = paths.path(step.item, api.namespace)
         if step.change.action is Action.REPLACE:
-            _remove(api, path)
+            _remove(api, path, prepared.uids[step.change.key], anchor.name)
         api.apply(path, step.item, force=prepared.force)
         emit(Applied(step.change.kind, step.change.name, step.change.action))
 
     parallel(one, steps)
     for change in plan.of(Action.DELETE):
-        _delete(api, path_of(api.namespace, change.kind, change.name))
+        with contextlib.suppress(Conflict):  # another one has that name by now: it is not ours to delete
+            _delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
         emit(Applied(change.kind, change.name, change.action))
-    if prepared.anchor_changes and plan.mutates:
+    if plan.mutates:
         try:
             _still_ours(api, anchor)
         except Busy:
@@ -87,7 +89,10 @@ def _give_way(api: Api, name: str, emit: Emit) -> None:
 
 
 def _write_anchor(prepared: Prepared) -> Anchor:
-    """Creates or replaces the anchor. The version that was read is the lock: who comes second is refused."""
+    """Creates or replaces the anchor, before every change of an object, a repair included.
+
+    The version that was read is the lock: who comes second is refused before they put anything older over it.
+    """
     api = prepared.api
     body = prepared.anchor_document()
     name = body["metadata"]["name"]
@@ -97,8 +102,9 @@ def _write_anchor(prepared: Prepared) -> Anchor:
         return decoded(api.replace(path_of(api.namespace, "ConfigMap", name), body))
     except (Conflict, ObjectNotFound):
         now = existing(api, prepared.cluster.name)
-        if now is not None and now.raw["data"]["hash"] == body["data"]["hash"]:
-            return now  # the other one wants the same; or it is our own write whose answer was lost
+        # the other one wants the same, for the same owner; or it is our own write whose answer was lost
+        if now is not None and now.hash == body["data"]["hash"] and owners_of(body) <= owners_of(now.raw):
+            return now
         raise _busy(prepared.cluster.name, "it changed the anchor between our plan and our apply") from None
 
 
@@ -118,18 +124,26 @@ def _busy(name: str, evidence: str) -> Busy:
     )
 
 
-def _delete(api: Api, path: str, uid: str | None = None) -> None:
+def _delete(api: Api, path: str, uid: str) -> None:
     with contextlib.suppress(ObjectNotFound):  # gone is what we want
         api.delete(path, uid=uid)
 
 
-def _remove(api: Api, path: str) -> None:
-    """Deletes an object and waits until it is gone."""
-    _delete(api, path)
+def _remove(api: Api, path: str, uid: str, cluster: str) -> None:
+    """Deletes an object and waits until it is gone.
+
+    Raises:
+        Busy: another object has its name by now.
+    """
+    try:
+        _delete(api, path, uid)
+    except Conflict as error:
+        raise _busy(cluster, f"{path.rpartition('/')[2]} is another object than the plan saw") from error
     deadline = time.monotonic() + _REPLACE_PATIENCE
     while time.monotonic() < deadline:
         try:
-            api.get(path)
+            if api.get(path)["metadata"]["uid"] != uid:
+                return
         except ObjectNotFound:
             return
         time.sleep(_TICK)

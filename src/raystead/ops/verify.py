@@ -63,8 +63,8 @@ counter = Counter.options(name=name, lifetime="detached", scheduling_strategy=On
 
 def end(*_):
     # kill() only sends; Ray's stop of a job waits 3 s before it kills
-    until, counted = time.time() + 2.5, {"name": name, "namespace": "raystead-verify"}
-    while time.time() < until and counted in named(all_namespaces=True):
+    until, counted = time.monotonic() + 2.5, {"name": name, "namespace": "raystead-verify"}
+    while time.monotonic() < until and counted in named(all_namespaces=True):
         ray.kill(counter)
         time.sleep(0.1)
     os._exit(0)
@@ -72,12 +72,12 @@ def end(*_):
 signal.signal(signal.SIGTERM, end)
 
 def timed(key, call):
-    begun, value, error = time.time(), None, ""
+    begun, value, error = time.monotonic(), None, ""
     try:
         value = call()
     except Exception as problem:
         error = type(problem).__name__ + ": " + str(problem).split(chr(10))[0][:200]
-    line = {key: value, "s": round(time.time() - begun, 2), "error": error}
+    line = {key: value, "s": round(time.monotonic() - begun, 2), "error": error}
     print("raystead-verify", json.dumps(line), flush=True)
 
 def find():
