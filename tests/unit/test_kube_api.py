@@ -154,6 +154,23 @@ def test_429_for_longer_than_our_patience_is_the_servers_word() -> None:
         assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "failed to create typed patch object (team/x; apps/v1, Kind=Deployment): .spec.limit: field not declared in schema",
+        'failed to create typed patch object: .spec.env: duplicate entries for key [name="HF_HOME"]',
+        "failed to create typed patch object: .spec.value: expected string, got &value.valueUnstructured{Value:true}",
+    ],
+)
+def test_a_500_that_means_the_request_is_a_refusal_and_not_repeated(message: str) -> None:
+    with ScriptedServer(answer(500, status(500, message))) as server:
+        with pytest.raises(ApiError) as caught:
+            Api(server.access()).apply(POD, {})
+        assert len(server.seen) == 1
+    assert (caught.value.status, caught.value.evidence) == (422, message)
+    assert caught.value.remedy
+
+
 @pytest.mark.parametrize("code", [500, 502, 503, 504])
 def test_a_failing_server_is_asked_again(code: int) -> None:
     said: list[str] = []

@@ -8,7 +8,8 @@ from decimal import ROUND_CEILING, Decimal
 _FORM = re.compile(
     r"^([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([eE][+-]?[0-9]{1,9}|[numkMGTPE]|[KMGTPE]i)?$", re.ASCII
 )
-_DIGITS = 19  # Kubernetes keeps a quantity in 64 bits: at most 9.2e18
+_MAX = 2**63 - 1  # Kubernetes keeps a quantity in 64 bits
+_MIN = Decimal("1e-9")
 _SUFFIX = {
     "n": Decimal("1e-9"),
     "u": Decimal("1e-6"),
@@ -39,13 +40,13 @@ def parse(quantity: str | int | float) -> Decimal:
         raise ValueError(f'"{_short(quantity)}" is not a valid quantity; write for example 2, 0.5 or 4Gi')
     number, suffix = match.groups()
     value = Decimal(number + suffix) if suffix and suffix not in _SUFFIX else Decimal(number)
-    if value and value.adjusted() > _DIGITS:
-        raise ValueError(f'"{_short(quantity)}" is more than Kubernetes can count')
+    if value and not -40 < value.adjusted() < 40:  # beyond any suffix; Decimal would overflow or round to 0
+        value, suffix = Decimal("1e-9" if value.adjusted() < 0 else "1e40").copy_sign(value), ""
     value *= _SUFFIX.get(suffix, Decimal(1))
-    if value and value.adjusted() > _DIGITS:
+    if abs(value) > _MAX:
         raise ValueError(f'"{_short(quantity)}" is more than Kubernetes can count')
-    if value and value.adjusted() < -9:
-        return Decimal("1e-9").copy_sign(value)  # as Kubernetes: rounded away from zero to a billionth
+    if value and abs(value) < _MIN:
+        return _MIN.copy_sign(value)  # as Kubernetes does: rounded away from zero
     return value
 
 

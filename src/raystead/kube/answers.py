@@ -8,7 +8,7 @@ from typing import Any
 
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound, RaysteadError
 
-__all__ = ["STARTING", "Gone", "error_of", "message_of", "status_of"]
+__all__ = ["STARTING", "Gone", "error_of", "is_outage", "message_of", "status_of"]
 
 _RIGHT = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
@@ -16,6 +16,7 @@ _RIGHT = re.compile(
 )
 _NO_ROLES = re.compile(r'RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io "system:[^"]*" not found')
 STARTING = "Starting"
+_NOT_APPLICABLE = re.compile(r"field not declared in schema|duplicate entries for key|expected \w+, got ")
 _OWNER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 
 
@@ -30,6 +31,11 @@ def status_of(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return value if isinstance(value, dict) and value.get("kind") == "Status" else {}
+
+
+def is_outage(code: int, text: str) -> bool:
+    """The server is in trouble, not the request: server-side apply answers 500 to typos and duplicates too."""
+    return code >= 500 and not (code == 500 and _NOT_APPLICABLE.search(message_of(code, text)))
 
 
 def message_of(code: int, text: str) -> str:
@@ -83,6 +89,11 @@ def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
         return ObjectNotFound(f"{what}: not found", evidence=message, status=code, reason=reason)
     if code == 409:
         return _conflict(message, status, what)
+    if code == 500 and not is_outage(code, text):
+        remedy = "correct the field in the file, and run the command again"
+        return ApiError(
+            f"the API server refuses to {what}", evidence=message, remedy=remedy, status=422, reason="Invalid"
+        )
     return ApiError(
         f"the API server refuses to {what}", evidence=message, status=code, reason=reason or str(code)
     )

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from raystead.errors import ApiError, ApiUnreachable, Forbidden
 from raystead.kube.access import Access
-from raystead.kube.answers import STARTING, Gone, error_of, message_of
+from raystead.kube.answers import STARTING, Gone, error_of, is_outage, message_of
 
 __all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json"]
 
@@ -215,7 +215,7 @@ class Api:
                 refusal = self._error(response.status, text, method, path)
                 early = isinstance(refusal, ApiError) and refusal.reason == STARTING
                 early = early or (isinstance(refusal, Forbidden) and not self._ready())
-                if not (early or response.status == 429 or (response.status >= 500 and again)):
+                if not (early or response.status == 429 or (is_outage(response.status, text) and again)):
                     raise refusal
                 why = f"HTTP {response.status}: {message_of(response.status, text)}"
                 after = response.headers.get("Retry-After", "")
