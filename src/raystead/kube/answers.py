@@ -34,7 +34,7 @@ def status_of(text: str) -> dict[str, Any]:
 
 
 def is_outage(code: int, text: str) -> bool:
-    """The server is in trouble, not the request: server-side apply answers 500 to typos and duplicates too."""
+    """Whether the server is in trouble, not the request: it answers 500 to typos in an apply, too."""
     return code >= 500 and not (code == 500 and _NOT_APPLICABLE.search(message_of(code, text)))
 
 
