@@ -145,9 +145,4 @@ class ScriptedServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def access(self, namespace: str = "ns") -> Access:
-        from kubernetes.client import Configuration
-
-        configuration = Configuration()
-        configuration.host = f"http://127.0.0.1:{self.port}"
-        configuration.proxy = None
-        return Access(configuration.host, namespace, "test", configuration)
+        return Access(f"http://127.0.0.1:{self.port}", namespace, "test")

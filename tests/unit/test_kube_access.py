@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
 import stat
@@ -11,12 +12,27 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from raystead.errors import KubeConfigError
-from raystead.kube import access
-from raystead.kube.access import configured, load
+from raystead.kube.access import configured, load, loading
+from raystead.kube.access.proxies import from_environment
 
 Json = dict[str, Any]
+
+
+def pair(name: str) -> tuple[bytes, bytes]:
+    """A certificate that signs itself, and its key, PEM."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), 1, now - day, now + day)
+    certificate = made.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    return certificate, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +41,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(access, "_POD_FILES", tmp_path / "no-pod")
+    monkeypatch.setattr(loading, "_POD_FILES", tmp_path / "no-pod")
 
 
 def config(path: Path, *names: str, current: str | None = None, user: Json | None = None) -> Path:
@@ -56,7 +72,7 @@ def test_the_context_says_server_namespace_and_token(tmp_path: Path) -> None:
         "space-dev",
         "dev",
     )
-    assert found.headers() == {"Authorization": "Bearer token-of-dev"}
+    assert dict(found.headers()) == {"Authorization": "Bearer token-of-dev"}
 
 
 def test_the_first_current_context_of_a_list_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +81,7 @@ def test_the_first_current_context_of_a_list_wins(tmp_path: Path, monkeypatch: p
     three = config(tmp_path / "3", "prod", current="prod")
     listed(monkeypatch, tmp_path / "missing", one, two, three)
     assert load().context == "dev"
-    assert load(context="prod").headers() == {"Authorization": "Bearer token-of-prod"}
+    assert dict(load(context="prod").headers()) == {"Authorization": "Bearer token-of-prod"}
 
 
 def test_of_two_entries_of_a_name_the_first_file_wins(
@@ -74,7 +90,7 @@ def test_of_two_entries_of_a_name_the_first_file_wins(
     one = config(tmp_path / "1", "dev", current="dev", user={"token": "first"})
     two = config(tmp_path / "2", "dev", current="dev", user={"token": "second"})
     listed(monkeypatch, one, two)
-    assert load().headers() == {"Authorization": "Bearer first"}
+    assert dict(load().headers()) == {"Authorization": "Bearer first"}
 
 
 def test_flags_win_over_the_context(tmp_path: Path) -> None:
@@ -142,15 +158,15 @@ def test_as_is_said_with_every_request(tmp_path: Path) -> None:
     found = load(
         kubeconfig=str(config(tmp_path / "a", "dev", current="dev")), as_user="ann", as_groups=("g1", "g2")
     )
-    assert found.headers()["Impersonate-User"] == "ann"
-    assert found.groups == ("g1", "g2")
+    assert dict(found.headers())["Impersonate-User"] == "ann"
+    assert found.headers()[-2:] == [("Impersonate-Group", "g1"), ("Impersonate-Group", "g2")]
 
 
 def test_as_of_the_kubeconfig_counts_too(tmp_path: Path) -> None:
     user = {"token": "t", "as": "bob", "as-groups": ["g"]}
     found = load(kubeconfig=str(config(tmp_path / "a", "dev", current="dev", user=user)))
-    assert found.headers()["Impersonate-User"] == "bob"
-    assert found.groups == ("g",)
+    assert dict(found.headers())["Impersonate-User"] == "bob"
+    assert found.headers()[-1] == ("Impersonate-Group", "g")
 
 
 # -- login plugins ------------------------------------------------------------------------------------
@@ -164,8 +180,14 @@ def plugin(folder: Path, body: str, name: str = "login") -> Path:
 
 
 def with_plugin(folder: Path, command: str, **more: Any) -> Path:
-    said = {"apiVersion": "client.authentication.k8s.io/v1", "command": command, **more}
+    said = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never"}
+    said |= {"command": command, **more}
     return config(folder / "a", "dev", current="dev", user={"exec": said})
+
+
+ANSWER = (
+    "print(json.dumps(dict(apiVersion='client.authentication.k8s.io/v1', kind='ExecCredential', status={})))"
+)
 
 
 def answer(**status: Any) -> str:
@@ -176,7 +198,7 @@ def answer(**status: Any) -> str:
 def test_a_plugin_gives_the_token(tmp_path: Path) -> None:
     plugin(tmp_path, answer(token="fresh"))
     found = load(kubeconfig=str(with_plugin(tmp_path, "./login")))
-    assert found.headers() == {"Authorization": "Bearer fresh"}
+    assert dict(found.headers()) == {"Authorization": "Bearer fresh"}
 
 
 def test_a_plugin_that_fails_speaks_in_its_own_words(tmp_path: Path) -> None:
@@ -205,7 +227,7 @@ def test_what_a_plugin_prints_is_never_repeated(tmp_path: Path, output: str) -> 
 def test_a_plugin_gets_its_arguments_environment_and_cluster(tmp_path: Path) -> None:
     body = "info = json.loads(os.environ['KUBERNETES_EXEC_INFO'])\n"
     body += "token = '|'.join([*sys.argv[1:], os.environ['REGION'], info['spec']['cluster']['server']])\n"
-    plugin(tmp_path, body + "print(json.dumps({'status': {'token': token}}))")
+    plugin(tmp_path, body + ANSWER.format("{'token': token}"))
     path = with_plugin(
         tmp_path,
         "./login",
@@ -213,26 +235,26 @@ def test_a_plugin_gets_its_arguments_environment_and_cluster(tmp_path: Path) -> 
         env=[{"name": "REGION", "value": "eu"}],
         provideClusterInfo=True,
     )
-    said = load(kubeconfig=str(path)).headers()["Authorization"]
+    said = dict(load(kubeconfig=str(path)).headers())["Authorization"]
     assert said == "Bearer get|token|eu|https://dev.example:6443"
 
 
 def test_a_plugins_certificate_is_used(tmp_path: Path) -> None:
-    plugin(tmp_path, answer(clientCertificateData="CERT", clientKeyData="KEY"))
-    said = load(kubeconfig=str(with_plugin(tmp_path, "./login"))).configuration
-    assert Path(said.cert_file).read_text() == "CERT"
-    assert Path(said.key_file).read_text() == "KEY"
-    assert stat.S_IMODE(Path(said.key_file).stat().st_mode) & 0o077 == 0
+    certificate, key = pair("ann")
+    plugin(tmp_path, answer(clientCertificateData=certificate.decode(), clientKeyData=key.decode()))
+    found = load(kubeconfig=str(with_plugin(tmp_path, "./login")))
+    assert found.login().certificate == (certificate, key)
+    assert found.headers() == []
 
 
 def test_a_token_that_is_due_is_renewed(tmp_path: Path) -> None:
     count = tmp_path / "count"
     body = f"path = {str(count)!r}\nn = int(open(path).read() or 0) if os.path.exists(path) else 0\n"
     body += "open(path, 'w').write(str(n + 1))\n"
-    credential = "{'status': {'token': f'token-{n}', 'expirationTimestamp': '2020-01-01T00:00:00Z'}}"
-    plugin(tmp_path, body + f"print(json.dumps({credential}))")
+    credential = "{'token': f'token-{n}', 'expirationTimestamp': '2020-01-01T00:00:00Z'}"
+    plugin(tmp_path, body + ANSWER.format(credential))
     found = load(kubeconfig=str(with_plugin(tmp_path, "./login")))
-    first, second = found.headers()["Authorization"], found.headers()["Authorization"]
+    first, second = dict(found.headers())["Authorization"], dict(found.headers())["Authorization"]
     assert first != second
 
 
@@ -241,16 +263,12 @@ def test_a_token_that_is_due_is_renewed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    from kubernetes.config import incluster_config
-
     folder = tmp_path / "serviceaccount"
     folder.mkdir()
     (folder / "token").write_text("pods-token")
-    (folder / "ca.crt").write_text("CA")
+    (folder / "ca.crt").write_bytes(pair("ca")[0])
     (folder / "namespace").write_text("team-nlp\n")
-    monkeypatch.setattr(access, "_POD_FILES", folder)
-    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(folder / "token"))
-    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(folder / "ca.crt"))
+    monkeypatch.setattr(loading, "_POD_FILES", folder)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
     return folder
@@ -264,7 +282,7 @@ def test_a_notebooks_pod_is_enough(pod: Path) -> None:
         "team-nlp",
         "in-cluster",
     )
-    assert found.headers()["Authorization"].casefold() == "bearer pods-token"
+    assert dict(found.headers())["Authorization"].casefold() == "bearer pods-token"
     assert load(namespace="other").namespace == "other"
 
 
@@ -285,15 +303,54 @@ def test_a_pod_without_its_certificate_is_a_sentence(pod: Path) -> None:
         load()
 
 
-def test_a_proxy_is_passed_by_where_no_proxy_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_of_the_kubeconfig_counts_whatever_no_proxy_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in kubectl: NO_PROXY is about the environment's proxy only."""
     path = config(tmp_path / "a", "dev", current="dev")
     document = yaml.safe_load(path.read_text())
-    document["clusters"][0]["cluster"]["proxy-url"] = "http://proxy.example:3128"
+    document["clusters"][0]["cluster"]["proxy-url"] = "http://me:s3cret@proxy.example:3128"
     path.write_text(yaml.safe_dump(document))
-    monkeypatch.setenv("NO_PROXY", "other.example")
-    assert load(kubeconfig=str(path)).proxy == "http://proxy.example:3128"
     monkeypatch.setenv("NO_PROXY", ".example")
-    assert load(kubeconfig=str(path)).proxy is None
+    way = load(kubeconfig=str(path)).way
+    assert str(way) == "http://proxy.example:3128"
+    assert "s3cret" not in repr(way)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "passed_by"),
+    [
+        ("", False),
+        ("other.example", False),
+        ("dev.example", True),
+        ("example", True),
+        (".example", True),
+        ("*.example", True),
+        ("DEV.EXAMPLE", True),
+        ("xample", False),
+        ("dev.example:6443", True),
+        ("dev.example:443", False),
+        ("a, dev.example ,b", True),
+        ("*", True),
+        ("10.0.0.0/8", False),
+    ],
+)
+def test_the_environments_proxy_is_passed_by_where_no_proxy_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_proxy: str, passed_by: bool
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    way = load(kubeconfig=str(config(tmp_path / "a", "dev", current="dev"))).way
+    assert str(way) == ("None" if passed_by else "http://proxy.example:3128")
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "passed_by"), [("10.1.0.0/16", True), ("10.1.2.3", True), ("10.2.0.0/16", False)]
+)
+def test_no_proxy_knows_networks(monkeypatch: pytest.MonkeyPatch, no_proxy: str, passed_by: bool) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    assert (from_environment("https://10.1.2.3:6443") is None) is passed_by
 
 
 def test_an_access_shows_no_token(tmp_path: Path) -> None:
@@ -306,7 +363,10 @@ def test_certificates_are_sought_beside_the_file_that_names_them(tmp_path: Path)
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     user = {"client-certificate": "me.crt", "client-key": "me.key"}
-    for name in user.values():
-        (folder / name).write_text(name)
-    said = load(kubeconfig=str(config(folder / "a", "dev", current="dev", user=user))).configuration
-    assert (said.cert_file, said.key_file) == (str(folder / "me.crt"), str(folder / "me.key"))
+    made = pair("ann")
+    for name, data in zip(user.values(), made, strict=True):
+        (folder / name).write_bytes(data)
+    assert (
+        load(kubeconfig=str(config(folder / "a", "dev", current="dev", user=user))).login().certificate
+        == made
+    )

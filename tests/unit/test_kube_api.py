@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import kubernetes.client
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -32,6 +31,7 @@ from raystead.errors import (
 )
 from raystead.kube import api as module
 from raystead.kube.access import Access
+from raystead.kube.access.access import Impersonation
 from raystead.kube.answers import error_of
 from raystead.kube.api import Api
 from raystead.kube.paths import collection, path_of
@@ -274,7 +274,7 @@ def free_port() -> int:
 def nobody(port: int) -> Access:
     with ScriptedServer(answer(200)) as server:
         access = server.access()
-    access.server = access.configuration.host = f"http://127.0.0.1:{port}"
+    access.server = f"http://127.0.0.1:{port}"
     return access
 
 
@@ -289,7 +289,7 @@ def test_a_wrong_address_is_told_at_once() -> None:
 
 def test_a_host_that_has_no_address_is_told_in_words() -> None:
     access = nobody(1)
-    access.server = access.configuration.host = "http://no-such-host.invalid:6443"
+    access.server = "http://no-such-host.invalid:6443"
     with pytest.raises(ApiUnreachable) as caught:
         Api(access).get(POD)
     assert "0x" not in caught.value.evidence
@@ -345,10 +345,9 @@ def test_a_certificate_of_somebody_else_is_no_silence(tmp_path: Path) -> None:
     tls.load_cert_chain(tmp_path / "both.pem")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_one_handshake, args=(listening, tls), daemon=True).start()
-        configuration = kubernetes.client.Configuration()
-        configuration.host = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        server = f"https://127.0.0.1:{listening.getsockname()[1]}"
         with pytest.raises(ApiUnreachable, match="certificate that this kubeconfig does not trust") as caught:
-            Api(Access(configuration.host, "ns", "prod", configuration)).get(POD)
+            Api(Access(server, "ns", "prod")).get(POD)
     assert "CERTIFICATE_VERIFY_FAILED" in caught.value.evidence
     assert "certificate-authority" in caught.value.remedy
 
@@ -384,7 +383,7 @@ def test_a_deletion_means_one_very_object() -> None:
 def test_groups_to_impersonate_are_headers_of_their_own() -> None:
     with ScriptedServer(answer(200)) as server:
         access = server.access()
-        access.impersonate = ("ann", ("a", "b"))
+        access.impersonate = Impersonation("ann", ("a", "b"))
         Api(access).get(POD)
         (request,) = server.seen
     assert request["headers"].get_all("Impersonate-Group") == ["a", "b"]

@@ -24,6 +24,8 @@ __all__ = [
 _WORD = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _PREFIX = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 OURS = "raystead.io/cluster"
+ROLE = "raystead.io/role"
+ANCHORS = f"{ROLE}=anchor"  # selects the ConfigMaps that stand for clusters
 CLUSTER = "ray.io/cluster"
 NODE_TYPE = "ray.io/node-type"
 GROUP = "ray.io/group"

@@ -11,7 +11,7 @@ import click
 from raystead.cli.options import Where, door, kube_options, output_option, quiet_option
 
 if TYPE_CHECKING:
-    from raystead.plan.observed import ListRow
+    from raystead.plan.listing import ListRow
 
 
 @click.command("list")
@@ -33,7 +33,7 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
     if where.here:
         rows, place = _local(), "on this machine"
     else:
-        from raystead.ops.status import clusters
+        from raystead.ops.listing import clusters
 
         api = door(where)
         rows = clusters(api, all_namespaces=everywhere)
@@ -50,7 +50,7 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
 
 def _local() -> tuple[ListRow, ...]:
     from raystead.local.place import LocalPlace
-    from raystead.plan.observed import ListRow
+    from raystead.plan.listing import ListRow
 
     rows = []
     for name in LocalPlace.names():

@@ -90,6 +90,7 @@ _KUBE = (
     click.option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, then ~/.kube/config."),
     click.option("--as", "as_user", metavar="USER", help="Impersonate a user."),
     click.option("--as-group", "as_groups", multiple=True, metavar="GROUP", help="And a group."),
+    click.option("--as-uid", metavar="UID", help="And a uid."),
     click.option("-v", "--verbose", is_flag=True, help="Show every request to the API server."),
 )
 
@@ -104,6 +105,7 @@ class Where:
     kubeconfig: str | None = None
     as_user: str | None = None
     as_groups: tuple[str, ...] = ()
+    as_uid: str | None = None
     verbose: bool = False
 
     @property
@@ -165,6 +167,7 @@ def door(where: Where) -> Api:
         namespace=where.namespace,
         as_user=where.as_user,
         as_groups=where.as_groups,
+        as_uid=where.as_uid,
     )
     trace = (lambda line: click.echo(f"  {line}", err=True)) if where.verbose else None
     return Api(access, trace=trace, notice=lambda text: click.echo(text, err=True))

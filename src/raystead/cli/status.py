@@ -6,7 +6,6 @@ import json
 import shutil
 import sys
 import time
-from datetime import UTC, datetime
 
 import click
 
@@ -44,7 +43,7 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
         click.echo(json.dumps(view_json(seen), indent=2))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    click.echo(status_text(seen, now=datetime.now(UTC), width=width, wide=output == "wide"))
+    click.echo(status_text(seen, now=api.now(), width=width, wide=output == "wide"))
     Reporter(quiet=quiet).hint(next_command(seen))
 
 

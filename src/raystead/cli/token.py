@@ -27,11 +27,11 @@ def command(name: str | None, where: Where, env: bool) -> None:
         token: str | None = local_place(name).token()
     else:
         from raystead.ops.clusters import anchor_of
-        from raystead.ops.secrets import token_of
+        from raystead.ops.secrets import token_for
 
         api = door(where)
         anchor = anchor_of(api, name)
-        token = token_of(api, anchor.cluster, anchor.with_facts())
+        token = token_for(api, anchor)
     if env:
         click.echo(as_shell(token_environment(token)))
     elif token is None:

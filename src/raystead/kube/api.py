@@ -1,26 +1,33 @@
 """JSON requests to one API server: retries of what is safe to retry, typed errors, lists by pages.
 
-Raw JSON over the official client's connection pool: its TLS, proxies and credentials, none of its models
-(building them costs 20 times the parsing).
+Objects stay the JSON they came as: building a model of each costs 20 times the parsing.
 """
 
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from raystead.errors import ApiError, ApiUnreachable, Forbidden
 from raystead.kube.access import Access
+from raystead.kube.access.credentials import Login
+from raystead.kube.access.proxies import ProxyError
 from raystead.kube.answers import STARTING, Gone, error_of, is_outage, message_of
+from raystead.kube.clock import Clock
+from raystead.kube.connections import Answer, Connections, NotConnected, words
+from raystead.kube.pages import words_of
 
 __all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json"]
 
 Json = dict[str, Any]
+Headers = list[tuple[str, str]]
 MANAGER = "raystead"  # our field manager in server-side apply
 APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
@@ -57,10 +64,15 @@ class Api:
         self.requests = 0
         self.notice = notice
         self._trace = trace
-        self._pool: Any = None
+        self._clock = Clock()
+        self._pool: Connections | None = None
         self._lock = threading.Lock()
         self._answered = False
         self._troubled = False  # requests are being repeated, and that was said
+
+    def now(self) -> datetime:
+        """The time by the server's clock: what it and its nodes wrote is compared with that."""
+        return self._clock.now()
 
     # -- single objects -------------------------------------------------------------------------------
 
@@ -146,17 +158,15 @@ class Api:
         return self._request("GET", path, query=query, timeout=timeout).decode("utf-8", "replace")
 
     @contextmanager
-    def stream(self, path: str, *, timeout: float | None = None, **query: Any) -> Iterator[Any]:
-        """An open answer to read from (watches, followed logs): urllib3's response, not decoded.
+    def stream(self, path: str, *, timeout: float | None = None, **query: Any) -> Iterator[Answer]:
+        """An open answer to read from (watches, followed logs).
 
         `timeout`: seconds without any byte after which reading fails; None waits for ever. Not repeated.
         """
-        import urllib3.exceptions as gone_wrong
-
         try:
-            response = self._open("GET", path, query=query, timeout=timeout, preload=False)
-        except (gone_wrong.HTTPError, OSError) as error:
-            raise self._unreachable(f"GET {path}: {_words(error)}") from error
+            response = self._open("GET", path, query=query, timeout=timeout)
+        except OSError as error:
+            raise self._unreachable(f"GET {path}: {words(error)}") from error
         try:
             if response.status >= 300:
                 text = response.read().decode("utf-8", "replace")
@@ -172,11 +182,8 @@ class Api:
         except ValueError:
             value = None
         if not isinstance(value, dict):
-            raise ApiError(
-                f"what answers at {self.access.server} is no API server",
-                evidence=f"{method} {path}: {data[:200].decode('utf-8', 'replace').strip()}",
-                remedy=f"check the server and proxy of the context {self.access.context}",
-            )
+            text = data[:20_000].decode("utf-8", "replace")
+            raise self._somebody_else(f"{method} {path}: {words_of(text) or text[:200].strip()}")
         return value
 
     def _request(
@@ -190,24 +197,22 @@ class Api:
         timeout: float = _TIMEOUT,
         again: bool = False,
     ) -> bytes:
-        import urllib3.exceptions as gone_wrong
-
         begun, again = time.monotonic(), again or _repeatable(method, path, query or {})
         for attempt in range(10_000):
             wait, limit = min(0.1 * 2**attempt, 3.0), self.patience
             refusal: Exception | None = None
             try:
                 response = self._open(method, path, query=query, body=body, content=content, timeout=timeout)
-            except (gone_wrong.NewConnectionError, gone_wrong.ConnectTimeoutError) as error:
-                why = _words(error)  # nothing was sent: safe for every method
-            except (gone_wrong.HTTPError, OSError) as error:
-                why = _words(error)
-                if not _worth_repeating(error):
+                data = response.read()
+            except NotConnected as error:
+                why = words(error)  # nothing was sent: safe for every method
+            except OSError as error:
+                why = words(error)
+                if isinstance(error, ssl.SSLError | ProxyError):  # what does not fit will not fit later
                     raise self._unreachable(why) from error
                 if not again:
                     raise self._unreachable(f"{method} {path}: {why}; it may have been done") from error
             else:
-                data: bytes = response.data
                 if response.status < 300:
                     self._troubled = False
                     return data
@@ -217,7 +222,7 @@ class Api:
                 early = early or (isinstance(refusal, Forbidden) and not self._ready())
                 if not (early or response.status == 429 or (is_outage(response.status, text) and again)):
                     raise refusal
-                why = f"HTTP {response.status}: {message_of(response.status, text)}"
+                why = f"HTTP {response.status}: {words_of(text) or message_of(response.status, text)}"
                 after = response.headers.get("Retry-After", "")
                 wait = float(after) if after.isdigit() else wait
                 limit = min(limit, _PATIENCE_500) if response.status == 500 else limit
@@ -230,12 +235,12 @@ class Api:
 
     def _ready(self) -> bool:
         """A server that has just started refuses what it will allow once it has read its roles (403)."""
-        import urllib3.exceptions as gone_wrong
-
         try:
-            return bool(self._open("GET", "/readyz").status < 500)
-        except (gone_wrong.HTTPError, OSError):
+            response = self._open("GET", "/readyz")
+            response.read()
+        except OSError:
             return False
+        return response.status < 500
 
     def _say_trouble(self, why: str) -> None:
         with self._lock:
@@ -252,51 +257,68 @@ class Api:
         body: Any = None,
         content: str = "application/json",
         timeout: float | None = _TIMEOUT,
-        preload: bool = True,
-    ) -> Any:
-        from urllib3.util import Timeout
+    ) -> Answer:
+        """The answer; a login that was refused and can be renewed is, once.
 
-        address = self.access.server + path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
-        headers = {"Accept": "application/json", "User-Agent": "raystead", **self.access.headers()}
-        if self.access.groups:
-            headers = _with_groups(headers, self.access.groups)
+        Raises:
+            OSError: NotConnected, Broken, ssl.SSLError, ProxyError.
+        """
+        target = path + (f"?{urlencode(query, quote_via=quote)}" if query else "")
+        headers = [("Accept", "application/json"), ("User-Agent", "raystead")]
+        data = None
         if body is not None:
-            headers["Content-Type"] = content
-        begun = time.monotonic()
-        response = self._connections().request(
-            method,
-            address,
-            body=json.dumps(body).encode() if body is not None else None,
-            headers=headers,
-            timeout=Timeout(connect=10, read=timeout),
-            preload_content=preload,
-            retries=False,
+            headers.append(("Content-Type", content))
+            data = json.dumps(body).encode()
+        login = self.access.login()
+        answer = self._send(method, target, headers, data, login, timeout)
+        if answer.status == 401 and self.access.credentials.refused(login):
+            answer.read()
+            answer = self._send(method, target, headers, data, self.access.login(), timeout)
+        return answer
+
+    def _send(
+        self,
+        method: str,
+        target: str,
+        headers: Headers,
+        data: bytes | None,
+        login: Login,
+        timeout: float | None,
+    ) -> Answer:
+        begun = time.time()
+        answer = self._connections().request(
+            method, target, [*headers, *self.access.headers(login)], data, login=login, timeout=timeout
         )
-        took = time.monotonic() - begun
+        took = time.time() - begun
         with self._lock:
             self._answered = True
             self.requests += 1
             self.slowest = max(self.slowest, took)
+            self._clock.seen(answer.headers.get("Date"), begun, begun + took)
         if self._trace:
-            self._trace(
-                f"{method} {address.removeprefix(self.access.server)} {response.status} {took * 1000:.0f} ms"
-            )
-        return response
+            self._trace(f"{method} {target} {answer.status} {took * 1000:.0f} ms")
+        return answer
 
-    def _connections(self) -> Any:
+    def _connections(self) -> Connections:
         with self._lock:
             if self._pool is None:
-                from kubernetes.client.rest import RESTClientObject
-
-                self.access.configuration.connection_pool_maxsize = 16
-                self._pool = RESTClientObject(self.access.configuration).pool_manager
+                self._pool = Connections(self.access)
             return self._pool
 
     def _error(self, code: int, text: str, method: str, path: str) -> Exception:
         if code == 410:
             return Gone(message_of(code, text), status=code)
+        if code < 500 and (page := words_of(text)) is not None:
+            return self._somebody_else(f"{method} {path}: HTTP {code}, a web page: {page}")
         verb = {"POST": "create", "PUT": "replace", "PATCH": "apply"}.get(method, method.lower())
         return error_of(code, text, what=f"{verb} {_short(path)}", context=self.access.context)
+
+    def _somebody_else(self, evidence: str) -> ApiError:
+        return ApiError(
+            f"what answers at {self.access.server} is no API server",
+            evidence=evidence,
+            remedy=f"check the server and proxy of the context {self.access.context}",
+        )
 
     def _unreachable(self, evidence: str) -> ApiUnreachable:
         what, check = "does not answer", "the network and the context"
@@ -315,19 +337,6 @@ def _repeatable(method: str, path: str, query: Mapping[str, Any]) -> bool:
     return method in _IDEMPOTENT or "dryRun" in query or path.startswith("/apis/authorization.k8s.io/")
 
 
-def _worth_repeating(error: Exception) -> bool:
-    """A certificate that does not fit and a proxy's refusal stay what they are."""
-    import urllib3.exceptions as gone_wrong
-
-    return not isinstance(error, gone_wrong.SSLError | gone_wrong.ProxyError | gone_wrong.LocationValueError)
-
-
-def _words(error: Exception) -> str:
-    """An exception of urllib3 without the object addresses it likes to print."""
-    text = str(getattr(error, "reason", None) or error)
-    return text.rpartition(">: ")[2] or type(error).__name__
-
-
 def _short(path: str) -> str:
     """/api/v1/namespaces/x/pods/y -> pods/y"""
     parts = path.strip("/").split("/")
@@ -336,12 +345,3 @@ def _short(path: str) -> str:
     else:
         parts = parts[2 if parts[0] == "api" else 3 :] if parts[0] in ("api", "apis") else parts
     return "/".join(parts) or path
-
-
-def _with_groups(headers: dict[str, str], groups: tuple[str, ...]) -> Any:
-    from urllib3 import HTTPHeaderDict
-
-    out = HTTPHeaderDict(headers)
-    for group in groups:
-        out.add("Impersonate-Group", group)
-    return out

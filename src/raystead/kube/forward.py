@@ -28,8 +28,12 @@ HOST = "127.0.0.1"
 _SUBPROTOCOLS = ("v4.channel.k8s.io",)
 _DATA, _ERROR = 0, 1
 _CHUNK = 1 << 17  # bytes of one message; larger ones gain nothing
-_LINGER = 5.0  # seconds without an answer after which a connection that we half-closed is closed wholly
+_LINGER = 5.0  # seconds without an answer after which a connection that our side half-closed is reset
 _BACKLOG = 128
+
+
+class _Silent(Exception):
+    """Our side has stopped writing, and the pod's has neither answered for a while nor ended."""
 
 
 class Forward:
@@ -97,7 +101,7 @@ class Forward:
         except RaysteadError as error:
             self.last_error = error
             _reset(writer)
-        except ConnectionError:  # our own side went; nobody is left to tell
+        except (ConnectionError, _Silent):  # our own side went; nobody is left to tell, or it may still wait
             _reset(writer)
         except asyncio.CancelledError:  # by `close`: this task is the loop's own, nobody waits for it
             _reset(writer)
@@ -121,7 +125,10 @@ class Forward:
         upward = asyncio.ensure_future(_up(stream, reader))
         try:
             done, _ = await asyncio.wait((downward, upward), return_when=asyncio.FIRST_COMPLETED)
-            (downward if downward in done else upward).result()
+            if downward not in done:
+                upward.result()
+                raise _Silent  # whether the answer was whole is not known: never a clean end of file
+            downward.result()
         finally:
             for task in (downward, upward):
                 task.cancel()

@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from raystead.errors import ApiError, ObjectNotFound, RaysteadError
+from raystead.errors import ApiError, KubeConfigError, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api
 from raystead.kube.paths import collection, path_of
-from raystead.kube.watch import Mirror
+from raystead.kube.watch import Mirror, final
 
 if TYPE_CHECKING:
     from raystead.kube.api import Json
+    from raystead.kube.connections import Answer
 
 __all__ = ["Follow", "Line", "Note", "Seen", "Source", "containers_of", "read", "split"]
 
@@ -29,6 +31,7 @@ _CHUNK = 1 << 16
 _LONGEST = 1 << 20  # bytes of a line after which it is cut, lest one without end fills the memory
 _SILENCE = 60.0  # seconds without a byte after which a stream is opened anew: it may be dead
 _KEPT_SECONDS = 3  # how many different seconds of lines `Seen` keeps; stdout and stderr may be out of order
+_JOIN = 0.3  # seconds that an end waits for the threads
 _BATCHES = 64  # batches that wait for the reader; more would only use memory
 _PAUSES = (0.1, 0.3, 1.0, 2.0)  # seconds between attempts to resume
 
@@ -168,6 +171,7 @@ class Follow:
         self.ended = threading.Event()
         self.changed = threading.Condition()
         self.first = {"sinceSeconds": since_seconds, "tailLines": tail}
+        self.refusal: RaysteadError | None = None  # why no log can be read any more
         self._wanted = wanted
         self._readers: dict[Source, _Reader] = {}
         self._pods = Mirror(api, collection(namespace, "Pod"), labels=labels, changed=self._on_change)
@@ -186,11 +190,12 @@ class Follow:
         with self.changed:
             self.changed.notify_all()
         self._pods.close()
-        self._joiner.join(2)
+        deadline = time.monotonic() + _JOIN  # in an outage a thread may be at a request; it delivers nothing
+        self._joiner.join(_JOIN)
         for reader in self._readers.values():
             reader.stop()
         for reader in self._readers.values():
-            reader.join(2)
+            reader.join(max(0.0, deadline - time.monotonic()))
 
     @property
     def error(self) -> RaysteadError | None:
@@ -207,12 +212,13 @@ class Follow:
 
         Raises:
             Forbidden, ApiError: this user may not list pods, or the namespace is gone.
+            KubeConfigError: the login is refused for good.
         """
         try:
             return self.batches.get(timeout=seconds)
         except queue.Empty:
-            error = self.error
-            if isinstance(error, ApiError) and error.status in (401, 403, 404):
+            error = self.refusal or self.error
+            if error is not None and final(error):
                 raise error from None
             return []
 
@@ -254,7 +260,7 @@ class _Reader(threading.Thread):
         self._path = f"{path_of(follow.namespace, 'Pod', source.pod)}/log"
         self._seen = Seen()
         self._rest = b""  # the last line, not whole yet
-        self._response: Any = None
+        self._response: Answer | None = None
         self._run: int | None = None  # restarts before the run that was read last
         self._received = 0
         self._told = ""  # the newest trouble that a note was put for
@@ -262,8 +268,7 @@ class _Reader(threading.Thread):
     def stop(self) -> None:
         response = self._response
         if response is not None:
-            with contextlib.suppress(OSError, ValueError, AttributeError):  # it ended by itself just now
-                response.shutdown()
+            response.shutdown()
 
     def run(self) -> None:
         attempts, read_whole, broken = 0, -1, False
@@ -280,7 +285,10 @@ class _Reader(threading.Thread):
             received = self._received
             try:
                 broken = not self._read_run(state)
-            except Exception:  # noqa: BLE001  # a thread's end: what urllib3 raises when a stream breaks
+            except KubeConfigError as error:
+                self._follow.refusal = error
+                return
+            except (OSError, RaysteadError):
                 broken = True
             attempts = attempts + 1 if self._received == received else 0
             if not broken and not state.running:  # it had ended before we read it to its end

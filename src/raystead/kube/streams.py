@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from websockets.asyncio.client import ClientConnection
 
     from raystead.kube.access import Access
+    from raystead.kube.access.credentials import Login
 
 __all__ = ["Background", "Stream", "in_thread", "open_stream", "pod_lives"]
 
@@ -116,32 +117,20 @@ async def open_stream(
         ObjectNotFound, Forbidden, ApiError: the server's answer instead of a stream.
         ApiUnreachable: no answer.
     """
-    from websockets.asyncio.client import connect
     from websockets.exceptions import InvalidHandshake, InvalidStatus
 
-    address = f"ws{access.server.removeprefix('http')}{path}?{urlencode(query, quote_via=quote)}"
-    headers = list((await in_thread(access.headers)).items())
-    headers += [("Impersonate-Group", group) for group in access.groups]
-    tls: dict[str, Any] = {}
-    if (context := access.ssl_context()) is not None:
-        tls = {"ssl": context}
-        if access.server_name:
-            tls["server_hostname"] = access.server_name
     what = f"open {'/'.join(path.rsplit('/', 3)[1:])}"
+    target = f"{path}?{urlencode(query, quote_via=quote)}"
     try:
-        return await connect(
-            address,
-            additional_headers=headers,
-            user_agent_header="raystead",
-            subprotocols=list(subprotocols),  # type: ignore[arg-type]
-            compression=None,  # the server has none, and it would cost more than the network
-            max_size=None,
-            proxy=access.proxy,
-            open_timeout=_OPEN_TIMEOUT,
-            close_timeout=_CLOSE_TIMEOUT,
-            ping_interval=None,  # `Stream` pings: a pong may be late for good reasons
-            **tls,
-        )
+        login = await in_thread(access.login)
+        try:
+            return await _handshake(access, login, target, subprotocols)
+        except InvalidStatus as error:
+            if error.response.status_code != 401:
+                raise
+            if not await in_thread(lambda: access.credentials.refused(login)):
+                raise
+            return await _handshake(access, await in_thread(access.login), target, subprotocols)
     except InvalidStatus as error:
         body = bytes(error.response.body or b"").decode("utf-8", "replace")
         raise error_of(error.response.status_code, body, what=what, context=access.context) from error
@@ -151,6 +140,38 @@ async def open_stream(
             evidence=f"{what}: {str(error) or type(error).__name__}",
             remedy=f"check the network and the context {access.context}: kubectl version",
         ) from error
+
+
+async def _handshake(
+    access: Access, login: Login, target: str, subprotocols: Sequence[str]
+) -> ClientConnection:
+    from websockets.asyncio.client import connect
+
+    more: dict[str, Any] = {}
+    if (context := access.ssl_context(login)) is not None:
+        more = {"ssl": context, "server_hostname": access.server_name or access.address[0]}
+    way = access.way
+    if way is not None and way.scheme == "https":  # TLS inside TLS: asyncio can, a socket of ours cannot
+        more |= {"proxy": way.url, "proxy_ssl": access.proxy_context()}
+    else:
+        more |= {"proxy": None, "sock": await in_thread(lambda: access.connect(_OPEN_TIMEOUT, tunnel=True))}
+    try:
+        return await connect(
+            f"ws{access.server.removeprefix('http')}{target}",
+            additional_headers=access.headers(login),
+            user_agent_header="raystead",
+            subprotocols=list(subprotocols),  # type: ignore[arg-type]
+            compression=None,  # the server has none, and it would cost more than the network
+            max_size=None,
+            open_timeout=_OPEN_TIMEOUT,
+            close_timeout=_CLOSE_TIMEOUT,
+            ping_interval=None,  # `Stream` pings: a pong may be late for good reasons
+            **more,
+        )
+    except BaseException:
+        if "sock" in more:
+            more["sock"].close()
+        raise
 
 
 class Stream:

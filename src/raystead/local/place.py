@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError, UsageError
+from raystead.local import home
 from raystead.local import plan as planning
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
 from raystead.local.processes import end_marked, started_at
@@ -33,25 +34,18 @@ def _nothing(event: Event) -> None:
     """Nobody listens."""
 
 
-def state_home() -> Path:
-    """Where local clusters are kept: the user's XDG state directory."""
-    base = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-    return Path(base) / "raystead" / "local"
-
-
 class LocalPlace:
     """The cluster `name` on this machine, whether it runs or not."""
 
     def __init__(self, name: str, *, state_dir: Path | None = None) -> None:
         self.name = name
-        self.home = state_dir or state_home()
+        self.home = state_dir or home.state_home()
         self.directory = self.home / name
 
     @staticmethod
     def names(state_dir: Path | None = None) -> list[str]:
         """The local clusters there are."""
-        home = state_dir or state_home()
-        return sorted(p.parent.name for p in home.glob("*/plan.json")) if home.is_dir() else []
+        return home.names(state_dir)
 
     def up(self, cluster: RayCluster, *, timeout: float = 120, on_event: Emit = _nothing) -> LocalStatus:
         """Starts the cluster and waits until all nodes are alive; a running one is brought to the spec.

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
 from raystead.manifests.facts import Facts
-from raystead.spec.model import Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json, RayCluster
 
 __all__ = ["GCS_PORT", "TOKEN_DIR", "TOKEN_KEY", "TOKEN_MODE_SINCE", "Context", "ray_version"]
 

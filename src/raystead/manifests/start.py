@@ -6,12 +6,14 @@ import json
 import re
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raystead.base import quantities
 from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
 from raystead.manifests.context import GCS_PORT, ray_version
-from raystead.spec.model import Group, Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Group, Json, RayCluster
 
 __all__ = ["ULIMIT", "overwritten", "start_command", "start_params"]
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from raystead.manifests.context import Context
 from raystead.manifests.start import overwritten
-from raystead.spec.model import GcsStorage, Json, RayCluster, RedisPassword
+
+if TYPE_CHECKING:
+    from raystead.spec.model import GcsStorage, Json, RayCluster, RedisPassword
 
 __all__ = [
     "STORAGE_ANNOTATION",

@@ -10,21 +10,25 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
 from raystead.base.version import __version__
 from raystead.errors import NewerFormat, SpecError, StateError
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import inline_password
-from raystead.spec.model import Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json, RayCluster
 
 __all__ = ["ANCHOR_SELECTOR", "FORMAT", "Anchor", "decoded", "document", "storable"]
 
 FORMAT = 1
-ROLE = "raystead.io/role"
+ROLE = labels.ROLE
 WRITES = "raystead.io/writes"  # how often the anchor was written: each write is a new version, so a lock
-ANCHOR_SELECTOR = f"{ROLE}=anchor"
+ANCHOR_SELECTOR = labels.ANCHORS
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"  # kubectl keeps the whole file there
 
 
@@ -35,6 +39,9 @@ class Anchor:
     Attributes:
         resource_version: the lock: a write that names an older one is refused by the server.
         written_by: version of the raystead that wrote it.
+        spec: the RayCluster as JSON; what only needs a few of its fields reads them there.
+        doors: what who connects needs, as it was applied: the token's Secret, None without one, and the ports
+            of dashboard and client. {} where an older raystead wrote the anchor.
         foreign: "Kind/name" of what its file brought along; applied, not owned.
         raw: the ConfigMap itself.
     """
@@ -44,11 +51,35 @@ class Anchor:
     uid: str
     resource_version: str
     written_by: str
-    cluster: RayCluster
+    spec: Json = field(repr=False)
     facts: Facts
     foreign: tuple[str, ...]
     hash: str
     raw: Json
+    doors: Json = field(default_factory=dict)
+
+    @cached_property
+    def cluster(self) -> RayCluster:
+        """The spec as a model, which takes longer to import than a request takes.
+
+        Raises:
+            StateError: it is damaged.
+        """
+        from raystead.spec.model import RayCluster
+
+        try:
+            return RayCluster.model_validate(self.spec)
+        except ValueError as error:
+            raise _damaged(self.raw["metadata"]["name"], str(error)[:200]) from None
+
+    @property
+    def suspended(self) -> bool:
+        return bool(self.spec["spec"].get("suspend"))
+
+    @property
+    def groups(self) -> list[str]:
+        """The worker groups' names."""
+        return [str(group["groupName"]) for group in self.spec["spec"].get("workerGroupSpecs") or ()]
 
     def with_facts(self) -> Facts:
         """Facts for rendering: the kept ones, with what only the anchor itself can tell."""
@@ -85,10 +116,23 @@ def document(
         "version": __version__,
         "spec": spec,
         "facts": facts_text,
+        "doors": json.dumps(_doors(cluster, facts), sort_keys=True),
         "foreign": json.dumps(list(foreign)),
         "hash": hashlib.sha256(f"{spec}\n{facts_text}\n{foreign}".encode()).hexdigest(),
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _doors(cluster: RayCluster, facts: Facts) -> Json:
+    from raystead.manifests.context import Context
+    from raystead.manifests.start import start_params
+
+    ctx, params = Context(cluster, facts), start_params(cluster, cluster.spec.head, head=True)
+    return {
+        "token": ctx.token_secret if ctx.token else None,
+        "dashboard": params.get("dashboard-port"),
+        "client": params.get("ray-client-server-port"),
+    }
 
 
 def decoded(raw: Json) -> Anchor:
@@ -111,7 +155,9 @@ def decoded(raw: Json) -> Anchor:
             remedy="pip install --upgrade raystead",
         )
     try:
-        cluster = RayCluster.model_validate(json.loads(data["spec"]))
+        spec = json.loads(data["spec"])
+        _ = spec["metadata"]["name"], spec["spec"]["headGroupSpec"]
+        doors = dict(json.loads(data.get("doors") or "{}"))
         facts = Facts(**json.loads(data["facts"]))
         foreign = tuple(map(str, json.loads(data.get("foreign") or "[]")))
     except (KeyError, ValueError, TypeError) as error:
@@ -122,11 +168,12 @@ def decoded(raw: Json) -> Anchor:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         written_by=str(data.get("version", "")),
-        cluster=cluster,
+        spec=spec,
         facts=facts,
         foreign=foreign,
         hash=str(data.get("hash", "")),
         raw=raw,
+        doors=doors,
     )
 
 
@@ -153,6 +200,8 @@ def storable(cluster: RayCluster) -> tuple[RayCluster, str | None]:
     (out["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
     for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"):
         out["metadata"].pop(key, None)
+    from raystead.spec.model import RayCluster
+
     return RayCluster.model_validate(out), password
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from raystead.base import names
 from raystead.errors import ClusterNotFound, ObjectNotFound, RaysteadError, UsageError
-from raystead.local.place import LocalPlace
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.local.place import LocalPlace
     from raystead.ops.anchor import Anchor
 
 __all__ = ["anchor_of", "anchors", "deleted", "local_place"]
@@ -50,7 +50,7 @@ def anchor_of(api: Api, name: str | None) -> Anchor:
             f"there is no cluster in namespace {api.namespace}",
             evidence=f"context {api.access.context}: no ConfigMap with the label raystead.io/role=anchor",
             remedy="raystead up, or another namespace with -n"
-            + (" (a local cluster is here: --local)" if LocalPlace.names() else ""),
+            + (" (a local cluster is here: --local)" if _local_names() else ""),
         )
     if len(found) > 1:
         listed = ", ".join(anchor.name for anchor in found)
@@ -88,6 +88,8 @@ def local_place(name: str | None) -> LocalPlace:
         ClusterNotFound: there is none of that name, or none at all.
         UsageError: there are several and none was named.
     """
+    from raystead.local.place import LocalPlace
+
     found = LocalPlace.names()
     if name is not None:
         if name not in found:
@@ -110,3 +112,9 @@ def local_place(name: str | None) -> LocalPlace:
             remedy="name the one you mean with --name",
         )
     return LocalPlace(found[0])
+
+
+def _local_names() -> list[str]:
+    from raystead.local import home
+
+    return home.names()

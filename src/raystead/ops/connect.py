@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raystead.errors import RaysteadError, StateError
-from raystead.kube.forward import Forward
-from raystead.manifests.start import start_params
-from raystead.ops import secrets
-from raystead.ops.ray import head_forward
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.kube.forward import Forward
     from raystead.ops.anchor import Anchor
 
 __all__ = ["Connection", "as_shell", "connect", "environment", "token_environment"]
@@ -70,14 +67,17 @@ def connect(
         PortInUse: a local port is taken.
         Forbidden: this user may not read the token's Secret.
     """
-    if anchor.cluster.spec.suspend:
+    from raystead.ops import secrets
+    from raystead.ops.ray import client_port as remote_client_port
+    from raystead.ops.ray import head_forward
+
+    if anchor.suspended:
         raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
-    token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
+    token = secrets.token_for(api, anchor)
     with ExitStack() as stack:
         forwards = [stack.enter_context(head_forward(api, anchor, local_port=port))]
         if client:
-            params = start_params(anchor.cluster, anchor.cluster.spec.head, head=True)
-            remote = int(params["ray-client-server-port"])
+            remote = remote_client_port(anchor)
             forwards.append(stack.enter_context(head_forward(api, anchor, remote, local_port=client_port)))
         ray = f"ray://{forwards[1].address}" if client else None
         yield Connection(anchor.name, forwards[0].url, ray, token, tuple(forwards))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from raystead.base import kinds, labels
@@ -94,7 +94,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
         cluster=anchor.cluster,
         namespace=api.namespace,
         name=anchor.name,
-        now=datetime.now(UTC),
+        now=api.now(),
         namespace_object=_namespace(api),
         ray_nodes=_ray_nodes(api, anchor, parts["pods"] or (), unread),
         api_slow=api.slowest,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from raystead.base import kinds
@@ -89,7 +88,7 @@ class Explainer:
             cluster=watched.cluster,
             namespace=self._api.namespace,
             name=self._anchor.name,
-            now=datetime.now(UTC),
+            now=self._api.now(),
             pods=tuple(watched.pods.items),
             events=tuple(watched.events.items),
             deployments=tuple(watched.deployments.items),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
 
 from raystead.base import kinds, labels, names, ownership
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
@@ -25,10 +24,7 @@ from raystead.spec.model import RayCluster
 
 __all__ = ["Prepared", "existing", "live_objects", "parallel", "prepare", "wanted"]
 
-WORKERS = 8  # requests at once: the server's own limits are higher, a laptop's patience is not
 LISTED = kinds.owned()
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -226,12 +222,6 @@ def live_objects(api: Api, name: str, which: Sequence[str] = LISTED) -> dict[str
         return [{**item, "apiVersion": listing["apiVersion"], "kind": kind} for item in listing["items"]]
 
     return dict(zip(which, parallel(one, which), strict=True))
-
-
-def parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """The results in order; the first error ends it once all have been tried."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return list(pool.map(function, items))
 
 
 def _facts_now(

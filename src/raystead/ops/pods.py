@@ -51,7 +51,7 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
         ObjectNotFound: such pods are there, and none runs.
         UsageError: there is no such pod or group.
     """
-    if anchor.cluster.spec.suspend:
+    if anchor.suspended:
         raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     pods = pods_of(api, anchor)
     meant = [pod for pod in pods if named(pod, what)]
@@ -74,7 +74,7 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
 
 
 def groups(anchor: Anchor) -> list[str]:
-    return [HEAD, *(group.name for group in anchor.cluster.spec.workers)]
+    return [HEAD, *anchor.groups]
 
 
 def unknown(what: str, anchor: Anchor, pods: Sequence[Json]) -> UsageError:

@@ -7,7 +7,6 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from raystead.doctor import probe as probing
 from raystead.doctor.model import Check, Seen
@@ -88,7 +87,7 @@ def _watched(api: Api, seen: Seen, name: str, seconds: int) -> Iterator[Check]:
 def _fault(api: Api, seen: Seen, name: str, pods: list[Json]) -> Check | None:
     if pods:
         events = _events(api, pods[0]["metadata"]["name"])
-        return probing.stuck(seen, pods[0], events, datetime.now(UTC).isoformat())
+        return probing.stuck(seen, pods[0], events, api.now().isoformat())
     failed = [event for event in _events(api, name) if event.get("reason") == "FailedCreate"]
     if not failed:
         return None

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from raystead.base import labels
 from raystead.errors import ApiError
 from raystead.kube.api import Api, Json
-from raystead.kube.forward import Forward
 from raystead.kube.paths import collection
-from raystead.manifests.start import start_params
-from raystead.ops.anchor import Anchor
-from raystead.rayapi.nodes import NodesClient
-from raystead.spec.model import RayCluster
 
-__all__ = ["dashboard_port", "head_forward", "head_of", "head_picker", "nodes_of"]
+if TYPE_CHECKING:
+    from raystead.kube.forward import Forward
+    from raystead.ops.anchor import Anchor
+    from raystead.spec.model import RayCluster
+
+__all__ = ["client_port", "dashboard_port", "head_forward", "head_of", "head_picker", "nodes_of"]
 
 
 def dashboard_port(cluster: RayCluster) -> int:
-    return int(start_params(cluster, cluster.spec.head, head=True)["dashboard-port"])
+    return _port(cluster, "dashboard-port")
+
+
+def client_port(anchor: Anchor) -> int:
+    """Where the head takes ray.init("ray://…")."""
+    return int(anchor.doors.get("client") or _port(anchor.cluster, "ray-client-server-port"))
+
+
+def _port(cluster: RayCluster, parameter: str) -> int:
+    from raystead.manifests.start import start_params
+
+    return int(start_params(cluster, cluster.spec.head, head=True)[parameter])
 
 
 def head_of(pods: Sequence[Json]) -> Json | None:
@@ -58,7 +70,9 @@ def head_picker(api: Api, name: str) -> Callable[[], str]:
 @contextmanager
 def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0) -> Iterator[Forward]:
     """A local port that leads to the head, whichever pod that is; `port` 0 is the dashboard's."""
-    remote = port or dashboard_port(anchor.cluster)
+    from raystead.kube.forward import Forward
+
+    remote = port or int(anchor.doors.get("dashboard") or dashboard_port(anchor.cluster))
     with Forward(api, api.namespace, head_picker(api, anchor.name), remote, local_port) as forward:
         yield forward
 
@@ -69,6 +83,9 @@ def nodes_of(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[]
     Raises:
         RayUnreachable, ApiError
     """
+    from raystead.kube.forward import Forward
+    from raystead.rayapi.nodes import NodesClient
+
     with Forward(api, api.namespace, pick, dashboard_port(cluster)) as forward:
         client = NodesClient(forward.url, token)
         try:

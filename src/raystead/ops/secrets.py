@@ -6,6 +6,7 @@ import base64
 import secrets as randomness
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
 from raystead.errors import Conflict
@@ -14,9 +15,12 @@ from raystead.kube.paths import collection, path_of
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import PASSWORD_KEY, storage_kind
-from raystead.spec.model import RayCluster
 
-__all__ = ["NeededSecret", "lacking", "make", "needed", "taken", "token_of", "value_of"]
+if TYPE_CHECKING:
+    from raystead.ops.anchor import Anchor
+    from raystead.spec.model import RayCluster
+
+__all__ = ["NeededSecret", "lacking", "make", "needed", "taken", "token_for", "token_of", "value_of"]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,17 @@ def token_of(api: Api, cluster: RayCluster, facts: Facts) -> str | None:
     if not ctx.token:
         return None
     return value_of(api, ctx.token_secret, TOKEN_KEY)
+
+
+def token_for(api: Api, anchor: Anchor) -> str | None:
+    """As `token_of`, of a cluster as it was applied; its spec need not be read for that.
+
+    Raises: as `token_of`.
+    """
+    if "token" not in anchor.doors:
+        return token_of(api, anchor.cluster, anchor.with_facts())
+    secret = anchor.doors["token"]
+    return None if secret is None else value_of(api, str(secret), TOKEN_KEY)
 
 
 def value_of(api: Api, name: str, key: str) -> str:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from raystead.base import kinds, labels
 from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
-from raystead.ops.anchor import ANCHOR_SELECTOR, Anchor
-from raystead.ops.planning import live_objects, parallel
+from raystead.ops.listing import clusters
+from raystead.ops.planning import live_objects
 from raystead.ops.ray import head_of, nodes_of
 from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS
-from raystead.plan.observed import ClusterView, ListRow, list_rows, observe
+from raystead.plan.observed import ClusterView, observe
 from raystead.plan.pods import slim
 from raystead.plan.raynodes import RayNode, ray_nodes
+
+if TYPE_CHECKING:
+    from raystead.ops.anchor import Anchor
 
 __all__ = ["clusters", "view"]
 
@@ -55,29 +59,8 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         ray_nodes=nodes,
         drift=(*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
-        now=datetime.now(UTC),
+        now=api.now(),
     )
-
-
-def clusters(api: Api, *, all_namespaces: bool = False) -> tuple[ListRow, ...]:
-    """One row a cluster, from anchors and Deployments alone: two requests and one a page of 500.
-
-    Raises:
-        Forbidden: they may not be read there.
-    """
-
-    def path(kind: str) -> str:
-        whole = collection(api.namespace, kind)
-        return whole.replace(f"/namespaces/{api.namespace}", "") if all_namespaces else whole
-
-    asked = (("ConfigMap", ANCHOR_SELECTOR), ("Deployment", labels.OURS))
-    try:
-        anchors, deployments = parallel(lambda one: api.list(path(one[0]), labels=one[1]), asked)
-    except Forbidden as error:
-        if all_namespaces:
-            error.remedy = f"leave out -A: raystead list shows those of namespace {api.namespace}"
-        raise
-    return list_rows(anchors, deployments, datetime.now(UTC))
 
 
 def _read(api: Api, name: str, wanting: list[str]) -> tuple[dict[str, list[Json] | None], Sequence[Json]]:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from types import TracebackType
 
 from raystead.base import labels, names
@@ -109,7 +109,7 @@ class Watched:
             item = self.statefulsets.objects.get(self._names.redis) or {}
             wanted = int(item.get("spec", {}).get("replicas", 0 if off else 1))
             mine = [p for p in self.pods.items if labels.NODE_TYPE not in p["metadata"]["labels"]]
-            out.append(_progress("redis", wanted, mine))
+            out.append(_progress("redis", wanted, mine, self._api.now()))
         out.append(self._of("head", labels.HEAD_GROUP, 0 if off else 1))
         out += [self._of(group.name, group.name, 0 if off else group.wanted) for group in spec.workers]
         return tuple(out)
@@ -139,7 +139,7 @@ class Watched:
 
     def _of(self, shown: str, group: str, wanted: int) -> GroupProgress:
         mine = [p for p in self.pods.items if p["metadata"]["labels"].get(labels.GROUP) == group]
-        return _progress(shown, wanted, mine)
+        return _progress(shown, wanted, mine, self._api.now())
 
     def with_ray(self, groups: tuple[GroupProgress, ...]) -> tuple[GroupProgress, ...]:
         """The groups with the nodes alive in Ray; unknown, not 0, while the dashboard does not answer."""
@@ -195,8 +195,7 @@ class Watched:
         return str(head["metadata"]["name"]) if head else "no-head-pod"
 
 
-def _progress(shown: str, wanted: int, pods: list[Json]) -> GroupProgress:
-    now = datetime.now(UTC)
+def _progress(shown: str, wanted: int, pods: list[Json], now: datetime) -> GroupProgress:
     notes = [note for pod in pods if not reading.ready(pod) and (note := reading.pod_note(pod, now))]
     running = sum(map(reading.running, pods))
     text = reading.summary(notes, now)

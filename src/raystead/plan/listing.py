@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raystead.base import labels, quantities
 from raystead.plan import pods as p
 from raystead.plan.live import image_version
-from raystead.spec.model import Json
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json
 
 __all__ = ["ListRow", "list_rows"]
 

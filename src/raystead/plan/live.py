@@ -6,12 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raystead.base import labels
 from raystead.base.times import ago
 from raystead.plan import pods as p
 from raystead.plan.raynodes import NodeIndex, RayNode
-from raystead.spec.model import Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json, RayCluster
 
 __all__ = ["GroupPods", "GroupView", "NodeView", "group_pods", "group_view", "image_version"]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from raystead.base import quantities
 from raystead.base.times import ago, when
-from raystead.spec.model import Json
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json
 
 __all__ = [
     "Note",

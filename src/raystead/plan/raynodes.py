@@ -11,8 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from raystead.spec.model import Json
+if TYPE_CHECKING:
+    from raystead.spec.model import Json
+
 
 __all__ = ["NodeIndex", "RayNode", "ray_nodes"]
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raystead.base.times import ago, span
-from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
 from raystead.plan.pods import short_bytes
+
+if TYPE_CHECKING:
+    from raystead.plan.listing import ListRow
+    from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
 
 __all__ = ["list_text", "next_command", "rows_json", "status_text"]
 
