@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from raystead.manifests.render import manifests, secret_commands
 from raystead.spec.load import SpecFile, load
 from raystead.spec.text import decode
 
-CASES = Path(__file__).parents[1] / "data" / "cases"
+ROOT = Path(__file__).parents[2]
+CASES = ROOT / "tests" / "data" / "cases"
 
 READ = {
     # file: (line of the note, a part of it), in the order of the file
@@ -170,6 +173,14 @@ def test_a_file_that_works_elsewhere_is_read_and_renders(name: str) -> None:
         assert part in text
 
 
+def test_a_command_of_several_lines_ends_before_ray_start() -> None:
+    objects = manifests(given("multiline-command.yaml").cluster, Facts())
+    (head,) = (o for o in objects if o["kind"] == "Deployment" and o["metadata"]["name"] == "pipcmd-head")
+    (script,) = head["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert script.startswith("pip install --no-cache-dir emoji\necho installed &&")
+    subprocess.run(["/bin/bash", "-n", "-c", script], check=True)  # reads it, runs nothing
+
+
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_mistake_is_told_where_it_is(name: str) -> None:
     with pytest.raises(SpecError) as caught:
@@ -212,3 +223,11 @@ def test_whatever_a_file_holds_the_answer_is_a_sentence(name: str) -> None:
     with pytest.raises(SpecError, match=words):
         load(text, "f.yaml")
     assert time.monotonic() - began < 5
+
+
+def test_the_table_of_fields_is_the_schemas() -> None:
+    table = ROOT / "src" / "raystead" / "spec" / "podfields.py"
+    made = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "podfields"), "-"], capture_output=True, text=True, check=True
+    )
+    assert made.stdout == table.read_text(), "run scripts/podfields"

@@ -16,7 +16,9 @@ _RIGHT = re.compile(
 )
 _NO_ROLES = re.compile(r'RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io "system:[^"]*" not found')
 STARTING = "Starting"
-_NOT_APPLICABLE = re.compile(r"field not declared in schema|duplicate entries for key|expected \w+, got ")
+_NOT_APPLICABLE = re.compile(
+    r"field not declared in schema|duplicate entries for key|expected [\w ()]+, got "
+)
 _OWNER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 
 

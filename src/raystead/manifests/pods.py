@@ -77,7 +77,7 @@ def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
 def _with_command(container: Json, command: str, before: str) -> Json:
     words = [*(container.get("command") or []), *(container.get("args") or [])]
     run = scripts.ray_start(f"{ULIMIT}; {command}")
-    user = " ".join(str(word) for word in words)
+    user = " ".join(str(word) for word in words).rstrip()  # bash refuses `&&` at the beginning of a line
     if before:
         text = f"{user} &&\n" if user else ""
         # a failing user command must not start Ray: the group keeps `&&` in force for all that follows
