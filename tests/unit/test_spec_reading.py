@@ -12,6 +12,7 @@ from raystead.base import quantities
 from raystead.errors import SpecError
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
+from raystead.ops.specs import desired
 from raystead.spec.flags import Flags, build
 from raystead.spec.load import load
 from raystead.spec.model import Json
@@ -93,6 +94,19 @@ def test_a_wrong_field_is_told_once() -> None:
 def test_flags_alone_are_checked_like_a_file() -> None:
     with pytest.raises(SpecError, match="500m is thousandths of a byte; did you mean 500Mi"):
         build(Flags(worker_memory="500m"))
+
+
+def test_little_memory_is_questioned_in_flags_too() -> None:
+    (note,) = desired(Flags(worker_memory="128Mi")).notes
+    assert str(note).endswith("limits.memory: 128Mi is little memory for Ray; did you mean 4Gi?")
+    assert desired(Flags()).notes == ()
+
+
+def test_what_stands_in_a_file_does_not_reach_the_terminal_as_commands() -> None:
+    with pytest.raises(SpecError) as caught:
+        load(FILE.replace("name: mine", 'name: "a\\e]0;title\\a\\nb"'), "f.yaml")
+    assert caught.value.problems[0].what.startswith('"a\x1b')  # type: ignore[attr-defined]
+    assert all(character.isprintable() or character == "\n" for character in str(caught.value))
 
 
 def test_null_is_absent_wherever_it_stands() -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests, secret_commands
-from raystead.spec.flags import Flags, build
+from raystead.spec.flags import Flags, build, notes_of
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Note
@@ -36,7 +36,8 @@ def desired(flags: Flags, text: str | None = None, filename: str = "") -> Desire
         SpecError: with every problem of the file or of the flags.
     """
     if text is None:
-        return Desired(build(flags))
+        cluster = build(flags)
+        return Desired(cluster, notes=notes_of(cluster))
     file = load(text, filename, flags)
     return Desired(file.cluster, file.foreign, file.notes)
 

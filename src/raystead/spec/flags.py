@@ -15,10 +15,10 @@ from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
 from raystead.spec.builtin import NAME, builtin, builtin_document
 from raystead.spec.finding import whole
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import Problem, problems_error
+from raystead.spec.problems import Note, Problem, problems_error
 from raystead.spec.yamlio import dotted
 
-__all__ = ["NAME", "Flags", "build", "builtin", "laid_over"]
+__all__ = ["NAME", "Flags", "build", "builtin", "laid_over", "notes_of"]
 
 _GPU = "nvidia.com/gpu"
 _OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
@@ -75,6 +75,11 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     if broken:
         raise problems_error(broken)
     return cluster
+
+
+def notes_of(cluster: RayCluster) -> tuple[Note, ...]:
+    """Notes on a cluster that flags alone have made."""
+    return tuple(Note("flags", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.notes(cluster))
 
 
 def laid_over(flags: Flags, given: Json, *, own: bool = False) -> tuple[Json, list[Problem]]:

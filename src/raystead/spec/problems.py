@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from raystead.base.text import neutral
 from raystead.errors import SpecError
 
 
@@ -27,7 +28,8 @@ class Problem:
             else (f"{self.file}: " if self.file else "")
         )
         path = f"{self.path}: " if self.path else ""
-        return f"{place}{path}{self.what}" + (f"; {self.instead}" if self.instead else "")
+        text = f"{place}{path}{self.what}" + (f"; {self.instead}" if self.instead else "")
+        return neutral(text)  # it quotes what stands in somebody's file
 
 
 class Note(Problem):
