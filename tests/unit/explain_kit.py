@@ -201,4 +201,4 @@ def with_pods(group: str, *pods: Json, **more: Any) -> Snapshot:
 
 
 def causes(found: tuple[Finding, ...]) -> list[tuple[str, str | None]]:
-    return [(f.cause, f.group) for f in found]
+    return [(f.cause, str(f.group) if f.group else None) for f in found]

@@ -9,9 +9,11 @@ from typing import Any
 import click
 import pytest
 
+from raystead.base.groups import HEAD, worker
 from raystead.cli.changing import say_costs
 from raystead.cli.run import seconds
 from raystead.errors import UsageError
+from raystead.live.pods import Pod
 from raystead.manifests.facts import Facts
 from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
@@ -80,7 +82,7 @@ def test_suspended_and_resumed_is_the_same_spec() -> None:
 
 def test_a_restart_replaces_pods_one_at_a_time_and_an_unchanged_up_none() -> None:
     cluster = builtin()
-    restarted = stamps({}, cluster, cluster, {"worker": "T1"})
+    restarted = stamps({}, cluster, cluster, {worker("worker"): "T1"})
     spec = worker_of(manifests(cluster, Facts(namespace="here", restarted=restarted)))
     assert spec["template"]["metadata"]["annotations"] == {"raystead.io/restarted-at": "T1"}
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
@@ -90,20 +92,20 @@ def test_a_restart_replaces_pods_one_at_a_time_and_an_unchanged_up_none() -> Non
 def test_a_new_template_loses_the_stamp_and_so_restarts_once() -> None:
     cluster = builtin()
     other = build(Flags(worker_cpu="2"), cluster)
-    assert stamps({"worker": "T1", "headgroup": "T0"}, cluster, other, {}) == {"headgroup": "T0"}
+    assert stamps({"worker": "T1", "head": "T0"}, cluster, other, {}) == {"head": "T0"}
 
 
 def test_what_can_be_restarted() -> None:
-    assert groups_named(builtin(), []) == ["worker"]
-    assert groups_named(builtin(), ["head"]) == ["headgroup"]
+    assert groups_named(builtin(), []) == [worker("worker")]
+    assert groups_named(builtin(), ["head"]) == [HEAD]
     with pytest.raises(UsageError):
         groups_named(builtin(), ["gpu"])
 
 
-def pod(name: str, *, ready: bool = True, deleted: bool = False) -> dict[str, Any]:
+def pod(name: str, *, ready: bool = True, deleted: bool = False) -> Pod:
     metadata = {"name": name, **({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})}
     conditions = [{"type": "Ready", "status": "True" if ready else "False"}]
-    return {"metadata": metadata, "status": {"phase": "Running", "conditions": conditions}}
+    return Pod.of({"metadata": metadata, "status": {"phase": "Running", "conditions": conditions}})
 
 
 def test_who_is_not_ready_or_idle_longest_goes_first() -> None:
@@ -116,7 +118,7 @@ def test_who_is_not_ready_or_idle_longest_goes_first() -> None:
         pod("x", deleted=True),
     ]
     idle = {"busy": Idle(0, 2), "light": Idle(0, 0), "idle": Idle(5, 0), "old": Idle(90, 0)}
-    order = [p["metadata"]["name"] for p in victims(pods, 9, idle)]
+    order = [p.name for p in victims(pods, 9, idle)]
     assert order == ["new", "old", "idle", "light", "busy"]
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from raystead.base import labels
+from raystead.base.groups import worker
 from raystead.doctor import admission, images, limits, network, probe, quota, state, taken, versions
 from raystead.doctor.amounts import effective, shown
 from raystead.doctor.model import Check, Client, Seen
@@ -251,8 +252,8 @@ def test_the_servers_refusal_in_the_words_of_explain(
 ) -> None:
     rest = {group.group: group.pod for group in seen().groups}
     if isinstance(answer, dict):
-        answer = rest["worker"]
-    said = one(admission.check(seen(admission={**rest, "worker": answer})))
+        answer = rest[worker("worker")]
+    said = one(admission.check(seen(admission={**rest, worker("worker"): answer})))
     assert (said.name, said.verdict) == (name, verdict)
     assert words in said.what
 
@@ -260,7 +261,7 @@ def test_the_servers_refusal_in_the_words_of_explain(
 def test_a_limit_range_hides_what_comes_after_it() -> None:
     rest = {group.group: group.pod for group in seen().groups}
     text = 'pods "x" is forbidden: maximum cpu usage per Container is 500m, but limit is 1'
-    here = seen(limitranges=(a_range(max={"cpu": "500m"}),), admission={**rest, "worker": text})
+    here = seen(limitranges=(a_range(max={"cpu": "500m"}),), admission={**rest, worker("worker"): text})
     assert one(admission.check(here)).verdict == "unknown"
 
 

@@ -3,8 +3,8 @@
 import explain_kit as kit
 import pytest
 
-from raystead.explain.objects import Pod
 from raystead.explain.policies import blocks, blocks_dns
+from raystead.live.pods import Pod
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.policies import policies

@@ -7,12 +7,13 @@ import explain_kit as kit
 import pytest
 from test_explain_rules import refused
 
+from raystead.base.groups import HEAD, worker
 from raystead.explain.engine import explain
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.text import ago, render
 
 FOUND = Finding(
-    "image-not-found", "worker", "pod/w", "image x:2.60.O cannot be pulled: not found",
+    "image-not-found", worker("worker"), "pod/w", "image x:2.60.O cannot be pulled: not found",
     'the tag does not exist in the registry; "2.60.O" ends in a letter O', "raystead up --image x:2.60.0\nor another", "sure",
     (Evidence("Failed to pull\n image", "event", kit.NOW - timedelta(seconds=12), 9),), kit.NOW - timedelta(seconds=240), 3,
 )  # fmt: skip
@@ -30,8 +31,8 @@ def test_a_finding_says_why_means_do() -> None:
 
 
 def test_what_is_the_same_in_several_groups_is_said_once() -> None:
-    again = replace(FOUND, group="head", pods=1, since=kit.NOW - timedelta(seconds=300))
-    other = replace(FOUND, group="gpu", remedy="another")
+    again = replace(FOUND, group=HEAD, pods=1, since=kit.NOW - timedelta(seconds=300))
+    other = replace(FOUND, group=worker("gpu"), remedy="another")
     first, second = render([FOUND, again, other], kit.NOW).split("\n\n")
     assert first.splitlines()[0] == "worker, head: 4 pods, for 5 min"
     assert second.splitlines()[0] == "gpu: 3 pods, for 4 min"

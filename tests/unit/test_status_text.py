@@ -2,6 +2,7 @@
 
 import copy
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from observed import RECORDINGS, built_in, moment, recording, view
@@ -104,7 +105,7 @@ def test_list_of_all_namespaces_names_them(snapshot: SnapshotAssertion) -> None:
 def test_list_tells_each_state_from_deployments_alone(
     name: str, state: str, workers: tuple[int, int]
 ) -> None:
-    (row,) = list_rows([_anchor("ray-cluster", "obs-status")], recording(name)["deployments"], NOW)
+    (row,) = list_rows([_anchor("ray-cluster", "obs-status")], kept(name), NOW)
     assert (row.state, (row.ready, row.wanted)) == (state, workers)
     assert (row.ray_version, row.name) == ("2.60.0", "ray-cluster")
     assert row.cpu == sum((1, *([1] * row.wanted))) * (state != "suspended")
@@ -119,7 +120,7 @@ def _rows() -> tuple[ListRow, ...]:
     deployments = []
     anchors = [_anchor("b", "obs-status"), _anchor("a", "obs-status"), _anchor("other", "team")]
     for name, of in (("b", "busy"), ("a", "worker-killed")):
-        for deployment in copy.deepcopy(recording(of)["deployments"]):
+        for deployment in kept(of):
             deployment["metadata"]["labels"]["raystead.io/cluster"] = name
             deployments.append(deployment)
     return list_rows(anchors, deployments, NOW)
@@ -128,3 +129,8 @@ def _rows() -> tuple[ListRow, ...]:
 def _anchor(name: str, namespace: str) -> dict:
     metadata = {"name": f"raystead-{name}", "namespace": namespace, "labels": {"raystead.io/cluster": name}}
     return {"metadata": {**metadata, "creationTimestamp": "2026-11-24T07:24:57Z"}}
+
+
+def kept(name: str) -> list[dict[str, Any]]:
+    """A recording's Deployments with their kind, which lists of the server leave out."""
+    return [{**item, "kind": "Deployment"} for item in copy.deepcopy(recording(name)["deployments"])]

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from raystead.base.groups import named
 from raystead.explain.model import Finding
 from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Planned, Progress
 from raystead.plan.model import Action, Change, Plan
@@ -26,13 +27,13 @@ from raystead.ui.board import Board, screen
 from raystead.ui.live import view
 from raystead.ui.plain import Reporter
 
-HEAD = GroupProgress("head", wanted=1, running=1, ready=1, alive=1)
-PULL = GroupProgress("worker", wanted=2, running=2, ready=0, note="pulling rayproject/ray:2.60.0")
-BOTH = GroupProgress("worker", wanted=2, running=2, ready=2, alive=2)
+HEAD = GroupProgress(named("head"), wanted=1, running=1, ready=1, alive=1)
+PULL = GroupProgress(named("worker"), wanted=2, running=2, ready=0, note="pulling rayproject/ray:2.60.0")
+BOTH = GroupProgress(named("worker"), wanted=2, running=2, ready=2, alive=2)
 PLAN = Plan((Change(Action.CREATE, "Service", "a"), Change(Action.CREATE, "Deployment", "a-head")))
 IMAGE = Finding(
     cause="image-not-found",
-    group="worker",
+    group=named("worker"),
     subject="pod/worker-1",
     why="image rayproject/ray:2.60.O cannot be pulled: not found",
     means='the tag does not exist in the registry; "2.60.O" ends in a letter O',
@@ -74,16 +75,16 @@ def test_a_finished_group_keeps_its_time_and_the_others_go_on() -> None:
 
 
 def test_a_group_that_falls_back_counts_again() -> None:
-    fell = GroupProgress("head", 1, 1, 0, note="restarts: OOMKilled")
+    fell = GroupProgress(named("head"), 1, 1, 0, note="restarts: OOMKilled")
     state = board(Progress((HEAD,), 9.0), Progress((fell,), 20.0))
     assert lines(state) == ["head  ◐  0/1  restarts: OOMKilled    20 s"]
 
 
 def test_counts_speak_where_no_note_does() -> None:
-    some = GroupProgress("a", 3, 3, 2, alive=1)
-    more = GroupProgress("b", 1, 3, 3, alive=None)
-    none = GroupProgress("c", 0, 0, 0, alive=0)
-    wait = GroupProgress("d", 2, 0, 0, alive=0)
+    some = GroupProgress(named("a"), 3, 3, 2, alive=1)
+    more = GroupProgress(named("b"), 1, 3, 3, alive=None)
+    none = GroupProgress(named("c"), 0, 0, 0, alive=0)
+    wait = GroupProgress(named("d"), 2, 0, 0, alive=0)
     text = lines(board(Progress((some, more, none, wait), 1.0)))
     assert [" ".join(line.split()) for line in text] == [
         "a ◐ 2/3 1 alive in Ray 1.0 s",
@@ -115,21 +116,21 @@ def test_a_narrow_terminal_cuts_the_note_and_keeps_the_time() -> None:
 
 
 def test_many_groups_fit_and_the_unfinished_are_seen() -> None:
-    ready = tuple(GroupProgress(f"g{i:02}", 1, 1, 1, 1) for i in range(40))
+    ready = tuple(GroupProgress(named(f"g{i:02}"), 1, 1, 1, 1) for i in range(40))
     text = lines(board(Progress((*ready, PULL), 5.0)), height=10)
     assert len(text) <= 10
     assert text[0].startswith("worker")
     assert text[-1] == "    and 40 more groups, 40 of them ready"
     text = lines(
-        board(Progress(tuple(GroupProgress(f"g{i:02}", 1, 0, 0) for i in range(40)), 5.0)), height=10
+        board(Progress(tuple(GroupProgress(named(f"g{i:02}"), 1, 0, 0) for i in range(40)), 5.0)), height=10
     )
     assert len(text) <= 10
     assert text[-1] == "    and 32 more groups, 0 of them ready"
 
 
 def test_explanations_wrap_and_give_way_to_groups() -> None:
-    groups = tuple(GroupProgress(f"g{i}", 1, 0, 0) for i in range(4))
-    stuck = tuple(replace(IMAGE, group=f"g{i}") for i in range(4))
+    groups = tuple(GroupProgress(named(f"g{i}"), 1, 0, 0) for i in range(4))
+    stuck = tuple(replace(IMAGE, group=named(f"g{i}")) for i in range(4))
     state = board(Progress(groups, 5.0), Explained(stuck))
     wide = lines(state, width=60, height=24)
     assert max(map(len, wide)) <= 60
@@ -165,8 +166,8 @@ def test_a_pipe_gets_one_line_a_change_of_state() -> None:
 
 
 def test_a_thousand_workers_do_not_flood_a_log() -> None:
-    grows = [Progress((GroupProgress("w", 1000, i, i, alive=i // 2),), i / 10) for i in range(1000)]
-    text = plain(*grows, Progress((GroupProgress("w", 1000, 1000, 1000, 1000),), 100.0))
+    grows = [Progress((GroupProgress(named("w"), 1000, i, i, alive=i // 2),), i / 10) for i in range(1000)]
+    text = plain(*grows, Progress((GroupProgress(named("w"), 1000, 1000, 1000, 1000),), 100.0))
     assert 5 <= len(text) <= 10
     assert text[-1] == "w   1000/1000 ready   alive in Ray   100 s"
 

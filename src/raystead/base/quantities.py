@@ -94,3 +94,11 @@ def human_bytes(value: float) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError("unreachable")
+
+
+def short_bytes(value: float, unit: str = "") -> str:
+    """Bytes with at most one decimal: 2 GB, 1.2 GB, 512 MB; in `unit` (without naming it) when given."""
+    sizes = {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
+    named = unit or next((u for u in reversed(sizes) if value >= 0.9995 * sizes[u]), "B")
+    number = f"{value / sizes[named]:.1f}".removesuffix(".0")
+    return number if unit else f"{number} {named}"

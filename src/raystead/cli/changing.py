@@ -59,11 +59,11 @@ def carry_out(
     say_costs(reporter, prepared.plan, yes=yes, stops_meant=stops_meant)
     api, name = prepared.api, prepared.cluster.name
     shrinks = bool(changes.shrinking(prepared))
-    before = changes.pods_of(api, name) if shrinks else []
+    before = changes.workers_of(api, name) if shrinks else []
     with follow(reporter, api, name, again) as emit:
         emit.planned(prepared.plan)
         idle = changes.prefer_idle(prepared, emit)
         wait(api, apply(prepared, emit), timeout=timeout or TIMEOUT, emit=emit)
     if shrinks:
-        for gone in changes.went(before, changes.pods_of(api, name), idle):
+        for gone in changes.went(before, changes.workers_of(api, name), idle):
             reporter.step(f"{gone.group}: {gone.pod} went" + (f" ({gone.was})" if gone.was else ""))

@@ -27,6 +27,7 @@ def command(
     """Restart the workers, one at a time in each group; or one group, or the head.
 
     A worker finishes what it runs first, for a minute at most. The head comes back with its state.
+    head is the head; a worker group of that name is worker/head, as worker/NAME is any group NAME.
 
     \b
     raystead restart           all workers

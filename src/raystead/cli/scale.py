@@ -27,6 +27,7 @@ def command(
     """Change the number of workers of a group; a bare number means the only group.
 
     Of a group that shrinks those workers go that Ray calls idle, the longest idle first.
+    worker/NAME is always the worker group NAME: a group called head or redis needs that form.
 
     \b
     raystead scale 3
@@ -47,6 +48,7 @@ def _there(
     timeout: float | None,
     yes: bool,
 ) -> None:
+    from raystead.base.groups import worker
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired
@@ -54,7 +56,7 @@ def _there(
 
     api = door(where)
     anchor = anchor_of(api, name)
-    counts = parse_counts(groups, [group.name for group in anchor.cluster.spec.workers])
+    counts = parse_counts(groups, [str(worker(group.name)) for group in anchor.cluster.spec.workers])
     prepared = prepare(api, Desired(scaled(anchor.cluster, counts)), anchor)
     carry_out(reporter, prepared, again="the same command", timeout=timeout, yes=yes, stops_meant=True)
     reporter.hint("raystead status")

@@ -61,7 +61,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
 def _question(api: Api, anchor: Anchor) -> str:
     """What is lost, in numbers; without those of jobs where Ray cannot be asked."""
     from raystead.errors import RaysteadError
-    from raystead.ops.changes import pods_of
+    from raystead.ops.changes import workers_of
     from raystead.ops.jobs import job_client
 
     try:
@@ -70,5 +70,5 @@ def _question(api: Api, anchor: Anchor) -> str:
         jobs = f"{running} running jobs and "
     except RaysteadError:
         jobs = ""
-    workers = len(pods_of(api, anchor.name))
+    workers = len(workers_of(api, anchor.name))
     return f'suspend "{anchor.name}": {jobs}what actors on {workers} workers hold in memory are lost?'

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from raystead.base import labels
 from raystead.doctor.model import Check, Pods, Seen
 from raystead.explain import admission
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
-from raystead.spec.model import Json
+from raystead.live.groups import Group
+from raystead.live.makers import Refusal, Wanted
 
 __all__ = ["check"]
 
@@ -35,7 +35,7 @@ def check(seen: Seen) -> Iterator[Check]:
                 yield _said(seen, pods, finding)
     unasked = [pods for pods in seen.groups if pods.group not in seen.admission]
     if unasked:
-        names = ", ".join(pods.group for pods in unasked)
+        names = ", ".join(str(pods.group) for pods in unasked)
         why = seen.unread.get("admission", "")
         what = f"whether the server accepts the pods of {names} is not known"
         yield Check("admission", "unknown", what, why, "raystead plan, then raystead explain")
@@ -47,30 +47,24 @@ def check(seen: Seen) -> Iterator[Check]:
 
 
 def _explained(seen: Seen, pods: Pods, message: str) -> tuple[Finding, ...]:
-    """Explain's rules, on the ReplicaSet as it would fail."""
-    metadata = {"name": f"{pods.group}-to-be", "labels": {labels.OURS: seen.name}}
-    refused: Json = {
-        "metadata": metadata,
-        "spec": {"replicas": pods.wanted, "template": {"metadata": {"labels": pods.labels}}},
-        "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": message}]},
-    }
+    """Explain's rules, on the refusal as it would be."""
     snapshot = Snapshot(
         cluster=seen.cluster,
         namespace=seen.facts.namespace or "",
         name=seen.name,
         now=_WHEN,
-        replicasets=(refused,),
         limitranges=seen.limitranges,
         quotas=seen.quotas,
         namespace_object=seen.namespace,
     )
-    return tuple(admission.find(View(snapshot)))
+    view, refusal = View(snapshot), Refusal(pods.maker.subject, 0, pods.wanted, message, pods.maker.subject)
+    return admission.explained(view, Group(pods.group, Wanted.fixed(pods.wanted), pods.maker), refusal)
 
 
 def _said(seen: Seen, pods: Pods, finding: Finding) -> Check:
     name = "pod security" if finding.cause == admission.SECURITY.slug else "admission"
     evidence = finding.evidence[0].text if finding.evidence else ""
-    what = f"{pods.group}: {finding.why}" if pods.group not in finding.why else finding.why
+    what = f"{pods.group}: {finding.why}" if str(pods.group) not in finding.why else finding.why
     return Check(name, "fail", what, f"dry-run of a pod: {evidence}", finding.remedy)
 
 

@@ -26,7 +26,7 @@ def check(seen: Seen) -> Iterator[Check]:
     for pods in seen.groups:
         spec = pods.pod.get("spec") or {}
         for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-            images.setdefault(str(container.get("image") or ""), []).append(pods.group)
+            images.setdefault(str(container.get("image") or ""), []).append(str(pods.group))
     fine = True
     for image, groups in images.items():
         where = f"of {', '.join(dict.fromkeys(groups))}"

@@ -8,7 +8,9 @@ from functools import cached_property
 from typing import Literal
 
 from raystead.base import labels
+from raystead.base.groups import HEAD, REDIS, GroupId
 from raystead.base.kinds import KINDS
+from raystead.live.makers import Maker, makers_of
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.spec.model import Json, RayCluster
@@ -23,13 +25,11 @@ __all__ = [
     "Seen",
     "Verdict",
     "claims_of",
-    "group_of",
     "plural",
 ]
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
 Objects = tuple[Json, ...] | None
-HEAD, REDIS = "head", "redis"
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,13 @@ class Pods:
     """The pods of one group, all alike.
 
     Attributes:
-        group: `redis`, `head`, or the worker group's name.
-        owner: the kind of their controller.
+        maker: the object that will keep them, as rendered.
         pod: metadata and spec; as the server's dry-run answered where it did, else as rendered.
     """
 
-    group: str
+    group: GroupId
     wanted: int
-    owner: str
+    maker: Maker
     pod: Json
 
     @property
@@ -124,7 +123,7 @@ class Seen:
     claims: Objects = None
     raycluster: Json | None = None
     default_class: str | None = None
-    admission: Mapping[str, Json | str] = field(default_factory=dict)
+    admission: Mapping[GroupId, Json | str] = field(default_factory=dict)
     secrets: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
     unread: Mapping[str, str] = field(default_factory=dict)
 
@@ -140,16 +139,11 @@ class Seen:
     def groups(self) -> tuple[Pods, ...]:
         """Redis, the head, the workers: in the order in which they need each other."""
         found = []
-        for item in self.objects:
-            if item["kind"] not in ("Deployment", "StatefulSet"):
-                continue
-            template = _with_claims(item)
-            group = group_of((template.get("metadata") or {}).get("labels") or {})
-            answer = self.admission.get(group)
-            pod = answer if isinstance(answer, dict) else template
-            found.append(Pods(group, int(item["spec"].get("replicas") or 0), item["kind"], pod))
-        rank = {REDIS: 0, HEAD: 1}
-        return tuple(sorted(found, key=lambda pods: rank.get(pods.group, 2)))
+        for maker in makers_of(*self.objects):
+            answer = self.admission.get(maker.id)
+            pod = answer if isinstance(answer, dict) else _with_claims(maker)
+            found.append(Pods(maker.id, maker.asked or 0, maker, pod))
+        return tuple(sorted(found, key=lambda pods: pods.group.rank))
 
     def there(self, kind: str) -> Objects:
         """The namespace's objects of a kind; None: could not be read, or nobody looked."""
@@ -167,22 +161,14 @@ def claims_of(item: Json) -> dict[str, str]:
     return {c["metadata"]["name"]: f"{c['metadata']['name']}-{item['metadata']['name']}-0" for c in made}
 
 
-def _with_claims(item: Json) -> Json:
+def _with_claims(maker: Maker) -> Json:
     """The pod template with the volumes that a StatefulSet adds."""
-    template: Json = item["spec"]["template"]
-    added = [{"name": n, "persistentVolumeClaim": {"claimName": c}} for n, c in claims_of(item).items()]
+    template, claims = maker.template, claims_of(maker.json)
+    added = [{"name": n, "persistentVolumeClaim": {"claimName": c}} for n, c in claims.items()]
     if not added:
         return template
     spec = template["spec"]
     return {**template, "spec": {**spec, "volumes": [*(spec.get("volumes") or []), *added]}}
-
-
-def group_of(found: Mapping[str, str]) -> str:
-    """The group that a pod's labels say."""
-    kind = found.get(labels.NODE_TYPE)
-    if kind == "head":
-        return HEAD
-    return found.get(labels.GROUP) or "worker" if kind == "worker" else REDIS
 
 
 def plural(count: int, one: str) -> str:

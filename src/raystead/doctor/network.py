@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from raystead.base import labels
+from raystead.base.groups import GroupId
 from raystead.doctor.model import HEAD, REDIS, Check, Seen
-from raystead.explain.objects import Pod
 from raystead.explain.policies import blocks, blocks_dns
+from raystead.live.pods import Pod
 from raystead.spec.model import Json
 
 __all__ = ["check"]
@@ -53,7 +54,7 @@ def _names(policies: Iterable[Json], pods: Iterable[Pod], way: str) -> list[str]
     return found
 
 
-def _closed(seen: Seen, policies: list[Json], pods: dict[str, Pod]) -> Iterator[str]:
+def _closed(seen: Seen, policies: list[Json], pods: dict[GroupId, Pod]) -> Iterator[str]:
     """The ways that the cluster cannot do without."""
     namespace, head, redis = seen.facts.namespace or "", pods.get(HEAD), pods.get(REDIS)
     port = int(seen.context.gcs_port)

@@ -206,18 +206,10 @@ def stuck(seen: Seen, pod: Json, events: tuple[Json, ...], now: str) -> Check | 
 
 def _template(seen: Seen) -> Json:
     """The head's where Redis is somebody else's (its policies let it through), else the first worker's."""
-    found = {p.group: p for p in seen.groups if p.owner == "Deployment"}
-    workers = [group for group in found if group != HEAD]
-    group = HEAD if storage_kind(seen.cluster) == "external" or not workers else workers[0]
-    for item in seen.objects:
-        if item["kind"] == "Deployment":
-            template: Json = item["spec"]["template"]
-            kind = template["metadata"]["labels"][labels.NODE_TYPE]
-            if (kind == "head") == (group == HEAD) and (
-                group == HEAD or template["metadata"]["labels"][labels.GROUP] == group
-            ):
-                return template
-    raise AssertionError("a cluster has a head")
+    makers = {pods.group: pods.maker for pods in seen.groups}
+    workers = [group for group in makers if group.is_worker]
+    alone = storage_kind(seen.cluster) == "external" or not workers
+    return makers[HEAD if alone else workers[0]].template
 
 
 def _labels(seen: Seen, template: Json) -> dict[str, str]:

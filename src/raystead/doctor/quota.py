@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from raystead.base import quantities
+from raystead.base.groups import GroupId
 from raystead.base.kinds import CLAIM, KINDS, ROWS
 from raystead.doctor.amounts import Amounts, effective, plus, shown
 from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen, plural
@@ -28,7 +29,7 @@ class _Room:
     free: Amounts  # before any pod is placed
     left: Amounts  # after those that fit
     needed: Amounts = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)  # group -> pods
+    refused: dict[GroupId, int] = field(default_factory=dict)  # pods
     short: set[str] = field(default_factory=set)  # resources that did not suffice
 
     @property
@@ -170,7 +171,7 @@ def _remedy(seen: Seen, room: _Room, asks: list[str]) -> str:
     namespace = seen.facts.namespace
     send = f'send to the administrator: "please raise quota {room.name} in namespace {namespace} to '
     send += f'{", ".join(asks)}"'
-    workers = [pods for pods in seen.groups if pods.group not in (HEAD, REDIS)]
+    workers = [pods for pods in seen.groups if pods.group.is_worker]
     fit = len(workers) == 1 and workers[0].wanted - room.refused.get(workers[0].group, 0)
     if fit and set(room.refused) == {workers[0].group}:
         return f"{seen.up} --workers {fit}\nor {send}"

@@ -105,7 +105,7 @@ def _catchers(seen: Seen) -> Iterator[Check]:
         selector = (item.get("spec") or {}).get("selector")
         if seen.ours(item) or not selector:
             continue
-        groups = [g.group for g in seen.groups if labels.matches({"matchLabels": selector}, g.labels)]
+        groups = [str(g.group) for g in seen.groups if labels.matches({"matchLabels": selector}, g.labels)]
         taken = {(o["kind"], o["metadata"]["name"]) for o in seen.objects}
         if groups and ("Service", item["metadata"]["name"]) not in taken:
             what = f"Service {item['metadata']['name']} of others would also send to {', '.join(groups)}"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.base import quantities
+from raystead.base.groups import GroupId
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import at, dig, meta
 from raystead.explain.view import HEAD, REDIS, Group, View, plural
-from raystead.spec.model import Json
+from raystead.live.makers import Refusal
+from raystead.live.reading import meta, when
 
-__all__ = ["CAUSES", "find"]
+__all__ = ["CAUSES", "explained", "find"]
 
 _SEEN = (
     "The Deployment's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event"
@@ -113,122 +113,66 @@ _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _GONE = "because it is being terminated"
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """An owner that cannot make its pods."""
-
-    group: Group
-    owner: str
-    made: int
-    wanted: int
-    message: str
-    evidence: Evidence
-    since: datetime | None
-
-    @property
-    def missing(self) -> str:
-        return plural(self.wanted - self.made, "pod")
-
-
 def find(view: View) -> Iterator[Finding]:
-    namespace = view.snapshot.namespace_object
-    deleted = at(meta(namespace, "deletionTimestamp")) if namespace else None
-    if deleted:
-        evidence = [Evidence("deletionTimestamp is set", f"namespace/{view.snapshot.namespace}", deleted)]
-        yield _terminating(view, evidence, deleted)
+    if gone := _namespace_gone(view):
+        yield gone
         return
-    for refusal in _refusals(view):
-        yield _finding(view, refusal)
+    for group, refusal in view.refusals():
+        yield _finding(view, group, refusal)
 
 
-def _refusals(view: View) -> Iterator[_Refusal]:
-    for group in view.groups:
-        for kind, json in group.owners:
-            found = (
-                _stateful(view, group, json) if kind == "StatefulSet" else _failing(view, group, kind, json)
-            )
-            if found:
-                yield found
-        if view.snapshot.deployments is None:
-            yield from filter(
-                None, (_failing(view, group, "ReplicaSet", rs) for rs in view.replicasets(group))
-            )
+def explained(view: View, group: Group, refusal: Refusal) -> tuple[Finding, ...]:
+    """What one refusal means."""
+    return (_namespace_gone(view) or _finding(view, group, refusal),)
 
 
-def _failing(view: View, group: Group, kind: str, json: Json) -> _Refusal | None:
-    """A Deployment, which repeats what its ReplicaSet says, or a ReplicaSet itself."""
-    wanted, made = int(dig(json, "spec", "replicas") or 0), int(dig(json, "status", "replicas") or 0)
-    conditions: list[Json] = dig(json, "status", "conditions") or []
-    failed: Json = next((c for c in conditions if c.get("type") == "ReplicaFailure"), {})
-    if failed.get("status") != "True" or made >= wanted:
+def _namespace_gone(view: View) -> Finding | None:
+    namespace = view.snapshot.namespace_object
+    deleted = when(meta(namespace, "deletionTimestamp")) if namespace else None
+    if deleted is None:
         return None
-    name, since = meta(json, "name"), at(failed.get("lastTransitionTime"))
-    event = view.replicaset_event(name, "FailedCreate")
-    text = str(failed.get("message") or "")
-    evidence = Evidence(
-        text, "event" if event else name, event.last if event else since, event.count if event else 1
-    )
-    return _Refusal(group, f"{kind.lower()}/{name}", made, wanted, text, evidence, since)
+    evidence = [Evidence("deletionTimestamp is set", f"namespace/{view.snapshot.namespace}", deleted)]
+    return _terminating(view, evidence, deleted)
 
 
-def _stateful(view: View, group: Group, json: Json) -> _Refusal | None:
-    """A StatefulSet has no such condition: the event counts while its pod is missing."""
-    wanted, events = group.wanted, view.events("StatefulSet", json, "FailedCreate")
-    if len(group.live) >= wanted or not events:
-        return None
-    source = f"statefulset/{meta(json, 'name')}"
-    last = events[-1]
-    return _Refusal(group, source, len(group.live), wanted, last.message, last.evidence(), last.first)
-
-
-def _finding(view: View, r: _Refusal) -> Finding:
-    text, values = r.message, {"up": view.up, "namespace": view.snapshot.namespace, "missing": r.missing}
-    group = r.group.name
+def _finding(view: View, group: Group, r: Refusal) -> Finding:
+    text, missing = r.message, plural(r.missing, "pod")
+    values = {"up": view.up, "namespace": view.snapshot.namespace, "missing": missing}
+    evidence = Evidence(text, r.source, r.at, r.count)
     if _GONE in text:
-        return _terminating(view, [r.evidence], r.since)
+        return _terminating(view, [evidence], r.since)
+    cause, words = _cause(view, group, r)
+    return cause.found(Seen(group.id, r.subject, [evidence], r.since, pods=r.missing), **values, **words)
+
+
+def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]:
+    text = r.message
     if match := _QUOTA.search(text):
-        words = _quota(view, r, *match.groups())
-        return QUOTA.found(
-            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
-        )
+        return QUOTA, _quota(view, group, r, *match.groups())
     if match := _NEEDS.search(text):
-        quota, said = match.groups()
-        pairs = [part.split(" for: ") for part in said.split("; ")]
-        names = dict.fromkeys(c for pair in pairs for c in pair[1:])
-        words = {
-            "quota": quota,
-            "what": " and ".join(pair[0] for pair in pairs),
-            "container": f"container {', '.join(names)}" if names else "a container",
-        }
-        return QUOTA_NEEDS.found(
-            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
-        )
+        return QUOTA_NEEDS, _needs(*match.groups())
     if match := _SECURITY.search(text):
-        words = {"level": match.group(1), "rules": _shown(match.group(2))}
-        return SECURITY.found(
-            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
-        )
+        return SECURITY, {"level": match.group(1), "rules": _shown(match.group(2))}
     if _RANGE.search(text):
         ranges = ", ".join(meta(x, "name") for x in view.snapshot.limitranges or ()) or "of the namespace"
-        words = {"rules": _range_rules(text), "flag": _size_flag(group, text), "ranges": ranges}
-        return LIMIT_RANGE.found(
-            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
-        )
+        words = {"rules": _range_rules(text), "flag": _size_flag(group.id, text), "ranges": ranges}
+        return LIMIT_RANGE, words
     if match := _ACCOUNT.search(text):
-        return ACCOUNT.found(
-            Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made),
-            **values,
-            account=match.group(1),
-        )
+        return ACCOUNT, {"account": match.group(1)}
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
-            words = {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
-            return cause.found(
-                Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, **words
-            )
-    return REFUSED.found(
-        Seen(group, r.owner, [r.evidence], r.since, pods=r.wanted - r.made), **values, said=_shown(text)
-    )
+            return cause, {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
+    return REFUSED, {"said": _shown(text)}
+
+
+def _needs(quota: str, told: str) -> dict[str, str]:
+    pairs = [part.split(" for: ") for part in told.split("; ")]
+    names = dict.fromkeys(c for pair in pairs for c in pair[1:])
+    return {
+        "quota": quota,
+        "what": " and ".join(pair[0] for pair in pairs),
+        "container": f"container {', '.join(names)}" if names else "a container",
+    }
 
 
 def _terminating(view: View, evidence: list[Evidence], since: datetime | None) -> Finding:
@@ -238,21 +182,22 @@ def _terminating(view: View, evidence: list[Evidence], since: datetime | None) -
     )
 
 
-def _quota(view: View, r: _Refusal, quota: str, requested: str, used: str, limited: str) -> dict[str, str]:
+def _quota(
+    view: View, group: Group, r: Refusal, quota: str, requested: str, used: str, limited: str
+) -> dict[str, str]:
     """The server's numbers, per resource, and what would be enough for all missing pods."""
     asks, uses, limits = (_pairs(part) for part in (requested, used, limited))
-    missing = r.wanted - r.made
     numbers, enough = [], []
     for resource, ask in asks.items():
         use, limit = uses.get(resource, "0"), limits.get(resource, "0")
         numbers.append(f"a pod needs {ask} of {resource}, {use} of {limit} are used")
-        total = quantities.parse(use) + missing * quantities.parse(ask)
+        total = quantities.parse(use) + r.missing * quantities.parse(ask)
         enough.append(f"{resource}={_quantity(resource, total, ask)}")
     fewer = ""
-    if r.group.name not in (HEAD, REDIS) and r.made:
+    if group.id.is_worker and r.made:
         fewer = f"{view.up} --workers {r.made}\nor "
-    elif r.group.name != REDIS and re.search("cpu|memory", requested):
-        fewer = f"{view.up} {_size_flag(r.group.name, requested)}\nor "
+    elif group.id != REDIS and re.search("cpu|memory", requested):
+        fewer = f"{view.up} {_size_flag(group.id, requested)}\nor "
     return {
         "quota": quota,
         "numbers": "; ".join(numbers),
@@ -282,7 +227,7 @@ def _pairs(text: str) -> dict[str, str]:
     return {k: v for k, _, v in (part.strip().partition("=") for part in text.split(",")) if v}
 
 
-def _size_flag(group: str, text: str) -> str:
+def _size_flag(group: GroupId, text: str) -> str:
     """The flag that changes the size that was refused."""
     resource = "memory" if "memory" in text and "cpu" not in text else "cpu"
     more = text.strip().startswith("minimum") or "minimum " in text

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from raystead.base.groups import GroupId
 from raystead.explain.model import Confidence, Evidence, Finding
 
 __all__ = ["Cause", "Seen"]
@@ -15,7 +16,7 @@ __all__ = ["Cause", "Seen"]
 class Seen:
     """Where a cause was seen, by what, and since when."""
 
-    group: str | None
+    group: GroupId | None
     subject: str
     evidence: Sequence[Evidence] = ()
     since: datetime | None = None

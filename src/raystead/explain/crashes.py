@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from raystead.base import quantities
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
-from raystead.explain.objects import Container, Pod, Terminated, dig
 from raystead.explain.raylogs import NO_RAY, from_log, said
-from raystead.explain.view import HEAD, REDIS, View, doubled, first_line
+from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
+from raystead.live.pods import Container, Pod, Terminated
+from raystead.live.reading import dig
 
 __all__ = ["CAUSES", "down", "find", "needed"]
 
@@ -242,7 +243,7 @@ def _killed_by_probe(view: View, pod: Pod, container: Container) -> list[Evidenc
     event = view.last_event(pod, "Killing")
     if event is None or view.age(event.last) > RECENT_SECONDS:
         return []
-    return [event.evidence()] if f"{container.name} failed liveness probe" in event.message else []
+    return [event_evidence(event)] if f"{container.name} failed liveness probe" in event.message else []
 
 
 def _killed_process(log: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from raystead.base.groups import GroupId
 from raystead.explain import (
     admission,
     crashes,
@@ -55,7 +56,7 @@ def needed_logs(snapshot: Snapshot) -> tuple[LogKey, ...]:
 
 def _one_each(found: Iterable[Finding]) -> list[Finding]:
     """A subject's first finding: later families see what follows from it. The cluster may have several."""
-    out: dict[tuple[str, str | None], Finding] = {}
+    out: dict[tuple[str, GroupId | None], Finding] = {}
     for finding in found:
         key = (finding.subject if finding.group else f"{finding.subject} {finding.cause}", finding.group)
         out.setdefault(key, finding)
@@ -64,7 +65,7 @@ def _one_each(found: Iterable[Finding]) -> list[Finding]:
 
 def _merged(found: Iterable[Finding]) -> list[Finding]:
     """The same cause in several pods of a group is one finding that counts them."""
-    out: dict[tuple[str, str | None], Finding] = {}
+    out: dict[tuple[str, GroupId | None], Finding] = {}
     for finding in found:
         key = (finding.cause, finding.group)
         first = out.get(key)
@@ -83,11 +84,11 @@ def _causes(view: View, found: list[Finding]) -> list[Finding]:
     return [f for f in found if not (CAUSES[f.cause].symptom and _follows(view, f, hurt - {f.group}))]
 
 
-def _follows(view: View, finding: Finding, hurt: set[str | None]) -> bool:
-    return finding.group is not None and any(g.name in hurt for g in view.before(finding.group))
+def _follows(view: View, finding: Finding, hurt: set[GroupId | None]) -> bool:
+    return finding.group is not None and any(g.id in hurt for g in view.before(finding.group))
 
 
 def _ranked(view: View, found: list[Finding]) -> list[Finding]:
     """The whole cluster, Redis, the head, workers; in each the sure before the likely, then the many."""
-    order: dict[str | None, int] = {g.name: i for i, g in enumerate(view.groups, 1)}
+    order: dict[GroupId | None, int] = {g.id: i for i, g in enumerate(view.groups, 1)}
     return sorted(found, key=lambda f: (order.get(f.group, 0), _SURE[f.confidence], -f.pods))

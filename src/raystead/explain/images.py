@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import Container, Pod
 from raystead.explain.tags import better, complaint
-from raystead.explain.view import REDIS, View
+from raystead.explain.view import REDIS, View, event_evidence
+from raystead.live.pods import Container, Pod
 
 __all__ = ["CAUSES", "find"]
 
@@ -176,7 +176,7 @@ def _slow(view: View, pod: Pod, container: Container, values: dict[str, str]) ->
     mine = [e for e in events if f'"{container.image}"' in e.message]
     if not mine or mine[-1].reason != "Pulling" or (seconds := view.age(mine[-1].last)) < SLOW_SECONDS:
         return None
-    seen = [mine[-1].evidence()]
+    seen = [event_evidence(mine[-1])]
     return SLOW.found(Seen(pod.group, pod.subject, seen, mine[-1].last), seconds=round(seconds), **values)
 
 
@@ -206,7 +206,7 @@ def _text(view: View, pod: Pod, container: Container) -> str:
 def _evidence(view: View, pod: Pod, container: Container) -> Evidence:
     events = [e for e in view.pod_events(pod, "Failed") if f'"{container.image}"' in e.message]
     told = [e for e in events if e.message.startswith("Failed to pull image")]
-    return told[-1].evidence() if told else Evidence(container.message, pod.subject, pod.since("Ready"))
+    return event_evidence(told[-1]) if told else Evidence(container.message, pod.subject, pod.since("Ready"))
 
 
 def _short(text: str) -> str:

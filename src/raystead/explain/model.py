@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from raystead.base.groups import GroupId
 from raystead.spec.model import Json, RayCluster
 
 __all__ = ["LOG_LINES", "Confidence", "Evidence", "Finding", "LogKey", "Snapshot"]
@@ -41,7 +42,7 @@ class Finding:
 
     Attributes:
         cause: its stable name, also that of its page in docs/causes.
-        group: `head`, a worker group's name, `redis`, or None for the whole cluster.
+        group: whose trouble it is; None: the whole cluster's.
         subject: the object it was seen at, `pod/x`; one of several when `pods` is more than 1.
         why: what is wrong, a sentence without its full stop.
         means: what follows from it.
@@ -53,7 +54,7 @@ class Finding:
     """
 
     cause: str
-    group: str | None
+    group: GroupId | None
     subject: str
     why: str
     means: str
@@ -74,6 +75,7 @@ class Snapshot:
         cluster: the spec, None when the anchor could not be read.
         namespace_object: the Namespace itself.
         ray_nodes: entries of `data.summary` of the dashboard's `/nodes?view=summary`.
+        makers: further objects that keep pods, with their kinds.
         logs: the last `LOG_LINES` lines of those that `needed_logs` named; a missing one was not read.
         api_slow: seconds that the slowest request to the API server took.
     """
@@ -94,5 +96,6 @@ class Snapshot:
     policies: Objects = None
     namespace_object: Json | None = None
     ray_nodes: Objects = None
+    makers: tuple[Json, ...] = ()
     logs: Mapping[LogKey, str] = field(default_factory=dict)
     api_slow: float | None = None

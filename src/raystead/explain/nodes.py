@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import Pod, at
-from raystead.explain.view import HEAD, REDIS, Group, View, doubled
+from raystead.explain.view import HEAD, REDIS, Group, View, doubled, event_evidence
+from raystead.live.pods import Pod
+from raystead.live.reading import when
 
 __all__ = ["CAUSES", "find"]
 
@@ -94,25 +95,25 @@ def find(view: View) -> Iterator[Finding]:
 def _failed(view: View, pod: Pod) -> Finding | None:
     message, reason = str(pod.status.get("message") or ""), str(pod.status.get("reason") or "")
     ended = max((c.ended.finished for c in pod.containers if c.ended and c.ended.finished), default=None)
-    when = (
-        at(pod.condition("DisruptionTarget").get("lastTransitionTime"))
+    since = (
+        when(pod.condition("DisruptionTarget").get("lastTransitionTime"))
         or ended
         or pod.since("Ready")
         or pod.created
     )
-    if pod.phase != "Failed" or view.age(when) > RECENT_SECONDS:
+    if pod.phase != "Failed" or view.age(since) > RECENT_SECONDS:
         return None
     values = {"up": view.up, "namespace": view.snapshot.namespace, "node": pod.node, "said": message.strip()}
-    evidence = [Evidence(message or reason, pod.subject, when)]
+    evidence = [Evidence(message or reason, pod.subject, since)]
     if pod.condition("DisruptionTarget").get("reason") == "PreemptionByScheduler":
-        return PREEMPTED.found(Seen(pod.group, pod.subject, evidence, when), **values)
+        return PREEMPTED.found(Seen(pod.group, pod.subject, evidence, since), **values)
     if reason == "Evicted":
         if match := _LOW.search(message):
             words = {"resource": match.group(1), "use": _use(message), "flag": _flag(pod, match.group(1))}
-            return EVICTED.found(Seen(pod.group, pod.subject, evidence, when), **values, **words)
-        return OVER_LIMIT.found(Seen(pod.group, pod.subject, evidence, when), **values)
+            return EVICTED.found(Seen(pod.group, pod.subject, evidence, since), **values, **words)
+        return OVER_LIMIT.found(Seen(pod.group, pod.subject, evidence, since), **values)
     if _REJECTED.search(reason) or "Pod was rejected" in message:
-        return REJECTED.found(Seen(pod.group, pod.subject, evidence, when), **values)
+        return REJECTED.found(Seen(pod.group, pod.subject, evidence, since), **values)
     return None
 
 
@@ -134,7 +135,7 @@ def _lost(view: View, pod: Pod) -> Finding | None:
     lost = pod.since("Ready")
     if pod.ready or not pod.node or not (gone or (event and lost and event.last and event.last >= lost)):
         return None
-    evidence = [event.evidence()] if event else [Evidence("NodeLost", pod.subject, lost)]
+    evidence = [event_evidence(event)] if event else [Evidence("NodeLost", pod.subject, lost)]
     values = {"node": pod.node, "pod": pod.name}
     return NODE_LOST.found(Seen(pod.group, pod.subject, evidence, lost), **values)
 
@@ -155,5 +156,5 @@ def _going(view: View, group: Group, pod: Pod) -> Finding | None:
     values = {"pod": pod.name, "node": pod.node or "(none)", "namespace": view.snapshot.namespace}
     evidence = [Evidence("deletionTimestamp is past", pod.subject, pod.deleted)]
     return STUCK.found(
-        Seen(group.name, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=said, **values
+        Seen(group.id, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=said, **values
     )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from raystead.explain.objects import Pod, dig, meta
+from raystead.live.pods import Pod
+from raystead.live.reading import dig, meta
 from raystead.spec.model import Json
 
 __all__ = ["blocks", "blocks_dns"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from raystead.base.labels import OURS
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import Container, Pod
 from raystead.explain.view import HEAD, View, doubled, first_line
+from raystead.live.pods import Container, Pod
 
 __all__ = ["CAUSES", "Said", "from_log", "said"]
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import Pod, dig
-from raystead.explain.view import HEAD, REDIS, View, node_state
+from raystead.explain.view import HEAD, REDIS, View, event_evidence, node_state
+from raystead.live.pods import Pod
+from raystead.live.reading import dig
 
 __all__ = ["CAUSES", "find"]
 
@@ -46,7 +47,7 @@ def find(view: View) -> Iterator[Finding]:
     if not nodes or head is None or not head.satisfied:
         return
     for group in view.groups:
-        if group.name in (HEAD, REDIS):
+        if group.id in (HEAD, REDIS):
             continue
         for pod in group.live:
             if found := _pod(view, pod):
@@ -73,6 +74,6 @@ def _pod(view: View, pod: Pod) -> Finding | None:
             return None
         seconds_words: dict[str, object] = {"pod": pod.name, "seconds": round(seconds), "up": view.up}
         event = view.last_event(pod, "Unhealthy")
-        evidence = [event.evidence()] if event else [Evidence("Ray says ALIVE", f"ray node {pod.ip}")]
+        evidence = [event_evidence(event)] if event else [Evidence("Ray says ALIVE", f"ray node {pod.ip}")]
         return NOT_READY.found(Seen(pod.group, pod.subject, evidence, since), **seconds_words)
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from raystead.base import kinds
 from raystead.explain.model import Snapshot
@@ -16,7 +17,7 @@ PARTS = (*kinds.parts(), "ray_nodes")
 def snapshot(saved: Json) -> Snapshot:
     """The snapshot of a recording; `logs` is a list of [pod, container, previous, text]."""
     cluster = saved.get("cluster")
-    parts = {p: None if saved.get(p) is None else tuple(saved[p]) for p in PARTS}
+    parts: dict[str, Any] = {p: None if saved.get(p) is None else tuple(saved[p]) for p in PARTS}
     return Snapshot(
         cluster=RayCluster.model_validate(cluster) if cluster else None,
         namespace=saved["namespace"],

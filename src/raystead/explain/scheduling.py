@@ -9,8 +9,9 @@ from decimal import Decimal
 from raystead.base import quantities
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import Pod, at, dig
-from raystead.explain.view import HEAD, REDIS, View, condition_evidence
+from raystead.explain.view import HEAD, REDIS, View, condition_evidence, event_evidence
+from raystead.live.pods import Pod
+from raystead.live.reading import dig, when
 
 __all__ = ["CAUSES", "find"]
 
@@ -144,7 +145,7 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
         return None
     values = {"up": view.up, "namespace": view.snapshot.namespace}
     seen = _evidence(view, pod)
-    since = at(condition.get("lastTransitionTime")) or pod.created
+    since = when(condition.get("lastTransitionTime")) or pod.created
     if condition.get("reason") == "SchedulingGated":
         gates = ", ".join(str(g.get("name")) for g in pod.spec.get("schedulingGates") or []) or "a gate"
         return GATED.found(Seen(pod.group, pod.subject, seen, since), gates=gates, **values)
@@ -248,4 +249,4 @@ def _smaller(view: View, pod: Pod, short: list[str]) -> str:
 def _evidence(view: View, pod: Pod) -> list[Evidence]:
     event = view.last_event(pod, "FailedScheduling")
     condition = condition_evidence(pod, "PodScheduled")
-    return [event.evidence()] if event and event.message == condition.text else [condition]
+    return [event_evidence(event)] if event and event.message == condition.text else [condition]

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import Event, Pod, at, dig, meta
-from raystead.explain.view import View, changed
+from raystead.explain.view import View, event_evidence
+from raystead.live.events import KubeEvent
+from raystead.live.pods import Pod
+from raystead.live.reading import changed, dig, meta, when
 from raystead.spec.model import Json
 
 __all__ = ["CAUSES", "find"]
 
 CLAIM_SECONDS = 60  # a cloud's provisioner needs seconds; CSI's own time-out for one call is 10-60 s
-MOUNT_SECONDS = 120  # the kubelet reports a mount as failed after 2 min 3 s (podAttachAndMountTimeout)
 
 NO_CLASS = Cause(
     "claim-no-class",
@@ -152,7 +153,7 @@ def _claim(view: View, pod: Pod, name: str) -> Finding | None:
         evidence = [Evidence(f"no claim {name} in the namespace", pod.subject, pod.created)]
         return CLAIM_MISSING.found(Seen(pod.group, pod.subject, evidence, pod.created), **values)
     subject, phase = f"claim/{name}", dig(claim, "status", "phase")
-    since = at(meta(claim, "creationTimestamp"))
+    since = when(meta(claim, "creationTimestamp"))
     values["storage_class"] = str(dig(claim, "spec", "storageClassName") or "(none)")
     if phase == "Lost":
         volume = str(dig(claim, "spec", "volumeName") or "")
@@ -173,17 +174,19 @@ def _pending(view: View, pod: Pod, claim: Json, subject: str, values: dict[str, 
     if faults and last and last.reason in ("FailedBinding", "ProvisioningFailed"):
         said = last.message
         if "no storage class is set" in said:
-            return NO_CLASS.found(Seen(pod.group, subject, [last.evidence()], since), **arguments)
+            return NO_CLASS.found(Seen(pod.group, subject, [event_evidence(last)], since), **arguments)
         if re.search(r"storageclass\S* \S+ not found", said):
-            return CLASS_MISSING.found(Seen(pod.group, subject, [last.evidence()], since), **arguments)
-        return PROVISION.found(Seen(pod.group, subject, [last.evidence()], since), said=said, **arguments)
+            return CLASS_MISSING.found(Seen(pod.group, subject, [event_evidence(last)], since), **arguments)
+        return PROVISION.found(
+            Seen(pod.group, subject, [event_evidence(last)], since), said=said, **arguments
+        )
     if last and last.reason == "WaitForFirstConsumer" and not pod.node:
         return None  # it waits for the pod: if the pod waits too, the scheduler says for what
-    begin = at(meta(claim, "creationTimestamp"))
+    begin = when(meta(claim, "creationTimestamp"))
     if (seconds := view.age(begin)) < CLAIM_SECONDS:
         return None
-    seen = [last.evidence()] if last else [Evidence("phase Pending", subject, begin)]
-    return PENDING.found(Seen(pod.group, subject, seen, begin), seconds=round(seconds), **arguments)
+    shown = event_evidence(last) if last else Evidence("phase Pending", subject, begin)
+    return PENDING.found(Seen(pod.group, subject, [shown], begin), seconds=round(seconds), **arguments)
 
 
 def _config(view: View, pod: Pod) -> Finding | None:
@@ -208,17 +211,17 @@ def _mounts(view: View, pod: Pod) -> Finding | None:
         return None
     said, values = event.message, {"namespace": view.snapshot.namespace}
     if match := _MISSING.search(said):
-        return _missing(view, pod, match.group(1), match.group(2), [event.evidence()])
+        return _missing(view, pod, match.group(1), match.group(2), [event_evidence(event)])
     if match := _NO_FILE.search(said):
         return _no_file(pod, event, match.group(2))
     if "Multi-Attach error" in said:
         return ATTACHED.found(
-            Seen(pod.group, pod.subject, [event.evidence()], event.first), said=said, **values
+            Seen(pod.group, pod.subject, [event_evidence(event)], event.first), said=said, **values
         )
     if view.age(pod.since("PodScheduled")) < 20 or "failed to sync" in said:
         return None  # the kubelet has not read the Secrets of a new pod yet; it does within a second
     return MOUNT.found(
-        Seen(pod.group, pod.subject, [event.evidence()], event.first), said=said, pod=pod.name, **values
+        Seen(pod.group, pod.subject, [event_evidence(event)], event.first), said=said, pod=pod.name, **values
     )
 
 
@@ -240,7 +243,7 @@ def _missing(view: View, pod: Pod, kind: str, name: str, evidence: list[Evidence
     )
 
 
-def _no_file(pod: Pod, event: Event, key: str) -> Finding:
+def _no_file(pod: Pod, event: KubeEvent, key: str) -> Finding:
     """The event names the volume, the pod's spec says which Secret or ConfigMap that is."""
     match = re.search(r'for volume "([^"]+)"', event.message)
     volume: Json = next(
@@ -250,4 +253,4 @@ def _no_file(pod: Pod, event: Event, key: str) -> Finding:
     name = str(secret or dig(volume, "configMap", "name") or "NAME")
     kind = "Secret" if secret or "secret" in event.message else "ConfigMap"
     words = {"thing": f"{kind} {name}", "key": key, "kind": kind.lower(), "name": name}
-    return KEY.found(Seen(pod.group, pod.subject, [event.evidence()], event.first), **words)
+    return KEY.found(Seen(pod.group, pod.subject, [event_evidence(event)], event.first), **words)

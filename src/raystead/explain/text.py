@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from raystead.explain.model import Evidence, Finding
 
-__all__ = ["ago", "headline", "joined", "render"]
+__all__ = ["Shared", "ago", "headline", "joined", "render"]
 
 _LABEL = 9  # columns before the sentence
 _EVIDENCE = 3
@@ -20,35 +20,42 @@ def render(findings: Iterable[Finding], now: datetime) -> str:
 
     What is word for word the same in several groups is said once, of all of them.
     """
-    return "\n\n".join(_block(finding, now) for finding in joined(findings))
+    return "\n\n".join(_block(shared, now) for shared in joined(findings))
 
 
-def joined(findings: Iterable[Finding]) -> list[Finding]:
-    """Findings of several groups that say the same are one, whose `group` names them all."""
+@dataclass(frozen=True)
+class Shared:
+    """A finding, and the groups in which it is word for word the same: "" for the whole cluster."""
+
+    groups: str
+    finding: Finding
+
+
+def joined(findings: Iterable[Finding]) -> list[Shared]:
+    """Findings of several groups that say the same are one that names them all."""
     same: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
         same.setdefault((finding.why, finding.means, finding.remedy), []).append(finding)
-    return [alike[0] if len(alike) == 1 else _one(alike) for alike in same.values()]
+    return [_one(alike) for alike in same.values()]
 
 
-def _one(alike: list[Finding]) -> Finding:
+def _one(alike: list[Finding]) -> Shared:
+    if len(alike) == 1:
+        return Shared(str(alike[0].group or ""), alike[0])
     times = [f.since for f in alike if f.since]
-    return replace(
-        alike[0],
-        group=", ".join(f.group or "cluster" for f in alike),
-        pods=sum(f.pods for f in alike),
-        since=min(times, default=None),
-    )
+    whole = replace(alike[0], pods=sum(f.pods for f in alike), since=min(times, default=None))
+    return Shared(", ".join(str(f.group or "cluster") for f in alike), whole)
 
 
-def headline(finding: Finding, now: datetime) -> str:
+def headline(shared: Shared, now: datetime) -> str:
     """`worker: 2 pods, for 4 min`."""
+    finding = shared.finding
     parts = [f"{finding.pods} pods"] if finding.pods > 1 else []
     if finding.since and (now - finding.since).total_seconds() >= 1:
         parts.append(f"for {ago(finding.since, now)}")
     if finding.confidence != "sure":
         parts.append(finding.confidence)
-    return f"{finding.group or 'cluster'}: {', '.join(parts) or 'now'}"
+    return f"{shared.groups or 'cluster'}: {', '.join(parts) or 'now'}"
 
 
 def ago(moment: datetime, now: datetime) -> str:
@@ -63,8 +70,9 @@ def ago(moment: datetime, now: datetime) -> str:
     return f"{round(seconds / 86400)} days"
 
 
-def _block(finding: Finding, now: datetime) -> str:
-    lines = [headline(finding, now)]
+def _block(shared: Shared, now: datetime) -> str:
+    finding = shared.finding
+    lines = [headline(shared, now)]
     lines += _labelled("why", finding.why)
     lines += [_seen(e, now) for e in finding.evidence[:_EVIDENCE]]
     lines += _labelled("means", finding.means)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 
-from raystead.base import labels
+from raystead.base import kinds, labels
+from raystead.base.groups import HEAD, REDIS, GroupId, group_of
 from raystead.explain.model import Evidence, Snapshot
-from raystead.explain.objects import Container, Event, Pod, at, dig, meta
+from raystead.live.events import Events, KubeEvent
+from raystead.live.groups import Group, groups
+from raystead.live.makers import Refusal, ReplicaSetMaker, makers_of
+from raystead.live.pods import Container, Pod, pods_of
+from raystead.live.reading import dig, meta, when
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import storage_kind
@@ -20,52 +24,8 @@ from raystead.spec.model import Json
 
 __all__ = ["HEAD", "REDIS", "Group", "View"]
 
-REDIS, HEAD = "redis", "head"
 _EXCUSES = ("failed to try resolving symlinks", "unable to retrieve container logs")
 NODE_SECONDS = 900  # the cluster autoscaler gives a new node 15 min (--max-node-provision-time)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Pods that are alike: Redis, the head, one worker group."""
-
-    name: str
-    wanted: int
-    pods: tuple[Pod, ...] = ()
-    owners: tuple[tuple[str, Json], ...] = field(default=())  # (kind, object): what creates its pods
-
-    @cached_property
-    def live(self) -> tuple[Pod, ...]:
-        return tuple(p for p in self.pods if p.live)
-
-    @cached_property
-    def placed(self) -> int:
-        """Pods that have a node."""
-        return sum(bool(p.node) for p in self.live)
-
-    @cached_property
-    def ready(self) -> int:
-        return sum(p.ready for p in self.live)
-
-    @property
-    def satisfied(self) -> bool:
-        return self.ready >= self.wanted
-
-    @cached_property
-    def ready_since(self) -> datetime | None:
-        """When its last pod became ready; None while it is not satisfied or wants none."""
-        times = [t for p in self.live if p.ready and (t := p.since("Ready"))]
-        return max(times) if times and self.satisfied else None
-
-
-def group_of(found: dict[str, str]) -> str | None:
-    """The group that labels say; None: not a pod of ours that we know."""
-    kind = found.get(labels.NODE_TYPE)
-    if kind == "head":
-        return HEAD
-    if kind == "worker":
-        return found.get(labels.GROUP) or "worker"
-    return REDIS if found.get("app") == "redis" else None
 
 
 class View:
@@ -99,32 +59,37 @@ class View:
     @cached_property
     def groups(self) -> tuple[Group, ...]:
         """Redis, the head, then the worker groups in the spec's order: each needs those before it."""
-        pods: dict[str, list[Pod]] = {}
-        for json in self._ours(self.snapshot.pods):
-            if name := group_of(dig(json, "metadata", "labels") or {}):
-                pods.setdefault(name, []).append(Pod(json, name))
-        owners = self._owners()
-        said = [g.name for g in self.snapshot.cluster.spec.workers] if self.snapshot.cluster else []
-        redis = [REDIS] if self.storage == "redis" or REDIS in pods or REDIS in owners else []
-        first = [*redis, HEAD, *said]
-        names = [*first, *sorted(n for n in {*pods, *owners} if n not in first)]
-        return tuple(
-            Group(n, self._wanted(n, owners.get(n, ())), tuple(pods.get(n, ())), tuple(owners.get(n, ())))
-            for n in names
-        )
+        snapshot = self.snapshot
+        keepers = [
+            {**item, "kind": row.name}
+            for part, row in kinds.parts().items()
+            if row.owned and row.template
+            for item in self._ours(getattr(snapshot, part))
+        ]
+        makers = makers_of(*keepers, *self._ours(snapshot.makers))
+        return groups(snapshot.cluster, makers, pods_of(self._ours(snapshot.pods)))
 
-    def group(self, name: str) -> Group | None:
-        return next((g for g in self.groups if g.name == name), None)
+    def group(self, one: GroupId) -> Group | None:
+        return next((g for g in self.groups if g.id == one), None)
 
-    def before(self, name: str) -> tuple[Group, ...]:
+    def before(self, one: GroupId) -> tuple[Group, ...]:
         """The groups that this one depends on."""
-        rank = {REDIS: 0, HEAD: 1}.get(name, 2)
-        return tuple(g for g in self.groups if {REDIS: 0, HEAD: 1}.get(g.name, 2) < rank)
+        return tuple(g for g in self.groups if g.id.rank < one.rank)
 
-    def served_since(self, name: str) -> datetime | None:
+    def refusals(self) -> Iterable[tuple[Group, Refusal]]:
+        """Groups whose pods cannot be made."""
+        for group in self.groups:
+            makers = [group.maker]
+            if self.snapshot.deployments is None:  # these repeat what their ReplicaSets say
+                makers += [ReplicaSetMaker(json, group.id) for json in self.replicasets(group)]
+            for maker in makers:
+                if refusal := maker.refusal(group.pods, self.all_events):
+                    yield group, refusal
+
+    def served_since(self, one: GroupId) -> datetime | None:
         """Since when all that the group depends on is ready; None: not yet, so it rightly waits."""
         latest: datetime | None = None
-        for group in self.before(name):
+        for group in self.before(one):
             if not group.satisfied:
                 return None
             if (since := group.ready_since) and (latest is None or since > latest):
@@ -139,27 +104,20 @@ class View:
             return 0.0
         return self.age(max(t for t in (served, max(starts), pod.since("Ready")) if t))
 
-    def events(self, kind: str, thing: Json, *reasons: str) -> tuple[Event, ...]:
-        """Events about an object, oldest first; only those with one of `reasons`, if any is named."""
-        named = self._events_of.get((kind, meta(thing, "name")), ())
-        found = [e for e in named if e.about(thing) and (not reasons or e.reason in reasons)]
-        return tuple(sorted(found, key=lambda e: e.last or self.now))
+    @cached_property
+    def all_events(self) -> Events:
+        return Events(self.snapshot.events or ())
 
-    def pod_events(self, pod: Pod, *reasons: str) -> tuple[Event, ...]:
+    def events(self, kind: str, thing: Json, *reasons: str) -> tuple[KubeEvent, ...]:
+        """Events about an object, oldest first; only those with one of `reasons`, if any is named."""
+        return self.all_events.about(kind, thing, *reasons)
+
+    def pod_events(self, pod: Pod, *reasons: str) -> tuple[KubeEvent, ...]:
         return self.events("Pod", pod.json, *reasons)
 
-    def last_event(self, pod: Pod, *reasons: str) -> Event | None:
+    def last_event(self, pod: Pod, *reasons: str) -> KubeEvent | None:
         found = self.pod_events(pod, *reasons)
         return found[-1] if found else None
-
-    def replicaset_event(self, owner: str, reason: str) -> Event | None:
-        """The newest event about a ReplicaSet of that name, or of the Deployment of that name."""
-        found = [
-            e
-            for e in self._events
-            if e.reason == reason and e.kind == "ReplicaSet" and f"{e.name}-".startswith(f"{owner}-")
-        ]
-        return max(found, key=lambda e: e.last or self.now, default=None)
 
     def node_coming(self, pod: Pod) -> bool:
         """A cluster autoscaler has said that it adds a node for the pod, and may still do so."""
@@ -173,10 +131,10 @@ class View:
 
     def replicasets(self, group: Group) -> tuple[Json, ...]:
         """Those that should have pods."""
-        found = (r for r in self._ours(self.snapshot.replicasets) if template_group(r) == group.name)
+        found = (r for r in self._ours(self.snapshot.replicasets) if template_group(r) == group.id)
         return tuple(r for r in found if dig(r, "spec", "replicas"))
 
-    def with_logs(self, group: str) -> tuple[Pod, ...]:
+    def with_logs(self, group: GroupId) -> tuple[Pod, ...]:
         """The group's pods of which a log was read: a few."""
         return self._with_logs.get(group, ())
 
@@ -190,9 +148,9 @@ class View:
         return next(iter([*alive[-1:], *found[-1:]]), None)
 
     @cached_property
-    def _with_logs(self) -> dict[str, tuple[Pod, ...]]:
+    def _with_logs(self) -> dict[GroupId, tuple[Pod, ...]]:
         read = {pod for pod, _, _ in self.snapshot.logs}
-        return {g.name: tuple(p for p in g.live if p.name in read) for g in self.groups}
+        return {g.id: tuple(p for p in g.live if p.name in read) for g in self.groups}
 
     @cached_property
     def _ray_nodes(self) -> dict[str, list[Json]]:
@@ -201,18 +159,6 @@ class View:
             out.setdefault(node_ip(node), []).append(node)
         return out
 
-    @cached_property
-    def _events_of(self) -> dict[tuple[str, str], list[Event]]:
-        """By kind and name: a thousand pods ask for theirs several times."""
-        out: dict[tuple[str, str], list[Event]] = {}
-        for one in self._events:
-            out.setdefault((one.kind, one.name), []).append(one)
-        return out
-
-    @cached_property
-    def _events(self) -> tuple[Event, ...]:
-        return tuple(Event(e) for e in self.snapshot.events or ())
-
     def _ours(self, things: Iterable[Json] | None) -> Iterable[Json]:
         for thing in things or ():
             found = dig(thing, "metadata", "labels") or {}
@@ -220,28 +166,8 @@ class View:
             if self.name in (found.get(labels.OURS), inside.get(labels.OURS)):
                 yield thing
 
-    def _owners(self) -> dict[str, tuple[tuple[str, Json], ...]]:
-        out: dict[str, tuple[tuple[str, Json], ...]] = {}
-        kinds = (("Deployment", self.snapshot.deployments), ("StatefulSet", self.snapshot.statefulsets))
-        for kind, things in kinds:
-            for thing in self._ours(things):
-                if name := template_group(thing):
-                    out[name] = (*out.get(name, ()), (kind, thing))
-        return out
 
-    def _wanted(self, name: str, owners: Iterable[tuple[str, Json]]) -> int:
-        said = [int(dig(thing, "spec", "replicas") or 0) for _, thing in owners]
-        if said:
-            return sum(said)
-        cluster = self.snapshot.cluster
-        if cluster is None or cluster.spec.suspend:
-            return 0
-        if name in (REDIS, HEAD):
-            return 1
-        return sum(g.wanted for g in cluster.spec.workers if g.name == name)
-
-
-def template_group(thing: Json) -> str | None:
+def template_group(thing: Json) -> GroupId | None:
     return group_of(dig(thing, "spec", "template", "metadata", "labels") or {})
 
 
@@ -253,20 +179,17 @@ def node_state(node: Json) -> str:
     return str(dig(node, "raylet", "state") or "")
 
 
-def changed(thing: Json) -> datetime | None:
-    """When somebody last changed what an object wants (its status apart)."""
-    fields = dig(thing, "metadata", "managedFields") or []
-    times = [at(f.get("time")) for f in fields if f.get("subresource") != "status"]
-    return max((t for t in times if t), default=None) or at(meta(thing, "creationTimestamp"))
-
-
 def plural(count: int, one: str) -> str:
     return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
+def event_evidence(event: KubeEvent) -> Evidence:
+    return Evidence(event.message, "event", event.last, event.count)
+
+
 def condition_evidence(pod: Pod, kind: str) -> Evidence:
     said = pod.condition(kind)
-    return Evidence(str(said.get("message") or ""), pod.subject, at(said.get("lastTransitionTime")))
+    return Evidence(str(said.get("message") or ""), pod.subject, when(said.get("lastTransitionTime")))
 
 
 def doubled(quantity: str | None) -> str:

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from raystead.explain import policies
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
-from raystead.explain.objects import Container, Pod, dig, meta
 from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, said
-from raystead.explain.view import HEAD, REDIS, View, doubled, first_line
+from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
+from raystead.live.pods import Container, Pod
+from raystead.live.reading import dig, meta
 
 __all__ = ["CAUSES", "find", "needed"]
 
@@ -123,7 +124,7 @@ def _patience(view: View, pod: Pod) -> float:
 def _name_works(view: View, caught: tuple[str, ...]) -> bool:
     """Another worker has found the head by the same name."""
     same = view.context is not None and [c.split(".")[0] for c in caught] == [view.context.head_service]
-    return same and any(g.ready for g in view.groups if g.name not in (HEAD, REDIS))
+    return same and any(g.ready for g in view.groups if g.id not in (HEAD, REDIS))
 
 
 def _service(view: View, pod: Pod) -> Finding | None:
@@ -186,6 +187,6 @@ def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Findin
     )
     words: dict[str, object] = {"up": view.up, "pod": pod.name, "probe": probe, "flag": flag, "guess": guess}
     words["seconds"] = round(seconds)
-    evidence = [event.evidence()] if event else [Evidence("condition Ready is False", pod.subject, lost)]
+    evidence = [event_evidence(event)] if event else [Evidence("condition Ready is False", pod.subject, lost)]
     cause = HUNG if was_ready else SLOW
     return cause.found(Seen(pod.group, pod.subject, evidence, lost if was_ready else started), **words)

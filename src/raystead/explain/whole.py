@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.groups import GroupId
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.objects import dig, meta
-from raystead.explain.view import HEAD, REDIS, Group, View, changed, plural
+from raystead.explain.view import Group, View, plural
+from raystead.live.makers import makers_of
+from raystead.live.reading import changed
+from raystead.manifests.render import manifests
 
 __all__ = ["CAUSES", "find", "unexplained"]
 
@@ -81,15 +84,13 @@ def find(view: View) -> Iterator[Finding]:
 
 
 def _behind(view: View, group: Group) -> Iterator[Finding]:
-    for kind, thing in group.owners:
-        want, seen = dig(thing, "metadata", "generation"), dig(thing, "status", "observedGeneration")
-        moment = changed(thing)
-        if want is None or (seen or 0) >= want or view.age(moment) < CONTROLLER_SECONDS:
-            continue
-        name = f"{kind.lower()}/{meta(thing, 'name')}"
-        evidence = [Evidence(f"generation {want}, observed {seen or 0}", name, moment)]
-        words = {"object": name, "seconds": round(view.age(moment)), "namespace": view.snapshot.namespace}
-        yield CONTROLLER.found(Seen(group.name, name, evidence, moment), **words)
+    behind, name = group.maker.behind(), group.maker.subject
+    if behind is None or view.age(behind.since) < CONTROLLER_SECONDS:
+        return
+    evidence = [Evidence(f"generation {behind.wanted}, observed {behind.seen}", name, behind.since)]
+    seconds = round(view.age(behind.since))
+    words = {"object": name, "seconds": seconds, "namespace": view.snapshot.namespace}
+    yield CONTROLLER.found(Seen(group.id, name, evidence, behind.since), **words)
 
 
 def _missing(view: View) -> Iterator[Finding]:
@@ -97,22 +98,18 @@ def _missing(view: View) -> Iterator[Finding]:
     snapshot, context = view.snapshot, view.context
     if context is None or context.suspended or snapshot.deployments is None or snapshot.statefulsets is None:
         return
-    ages = [view.age(changed(thing)) for g in view.groups for _, thing in g.owners]
+    ages = [view.age(changed(g.maker.json)) for g in view.groups if g.maker.json]
     if not ages or min(ages) < 60:
         return
-    have = {g.name for g in view.groups if g.owners}
-    kinds = {HEAD: f"deployment/{context.names.head}"}
-    if view.storage == "redis":
-        kinds[REDIS] = f"statefulset/{context.names.redis}"
-    for index, group in enumerate(context.cluster.spec.workers):
-        kinds[group.name] = f"deployment/{context.names.worker(group.name, index)}"
-    for name, what in kinds.items():
-        if name not in have:
+    for maker in makers_of(*manifests(context.cluster, context.facts)):
+        group = view.group(maker.id)
+        if group is None or not group.maker.json:
+            what = maker.subject
             evidence = [Evidence("not among the objects of the cluster", what)]
-            yield MISSING.found(Seen(name, what, evidence, pods=0), what=what, up=view.up)
+            yield MISSING.found(Seen(maker.id, what, evidence, pods=0), what=what, up=view.up)
 
 
-def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
+def unexplained(view: View, known: set[GroupId | None]) -> Iterator[Finding]:
     """Groups that are late with nothing found; `known` have findings already."""
     unread = [
         n
@@ -127,10 +124,10 @@ def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
     for group in view.groups:
         late = [p for p in group.live if not p.ready and view.age(p.created) > UNKNOWN_SECONDS]
         late = [p for p in late if not view.node_coming(p)]
-        if not late or group.name in known or view.served_since(group.name) is None:
+        if not late or group.id in known or view.served_since(group.id) is None:
             continue
         pod = late[0]
-        served = view.served_since(group.name)
+        served = view.served_since(group.id)
         begins = [max(t for t in (served, p.since("Ready") or p.created) if t) for p in late]
         seconds = round(min(view.age(moment) for moment in begins))
         if seconds < UNKNOWN_SECONDS:
@@ -144,5 +141,5 @@ def unexplained(view: View, known: set[str | None]) -> Iterator[Finding]:
             "pod": pod.name,
         }
         evidence = [Evidence(f"phase {pod.phase}", pod.subject, pod.created)]
-        seen = Seen(group.name, pod.subject, evidence, pod.created, len(late))
+        seen = Seen(group.id, pod.subject, evidence, pod.created, len(late))
         yield UNEXPLAINED.found(seen, **words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raystead.base import labels
+from raystead.base.groups import HEAD, GroupId, worker
 from raystead.manifests.context import Context
 from raystead.manifests.pods import head_template, worker_template
 from raystead.spec.model import Json, WorkerGroup
@@ -17,7 +18,7 @@ RESTARTED = "raystead.io/restarted-at"
 def head_deployment(ctx: Context) -> Json:
     """One head; never two at once, they would share one GCS storage."""
     selector = labels.selector(ctx.cluster.name, None, guide=ctx.guide)
-    template = _stamped(ctx, labels.HEAD_GROUP, head_template(ctx))
+    template = _stamped(ctx, HEAD, head_template(ctx))
     strategy: Json = {"type": "Recreate"}
     return _deployment(ctx, ctx.names.head, selector, 0 if ctx.suspended else 1, strategy, template)
 
@@ -33,17 +34,17 @@ def _worker(ctx: Context, group: WorkerGroup, index: int) -> Json:
     selector = labels.selector(ctx.cluster.name, group.name, guide=ctx.guide, index=index)
     # no surge: a quota that fits the cluster exactly must let it be updated
     # and a restart on request takes one after the other
-    at_once = 1 if group.name in ctx.facts.restarted else "25%"
+    at_once = 1 if str(worker(group.name)) in ctx.facts.restarted else "25%"
     strategy: Json = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": at_once}}
     name = ctx.names.worker(group.name, index)
     replicas = 0 if ctx.suspended else group.wanted
-    template = _stamped(ctx, group.name, worker_template(ctx, group))
+    template = _stamped(ctx, worker(group.name), worker_template(ctx, group))
     return _deployment(ctx, name, selector, replicas, strategy, template)
 
 
-def _stamped(ctx: Context, group: str, template: Json) -> Json:
+def _stamped(ctx: Context, group: GroupId, template: Json) -> Json:
     """The template with the time of the last restart on request: another time, other pods."""
-    when = ctx.facts.restarted.get(group)
+    when = ctx.facts.restarted.get(str(group))
     if when is None:
         return template
     metadata = template["metadata"]

@@ -23,7 +23,8 @@ class Facts:
         token_secret: Secret with key `auth_token`.
         redis_secret: Secret with key `password`.
         storage_namespace: Ray's key prefix in Redis, set once.
-        restarted: when a group (by its `ray.io/group`) was last restarted on request, as a time.
+        restarted: when a group was last restarted on request, as a time; by the word for it: `head`, `small`,
+            `worker/head`.
     """
 
     namespace: str | None = None

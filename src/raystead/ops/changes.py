@@ -5,37 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from raystead.base import labels, names
+from raystead.base import labels
+from raystead.base.groups import GroupId
 from raystead.errors import RaysteadError
-from raystead.kube.api import Api, Json
+from raystead.kube.api import Api
 from raystead.kube.paths import collection
+from raystead.live.makers import makers_of
+from raystead.live.pods import Pod, pods_of
 from raystead.ops.events import Event, Note
 from raystead.ops.idle import Idle, prefer
 from raystead.ops.planning import Prepared
-from raystead.plan import pods as reading
+from raystead.plan.make import key_of
 
-__all__ = ["Went", "pods_of", "prefer_idle", "shrinking", "went"]
+__all__ = ["Went", "prefer_idle", "shrinking", "went", "workers_of"]
 
 
 @dataclass(frozen=True)
 class Went:
     """A worker that ended because its group shrank; `was` is what Ray said of it just before."""
 
-    group: str
+    group: GroupId
     pod: str
     was: Idle | None
 
 
-def shrinking(prepared: Prepared) -> dict[str, int]:
+def shrinking(prepared: Prepared) -> dict[GroupId, int]:
     """How many pods each worker group loses, for groups that keep some: where all go, none is chosen."""
-    cluster = prepared.cluster
-    name = names.Names(cluster.name, cluster.annotations.get(names.NAMES_ANNOTATION) == names.GUIDE)
-    changes = {change.name: change for change in prepared.plan.mutating if change.kind == "Deployment"}
+    changes = {change.key: change for change in prepared.plan.mutating}
     out = {}
-    for index, group in enumerate(cluster.spec.workers):
-        change = changes.get(name.worker(group.name, index))
-        if change and change.stops and group.wanted and not cluster.spec.suspend:
-            out[group.name] = change.stops
+    for item in prepared.objects:
+        change = changes.get(key_of(item))
+        for maker in makers_of(item):
+            if change and change.stops and maker.id.is_worker and maker.asked:
+                out[maker.id] = change.stops
     return out
 
 
@@ -55,17 +57,14 @@ def prefer_idle(prepared: Prepared, emit: Callable[[Event], None]) -> dict[str, 
         return {}
 
 
-def pods_of(api: Api, name: str) -> list[Json]:
+def workers_of(api: Api, name: str) -> list[Pod]:
     """The cluster's Ray workers that are not on their way out."""
     selector = f"{labels.OURS}={name},{labels.NODE_TYPE}=worker"
-    return [p for p in api.list(collection(api.namespace, "Pod"), labels=selector) if not reading.deleted(p)]
+    found = api.list(collection(api.namespace, "Pod"), labels=selector)
+    return [pod for pod in pods_of(found) if not pod.deleted]
 
 
-def went(before: Sequence[Json], after: Sequence[Json], idle: Mapping[str, Idle]) -> list[Went]:
-    """Workers of `before` that are not in `after`, which both are `pods_of`'s answers."""
-    kept = {pod["metadata"]["uid"] for pod in after}
-    return [
-        Went(str(pod["metadata"]["labels"].get(labels.GROUP)), reading.name(pod), idle.get(reading.name(pod)))
-        for pod in before
-        if pod["metadata"]["uid"] not in kept
-    ]
+def went(before: Sequence[Pod], after: Sequence[Pod], idle: Mapping[str, Idle]) -> list[Went]:
+    """Workers of `before` that are not in `after`, which both are `workers_of`'s answers."""
+    kept = {pod.uid for pod in after}
+    return [Went(pod.group, pod.name, idle.get(pod.name)) for pod in before if pod.uid not in kept]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raystead.base import kinds
+from raystead.base.groups import GroupId
 from raystead.doctor import rights as needing
 from raystead.doctor.judge import judge
 from raystead.doctor.model import Check, Objects, Pods, Seen
@@ -266,7 +267,7 @@ def _named(spec: Json) -> list[str]:
     return out
 
 
-def _admission(who: Subject, seen: Seen, unread: dict[str, str]) -> Mapping[str, Json | str]:
+def _admission(who: Subject, seen: Seen, unread: dict[str, str]) -> Mapping[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made."""
     if not who.rights.allows("create", "pods"):
         unread["admission"] = "you may not create pods, so none could be tried"

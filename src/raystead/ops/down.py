@@ -19,6 +19,7 @@ from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound, RaysteadE
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.kube.watch import Mirror
+from raystead.live.pods import slim
 from raystead.manifests.cleanup import cleanup_pod
 from raystead.manifests.context import Context
 from raystead.manifests.render import manifests
@@ -27,7 +28,6 @@ from raystead.ops.anchor import Anchor
 from raystead.ops.events import Applied, Event, Note
 from raystead.ops.planning import existing, live_objects, parallel
 from raystead.plan.model import Action
-from raystead.plan.pods import slim
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from raystead.base.groups import GroupId
 from raystead.explain.model import Finding
 from raystead.plan.model import Action, Plan
 
@@ -23,20 +24,32 @@ __all__ = [
 class GroupProgress:
     """One group at one moment: pods wanted, running, ready, and nodes alive in Ray (None: not asked).
 
-    `note` says what the group waits for, for example `pulling rayproject/ray:2.60.0`; empty when nothing.
+    Attributes:
+        note: what the group waits for, for example `pulling rayproject/ray:2.60.0`; empty when nothing.
+        most: pods that it may have, where an autoscaler may add to `wanted`; None: no more than wanted.
+        outdated: pods of an older version that are still there; they count as running.
     """
 
-    name: str
+    id: GroupId
     wanted: int
     running: int
     ready: int
     alive: int | None = None
     note: str = ""
+    most: int | None = None
+    outdated: int = 0
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return str(self.id)
 
     @property
     def done(self) -> bool:
-        """As many pods as wanted are ready, no more run, and Ray, if it was asked, knows as many nodes."""
-        return self.wanted == self.ready == self.running and self.alive in (None, self.wanted)
+        """As many pods as wanted are ready, no more run than may, and Ray, if it was asked, knows as many."""
+        most = self.wanted if self.most is None else self.most
+        known = self.alive is None or self.wanted <= self.alive <= most
+        return self.wanted <= self.ready and self.running <= most and not self.outdated and known
 
 
 @dataclass(frozen=True)

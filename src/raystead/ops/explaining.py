@@ -10,11 +10,11 @@ from raystead.errors import RaysteadError
 from raystead.explain.engine import explain, needed_logs
 from raystead.explain.model import Finding, LogKey, Snapshot
 from raystead.kube.api import Api, Json
+from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
 from raystead.ops.explain import log_of, objects_of
 from raystead.ops.planning import parallel
 from raystead.ops.watching import Watched
-from raystead.plan import pods as reading
 
 __all__ = ["Explainer"]
 
@@ -53,7 +53,7 @@ class Explainer:
 
     def _suspicious(self) -> bool:
         """Something was refused or failed, and of a pod it is not over yet."""
-        pods = {reading.name(pod): pod for pod in self._watched.pods.items}
+        pods = {pod.name: pod for pod in map(Pod.of, self._watched.pods.items)}
         return any(
             event.get("type") == "Warning" and not _over(event, pods) for event in self._watched.events.items
         )
@@ -83,7 +83,7 @@ class Explainer:
 
     def _snapshot(self) -> Snapshot:
         watched = self._watched
-        sets = watched.statefulsets
+        kept = {kind: tuple(mirror.items) for kind, mirror in watched.makers.items()}
         return Snapshot(
             cluster=watched.cluster,
             namespace=self._api.namespace,
@@ -91,8 +91,9 @@ class Explainer:
             now=self._api.now(),
             pods=tuple(watched.pods.items),
             events=tuple(watched.events.items),
-            deployments=tuple(watched.deployments.items),
-            statefulsets=tuple(sets.items) if sets else (),
+            deployments=kept.pop("Deployment", ()),
+            statefulsets=kept.pop("StatefulSet", ()),
+            makers=tuple({**item, "kind": kind} for kind, items in kept.items() for item in items),
             ray_nodes=tuple((watched.ray or {}).get("summary") or ()) if watched.ray is not None else None,
             logs=self._logs,
             api_slow=self._api.slowest,
@@ -100,12 +101,12 @@ class Explainer:
         )
 
 
-def _over(event: Json, pods: dict[str, Json]) -> bool:
+def _over(event: Json, pods: dict[str, Pod]) -> bool:
     """A pod's trouble that has passed, or is none: a probe that fails while a pod starts."""
     about = event.get("involvedObject") or {}
     if about.get("kind") != "Pod":
         return False
     pod = pods.get(str(about.get("name")))
-    if pod is None or reading.ready(pod) or event.get("reason") == "Unhealthy":
+    if pod is None or pod.ready or event.get("reason") == "Unhealthy":
         return True
-    return event.get("reason") == "FailedScheduling" and bool((pod.get("spec") or {}).get("nodeName"))
+    return event.get("reason") == "FailedScheduling" and bool(pod.node)

@@ -1,4 +1,4 @@
-"""Which workers go when a group shrinks: those that Ray calls idle, the longest idle first (design 5).
+"""Which workers go when a group shrinks: those that Ray calls idle, the longest idle first.
 
 A Deployment chooses its victims itself; `controller.kubernetes.io/pod-deletion-cost` is the one thing it
 listens to. Only victims are annotated, so a later choice meets no old costs. Of Ray's HTTP APIs none tells a
@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from raystead.base import labels
+from raystead.base.groups import GroupId
 from raystead.base.times import rounded
 from raystead.errors import ApiError, Conflict, ObjectNotFound
 from raystead.kube import execs
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
+from raystead.live.pods import Pod, pods_of
 from raystead.ops.ray import head_of
-from raystead.plan import pods as reading
 
 __all__ = ["COST", "Idle", "idle_times", "prefer", "victims"]
 
@@ -60,7 +61,7 @@ def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, Idle]:
     head = head_of(pods)
     if head is None:
         raise ApiError("no head runs that could be asked")
-    target = execs.Target(api.namespace, reading.name(head), head["spec"]["containers"][0]["name"])
+    target = execs.Target(api.namespace, Pod.of(head).name, head["spec"]["containers"][0]["name"])
     done = execs.run(api, target, ["python3", "-c", _ASK])
     if done.code:
         last = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
@@ -69,17 +70,17 @@ def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, Idle]:
     return {str(pod): Idle(float(ms) / 1000, float(cpus)) for pod, ms, cpus in rows if pod}
 
 
-def victims(pods: Sequence[Json], count: int, idle: Mapping[str, Idle]) -> list[Json]:
+def victims(pods: Sequence[Pod], count: int, idle: Mapping[str, Idle]) -> list[Pod]:
     """The `count` pods of one group whose end costs least: not ready, unknown to Ray, idle, little used."""
 
-    def cost(pod: Json) -> tuple[bool, float, float, str]:
-        known = idle.get(reading.name(pod), Idle(float("inf"), 0.0))
-        return (reading.ready(pod), -known.seconds, known.cpus, reading.name(pod))
+    def cost(pod: Pod) -> tuple[bool, float, float, str]:
+        known = idle.get(pod.name, Idle(float("inf"), 0.0))
+        return (pod.ready, -known.seconds, known.cpus, pod.name)
 
-    return sorted((pod for pod in pods if not reading.deleted(pod)), key=cost)[:count]
+    return sorted((pod for pod in pods if not pod.deleted), key=cost)[:count]
 
 
-def prefer(api: Api, cluster: str, shrink: Mapping[str, int]) -> dict[str, Idle]:
+def prefer(api: Api, cluster: str, shrink: Mapping[GroupId, int]) -> dict[str, Idle]:
     """Makes the controller take the idle ones: `shrink` is how many pods each group loses.
 
     Returns:
@@ -88,19 +89,19 @@ def prefer(api: Api, cluster: str, shrink: Mapping[str, int]) -> dict[str, Idle]
     Raises:
         RaysteadError: Ray could not be asked; nothing is annotated.
     """
-    pods = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={cluster}")
-    idle = idle_times(api, pods)
+    found = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={cluster}")
+    idle, pods = idle_times(api, found), pods_of(found)
     for group, count in shrink.items():
-        mine = [pod for pod in pods if pod["metadata"]["labels"].get(labels.GROUP) == group]
-        chosen = {reading.name(pod) for pod in victims(mine, count, idle)}
+        mine = [pod for pod in pods if pod.group == group]
+        chosen = {pod.name for pod in victims(mine, count, idle)}
         for pod in mine:
-            has = COST in (pod["metadata"].get("annotations") or {})
-            if reading.name(pod) in chosen or has:
-                _annotate(api, pod, _VICTIM if reading.name(pod) in chosen else None)
+            has = COST in pod.annotations
+            if pod.name in chosen or has:
+                _annotate(api, pod, _VICTIM if pod.name in chosen else None)
     return idle
 
 
-def _annotate(api: Api, pod: Json, cost: str | None) -> None:
-    metadata = {"uid": pod["metadata"]["uid"], "annotations": {COST: cost}}
+def _annotate(api: Api, pod: Pod, cost: str | None) -> None:
+    metadata = {"uid": pod.uid, "annotations": {COST: cost}}
     with contextlib.suppress(ObjectNotFound, Conflict):  # it has gone meanwhile: so much the better
-        api.patch(path_of(api.namespace, "Pod", reading.name(pod)), {"metadata": metadata})
+        api.patch(path_of(api.namespace, "Pod", pod.name), {"metadata": metadata})

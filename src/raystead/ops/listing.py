@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from raystead.base import labels
 from raystead.errors import Forbidden
-from raystead.kube.api import Api
+from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
+from raystead.live.makers import makers_of
+from raystead.live.pods import slim
 from raystead.plan.listing import ListRow, list_rows
 
 __all__ = ["clusters"]
@@ -24,10 +26,14 @@ def clusters(api: Api, *, all_namespaces: bool = False) -> tuple[ListRow, ...]:
         return whole.replace(f"/namespaces/{api.namespace}", "") if all_namespaces else whole
 
     asked = (("ConfigMap", labels.ANCHORS), ("Deployment", labels.OURS))
+    pods: list[Json] = []
     try:
-        anchors, deployments = parallel(lambda one: api.list(path(one[0]), labels=one[1]), asked)
+        anchors, found = parallel(lambda one: api.list(path(one[0]), labels=one[1]), asked)
+        makers = [{**item, "kind": "Deployment"} for item in found]
+        if not all(maker.counts for maker in makers_of(*makers)):
+            pods = api.list(path("Pod"), labels=labels.OURS, keep=slim)
     except Forbidden as error:
         if all_namespaces:
             error.remedy = f"leave out -A: raystead list shows those of namespace {api.namespace}"
         raise
-    return list_rows(anchors, deployments, api.now())
+    return list_rows(anchors, makers, api.now(), pods)

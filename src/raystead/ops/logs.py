@@ -6,6 +6,7 @@ import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from raystead.base.groups import named as word
 from raystead.errors import ApiError, ObjectNotFound, UsageError
 from raystead.kube.api import Api, Json
 from raystead.kube.logs import Follow, Line, Source, containers_of, read
@@ -118,7 +119,7 @@ def _again(first: Line, rest: Iterator[Line]) -> Iterator[Line]:
 def _must_exist(anchor: Anchor, wanted: Wanted, pods: list[Json]) -> None:
     """An empty choice is an error where what was named is not there at all."""
     what = wanted.what
-    if what is not None and what not in groups(anchor) and not any(named(pod, what) for pod in pods):
+    if what is not None and word(what) not in groups(anchor) and not any(named(pod, what) for pod in pods):
         raise unknown(what, anchor, pods)
     if wanted.container is not None and pods:
         there = sorted({name for pod in pods for name in containers_of(pod)})

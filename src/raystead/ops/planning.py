@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from raystead.base import kinds, labels, names, ownership
+from raystead.base.groups import GroupId
 from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
@@ -115,7 +116,7 @@ def prepare(
     *,
     policies: str | None = None,
     force: bool = False,
-    restart: Mapping[str, str] | None = None,
+    restart: Mapping[GroupId, str] | None = None,
 ) -> Prepared:
     """Renders, reads what is there, asks the server what an apply would do, and compares.
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raystead.base import labels
+from raystead.base.groups import HEAD, GroupId, worker
+from raystead.base.groups import named as word
 from raystead.errors import ObjectNotFound, StateError, UsageError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
+from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
 
 __all__ = ["group_of", "named", "one_pod", "selector", "short_name"]
-
-HEAD = "head"
 
 
 def selector(cluster: str) -> str:
@@ -20,23 +21,19 @@ def selector(cluster: str) -> str:
     return f"{labels.OURS}={cluster}"
 
 
-def group_of(pod: Json) -> str:
-    """head, a worker group's name, or redis."""
-    given = pod["metadata"].get("labels") or {}
-    if given.get(labels.NODE_TYPE) == "head":
-        return HEAD
-    return str(given.get(labels.GROUP) or given.get("app") or "pod")
+def group_of(pod: Json) -> GroupId:
+    return Pod.of(pod).group
 
 
 def short_name(pod: Json) -> str:
-    """`head`, `worker/7wq2k`: a pod in a log's margin. The head is one, its next pod is still the head."""
+    """`head`, `small/7wq2k`: a pod in a log's margin. The head is one, its next pod is still the head."""
     group = group_of(pod)
-    return group if group == HEAD else f"{group}/{str(pod['metadata']['name']).rpartition('-')[2]}"
+    return str(group) if group == HEAD else f"{group}/{str(pod['metadata']['name']).rpartition('-')[2]}"
 
 
 def named(pod: Json, what: str) -> bool:
-    """Whether `what` means this pod: its group, its name, or its short name."""
-    return what in (group_of(pod), pod["metadata"]["name"], short_name(pod))
+    """Whether `what` means this pod: its group (`small`, `worker/small`), its name, or its short name."""
+    return word(what) == group_of(pod) or what in (pod["metadata"]["name"], short_name(pod))
 
 
 def pods_of(api: Api, anchor: Anchor) -> list[Json]:
@@ -55,7 +52,7 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
         raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     pods = pods_of(api, anchor)
     meant = [pod for pod in pods if named(pod, what)]
-    if not meant and what not in groups(anchor):
+    if not meant and word(what) not in groups(anchor):
         raise unknown(what, anchor, pods)
     running = [
         pod
@@ -73,12 +70,12 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
     return max(running, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
 
 
-def groups(anchor: Anchor) -> list[str]:
-    return [HEAD, *anchor.groups]
+def groups(anchor: Anchor) -> list[GroupId]:
+    return [HEAD, *map(worker, anchor.groups)]
 
 
 def unknown(what: str, anchor: Anchor, pods: Sequence[Json]) -> UsageError:
-    there = ", ".join(sorted({group_of(pod) for pod in pods} | set(groups(anchor))))
+    there = ", ".join(sorted({str(group_of(pod)) for pod in pods} | set(map(str, groups(anchor)))))
     names = ", ".join(sorted(pod["metadata"]["name"] for pod in pods)) or "none"
     return UsageError(
         f'"{anchor.name}" has no group and no pod "{what}"',

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from raystead.base import labels
+from raystead.base.groups import named as word
 from raystead.errors import CommandNotStarted, RaysteadError, UsageError
 from raystead.kube.api import Api, Json
 from raystead.kube.execs import Target, lines, run
@@ -84,7 +85,7 @@ def _pods(api: Api, anchor: Anchor, wanted: Wanted) -> list[Json]:
     """Ray's running pods that are meant."""
     pods = pods_of(api, anchor)
     what = wanted.what
-    if what is not None and what not in groups(anchor) and not any(named(pod, what) for pod in pods):
+    if what is not None and word(what) not in groups(anchor) and not any(named(pod, what) for pod in pods):
         raise unknown(what, anchor, pods)
     return [
         pod

@@ -10,6 +10,7 @@ from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
+from raystead.live.pods import slim
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.listing import clusters
@@ -18,7 +19,6 @@ from raystead.ops.ray import head_of, nodes_of
 from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS
 from raystead.plan.observed import ClusterView, observe
-from raystead.plan.pods import slim
 from raystead.plan.raynodes import RayNode, ray_nodes
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from raystead.base.groups import HEAD
 from raystead.base.ownership import owners_of
 from raystead.errors import ApiError, Busy, Conflict, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
@@ -204,11 +205,11 @@ def wait(
 
 
 def _head_ready(groups: tuple[GroupProgress, ...]) -> bool:
-    return any(g.name == "head" and g.ready for g in groups)
+    return any(g.id == HEAD and g.ready for g in groups)
 
 
 def _wants_head(groups: tuple[GroupProgress, ...]) -> bool:
-    return any(g.name == "head" and g.wanted for g in groups)
+    return any(g.id == HEAD and g.wanted for g in groups)
 
 
 def _done(anchor: Anchor, watched: Watched, seconds: float) -> Done:

@@ -18,12 +18,12 @@ from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
 from raystead.errors import JobNotFound, NotReady, RaysteadError, StateError, Unsupported, UsageError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
+from raystead.live.pods import Pod
 from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, submit
 from raystead.ops.ray import head_forward
-from raystead.plan import pods as reading
 from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
 from raystead.rayapi.nodes import NodesClient
@@ -261,7 +261,7 @@ class _Proof:
         victim = self._victim(fault, pods)
         seen = len(beats_in(self._jobs.logs(job_id)))
         begun = time.monotonic()
-        path = path_of(self._api.namespace, "Pod", reading.name(victim))
+        path = path_of(self._api.namespace, "Pod", Pod.of(victim).name)
         self._api.delete(path, grace=0, uid=victim["metadata"]["uid"])
         gone = {_life(victim)} | (
             {_life(pod) for pod in pods if _is_head(pod)} if fault == "redis" else set()
@@ -273,7 +273,7 @@ class _Proof:
         restarted = _restarted(pods, self._pods(), fault)
         return judge(
             fault,
-            reading.name(victim),
+            Pod.of(victim).name,
             away,
             beats_in(log),
             seen,
@@ -285,9 +285,9 @@ class _Proof:
         if fault == "head":
             found = [p for p in pods if _is_head(p)]
         elif fault == "redis":
-            found = [p for p in pods if reading.name(p).startswith(f"{self._names.redis}-")]
+            found = [p for p in pods if Pod.of(p).name.startswith(f"{self._names.redis}-")]
         else:
-            found = [p for p in pods if _is_worker(p) and reading.name(p) != self.driver]
+            found = [p for p in pods if _is_worker(p) and Pod.of(p).name != self.driver]
         if not found:
             raise StateError(f"there is no {fault} pod now", remedy="raystead status")
         return found[-1]
@@ -305,7 +305,7 @@ class _Proof:
     def whole(self, gone: set[tuple[str, str]]) -> bool:
         """All pods are ready, none of them is one of `gone`, and Ray knows all nodes alive."""
         pods = self._pods()
-        if any(_life(pod) in gone or not reading.ready(pod) for pod in pods):
+        if any(_life(pod) in gone or not Pod.of(pod).ready for pod in pods):
             return False
         mine = [pod for pod in pods if _is_head(pod) or _is_worker(pod)]
         if len(mine) != self._wanted or (
@@ -313,7 +313,7 @@ class _Proof:
         ):
             return False
         alive = self._alive()
-        return {node.pod for node in alive} >= {reading.name(pod) for pod in mine} or (
+        return {node.pod for node in alive} >= {Pod.of(pod).name for pod in mine} or (
             len(alive) == self._wanted and not any(node.pod for node in alive)
         )
 
@@ -330,7 +330,7 @@ class _Proof:
     def _pods(self) -> list[Json]:
         selector = f"{labels.OURS}={self._anchor.name}"
         found = self._api.list(collection(self._api.namespace, "Pod"), labels=selector)
-        return [pod for pod in found if not reading.deleted(pod)]
+        return [pod for pod in found if not Pod.of(pod).deleted]
 
 
 def beats_in(log: str) -> list[Beat]:
@@ -379,7 +379,7 @@ def judge(
 
 def _restarted(before: Sequence[Json], after: Sequence[Json], fault: str) -> tuple[str, ...]:
     """Workers that are not the same as before; of a lost worker one may be new."""
-    then, now = ({reading.name(p): _life(p) for p in pods if _is_worker(p)} for pods in (before, after))
+    then, now = ({Pod.of(p).name: _life(p) for p in pods if _is_worker(p)} for pods in (before, after))
     other = tuple(name for name, life in then.items() if now.get(name) != life)
     return other[1:] if fault == "worker" else other
 

@@ -5,21 +5,27 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 
-from raystead.base import labels, names
+from raystead.base import kinds, labels
+from raystead.base.groups import REDIS, GroupId
 from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.forward import Forward
 from raystead.kube.paths import collection
 from raystead.kube.watch import Mirror
-from raystead.manifests.storage import storage_kind
+from raystead.live.groups import Group, groups, wanted
+from raystead.live.makers import makers_of
+from raystead.live.notes import pod_note, summary
+from raystead.live.pods import pods_of
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
 from raystead.ops.events import GroupProgress
 from raystead.ops.ray import dashboard_port, head_of
-from raystead.plan import pods as reading
 from raystead.plan.raynodes import NodeIndex, RayNode, ray_nodes
 from raystead.rayapi.nodes import NodesClient
 from raystead.spec.model import RayCluster
@@ -44,19 +50,14 @@ class Watched:
         self.ray_error: RaysteadError | None = None
         self._api, self._token = api, token
         self._stack = contextlib.ExitStack()
-        self._names = names.Names(
-            cluster.name, cluster.annotations.get(names.NAMES_ANNOTATION) == names.GUIDE
-        )
         selector = f"{labels.OURS}={cluster.name}"
         self.pods = self._mirror("Pod", selector)
-        self.deployments = self._mirror("Deployment", selector)
         self.events = self._mirror("Event", "")  # followed once somebody asks why it takes so long
         self._with_events = False
-        self.mirrors = [self.pods, self.deployments]
-        self.statefulsets: Mirror | None = None
-        if storage_kind(cluster) == "redis":
-            self.statefulsets = self._mirror("StatefulSet", selector)
-            self.mirrors.append(self.statefulsets)
+        # by kind, the objects that keep the pods that the spec wants
+        kept = kinds.made_by(item for item in manifests(cluster, Facts()) if makers_of(item))
+        self.makers = {kind: self._mirror(kind, selector) for kind in sorted(kept)}
+        self.mirrors = [self.pods, *self.makers.values()]
         self._forward: Forward | None = None
         self._client: NodesClient | None = None
         self._ask_after = 0.0
@@ -100,46 +101,26 @@ class Watched:
         deadline = time.monotonic() + timeout
         return all(m.listed.wait(max(0.0, deadline - time.monotonic())) for m in self.mirrors)
 
+    def live(self) -> tuple[Group, ...]:
+        """Redis (ours), head and worker groups of the spec at this moment."""
+        spec = wanted(self.cluster)
+        keepers = [{**item, "kind": kind} for kind, mirror in self.makers.items() for item in mirror.items]
+        found = groups(self.cluster, makers_of(*keepers), pods_of(self.pods.items))
+        return tuple(group for group in found if group.id in spec)
+
     def groups(self) -> tuple[GroupProgress, ...]:
-        """Redis (ours), head and worker groups at this moment, without Ray's view."""
-        spec = self.cluster.spec
-        off = bool(spec.suspend)
-        out = []
-        if self.statefulsets is not None:
-            item = self.statefulsets.objects.get(self._names.redis) or {}
-            wanted = int(item.get("spec", {}).get("replicas", 0 if off else 1))
-            mine = [p for p in self.pods.items if labels.NODE_TYPE not in p["metadata"]["labels"]]
-            out.append(_progress("redis", wanted, mine, self._api.now()))
-        out.append(self._of("head", labels.HEAD_GROUP, 0 if off else 1))
-        out += [self._of(group.name, group.name, 0 if off else group.wanted) for group in spec.workers]
-        return tuple(out)
+        """The same for people, without Ray's view."""
+        now = self._api.now()
+        return tuple(_progress(group, now) for group in self.live())
 
     def settled(self) -> bool:
-        """Every controller has seen its newest spec and has all its pods of it, and no other pod is left."""
-        return all(_settled(self.deployments.objects.get(name), n) for name, n in self._wanted.items()) and (
-            self.statefulsets is None or all(_settled(item, None) for item in self.statefulsets.items)
-        )
+        """Every maker has seen its newest version and has all its pods of it, and no other pod is left."""
+        return all(group.settled for group in self.live())
 
     def overtaken(self) -> bool:
-        """A Deployment is gone or wants other numbers than our spec: somebody else is at work."""
-
-        def other(item: Json | None, wanted: int) -> bool:
-            return item is None or int(item["spec"].get("replicas", 1)) != wanted
-
-        return any(other(self.deployments.objects.get(name), n) for name, n in self._wanted.items())
-
-    @property
-    def _wanted(self) -> dict[str, int]:
-        """The Deployments' names and how many pods each is to have."""
-        spec, off = self.cluster.spec, bool(self.cluster.spec.suspend)
-        out = {self._names.head: 0 if off else 1}
-        for index, group in enumerate(spec.workers):
-            out[self._names.worker(group.name, index)] = 0 if off else group.wanted
-        return out
-
-    def _of(self, shown: str, group: str, wanted: int) -> GroupProgress:
-        mine = [p for p in self.pods.items if p["metadata"]["labels"].get(labels.GROUP) == group]
-        return _progress(shown, wanted, mine, self._api.now())
+        """A maker is gone or wants other numbers than our spec: somebody else is at work."""
+        nodes = [group for group in self.live() if group.id != REDIS]
+        return any(g.maker.asked is None or not g.wanted.takes(g.maker.asked) for g in nodes)
 
     def with_ray(self, groups: tuple[GroupProgress, ...]) -> tuple[GroupProgress, ...]:
         """The groups with the nodes alive in Ray; unknown, not 0, while the dashboard does not answer."""
@@ -151,30 +132,23 @@ class Watched:
         if self.ray is None:
             return groups
         alive = self._alive()
-        return tuple(g if g.name == "redis" else replace(g, alive=alive.get(g.name, 0)) for g in groups)
+        return tuple(g if g.id == REDIS else replace(g, alive=alive[g.id]) for g in groups)
 
-    def _alive(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for group, _ in self._alive_nodes():
-            shown = "head" if group == labels.HEAD_GROUP else group
-            counts[shown] = counts.get(shown, 0) + 1
-        return counts
+    def _alive(self) -> Counter[GroupId]:
+        return Counter(group for group, _ in self._alive_nodes())
 
     def alive_nodes(self) -> list[RayNode]:
         """Ray's nodes of the pods that stay; one that drains on a pod being deleted is not among them."""
         return [node for _, node in self._alive_nodes()]
 
-    def _alive_nodes(self) -> Iterator[tuple[str, RayNode]]:
+    def _alive_nodes(self) -> Iterator[tuple[GroupId, RayNode]]:
         index = NodeIndex(ray_nodes(self.ray or {}))
-        for pod in self.pods.items:
-            group = pod["metadata"]["labels"].get(labels.GROUP)
-            if not group or reading.deleted(pod):
+        for pod in pods_of(self.pods.items):
+            if pod.deleted or pod.group == REDIS:
                 continue
-            found = index.find(
-                reading.name(pod), (pod.get("status") or {}).get("podIP") or "", reading.started(pod)
-            )
+            found = index.find(pod.name, pod.ip, pod.ray.running_since)
             if found and found.alive:
-                yield str(group), found
+                yield pod.group, found
 
     def _ask(self) -> None:
         try:
@@ -195,25 +169,19 @@ class Watched:
         return str(head["metadata"]["name"]) if head else "no-head-pod"
 
 
-def _progress(shown: str, wanted: int, pods: list[Json], now: datetime) -> GroupProgress:
-    notes = [note for pod in pods if not reading.ready(pod) and (note := reading.pod_note(pod, now))]
-    running = sum(map(reading.running, pods))
-    text = reading.summary(notes, now)
-    if not text and len(pods) < wanted:
-        text = "no pod yet" if not pods else f"{wanted - len(pods)} pods not created yet"
-    return GroupProgress(shown, wanted, running, sum(map(reading.ready, pods)), None, text)
-
-
-def _settled(controller: Json | None, wanted: int | None) -> bool:
-    """`wanted` None: what the controller itself wants."""
-    if controller is None:
-        return wanted == 0
-    status, spec = controller.get("status") or {}, controller["spec"]
-    wanted = int(spec.get("replicas") or 0) if wanted is None else wanted
-    if int(status.get("observedGeneration") or 0) < int(controller["metadata"].get("generation") or 0):
-        return False
-    if int(status.get("replicas") or 0) != wanted:
-        return False
-    if "updateRevision" in status:  # a StatefulSet drops currentRevision's count when all are new
-        return bool(status.get("currentRevision") == status["updateRevision"])
-    return int(status.get("updatedReplicas") or 0) == wanted
+def _progress(group: Group, now: datetime) -> GroupProgress:
+    wanted = group.wanted
+    notes = [note for pod in group.pods if not pod.ready and (note := pod_note(pod, now))]
+    text = summary(notes, now)
+    if not text and len(group.pods) < wanted.target:
+        missing = wanted.target - len(group.pods)
+        text = f"{missing} pods not created yet" if group.pods else "no pod yet"
+    return GroupProgress(
+        group.id,
+        wanted.target,
+        sum(pod.running for pod in group.pods),
+        group.ready,
+        note=text,
+        most=wanted.most,
+        outdated=len(group.outdated),
+    )

@@ -7,13 +7,13 @@ them; other lists of objects by position; lists of plain values as a whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from raystead.plan.model import FieldChange
 from raystead.spec.model import Json
 
-__all__ = ["HIDDEN", "differences", "secret_keys", "touches"]
+__all__ = ["HIDDEN", "differences", "secret_keys"]
 
 HIDDEN = "***"
 # Written by the server or by controllers; no user's wish is in them.
@@ -50,18 +50,9 @@ def differences(before: Json, after: Json) -> tuple[FieldChange, ...]:
     return tuple(_mapping((), _bare(before), _bare(after)))
 
 
-def touches(path: str, others: Sequence[str]) -> bool:
-    """The field is one of the others, lies within one or contains one."""
-    return any(_within(path, other) or _within(other, path) for other in others)
-
-
 def secret_keys(secret: Json) -> set[str]:
     """Names of a Secret's keys; its values are never looked at."""
     return set(secret.get("data") or {}) | set(secret.get("stringData") or {})
-
-
-def _within(inner: str, outer: str) -> bool:
-    return inner == outer or (inner.startswith(outer) and inner[len(outer)] in ".[")
 
 
 def _bare(item: Json, path: tuple[str, ...] = ()) -> Json:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from raystead.base.times import when
-from raystead.plan import pods as p
-from raystead.plan.live import GroupPods
+from raystead.live.groups import Group
+from raystead.live.pods import Pod
+from raystead.live.reading import condition, first_sentence
 from raystead.spec.model import Json
 
 __all__ = ["EVENTS", "UNKNOWN_CAUSE", "HeadLoss", "head_loss"]
@@ -55,34 +56,31 @@ class HeadLoss:
     workers_restarted: int
 
 
-def head_loss(
-    heads: GroupPods, workers: Sequence[GroupPods], events: Sequence[Json] | None
-) -> HeadLoss | None:
+def head_loss(heads: Group, workers: Sequence[Group], events: Sequence[Json] | None) -> HeadLoss | None:
     """The newest loss; None when nothing shows one. Head pods that are gone or failed tell, too."""
-    alive = [pod for pod in heads.pods if not p.deleted(pod) and not p.over(pod)]
-    head = max(alive, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+    head = max(heads.live, key=lambda pod: pod.born, default=None)
     found = _in_place(head, events) if head else None
     if found is None:
-        found = _replaced(head, heads.pods, heads.deployment, events)
+        found = _replaced(head, heads, events)
     if found is None:
         return None
     at, cause = found
-    back = p.ready_since(head) if head else None
+    back = head.ready_since if head else None
     if back is not None and back < at:  # readiness never dropped: the restart was quicker than the kubelet
-        back = p.started(head) if head else None
+        back = head.ray.running_since if head else None
     after = max(0.0, (back - at).total_seconds()) if back else None
     return HeadLoss(
         at, cause, after, _ended_workers([pod for group in workers for pod in group.pods], at, back)
     )
 
 
-def _in_place(head: Json, events: Sequence[Json] | None) -> tuple[datetime, str] | None:
-    ended = p.last_end(head)
-    at = when(ended.get("finishedAt"))
-    if at is None:
+def _in_place(head: Pod, events: Sequence[Json] | None) -> tuple[datetime, str] | None:
+    ended = head.ray.ended
+    at = ended.finished if ended else None
+    if ended is None or at is None:
         return None
-    cause = p.cause(ended, head)
-    if ended.get("reason") != "OOMKilled" and _liveness(p.name(head), at, events):
+    cause = head.ray.cause
+    if ended.reason != "OOMKilled" and _liveness(head.name, at, events):
         cause = f"liveness probe failed, {cause}"
     return at, cause
 
@@ -97,53 +95,49 @@ def _liveness(pod: str, at: datetime, events: Sequence[Json] | None) -> bool:
     )
 
 
-def _replaced(
-    head: Json | None, heads: Sequence[Json], deployment: Json | None, events: Sequence[Json] | None
-) -> tuple[datetime, str] | None:
-    if deployment is None:
-        return None
-    rollout = p.condition(deployment, "Progressing")
+def _replaced(head: Pod | None, heads: Group, events: Sequence[Json] | None) -> tuple[datetime, str] | None:
+    deployment = heads.maker.json
+    rollout = condition(deployment, "Progressing")
     complete = (
         when(rollout.get("lastUpdateTime")) if rollout.get("reason") == "NewReplicaSetAvailable" else None
     )
-    if complete is None or not (deployment.get("spec") or {}).get("replicas"):
+    if complete is None or not heads.asked:
         return None  # never up yet, or suspended: no head to lose
-    born = p.created(head) if head else _gone_since(heads, deployment)
+    born = head.created if head else _gone_since(heads.pods, deployment)
     changed = _changed(deployment)
     if born is None or born <= complete:
         return None
     if changed is not None and complete < changed and born < changed + _AFTER_CHANGE:
         return None  # resumed: a change without a rollout, and no loss
-    dead = _dead(heads, born)
+    dead = _dead(heads.pods, born)
     if dead:
         return dead
-    name = p.name(head) if head else ""
+    name = head.name if head else ""
     return _from_events(f"{deployment['metadata']['name']}-", name, born, events)
 
 
-def _gone_since(heads: Sequence[Json], deployment: Json) -> datetime | None:
+def _gone_since(heads: Sequence[Pod], deployment: Json) -> datetime | None:
     """No head pod stands: since when."""
-    known = [moment for pod in heads if (moment := p.deleted_at(pod)) is not None]
+    known = [moment for pod in heads if (moment := pod.deletion_asked) is not None]
     if known:
         return max(known)
-    entry = p.condition(deployment, "Available")
+    entry = condition(deployment, "Available")
     return when(entry.get("lastTransitionTime")) if entry.get("status") == "False" else None
 
 
-def _dead(heads: Sequence[Json], born: datetime) -> tuple[datetime, str] | None:
+def _dead(heads: Sequence[Pod], born: datetime) -> tuple[datetime, str] | None:
     """What a failed head pod that still lies there tells."""
     best: tuple[datetime, str] | None = None
     for pod in heads:
-        if _phase(pod) != "Failed":
+        if pod.phase != "Failed":
             continue
-        status = pod.get("status") or {}
-        entry = p.condition(pod, "DisruptionTarget")
-        at = when(p.last_end(pod).get("finishedAt")) or when(entry.get("lastTransitionTime")) or born
+        entry, ended = pod.condition("DisruptionTarget"), pod.ray.ended
+        at = (ended.finished if ended else None) or pod.since("DisruptionTarget") or born
         if abs(at - born) > _NEAR:
             continue  # an older loss
-        words = p.first_sentence(status.get("message"))
-        reason = str(status.get("reason") or "")
-        cause = p.cause(p.last_end(pod), pod)
+        words = first_sentence(pod.status.get("message"))
+        reason = str(pod.status.get("reason") or "")
+        cause = pod.ray.cause
         if reason == "Evicted":
             cause = f"evicted: {words}"
         elif entry.get("reason") == "DeletionByTaintManager":
@@ -151,7 +145,7 @@ def _dead(heads: Sequence[Json], born: datetime) -> tuple[datetime, str] | None:
         elif entry.get("reason") == "PreemptionByScheduler":
             cause = _REASONS["Preempted"]
         elif reason:
-            cause = f"{reason}: {words}" if status.get("message") else reason
+            cause = f"{reason}: {words}" if pod.status.get("message") else reason
         if best is None or at > best[0]:
             best = (at, cause)
     return best
@@ -173,14 +167,14 @@ def _from_events(
         of_it = [event for event in near if event.get("reason") == reason]
         if of_it:
             event = min(of_it, key=lambda e: abs(_time(e, born) - born))
-            words = p.first_sentence(event.get("message"))
+            words = first_sentence(event.get("message"))
             return min(_time(event, born), born), text.format(message=words)
     return born, UNKNOWN_CAUSE
 
 
-def _ended_workers(workers: Sequence[Json], at: datetime, back: datetime | None) -> int:
+def _ended_workers(workers: Sequence[Pod], at: datetime, back: datetime | None) -> int:
     until = back + _CAUSED if back else None
-    ends = (when(p.last_end(pod).get("finishedAt")) for pod in workers)
+    ends = (pod.ray.ended.finished for pod in workers if pod.ray.ended)
     return sum(1 for end in ends if end is not None and end >= at and (until is None or end <= until))
 
 
@@ -211,7 +205,3 @@ def _time(event: Json, default: datetime) -> datetime:
         if moment is not None:
             return moment
     return default
-
-
-def _phase(pod: Json) -> str:
-    return str((pod.get("status") or {}).get("phase") or "")

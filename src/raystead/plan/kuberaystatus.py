@@ -1,4 +1,4 @@
-"""The status that KubeRay's operator would write, computed from live objects (kuberay.md 1.11).
+"""The status that KubeRay's operator would write, computed from live objects (RayClusterStatus of ray.io/v1).
 
 Same keys, live truth: `state` is `ready` only while everything is, and `RayClusterProvisioned` falls again.
 """
@@ -11,32 +11,33 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from raystead.base import quantities
-from raystead.plan import pods as p
-from raystead.plan.live import GroupView
+from raystead.base.groups import HEAD
+from raystead.live.groups import Group
+from raystead.live.pods import Pod
+from raystead.live.reading import dig, name
 from raystead.spec.model import MAX_REPLICAS, Json, RayCluster
 
-__all__ = ["Live", "instant", "kuberay_status"]
+__all__ = ["LiveCluster", "instant", "kuberay_status"]
 
 _TPU = "google.com/tpu"
 _DECIMAL = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
 
 
 @dataclass(frozen=True)
-class Live:
-    """What was seen; `workers` are the worker groups, `pods_left` all pods but those that ended."""
+class LiveCluster:
+    """What was seen: the head first in `groups`; `pods_left` are all pods but those that ended."""
 
-    workers: Sequence[GroupView]
+    groups: Sequence[Group]
     all_ready: bool
     suspended: bool
     pods_left: int
     since: datetime | None
     born: datetime
-    head: Json | None
+    head: Pod | None
     service: Json | None
-    deployments: Sequence[Json]
 
 
-def kuberay_status(cluster: RayCluster, live: Live, now: datetime) -> Json:
+def kuberay_status(cluster: RayCluster, live: LiveCluster, now: datetime) -> Json:
     """`status` of a RayCluster, keys as KubeRay spells them; what is unknown is left out."""
     groups = cluster.spec.workers
     out: Json = {}
@@ -46,8 +47,8 @@ def kuberay_status(cluster: RayCluster, live: Live, now: datetime) -> Json:
         if live.since:
             out["stateTransitionTimes"] = {state: instant(live.since)}
     out["desiredWorkerReplicas"] = 0 if live.suspended else sum(g.wanted for g in groups)
-    out["availableWorkerReplicas"] = sum(group.running for group in live.workers)
-    out["readyWorkerReplicas"] = sum(group.ready for group in live.workers)
+    out["availableWorkerReplicas"] = sum(group.running for group in live.groups if group.id.is_worker)
+    out["readyWorkerReplicas"] = sum(group.ready for group in live.groups if group.id.is_worker)
     out["minWorkerReplicas"] = sum(g.min_replicas * g.num_of_hosts for g in groups)
     out["maxWorkerReplicas"] = min(MAX_REPLICAS, sum(g.max_replicas * g.num_of_hosts for g in groups))
     out.update(_desired(cluster, live.suspended))
@@ -56,7 +57,7 @@ def kuberay_status(cluster: RayCluster, live: Live, now: datetime) -> Json:
     out["conditions"] = _conditions(live, now)
     out["lastUpdateTime"] = instant(now)
     out["observedGeneration"] = sum(
-        int((d.get("status") or {}).get("observedGeneration") or 0) for d in live.deployments
+        int(dig(group.maker.json, "status", "observedGeneration") or 0) for group in live.groups
     )
     return out
 
@@ -104,20 +105,20 @@ def _endpoints(service: Json | None) -> dict[str, str]:
     return {str(x.get("name") or x["port"]): str(x.get("nodePort") or x["port"]) for x in ports}
 
 
-def _head(live: Live) -> Json:
+def _head(live: LiveCluster) -> Json:
     out: Json = {}
     if live.head is not None:
-        out["podName"] = p.name(live.head)
-        out["podIP"] = (live.head.get("status") or {}).get("podIP") or ""
+        out["podName"] = live.head.name
+        out["podIP"] = live.head.ip
     if live.service is not None:
         ip = (live.service.get("spec") or {}).get("clusterIP") or ""
         # of a headless Service KubeRay reports the head pod's address
         out["serviceIP"] = out.get("podIP", "") if ip == "None" else ip
-        out["serviceName"] = p.name(live.service)
+        out["serviceName"] = name(live.service)
     return out
 
 
-def _conditions(live: Live, now: datetime) -> list[Json]:
+def _conditions(live: LiveCluster, now: datetime) -> list[Json]:
     out = [_head_ready(live, now), _provisioned(live, now)]
     failure = _failure(live, now)
     if failure:
@@ -130,10 +131,10 @@ def _conditions(live: Live, now: datetime) -> list[Json]:
     return out
 
 
-def _head_ready(live: Live, now: datetime) -> Json:
+def _head_ready(live: LiveCluster, now: datetime) -> Json:
     if live.head is None:
         return _condition("HeadPodReady", False, "HeadPodNotFound", "Head Pod not found", now)
-    entry = p.condition(live.head, "Ready")
+    entry = live.head.condition("Ready")
     is_ready = entry.get("status") == "True"
     reason = "HeadPodRunningAndReady" if is_ready else str(entry.get("reason") or "Unknown")
     message = str(entry.get("message") or "")
@@ -143,9 +144,9 @@ def _head_ready(live: Live, now: datetime) -> Json:
     return {**_condition("HeadPodReady", is_ready, reason, message, now), **_at(moment)}
 
 
-def _not_ready(head: Json, message: str) -> tuple[str, str]:
+def _not_ready(head: Pod, message: str) -> tuple[str, str]:
     """The first container that waits or ended tells why."""
-    for status in (head.get("status") or {}).get("containerStatuses") or ():
+    for status in head.status.get("containerStatuses") or ():
         state = status.get("state") or {}
         why = state.get("waiting") or state.get("terminated")
         if why and not status.get("ready"):
@@ -154,7 +155,7 @@ def _not_ready(head: Json, message: str) -> tuple[str, str]:
     return "ContainersNotReady", message
 
 
-def _provisioned(live: Live, now: datetime) -> Json:
+def _provisioned(live: LiveCluster, now: datetime) -> Json:
     if live.all_ready:
         text = "All Ray Pods are ready"
         moment = live.since or now
@@ -163,17 +164,13 @@ def _provisioned(live: Live, now: datetime) -> Json:
     return _condition("RayClusterProvisioned", False, "RayClusterPodsProvisioning", text, now)
 
 
-def _failure(live: Live, now: datetime) -> Json | None:
-    """Pods that the API server refused (quota, admission): the Deployments tell."""
-    for deployment in live.deployments:
-        entry = p.condition(deployment, "ReplicaFailure")
-        if entry.get("status") == "True":
-            labels = deployment["spec"]["template"]["metadata"].get("labels") or {}
-            which = "Head" if labels.get("ray.io/node-type") == "head" else "Worker"
-            made = _condition(
-                "ReplicaFailure", True, f"FailedCreate{which}Pod", str(entry.get("message") or ""), now
-            )
-            return {**made, **_at(entry.get("lastTransitionTime"))}
+def _failure(live: LiveCluster, now: datetime) -> Json | None:
+    """Pods that the API server refused: quota, admission."""
+    for group in live.groups:
+        if refusal := group.refusal():
+            which = "Head" if group.id == HEAD else "Worker"
+            made = _condition("ReplicaFailure", True, f"FailedCreate{which}Pod", refusal.message, now)
+            return {**made, "lastTransitionTime": instant(refusal.since or now)}
     return None
 
 

@@ -1,20 +1,25 @@
-"""A line a cluster, from anchors and Deployments alone: two requests however many clusters there are."""
+"""A line a cluster, from anchors and makers alone: two requests however many clusters there are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, quantities
-from raystead.plan import pods as p
-from raystead.plan.live import image_version
+from raystead.base.groups import GroupId, Role
+from raystead.live.makers import Maker, makers_of
+from raystead.live.pods import Pod
+from raystead.live.reading import created, dig, name
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json
 
-__all__ = ["ListRow", "list_rows"]
+__all__ = ["ListRow", "image_version", "list_rows"]
+
+_TAG = re.compile(r":(?:nightly-)?(\d+\.\d+(?:\.\w+)?)[^/]*$")
 
 
 @dataclass(frozen=True)
@@ -38,68 +43,78 @@ class ListRow:
     age: float
 
 
-def list_rows(anchors: Sequence[Json], deployments: Sequence[Json], now: datetime) -> tuple[ListRow, ...]:
-    """A row for each anchor, by namespace and name; `now` with its zone."""
-    of: dict[tuple[str, str], list[Json]] = {}
-    for deployment in deployments:
-        of.setdefault(_key(deployment), []).append(deployment)
-    keys = ((_key(anchor), anchor) for anchor in anchors)
-    return tuple(
-        _row(key, anchor, of.get(key, [])[:], now) for key, anchor in sorted(keys, key=lambda k: k[0])
-    )
+def image_version(image: str) -> str:
+    """Ray's version as the image's tag tells it, "" where it does not."""
+    match = _TAG.search(image.split("@")[0])
+    return match.group(1) if match else ""
+
+
+def list_rows(
+    anchors: Sequence[Json], makers: Sequence[Json], now: datetime, pods: Sequence[Json] = ()
+) -> tuple[ListRow, ...]:
+    """A row for each anchor, by namespace and name.
+
+    Args:
+        makers: the objects that keep pods, with their kinds.
+        now: with its zone.
+        pods: of clusters with a maker that does not count its pods itself.
+    """
+    of: dict[tuple[str, str], list[Maker]] = {}
+    for item in makers:
+        of.setdefault(_key(item), []).extend(makers_of(item))
+    there: dict[tuple[str, str], dict[GroupId, list[Pod]]] = {}
+    for json in pods:
+        pod = Pod.of(json)
+        there.setdefault(_key(json), {}).setdefault(pod.group, []).append(pod)
+    keys = sorted(((_key(anchor), anchor) for anchor in anchors), key=lambda k: k[0])
+    return tuple(_row(key, anchor, of.get(key, []), there.get(key, {}), now) for key, anchor in keys)
 
 
 def _key(item: Json) -> tuple[str, str]:
     metadata = item["metadata"]
-    name = (metadata.get("labels") or {}).get(labels.OURS) or p.name(item).removeprefix("raystead-")
-    return str(metadata.get("namespace") or ""), str(name)
+    cluster = (metadata.get("labels") or {}).get(labels.OURS) or name(item).removeprefix("raystead-")
+    return str(metadata.get("namespace") or ""), str(cluster)
 
 
-def _row(key: tuple[str, str], anchor: Json, deployments: list[Json], now: datetime) -> ListRow:
-    heads = [d for d in deployments if _is_head(d)]
-    workers = [d for d in deployments if not _is_head(d)]
-    wanted, ready = sum(map(_wanted, workers)), sum(map(_ready, workers))
-    head_ready = bool(heads) and all(_ready(d) >= 1 for d in heads)
-    if heads and not any(map(_wanted, deployments)):
+def _row(
+    key: tuple[str, str],
+    anchor: Json,
+    makers: Sequence[Maker],
+    pods: Mapping[GroupId, Sequence[Pod]],
+    now: datetime,
+) -> ListRow:
+    nodes = [maker for maker in makers if maker.id.role is not Role.REDIS]
+    ready = {maker: maker.ready(pods.get(maker.id, ())) for maker in nodes}
+    heads = [maker for maker in nodes if maker.id.role is Role.HEAD]
+    workers = [maker for maker in nodes if maker.id.is_worker]
+    if heads and not any(map(_wanted, nodes)):
         state = "suspended"
-    elif not head_ready:
+    elif not heads or not all(ready[maker] for maker in heads):
         state = "not ready"
     else:
-        state = "Ready" if all(_ready(d) >= _wanted(d) for d in workers) else "partly"
-    born = p.created(anchor)
-    image = str(_container(heads[0]).get("image") or "") if heads else ""
+        state = "Ready" if all(ready[maker] >= _wanted(maker) for maker in workers) else "partly"
+    born = created(anchor)
     return ListRow(
         namespace=key[0],
         name=key[1],
         state=state,
-        ready=ready,
-        wanted=wanted,
-        cpu=sum(_wanted(d) * _cpus(d) for d in deployments),
-        ray_version=image_version(image),
+        ready=sum(ready[maker] for maker in workers),
+        wanted=sum(map(_wanted, workers)),
+        cpu=sum(_wanted(maker) * _cpus(maker) for maker in nodes),
+        ray_version=image_version(str(_container(heads[0]).get("image") or "")) if heads else "",
         age=max(0.0, (now - born).total_seconds()) if born else 0.0,
     )
 
 
-def _is_head(deployment: Json) -> bool:
-    found = deployment["spec"]["template"]["metadata"].get("labels") or {}
-    return found.get(labels.NODE_TYPE) == "head"
+def _wanted(maker: Maker) -> int:
+    return maker.asked or 0
 
 
-def _wanted(deployment: Json) -> int:
-    return int((deployment.get("spec") or {}).get("replicas", 1))
+def _container(maker: Maker) -> Json:
+    return dict((dig(maker.template, "spec", "containers") or [{}])[0])
 
 
-def _ready(deployment: Json) -> int:
-    """Ready pods of the present version: while pods of two versions run, no more than the updated ones."""
-    status = deployment.get("status") or {}
-    return min(int(status.get("readyReplicas") or 0), int(status.get("updatedReplicas") or 0))
-
-
-def _container(deployment: Json) -> Json:
-    return dict((deployment["spec"]["template"]["spec"].get("containers") or [{}])[0])
-
-
-def _cpus(deployment: Json) -> int:
-    resources = _container(deployment).get("resources") or {}
-    said = (resources.get("limits") or {}).get("cpu") or (resources.get("requests") or {}).get("cpu")
-    return quantities.ceil(said) if said is not None else 0
+def _cpus(maker: Maker) -> int:
+    resources = _container(maker).get("resources") or {}
+    amount = (resources.get("limits") or {}).get("cpu") or (resources.get("requests") or {}).get("cpu")
+    return quantities.ceil(amount) if amount is not None else 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from raystead.base import labels
+from raystead.base.groups import Role
+from raystead.live.makers import Cost, Maker
 from raystead.plan.model import Action
 from raystead.spec.model import Json
 
-__all__ = ["loses", "pods", "role", "state_place"]
+__all__ = ["loses", "state_place"]
 
 _ANEW = "Ray starts anew on all nodes"
 _EVERYTHING = "all actors, jobs and objects"
@@ -19,35 +20,11 @@ REDIS_WITH_VOLUME = (
     "drivers that run on the head: it restarts when Redis is away; Redis' data is on its volume"
 )
 WORKERS = "what runs on these pods: Ray retries tasks, actors come back if max_restarts allows"
-HEAD, WORKER, REDIS = "head", "worker", "redis"
 
 
-def role(item: Json) -> str:
-    """`head`, `worker`, `redis` or empty: what the object's pods do."""
-    kind, template = item.get("kind"), _template(item)
-    said = str((template.get("metadata") or {}).get("labels", {}).get(labels.NODE_TYPE, ""))
-    if kind == "StatefulSet" and not said:
-        return REDIS
-    return said if kind in ("Deployment", "StatefulSet") else ""
-
-
-def pods(item: Json | None) -> int:
-    """Pods there are: the status' count of a live object, else what its spec wants."""
-    if item is None or item.get("kind") not in ("Deployment", "StatefulSet"):
-        return 0
-    if "status" in item:
-        return int((item["status"] or {}).get("replicas") or 0)
-    return wanted(item)
-
-
-def wanted(item: Json) -> int:
-    count = (item.get("spec") or {}).get("replicas")
-    return 1 if count is None else int(count)
-
-
-def state_place(item: Json) -> tuple[str, str]:
-    """Where a head's Deployment keeps the GCS' state: the store in words and the part of it, "" for none."""
-    spec = _template(item).get("spec") or {}
+def state_place(template: Json) -> tuple[str, str]:
+    """Where a head's pods keep the GCS' state: the store in words and the part of it, "" for none."""
+    spec = template.get("spec") or {}
     ray: Json = next(iter(spec.get("containers") or []), {})
     env = {entry.get("name"): entry for entry in ray.get("env") or []}
     if _said(env.get("RAY_gcs_storage")) == "rocksdb":
@@ -64,44 +41,35 @@ def state_place(item: Json) -> tuple[str, str]:
     return f"Redis {address.rpartition('@')[2]}", f"namespace {prefix}" if prefix else ""
 
 
-def loses(live: Json, after: Json | None, action: Action, *, restarts: int, stops: int) -> str:
-    """The state that dies when the live object becomes `after` (None: it is deleted)."""
-    what = role(live)
-    if what == HEAD:
-        return _head(live, after, restarts, stops)
-    if restarts + stops == 0 and not (what == REDIS and action in (Action.REPLACE, Action.DELETE)):
+def loses(live: Maker, after: Maker | None, action: Action, cost: Cost) -> str:
+    """The state that dies when the live maker becomes `after` (None: it is deleted)."""
+    role = live.id.role
+    if role is Role.HEAD:
+        return _head(live, after, cost)
+    if cost == Cost() and not (role is Role.REDIS and action in (Action.REPLACE, Action.DELETE)):
         return ""
-    if what == REDIS:
-        kept = _has_claim(live) and (after is None or _has_claim(after))
-        if after is None:
-            return "" if kept else REDIS_WITHOUT_VOLUME
-        if _has_claim(live) and not kept:
-            return f"{_EVERYTHING}: the new Redis does not use the volume that holds them, {_ANEW}"
-        return REDIS_WITH_VOLUME if kept else REDIS_WITHOUT_VOLUME
-    return WORKERS if what == WORKER else ""
+    if role is Role.WORKER:
+        return WORKERS
+    kept = live.on_volume and (after is None or after.on_volume)
+    if after is None:
+        return "" if kept else REDIS_WITHOUT_VOLUME
+    if live.on_volume and not kept:
+        return f"{_EVERYTHING}: the new Redis does not use the volume that holds them, {_ANEW}"
+    return REDIS_WITH_VOLUME if kept else REDIS_WITHOUT_VOLUME
 
 
-def _head(live: Json, after: Json | None, restarts: int, stops: int) -> str:
-    old, part = state_place(live)
-    new, new_part = state_place(after) if after is not None else (old, part)
+def _head(live: Maker, after: Maker | None, cost: Cost) -> str:
+    old, part = state_place(live.template)
+    new, new_part = state_place(after.template) if after is not None else (old, part)
     if old and (old, part) != (new, new_part):
         here, there = (part, new_part) if old == new else (old, new)
         place = f"look in {there or 'its own pod'}"
         return f"{_EVERYTHING}: their state is in {here or old}, the head will {place}; {_ANEW}"
-    if not restarts + stops:
+    if cost == Cost():
         return ""
     if not old:
         return HEAD_WITHOUT_STORAGE
-    return HEAD_WITH_STORAGE if restarts else f"what runs; actors' state stays in {old}"
-
-
-def _has_claim(item: Json) -> bool:
-    return bool((item.get("spec") or {}).get("volumeClaimTemplates"))
-
-
-def _template(item: Json) -> Json:
-    template: Json = (item.get("spec") or {}).get("template") or {}
-    return template
+    return HEAD_WITH_STORAGE if cost.restarts else f"what runs; actors' state stays in {old}"
 
 
 def _said(entry: Json | None) -> str:

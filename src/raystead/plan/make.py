@@ -1,4 +1,4 @@
-"""From desired objects, live ones and the server's own answers to a plan (design 5).
+"""From desired objects, live ones and the server's own answers to a plan.
 
 Live is compared with what the server answered to a dry-run of the apply, never with our rendering: only the
 server knows its defaults and how it writes quantities.
@@ -11,11 +11,15 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from raystead.base import labels, names
+from raystead.base.groups import GroupId
 from raystead.base.kinds import CLAIM, KINDS
 from raystead.base.kinds import names as kind_names
 from raystead.base.version import __version__
+from raystead.live.makers import Maker, makers_of
+from raystead.live.pods import Pod, pods_of
+from raystead.live.reading import touches
 from raystead.plan import losses, reasons
-from raystead.plan.fields import differences, secret_keys, touches
+from raystead.plan.fields import differences, secret_keys
 from raystead.plan.model import Action, By, Change, FieldChange, Key, Plan
 from raystead.spec.model import Json, RayCluster
 
@@ -39,6 +43,7 @@ def make(
     refusals: Mapping[Key, str] | None = None,
     rendered_by: str = "",
     previous: Sequence[Json] | None = None,
+    pods: Sequence[Json] = (),
 ) -> Plan:
     """What an apply of `wanted` would do.
 
@@ -52,11 +57,12 @@ def make(
         rendered_by: version of the raystead that wrote the anchor.
         previous: what this raystead renders for `applied` with the anchor's facts; tells the user's changes
             from those of a newer raystead.
+        pods: the cluster's pods; read only of groups whose maker does not count them.
 
     Raises:
         KeyError: a wanted object is live and has neither answer nor refusal.
     """
-    case = _Case(wanted, live, answers, desired, applied, refusals or {}, rendered_by, previous)
+    case = _Case(wanted, live, answers, desired, applied, refusals or {}, rendered_by, previous, pods)
     changes = [case.one(item) for item in wanted]
     changes += case.deletions()
     return Plan(tuple(changes), tuple(case.notes(changes)), tuple(case.problems()))
@@ -72,6 +78,14 @@ class _Case:
     refusals: Mapping[Key, str]
     rendered_by: str
     previous_objects: Sequence[Json] | None
+    pod_objects: Sequence[Json] = ()
+
+    @cached_property
+    def pods(self) -> dict[GroupId, list[Pod]]:
+        out: dict[GroupId, list[Pod]] = {}
+        for pod in pods_of(self.pod_objects):
+            out.setdefault(pod.group, []).append(pod)
+        return out
 
     @cached_property
     def live(self) -> dict[Key, Json]:
@@ -109,13 +123,21 @@ class _Case:
 
     def _weighed(self, change: Change, live: Json, after: Json) -> Change:
         """The change with the pods it costs and the state that dies."""
-        there, left = losses.pods(live), losses.wanted(after) if losses.role(after) else 0
-        anew = change.action is Action.REPLACE or any(
-            touches(f.path, ["spec.template"]) for f in change.fields
-        )
-        restarts, stops = min(there, left) if anew else 0, max(0, there - left)
-        loses = losses.loses(live, after, change.action, restarts=restarts, stops=stops)
-        return replace(change, restarts=restarts, stops=stops, loses=loses)
+        return self._costing(change, makers_of(live), {maker.id: maker for maker in makers_of(after)})
+
+    def _costing(self, change: Change, before: Sequence[Maker], after: Mapping[GroupId, Maker]) -> Change:
+        paths, anew = [field.path for field in change.fields], change.action is Action.REPLACE
+        for maker in before:
+            new, pods = after.get(maker.id), self.pods.get(maker.id, ())
+            cost = maker.cost(new, paths, anew=anew, pods=pods)
+            loses = [change.loses, losses.loses(maker, new, change.action, cost)]
+            change = replace(
+                change,
+                restarts=change.restarts + cost.restarts,
+                stops=change.stops + cost.stops,
+                loses="; ".join(dict.fromkeys(filter(None, loses))),
+            )
+        return change
 
     def _replaced(self, item: Json, live: Json, why: str) -> Change:
         kind, name = key_of(item)
@@ -169,12 +191,10 @@ class _Case:
 
     def _deleted(self, item: Json) -> Change:
         kind, name = key_of(item)
-        stops = losses.pods(item)
-        loses = losses.loses(item, None, Action.DELETE, restarts=0, stops=stops)
         rendered = bool(self.previous) and kind != "Secret"  # Secrets are made at `up`, never rendered
         by = By.VERSION if rendered and (kind, name) not in self.previous else By.SPEC
         reason = reasons.deletion(item, self.applied, self.desired, self.wanted, by)
-        return Change(Action.DELETE, kind, name, (), 0, stops, loses, reason, by)
+        return self._costing(Change(Action.DELETE, kind, name, reason=reason, by=by), makers_of(item), {})
 
     def _is_ours(self, item: Json) -> bool:
         """It has our label, or the anchor as owner (somebody may have taken the label off)."""

@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from raystead.base.groups import HEAD, GroupId, worker
+from raystead.live.groups import Group, groups
+from raystead.live.makers import makers_of
+from raystead.live.pods import pods_of
+from raystead.live.reading import created, dig, name
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import storage_kind
-from raystead.plan import pods as p
+from raystead.plan.groupview import GroupView, NodeView, group_view
 from raystead.plan.headloss import HeadLoss, head_loss
-from raystead.plan.kuberaystatus import Live, instant, kuberay_status
-from raystead.plan.listing import ListRow, list_rows
-from raystead.plan.live import GroupPods, GroupView, NodeView, group_pods, group_view, image_version
+from raystead.plan.kuberaystatus import LiveCluster, instant, kuberay_status
+from raystead.plan.listing import ListRow, image_version, list_rows
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
 
@@ -72,32 +76,36 @@ def observe(
     ray_nodes: Sequence[RayNode] | None = None,
     drift: Sequence[str] = (),
     missing_rights: Sequence[str] = (),
+    makers: Sequence[Json] = (),
     now: datetime,
 ) -> ClusterView:
     """The state of `cluster`, the applied spec; its anchor tells its age, `now` has a zone.
 
-    Lists hold what carries the cluster's label; None could not be read. `missing_rights` are sentences.
+    Lists hold what carries the cluster's label; None could not be read. `missing_rights` are sentences,
+    `makers` further objects that keep pods, with their kinds.
     """
     ctx = Context(cluster, Facts(namespace=anchor["metadata"].get("namespace")))
-    sorted_pods = group_pods(cluster, deployments, pods)
+    keepers = [*({**item, "kind": "Deployment"} for item in deployments), *makers]
+    every = groups(cluster, makers_of(*keepers), pods_of(pods))
+    shown = [group for group in every if group.id in _shown(cluster)]
     index = None if ray_nodes is None else NodeIndex(ray_nodes)
-    views = [group_view(group, index, now) for group in sorted_pods]
-    groups = tuple(view for view, _ in views)
-    state = _state(ctx, groups, statefulsets)
-    head = sorted_pods[0]
-    service = next((s for s in services if p.name(s) == ctx.head_service), None)
-    live = Live(
-        workers=groups[1:],
+    views = [group_view(group, index, now) for group in shown]
+    lines = tuple(view for view, _ in views)
+    state = _state(ctx, lines, statefulsets)
+    head = shown[0]
+    service = next((s for s in services if name(s) == ctx.head_service), None)
+    live = LiveCluster(
+        groups=shown,
         all_ready=state == "Ready",
         suspended=ctx.suspended,
-        pods_left=sum(not p.over(pod) for group in sorted_pods for pod in group.pods),
-        since=_since(state, sorted_pods),
-        born=p.created(anchor) or now,
+        pods_left=sum(not pod.over for group in shown for pod in group.pods),
+        since=_since(state, shown),
+        born=created(anchor) or now,
         head=head.newest,
         service=service,
-        deployments=deployments,
     )
-    image = str((head.template_container or cluster.spec.head.template.ray_container).get("image") or "")
+    made = dig(head.maker.template, "spec", "containers") or cluster.spec.head.template.containers or [{}]
+    image = str(made[0].get("image") or "")
     return ClusterView(
         name=cluster.name,
         namespace=ctx.namespace or "",
@@ -109,14 +117,19 @@ def observe(
         storage=_storage(cluster, statefulsets),
         token=ctx.token,
         policies=None if policies is None else bool(policies),
-        groups=groups,
+        groups=lines,
         nodes=tuple(node for _, nodes in views for node in nodes),
         endpoints=_endpoints(service),
         drift=tuple(drift),
-        last_head_loss=head_loss(head, sorted_pods[1:], events),
-        notes=(*missing_rights, *_notes(groups, missing_rights, claims, statefulsets)),
-        document=_document(cluster, anchor, kuberay_status(cluster, live, now), deployments),
+        last_head_loss=head_loss(head, shown[1:], events),
+        notes=(*missing_rights, *_notes(lines, missing_rights, claims, statefulsets)),
+        document=_document(cluster, anchor, kuberay_status(cluster, live, now), shown),
     )
+
+
+def _shown(cluster: RayCluster) -> set[GroupId]:
+    """The head and the spec's worker groups: Redis is part of the state, not a group of Ray nodes."""
+    return {HEAD, *(worker(group.name) for group in cluster.spec.workers)}
 
 
 def view_json(view: ClusterView) -> Json:
@@ -165,11 +178,11 @@ def _state(ctx: Context, groups: Sequence[GroupView], statefulsets: Sequence[Jso
     return "Ready" if stores and all(rest) else "partly"
 
 
-def _since(state: str, groups: Sequence[GroupPods]) -> datetime | None:
+def _since(state: str, groups: Sequence[Group]) -> datetime | None:
     """When the last pod became ready: since then the cluster is."""
     if state != "Ready":
         return None
-    moments = [p.ready_since(pod) for group in groups for pod in group.current]
+    moments = [pod.ready_since for group in groups for pod in group.current]
     return max((moment for moment in moments if moment is not None), default=None)
 
 
@@ -184,7 +197,7 @@ def _storage(cluster: RayCluster, statefulsets: Sequence[Json]) -> str:
 def _endpoints(service: Json | None) -> dict[str, str]:
     if service is None:
         return {}
-    host = f"{p.name(service)}.{service['metadata'].get('namespace')}.svc"
+    host = f"{name(service)}.{service['metadata'].get('namespace')}.svc"
     balancer = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
     host = balancer[0].get("hostname") or balancer[0].get("ip") or host
     ports = (service.get("spec") or {}).get("ports") or ()
@@ -204,23 +217,25 @@ def _notes(
     for claim in claims or ():
         phase = (claim.get("status") or {}).get("phase")
         if phase not in ("Bound", None):
-            out.append(f"state: the volume claim {p.name(claim)} is {phase}")
+            out.append(f"state: the volume claim {name(claim)} is {phase}")
     for item in statefulsets:
         wanted = int((item.get("spec") or {}).get("replicas", 1))
         have = int((item.get("status") or {}).get("readyReplicas") or 0)
         if have < wanted:
-            out.append(f"state: {p.name(item)} is not ready: the head cannot start or be restarted")
+            out.append(f"state: {name(item)} is not ready: the head cannot start or be restarted")
     return out
 
 
-def _document(cluster: RayCluster, anchor: Json, status: Json, deployments: Sequence[Json]) -> Json:
+def _document(cluster: RayCluster, anchor: Json, status: Json, groups: Sequence[Group]) -> Json:
     said = cluster.document()
     metadata = dict(said["metadata"])
     metadata["namespace"] = anchor["metadata"].get("namespace")
     for key in ("uid", "creationTimestamp", "resourceVersion"):
         if anchor["metadata"].get(key):
             metadata[key] = anchor["metadata"][key]
-    # a spec of ours has no generation: the controllers' together grow with every change of it
-    metadata["generation"] = sum(int(d["metadata"].get("generation") or 0) for d in deployments)
+    # a spec of ours has no generation: the makers' together grow with every change of it
+    metadata["generation"] = sum(
+        int(dig(group.maker.json, "metadata", "generation") or 0) for group in groups
+    )
     document = {"apiVersion": said["apiVersion"], "kind": said["kind"], "metadata": metadata}
     return {**document, "spec": said["spec"], "status": status}

@@ -40,7 +40,6 @@ class RayNode:
     alive: bool
     head: bool
     pod: str = ""
-    hostname: str = ""
     started: float = 0.0
     draining: bool = False
     cpu_used: float | None = None
@@ -72,7 +71,6 @@ def _node(entry: Json, usage: Json) -> RayNode:
         alive=raylet.get("state") == "ALIVE",
         head=bool(raylet.get("isHeadNode")),
         pod=str(raylet.get("instanceId") or ""),
-        hostname=str(raylet.get("nodeManagerHostname") or ""),
         started=float(raylet.get("startTimeMs") or 0) / 1000,
         draining=(raylet.get("stateSnapshot") or {}).get("state") == "DRAINING",
         # a node that lacks the resource has none of it: Ray leaves zeros out

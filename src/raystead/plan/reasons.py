@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from raystead.base import labels, names
+from raystead.live.reading import touches
 from raystead.manifests.storage import storage_kind
-from raystead.plan.fields import touches
 from raystead.plan.model import Action, By, Change
 from raystead.spec.model import Json, RayCluster
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
+from raystead.base.groups import named, worker
 from raystead.errors import UsageError
 from raystead.spec import rules
 from raystead.spec.model import Json, RayCluster
@@ -15,22 +16,23 @@ __all__ = ["scaled", "suspended"]
 
 
 def scaled(cluster: RayCluster, counts: Mapping[str, int]) -> RayCluster:
-    """`counts` of groups as their replicas; a group's minimum and maximum give way.
+    """`counts` of groups, by the words for them, as their replicas; a group's minimum and maximum give way.
 
     Raises:
         UsageError: there is no such group.
         SpecError: the result breaks a rule.
     """
     document = copy.deepcopy(cluster.document())
-    groups: dict[str, Json] = {g["groupName"]: g for g in document["spec"].get("workerGroupSpecs") or []}
-    for name, count in counts.items():
-        if name not in groups:
+    written: list[Json] = document["spec"].get("workerGroupSpecs") or []
+    groups = {worker(group["groupName"]): group for group in written}
+    for word, count in counts.items():
+        if named(word) not in groups:
             raise UsageError(
-                f'"{cluster.name}" has no worker group "{name}"',
-                evidence=f"its groups: {', '.join(groups) or 'none'}",
+                f'"{cluster.name}" has no worker group "{word}"',
+                evidence=f"its groups: {', '.join(map(str, groups)) or 'none'}",
                 remedy=f"raystead scale {next(iter(groups))}={count}" if groups else "raystead up -f FILE",
             )
-        group = groups[name]
+        group = groups[named(word)]
         group["replicas"] = count
         if "maxReplicas" in group:
             group["maxReplicas"] = max(count, group["maxReplicas"])

@@ -81,8 +81,8 @@ class Board:
 
     def elsewhere(self) -> tuple[Finding, ...]:
         """Findings of no group that is shown: they concern the cluster or the namespace."""
-        names = {group.name for group in self.groups}
-        return tuple(one for one in self.findings if one.group not in names)
+        shown = {group.id for group in self.groups}
+        return tuple(one for one in self.findings if one.group not in shown)
 
     def applying(self) -> str:
         """How far the apply has come; empty before it and once the wait for groups has begun."""
@@ -93,7 +93,7 @@ class Board:
         return f"applying {self.applied} of {len(self.plan.mutating)}: {self.last}"
 
     def _row(self, group: GroupProgress) -> Row:
-        findings = () if group.done else tuple(one for one in self.findings if one.group == group.name)
+        findings = () if group.done else tuple(one for one in self.findings if one.group == group.id)
         symbol = ALL if group.done else LATE if findings else SOME if group.running else NONE
         seconds = self.finished.get(group.name, self.seconds)
         return Row(group.name, symbol, _state(group), _note(group), seconds, group.done, findings)

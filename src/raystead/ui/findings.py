@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from raystead.explain.model import Finding
 from raystead.explain.text import render
 from raystead.ops.explain import Explained
 
@@ -31,14 +32,16 @@ def explained_json(said: Explained) -> dict[str, Any]:
         "ready": said.ready,
         "wanted": said.wanted,
         "suspended": said.suspended,
-        "findings": [_plain(asdict(finding)) for finding in said.findings],
+        "findings": [_plain(finding) for finding in said.findings],
         "unread": list(said.unread),
     }
 
 
-def _plain(finding: dict[str, Any]) -> dict[str, Any]:
+def _plain(found: Finding) -> dict[str, Any]:
     def text(moment: Any) -> str | None:
         return moment.isoformat() if moment else None
 
+    finding = asdict(found)
     evidence = [{**e, "at": text(e["at"])} for e in finding["evidence"]]
-    return {**finding, "since": text(finding["since"]), "evidence": evidence}
+    group = str(found.group) if found.group else None
+    return {**finding, "group": group, "since": text(finding["since"]), "evidence": evidence}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from raystead.base.groups import GroupId
 from raystead.explain.text import joined
 from raystead.ops.events import Done, Event, Explained, Note, Planned, Progress
 from raystead.ui.board import ALL, ASCII, LATE, Board, Line, Row, done_text, finding_lines, screen
@@ -84,7 +85,7 @@ class PlainView:
         self._reporter = reporter
         self._board = Board()
         self._said: dict[str, tuple[Row, float]] = {}
-        self._explained: set[tuple[str | None, str]] = set()
+        self._explained: set[tuple[GroupId | None, str]] = set()
 
     def take(self, event: Event) -> None:
         self._board.take(event)
@@ -118,9 +119,9 @@ class PlainView:
             if key not in self._explained:
                 self._explained.add(key)
                 new.append(finding)
-        for finding in joined(new):
-            lines = finding_lines(finding)
-            head = f"{finding.group}: " if finding.group else ""
+        for shared in joined(new):
+            lines = finding_lines(shared.finding)
+            head = f"{shared.groups}: " if shared.groups else ""
             self._reporter.line("\n".join([f"{head}{lines[0]}", *(f"  {line}" for line in lines[1:])]))
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from raystead.base.quantities import short_bytes
 from raystead.base.times import ago, span
-from raystead.plan.pods import short_bytes
 
 if TYPE_CHECKING:
     from raystead.plan.listing import ListRow

@@ -1,0 +1,343 @@
+"""Who keeps the pods of a group: the controllers, as one Protocol.
+
+`makers_of` is the one place that knows which kinds of objects keep pods. An object may keep those of several
+groups. A maker that has no object of its own is `Absent`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+from raystead.base.groups import GroupId, group_of
+from raystead.base.kinds import pod_template
+from raystead.live.events import Events
+from raystead.live.pods import Pod
+from raystead.live.reading import changed, condition, dig, meta, touches, when
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json
+
+__all__ = [
+    "MAKERS",
+    "Absent",
+    "Behind",
+    "Cost",
+    "DeploymentMaker",
+    "Maker",
+    "Refusal",
+    "StatefulSetMaker",
+    "Wanted",
+    "makers_of",
+]
+
+_QUOTED = re.compile(r'"([^"]+)"')
+_REVISION = "controller-revision-hash"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How many pods a group is to have: `target` now, and never fewer than `least` or more than `most`."""
+
+    least: int
+    target: int
+    most: int
+
+    @classmethod
+    def fixed(cls, count: int) -> Wanted:
+        return cls(count, count, count)
+
+    def takes(self, count: int) -> bool:
+        return self.least <= count <= self.most
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A maker that cannot make its pods.
+
+    Attributes:
+        subject: whose refusal it is, `deployment/demo-worker`.
+        made: pods that it has, of `wanted`.
+        message: the API server's words.
+        source: where they were read: `event`, or the object's name.
+        at: when they were last seen; `since`: since when it is so; `count`: how often.
+    """
+
+    subject: str
+    made: int
+    wanted: int
+    message: str
+    source: str
+    at: datetime | None = None
+    since: datetime | None = None
+    count: int = 1
+
+    @property
+    def missing(self) -> int:
+        return self.wanted - self.made
+
+
+@dataclass(frozen=True)
+class Behind:
+    """Nobody has looked at the maker's object since it was changed: its generation, and the one looked at."""
+
+    wanted: int
+    seen: int
+    since: datetime | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a change costs: running pods that restart, and those that end and do not come back."""
+
+    restarts: int = 0
+    stops: int = 0
+
+
+class Maker(Protocol):
+    """What keeps the pods of one group."""
+
+    @property
+    def id(self) -> GroupId:
+        """The group whose pods it keeps."""
+
+    @property
+    def subject(self) -> str:
+        """What people call it, `deployment/demo-worker`; "" where there is none."""
+
+    @property
+    def json(self) -> Json:
+        """The object that `up` applies and that tells it what to keep; {} where there is none."""
+
+    @property
+    def template(self) -> Json:
+        """The pod template of the present version; {} where it is not known."""
+
+    @property
+    def asked(self) -> int | None:
+        """How many pods it has been told to keep; None: nobody told it."""
+
+    @property
+    def counts(self) -> bool:
+        """It counts its pods itself, so that nobody has to list them to know how many there are."""
+
+    @property
+    def on_volume(self) -> bool:
+        """Its pods' data is on volume claims that it makes and that outlive them."""
+
+    def there(self, pods: Sequence[Pod]) -> int:
+        """Pods that it has, of any version; `pods` are those of its group where they are known."""
+
+    def ready(self, pods: Sequence[Pod]) -> int:
+        """Ready pods of the present version."""
+
+    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
+        """The pods of the present version that are not on their way out."""
+
+    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
+        """Why it cannot make the pods that are missing; None: nothing refuses them."""
+
+    def settled(self, wanted: Wanted, pods: Sequence[Pod]) -> bool:
+        """It has seen its newest version, has the pods that are wanted, all of that version, and no other."""
+
+    def behind(self) -> Behind | None:
+        """Whether it has not yet looked at its newest version; None: it has, or that cannot be told."""
+
+    def cost(self, after: Maker | None, paths: Sequence[str], *, anew: bool, pods: Sequence[Pod]) -> Cost:
+        """What becoming `after` costs (None: it is deleted).
+
+        Args:
+            paths: the fields of its object that change.
+            anew: the object is deleted and made again.
+        """
+
+
+class _Controller:
+    """What Deployments and StatefulSets (and ReplicaSets) have in common."""
+
+    kind = ""
+    counts = True
+
+    def __init__(self, json: Json, id: GroupId) -> None:
+        self.json = json
+        self.id = id
+
+    @property
+    def name(self) -> str:
+        return meta(self.json, "name")
+
+    @property
+    def subject(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+    @property
+    def template(self) -> Json:
+        return dig(self.json, "spec", "template") or {}
+
+    @property
+    def asked(self) -> int | None:
+        count = dig(self.json, "spec", "replicas")
+        return 1 if count is None else int(count)  # the server's default
+
+    @property
+    def on_volume(self) -> bool:
+        return bool(dig(self.json, "spec", "volumeClaimTemplates"))
+
+    def _count(self, key: str) -> int:
+        return int(dig(self.json, "status", key) or 0)
+
+    def there(self, pods: Sequence[Pod]) -> int:
+        """The status' count of a live object, else what its spec wants."""
+        return self._count("replicas") if "status" in self.json else self.asked or 0
+
+    def behind(self) -> Behind | None:
+        want, seen = dig(self.json, "metadata", "generation"), self._count("observedGeneration")
+        return None if want is None or seen >= want else Behind(want, seen, changed(self.json))
+
+    def settled(self, wanted: Wanted, pods: Sequence[Pod]) -> bool:
+        return self.behind() is None and self._count("replicas") == wanted.target and self._all_new(wanted)
+
+    def _all_new(self, wanted: Wanted) -> bool:
+        return self._count("updatedReplicas") == wanted.target
+
+    def cost(self, after: Maker | None, paths: Sequence[str], *, anew: bool, pods: Sequence[Pod]) -> Cost:
+        there, left = self.there(pods), (after.asked or 0) if after else 0
+        restarts = anew or any(touches(path, ["spec.template"]) for path in paths)
+        return Cost(min(there, left) if restarts else 0, max(0, there - left))
+
+
+class DeploymentMaker(_Controller):
+    """A Deployment; also a ReplicaSet, whose refusals it repeats."""
+
+    kind = "Deployment"
+
+    def ready(self, pods: Sequence[Pod]) -> int:
+        """While pods of two versions run, no more than the updated ones."""
+        return min(self._count("readyReplicas"), self._count("updatedReplicas"))
+
+    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
+        """Those of its present ReplicaSet, which the condition Progressing names.
+
+        Without one (a new Deployment) all count.
+        """
+        staying = tuple(pod for pod in pods if pod.live)
+        match = _QUOTED.search(str(condition(self.json, "Progressing").get("message") or ""))
+        return staying if match is None else tuple(pod for pod in staying if match.group(1) in pod.owners)
+
+    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
+        entry, made, wanted = condition(self.json, "ReplicaFailure"), self._count("replicas"), self.asked or 0
+        if entry.get("status") != "True" or made >= wanted:
+            return None
+        since = when(entry.get("lastTransitionTime"))
+        event = events.of_replicaset(self.name, "FailedCreate") if events else None
+        return Refusal(
+            self.subject,
+            made,
+            wanted,
+            str(entry.get("message") or ""),
+            "event" if event else self.name,
+            event.last if event else since,
+            since,
+            event.count if event else 1,
+        )
+
+
+class ReplicaSetMaker(DeploymentMaker):
+    """Looked at where Deployments may not be read."""
+
+    kind = "ReplicaSet"
+
+
+class StatefulSetMaker(_Controller):
+    kind = "StatefulSet"
+
+    def ready(self, pods: Sequence[Pod]) -> int:
+        return self._count("readyReplicas")
+
+    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
+        newest = dig(self.json, "status", "updateRevision")
+        return tuple(p for p in pods if p.live and newest in (None, p.labels.get(_REVISION, newest)))
+
+    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
+        """It has no such condition: its newest event counts while a pod is missing."""
+        found = events.about(self.kind, self.json, "FailedCreate") if events else ()
+        made, wanted = sum(pod.live for pod in pods), self.asked or 0
+        if made >= wanted or not found:
+            return None
+        last = found[-1]
+        return Refusal(self.subject, made, wanted, last.message, "event", last.last, last.first, last.count)
+
+    def _all_new(self, wanted: Wanted) -> bool:
+        if dig(self.json, "status", "updateRevision"):  # it drops currentRevision's count when all are new
+            return bool(
+                dig(self.json, "status", "currentRevision") == dig(self.json, "status", "updateRevision")
+            )
+        return super()._all_new(wanted)
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Nobody keeps the group's pods: its maker's object is not there, or could not be read."""
+
+    id: GroupId
+    subject = ""
+    asked = None
+    counts = True
+    on_volume = False
+
+    @property
+    def json(self) -> Json:
+        return {}
+
+    @property
+    def template(self) -> Json:
+        return {}
+
+    def there(self, pods: Sequence[Pod]) -> int:
+        return sum(pod.live for pod in pods)
+
+    def ready(self, pods: Sequence[Pod]) -> int:
+        return sum(pod.ready for pod in pods)
+
+    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
+        return tuple(pod for pod in pods if pod.live)
+
+    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
+        return None
+
+    def settled(self, wanted: Wanted, pods: Sequence[Pod]) -> bool:
+        return wanted.target == 0
+
+    def behind(self) -> Behind | None:
+        return None
+
+    def cost(self, after: Maker | None, paths: Sequence[str], *, anew: bool, pods: Sequence[Pod]) -> Cost:
+        return Cost()
+
+
+def _controller(make: Callable[[Json, GroupId], Maker]) -> Callable[[Json], Iterable[Maker]]:
+    def of(json: Json) -> Iterable[Maker]:
+        found = group_of(dig(pod_template(json), "metadata", "labels") or {})
+        return () if found is None else (make(json, found),)
+
+    return of
+
+
+# kind -> the makers that an object of it stands for: a new way to keep pods is a new entry here
+MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
+    "Deployment": _controller(DeploymentMaker),
+    "StatefulSet": _controller(StatefulSetMaker),
+    "ReplicaSet": _controller(ReplicaSetMaker),
+}
+
+
+def makers_of(*items: Json) -> tuple[Maker, ...]:
+    """The makers that the objects stand for; none for objects that keep no pods."""
+    return tuple(maker for item in items for maker in MAKERS.get(str(item.get("kind")), _nobody)(item))
+
+
+def _nobody(json: Json) -> Iterable[Maker]:
+    return ()
