@@ -31,6 +31,7 @@ __all__ = [
     "Refusal",
     "StatefulSetMaker",
     "Wanted",
+    "kinds_that_keep",
     "makers_of",
 ]
 
@@ -337,6 +338,11 @@ MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
 def makers_of(*items: Json) -> tuple[Maker, ...]:
     """The makers that the objects stand for; none for objects that keep no pods."""
     return tuple(maker for item in items for maker in MAKERS.get(str(item.get("kind")), _nobody)(item))
+
+
+def kinds_that_keep(objects: Iterable[Json]) -> list[str]:
+    """The kinds of those objects that keep pods: what has to be read to know who keeps a cluster's pods."""
+    return sorted({str(item["kind"]) for item in objects if makers_of(item)})
 
 
 def _nobody(json: Json) -> Iterable[Maker]:

@@ -1,7 +1,11 @@
-"""The anchor: the ConfigMap that owns a cluster and keeps what was applied (design 4). Pure.
+"""The anchor: the ConfigMap that owns a cluster and keeps what was applied. Pure.
 
-Its data: `format` (a number, a newer one is refused), `version` (of the raystead that wrote it), `spec`
-(RayCluster as YAML), `facts` (JSON), `hash`. Nothing secret: a password in a spec moves to a Secret first.
+Its data: `format` (a number, a newer one is refused), `version` (of the raystead that wrote it), `document`
+(what the cluster comes from, a RayCluster, as JSON), `facts` (JSON), `foreign`, `hash`. Nothing secret: a
+password in a spec moves to a Secret first.
+
+Format 1 had the RayCluster in `spec`, and knew groups by the label `ray.io/group`: a worker group called
+`headgroup` was not told from the head. It is read, and the next `up` writes format 2; that restarts nothing.
 """
 
 from __future__ import annotations
@@ -9,23 +13,26 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
+from raystead.base.groups import HEAD, worker
 from raystead.base.version import __version__
 from raystead.errors import NewerFormat, SpecError, StateError
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import inline_password
+from raystead.spec.documents import cluster_json, parsed
 
 if TYPE_CHECKING:
+    from raystead.spec.documents import RayDocument
     from raystead.spec.model import Json, RayCluster
 
 __all__ = ["ANCHOR_SELECTOR", "FORMAT", "Anchor", "decoded", "document", "storable"]
 
-FORMAT = 1
+FORMAT = 2
 ROLE = labels.ROLE
 WRITES = "raystead.io/writes"  # how often the anchor was written: each write is a new version, so a lock
 ANCHOR_SELECTOR = labels.ANCHORS
@@ -39,7 +46,7 @@ class Anchor:
     Attributes:
         resource_version: the lock: a write that names an older one is refused by the server.
         written_by: version of the raystead that wrote it.
-        spec: the RayCluster as JSON; what only needs a few of its fields reads them there.
+        kept: the document as JSON.
         doors: what who connects needs, as it was applied: the token's Secret, None without one, and the ports
             of dashboard and client. {} where an older raystead wrote the anchor.
         foreign: "Kind/name" of what its file brought along; applied, not owned.
@@ -51,26 +58,38 @@ class Anchor:
     uid: str
     resource_version: str
     written_by: str
-    spec: Json = field(repr=False)
+    kept: Json = field(repr=False)
     facts: Facts
     foreign: tuple[str, ...]
     hash: str
     raw: Json
     doors: Json = field(default_factory=dict)
 
+    @property
+    def spec(self) -> Json:
+        """The RayCluster as JSON; what only needs a few of its fields reads them there."""
+        return cluster_json(self.kept)
+
     @cached_property
-    def cluster(self) -> RayCluster:
-        """The spec as a model, which takes longer to import than a request takes.
+    def document(self) -> RayDocument:
+        """What the cluster comes from, as a model, which takes longer to import than a request takes.
 
         Raises:
             StateError: it is damaged.
         """
-        from raystead.spec.model import RayCluster
-
         try:
-            return RayCluster.model_validate(self.spec)
+            return parsed(self.kept)
         except ValueError as error:
             raise _damaged(self.raw["metadata"]["name"], str(error)[:200]) from None
+
+    @property
+    def cluster(self) -> RayCluster:
+        """The cluster that the document asks for.
+
+        Raises:
+            StateError: it is damaged.
+        """
+        return self.document.cluster
 
     @property
     def suspended(self) -> bool:
@@ -88,21 +107,21 @@ class Anchor:
 
 
 def document(
-    cluster: RayCluster, facts: Facts, previous: Anchor | None = None, foreign: Sequence[str] = ()
+    what: RayDocument, facts: Facts, previous: Anchor | None = None, foreign: Sequence[str] = ()
 ) -> Json:
-    """The ConfigMap for this spec and these facts; with `previous` it replaces just that version.
+    """The ConfigMap for this document and these facts; with `previous` it replaces just that version.
 
     `foreign`: "Kind/name" of the file's other documents, which we apply and do not own.
     """
-    spec = json.dumps(cluster.document(), sort_keys=True, indent=1)
+    text = json.dumps(what.document(), sort_keys=True, indent=1)
     kept = asdict(replace(facts, anchor_uid=None))
     if previous and kept["storage_namespace"] == previous.uid:
         kept["storage_namespace"] = None
     facts_text = json.dumps(kept, sort_keys=True)
     metadata: Json = {
-        "name": names.anchor(cluster.name),
+        "name": names.anchor(what.name),
         "namespace": facts.namespace,
-        "labels": {labels.OURS: cluster.name, ROLE: "anchor"},
+        "labels": {labels.OURS: what.name, ROLE: "anchor"},
     }
     if previous:
         before = previous.raw["metadata"].get("annotations") or {}
@@ -114,11 +133,11 @@ def document(
     data = {
         "format": str(FORMAT),
         "version": __version__,
-        "spec": spec,
+        "document": text,
         "facts": facts_text,
-        "doors": json.dumps(_doors(cluster, facts), sort_keys=True),
+        "doors": json.dumps(_doors(what.cluster, facts), sort_keys=True),
         "foreign": json.dumps(list(foreign)),
-        "hash": hashlib.sha256(f"{spec}\n{facts_text}\n{foreign}".encode()).hexdigest(),
+        "hash": hashlib.sha256(f"{text}\n{facts_text}\n{foreign}".encode()).hexdigest(),
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -155,10 +174,13 @@ def decoded(raw: Json) -> Anchor:
             remedy="pip install --upgrade raystead",
         )
     try:
-        spec = json.loads(data["spec"])
+        kept = json.loads(data["document" if number > 1 else "spec"])
+        spec = cluster_json(kept)
         _ = spec["metadata"]["name"], spec["spec"]["headGroupSpec"]
         doors = dict(json.loads(data.get("doors") or "{}"))
         facts = Facts(**json.loads(data["facts"]))
+        if number == 1:
+            facts = replace(facts, restarted=_restarted(facts.restarted, spec))
         foreign = tuple(map(str, json.loads(data.get("foreign") or "[]")))
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(metadata["name"], f"{type(error).__name__}: {str(error)[:200]}") from None
@@ -168,7 +190,7 @@ def decoded(raw: Json) -> Anchor:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         written_by=str(data.get("version", "")),
-        spec=spec,
+        kept=kept,
         facts=facts,
         foreign=foreign,
         hash=str(data.get("hash", "")),
@@ -203,6 +225,15 @@ def storable(cluster: RayCluster) -> tuple[RayCluster, str | None]:
     from raystead.spec.model import RayCluster
 
     return RayCluster.model_validate(out), password
+
+
+def _restarted(by_label: Mapping[str, str], cluster: Json) -> dict[str, str]:
+    """Format 1's stamps by groups: what the head and a worker group called `headgroup` shared is both's."""
+    workers = {worker(group["groupName"]) for group in cluster["spec"].get("workerGroupSpecs") or ()}
+    out = {str(worker(label)): when for label, when in by_label.items() if worker(label) in workers}
+    if labels.HEAD_GROUP in by_label:
+        out[str(HEAD)] = by_label[labels.HEAD_GROUP]
+    return out
 
 
 def _damaged(name: str, why: str) -> StateError:

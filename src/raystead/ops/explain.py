@@ -13,6 +13,9 @@ from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
 from raystead.explain.view import View
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
+from raystead.live.makers import kinds_that_keep
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.planning import parallel
@@ -90,6 +93,9 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
             return None
 
     parts: dict[str, Any] = dict(zip(_PARTS, parallel(part, _PARTS), strict=True))
+    read = [row.name for row in _PARTS.values()]
+    others = [kind for kind in kinds_that_keep(manifests(anchor.cluster, Facts())) if kind not in read]
+    makers = tuple({**item, "kind": kind} for kind in others for item in objects_of(api, kind, ours))
     return Snapshot(
         cluster=anchor.cluster,
         namespace=api.namespace,
@@ -98,6 +104,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
         namespace_object=_namespace(api),
         ray_nodes=_ray_nodes(api, anchor, parts["pods"] or (), unread),
         api_slow=api.slowest,
+        makers=makers,
         **parts,
     )
 

@@ -11,6 +11,7 @@ from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, Obje
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
+from raystead.live.makers import makers_of
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.ops import facts as asking
@@ -153,6 +154,9 @@ def prepare(
     )
     answers, refusals, strangers = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
     given = _given_secrets(api, cluster.name, needed, live)
+    counted = all(maker.counts for maker in makers_of(*live))
+    ours = f"{labels.OURS}={cluster.name}"
+    pods = [] if counted else api.list(collection(api.namespace, "Pod"), labels=ours)
     plan = make(
         [*(s.shape(cluster.name) for s in needed if s.name not in given), *objects, *asked.foreign],
         [*live, *strangers],
@@ -162,6 +166,7 @@ def prepare(
         refusals=refusals,
         rendered_by=anchor.written_by if anchor else "",
         previous=[*previous, *asked.foreign] if previous is not None else None,
+        pods=pods,
     )
     problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
     problems += asking.caught(api, cluster.name, objects)

@@ -10,6 +10,7 @@ from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
+from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import slim
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
@@ -37,7 +38,9 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     With fewer rights than `edit` it says less, and which right is missing.
     """
     wanting: list[str] = []
-    here, pods = _read(api, anchor.name, wanting)
+    rendered = manifests(anchor.cluster, anchor.with_facts())
+    others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
+    here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
     nodes = _alive(api, anchor, pods, wanting) if ray else None
     ours = [
         item
@@ -45,7 +48,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         for item in here.get(kind) or ()
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
-    wanted = [i for i in manifests(anchor.cluster, anchor.with_facts()) if here.get(i["kind"]) is not None]
+    wanted = [i for i in rendered if here.get(i["kind"]) is not None]
     return observe(
         cluster=anchor.cluster,
         anchor=anchor.raw,
@@ -59,11 +62,14 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         ray_nodes=nodes,
         drift=(*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
+        makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
     )
 
 
-def _read(api: Api, name: str, wanting: list[str]) -> tuple[dict[str, list[Json] | None], Sequence[Json]]:
+def _read(
+    api: Api, name: str, which: Sequence[str], wanting: list[str]
+) -> tuple[dict[str, list[Json] | None], Sequence[Json]]:
     """By kind what may be read; None and a sentence where the right is missing. Pods must be readable."""
 
     def one(kind: str) -> list[Json] | Forbidden:
@@ -77,7 +83,7 @@ def _read(api: Api, name: str, wanting: list[str]) -> tuple[dict[str, list[Json]
             return error
 
     found: dict[str, list[Json] | None] = {}
-    for kind, answer in zip((*_KINDS, "Pod"), parallel(one, (*_KINDS, "Pod")), strict=True):
+    for kind, answer in zip((*which, "Pod"), parallel(one, (*which, "Pod")), strict=True):
         if isinstance(answer, Forbidden):
             if kind == "Pod":
                 raise answer

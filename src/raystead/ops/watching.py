@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
 
-from raystead.base import kinds, labels
+from raystead.base import labels
 from raystead.base.groups import REDIS, GroupId
 from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
@@ -19,7 +19,7 @@ from raystead.kube.forward import Forward
 from raystead.kube.paths import collection
 from raystead.kube.watch import Mirror
 from raystead.live.groups import Group, groups, wanted
-from raystead.live.makers import makers_of
+from raystead.live.makers import kinds_that_keep, makers_of
 from raystead.live.notes import pod_note, summary
 from raystead.live.pods import pods_of
 from raystead.manifests.facts import Facts
@@ -55,8 +55,8 @@ class Watched:
         self.events = self._mirror("Event", "")  # followed once somebody asks why it takes so long
         self._with_events = False
         # by kind, the objects that keep the pods that the spec wants
-        kept = kinds.made_by(item for item in manifests(cluster, Facts()) if makers_of(item))
-        self.makers = {kind: self._mirror(kind, selector) for kind in sorted(kept)}
+        kept = kinds_that_keep(manifests(cluster, Facts()))
+        self.makers = {kind: self._mirror(kind, selector) for kind in kept}
         self.mirrors = [self.pods, *self.makers.values()]
         self._forward: Forward | None = None
         self._client: NodesClient | None = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from raystead.spec import rules
+from raystead.spec.documents import ACCEPTED, LATER
 from raystead.spec.finding import Finding
 from raystead.spec.flags import Flags, laid_over
 from raystead.spec.foreign import TEMPLATE, Recognised, is_template, named_for_what_it_is, plain_objects
@@ -17,8 +18,6 @@ from raystead.spec.shape import explained, value_at, without_faults, without_nul
 from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecFile", "load"]
-
-_LATER = ("RayJob", "RayService", "RayCronJob")
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ class _Sorted:
             self._problem(item, (), *known)
         elif not (isinstance(kind, str) and kind and api):
             self._problem(item, (), "this document has no apiVersion and kind", "")
-        elif api.startswith("ray.io/") and kind in _LATER:
+        elif api.startswith("ray.io/") and kind in LATER:
             what = f"{kind} is not supported by this version"
             self._problem(item, ("kind",), what, "give the RayCluster in a file of its own")
-        elif api.startswith("ray.io/") and kind == "RayCluster":
+        elif api.startswith("ray.io/") and kind in ACCEPTED:
             if self.ours:
                 self._problem(item, ("kind",), "a second RayCluster", "one file, one cluster")
             self.ours.append(item)

@@ -200,6 +200,11 @@ class RayCluster(Model):
         return self.metadata.annotations
 
     @property
+    def cluster(self) -> RayCluster:
+        """The cluster of this document: itself."""
+        return self
+
+    @property
     def ft_enabled(self) -> bool:
         """The annotation `ray.io/ft-enabled` is true, in any letter case: KubeRay's old form."""
         return _is_true(self.annotations.get("ray.io/ft-enabled"))

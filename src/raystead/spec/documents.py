@@ -1,0 +1,61 @@
+"""The documents that a cluster may come from: RayCluster, and later RayJob, RayService and RayCronJob.
+
+Each derives its cluster. To accept another kind: its name in `ACCEPTED`, its model (a `RayDocument`) in
+`parsed`, and in `cluster_json` where its cluster stands. `load` reads it then, and the anchor keeps it whole.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json, RayCluster
+
+__all__ = ["ACCEPTED", "LATER", "RayDocument", "cluster_json", "parsed"]
+
+ACCEPTED = ("RayCluster",)
+LATER = tuple(kind for kind in ("RayJob", "RayService", "RayCronJob") if kind not in ACCEPTED)
+
+
+class RayDocument(Protocol):
+    """What raystead asks of a document, whatever its kind."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def annotations(self) -> dict[str, str]: ...
+
+    @property
+    def cluster(self) -> RayCluster:
+        """The cluster that it asks for; a RayCluster is its own."""
+
+    def document(self) -> Json:
+        """As KubeRay's YAML would say it: only what was set."""
+
+
+def cluster_json(value: Any) -> Json:
+    """The RayCluster in a document, both as JSON: a few of its fields are read without importing the models.
+
+    Raises:
+        ValueError: it is no document of a kind that is accepted.
+    """
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind not in ACCEPTED:
+        raise ValueError(f"{kind} is not supported by this version" if kind else "it is no document")
+    cluster: Json = value
+    return cluster
+
+
+def parsed(value: Json) -> RayDocument:
+    """The document in its JSON.
+
+    Raises:
+        ValueError: it is of a kind that is not accepted, or does not follow its model.
+    """
+    from raystead.spec.model import RayCluster
+
+    return RayCluster.model_validate(cluster_json(value))
