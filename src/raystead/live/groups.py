@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
-from raystead.base.groups import HEAD, OTHER, REDIS, GroupId, Role, worker
+from raystead.base.groups import HEAD, OTHER, REDIS, GroupId, worker
 from raystead.live.events import Events
 from raystead.live.makers import Absent, Maker, Refusal, Wanted
 from raystead.live.pods import Pod
@@ -131,7 +131,5 @@ def groups(cluster: RayCluster | None, makers: Iterable[Maker], pods: Iterable[P
 
 
 def _group(one: GroupId, spec: Wanted | None, maker: Maker | None, pods: Iterable[Pod]) -> Group:
-    told = maker.asked if maker else None
-    if one.role is Role.REDIS and told is not None:
-        spec = Wanted.fixed(told)  # suspended, it goes on where its data is on no volume
-    return Group(one, spec or Wanted.fixed(told or 0), maker or Absent(one), tuple(pods))
+    maker = maker or Absent(one)
+    return Group(one, maker.wanted(spec or Wanted.fixed(maker.asked or 0)), maker, tuple(pods))

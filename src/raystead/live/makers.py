@@ -121,6 +121,9 @@ class Maker(Protocol):
     def asked(self) -> int | None:
         """How many pods it has been told to keep; None: nobody told it."""
 
+    def wanted(self, spec: Wanted) -> Wanted:
+        """What its group is to have, where the spec says `spec`: who scales by itself knows better."""
+
     @property
     def counts(self) -> bool:
         """It counts its pods itself, so that nobody has to list them to know how many there are."""
@@ -186,6 +189,9 @@ class _Controller:
     @property
     def on_volume(self) -> bool:
         return bool(dig(self.json, "spec", "volumeClaimTemplates"))
+
+    def wanted(self, spec: Wanted) -> Wanted:
+        return spec
 
     def _count(self, key: str) -> int:
         return int(dig(self.json, "status", key) or 0)
@@ -255,6 +261,10 @@ class ReplicaSetMaker(DeploymentMaker):
 class StatefulSetMaker(_Controller):
     kind = "StatefulSet"
 
+    def wanted(self, spec: Wanted) -> Wanted:
+        """Its own word: of a suspended cluster Redis goes on where its data is on no volume."""
+        return Wanted.fixed(self.asked or 0)
+
     def ready(self, pods: Sequence[Pod]) -> int:
         return self._count("readyReplicas")
 
@@ -296,6 +306,9 @@ class Absent:
     @property
     def template(self) -> Json:
         return {}
+
+    def wanted(self, spec: Wanted) -> Wanted:
+        return spec
 
     def there(self, pods: Sequence[Pod]) -> int:
         return sum(pod.live for pod in pods)
