@@ -12,9 +12,8 @@ from enum import StrEnum
 
 from raystead.base import labels
 
-__all__ = ["HEAD", "OTHER", "REDIS", "WORDS", "GroupId", "Role", "group_of", "named", "worker"]
+__all__ = ["HEAD", "OTHER", "REDIS", "GroupId", "Role", "group_of", "named", "worker"]
 
-WORDS = "head is the head; worker/NAME is always the worker group NAME, which matters if it is called head."
 _LONG = "worker/"
 
 

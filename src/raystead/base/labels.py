@@ -1,4 +1,4 @@
-"""Labels of our objects: the guide's, KubeRay's (kuberay.md 1.2) and our own."""
+"""Labels of our objects: the guide's, KubeRay's and our own."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def check_label(value: str) -> str:
 
 
 def anchor(cluster: str) -> str:
-    """The ConfigMap that owns everything of the cluster (design 4)."""
+    """The ConfigMap that owns everything of the cluster: deleting it deletes the cluster."""
     return f"raystead-{cluster}"
 
 

@@ -32,7 +32,7 @@ def check(seen: Seen) -> Iterator[Check]:
 
 
 def _clusters(seen: Seen) -> Iterator[Check]:
-    """A cluster of the name that is not ours (design 2)."""
+    """A cluster of the name that is not ours: its pods carry the labels that ours would."""
     pods = [p for p in seen.pods or () if _labels(p).get(labels.CLUSTER) == seen.name and not seen.ours(p)]
     if pods or seen.raycluster:
         kind = "KubeRay has a RayCluster" if seen.raycluster else "pods of another Ray cluster are called"

@@ -11,7 +11,8 @@ from raystead.spec.model import RayCluster
 
 __all__ = ["OLDEST", "SUPPORTED", "check", "fit", "number"]
 
-OLDEST, SUPPORTED, NEWEST = (1, 19), (1, 25), (1, 36)  # design 15; the newest one that tests run on
+# the first with server-side apply by default; the first that tests run on; the newest that tests run on
+OLDEST, SUPPORTED, NEWEST = (1, 19), (1, 25), (1, 36)
 _AHEAD = 3  # minor versions; our requests use only stable kinds, but nobody tried
 _TAG_PYTHON = re.compile(r"-py(\d)(\d+)")
 

@@ -13,7 +13,7 @@ from raystead.live.reading import dig
 __all__ = ["CAUSES", "find"]
 
 JOIN_SECONDS = (
-    60  # raylets are back within 31 s of a head's loss (ray.md B 2), the dashboard's list within 10 more
+    60  # raylets are back within 31 s of a head's loss (Ray 2.60), the dashboard's list within 10 more
 )
 LOST_SECONDS = 30
 

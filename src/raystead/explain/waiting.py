@@ -16,11 +16,11 @@ from raystead.live.reading import dig, meta
 __all__ = ["CAUSES", "find", "needed"]
 
 LOOK_SECONDS = 10  # then its log is asked for: Ray prints its first refusal after 5 s
-POLICY_SECONDS = 20  # a node joins within 2 s of the head's start (ray.md M), 10 times that
+POLICY_SECONDS = 20  # a node joins within 2 s of the head's start (Ray 2.60), 10 times that
 REDIS_SECONDS = 120  # our own loop repeats itself within 50 s, then Ray's first line may take 60 s more
 FOREIGN_REDIS_SECONDS = 20  # it ran before the head: that the head had to wait at all says enough
-REACH_SECONDS = 60  # gRPC asks a name again after 30 s at most (ray.md B), a node starts in 15 s; and a third
-START_SECONDS = 180  # twelve times the slowest start on a quiet machine (15.3 s, ray.md M)
+REACH_SECONDS = 60  # gRPC asks a name again after 30 s at most, a node starts in 15 s; and a third
+START_SECONDS = 180  # twelve times the slowest start on a quiet machine (15.3 s, Ray 2.60)
 LOST_SECONDS = 30  # after the probe's own patience (head 20 s)
 REDIS_PORT = 6379
 

@@ -1,4 +1,4 @@
-"""What only a cluster can tell; chosen at the first `up`, kept in the anchor (design 3)."""
+"""What only a cluster can tell; chosen at the first `up` and kept in the anchor, never changed unseen."""
 
 from __future__ import annotations
 
