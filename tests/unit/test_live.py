@@ -202,7 +202,7 @@ def test_doctor_counts_the_pods_for_the_quota(case: tuple[str, Situation]) -> No
 
 def watched(situation: Situation) -> Watched:
     """A wait at the moment when all this is mirrored."""
-    out = Watched(cast(Api, SimpleNamespace(namespace=kit.SPACE)), SPEC, lambda: None)
+    out = Watched(cast(Api, SimpleNamespace(namespace=kit.SPACE, now=lambda: kit.NOW)), SPEC, lambda: None)
     out.makers = {kind: cast(Any, SimpleNamespace(items=items)) for kind, items in (
         ("Deployment", [head()]), ("ConfigMap", [situation.keeper]))}  # fmt: skip
     out.pods = cast(Any, SimpleNamespace(items=[HEAD_POD, *situation.pods]))
