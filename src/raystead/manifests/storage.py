@@ -146,6 +146,8 @@ def _rocksdb(ctx: Context) -> HeadStorage:
 
 
 def _storage(ctx: Context) -> GcsStorage:
+    from raystead.spec.model import GcsStorage  # imported late: storage_kind is asked by verbs in a hurry
+
     options = ctx.cluster.spec.gcs_fault_tolerance
     return (options.storage if options else None) or GcsStorage()
 
