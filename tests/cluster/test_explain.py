@@ -201,7 +201,9 @@ def _look(
     if not found:
         return f"nothing found after {seconds:.0f} s"
     first = found[0]
-    right = (first.cause, first.group and str(first.group)) == (case.cause, case.group) and (len(found) == 1 or not case.alone)
+    right = (first.cause, first.group and str(first.group)) == (case.cause, case.group) and (
+        len(found) == 1 or not case.alone
+    )
     if right and (folder := os.environ.get("RAYSTEAD_RECORD")):
         expected = {"cause": case.cause, "group": case.group}
         Path(folder, f"{case.name}.json").write_text(json.dumps(snapshots.bare(saved, **expected)) + "\n")
