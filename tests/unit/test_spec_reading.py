@@ -85,6 +85,20 @@ def test_what_a_flag_breaks_is_told_of_the_flag_and_the_rest_of_the_file() -> No
     assert "f.yaml:15:5: spec.workerGroupSpecs[0].maxReplicas: -1 is negative" in text
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("headGroupSpec:", "head:", "head: there is no such field here"),
+        ("groupName: small", "name: small", "groupName: this field is missing"),
+        ("replicas: 1", "min_replicas: 1", "did you mean minReplicas?"),
+    ],
+)
+def test_names_of_our_own_code_are_no_fields(old: str, new: str, words: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(FILE.replace(old, new, 1), "f.yaml")
+    assert words in str(caught.value)
+
+
 def test_a_wrong_field_is_told_once() -> None:
     with pytest.raises(SpecError, match="a problem:") as caught:
         load(FILE.replace("name: mine", "name: 12"), "f.yaml")
@@ -347,3 +361,13 @@ def test_a_value_of_a_wrong_type_is_a_sentence(value: Json, words: str) -> None:
     problems, notes = check(value, "PodSpec", ())
     assert not notes
     assert [words in str(problem.what + "; " + problem.instead) for problem in problems] == [True]
+
+
+def test_flags_over_what_is_broken_inside_a_template_are_a_sentence() -> None:
+    text = FILE.replace(
+        "        containers:",
+        "        volumes: [{name: v, persistentVolumeClaim: data}]\n        containers:",
+        1,
+    )
+    with pytest.raises(SpecError, match="expected a mapping, got a string"):
+        load(text, "f.yaml", Flags(mount=("data:/data",)))

@@ -63,7 +63,7 @@ def parse_all(text: str) -> list[Allowed]:
     """The annotation's entries.
 
     Raises:
-        ValueError: with a sentence, for what cannot be meant.
+        ValueError: with a sentence, for what makes no sense.
     """
     out = []
     for entry in filter(None, (part.strip() for part in text.split(";"))):

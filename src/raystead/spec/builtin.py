@@ -1,4 +1,4 @@
-"""The built-in spec: the guide's cluster, one head, two workers and Redis (guide.md)."""
+"""The built-in spec: one head, two workers and Redis, with the names of the guide's manifests."""
 
 from __future__ import annotations
 

@@ -16,13 +16,14 @@ from raystead.spec.builtin import NAME, builtin, builtin_document
 from raystead.spec.finding import whole
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Note, Problem, problems_error
+from raystead.spec.shape import value_at
 from raystead.spec.yamlio import dotted
 
 __all__ = ["NAME", "Flags", "build", "builtin", "laid_over", "notes_of"]
 
 _GPU = "nvidia.com/gpu"
 _OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
-_HEAD_FLOOR = 8 * 2**30  # production heads want 8Gi (guide row S5)
+_HEAD_FLOOR = 8 * 2**30  # what Ray recommends for a head in production
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     """The built-in spec, or `base`, with the flags laid over it.
 
     Raises:
-        SpecError: with every flag that cannot be meant, and every rule that the result breaks.
+        SpecError: with every flag that makes no sense, and every rule that the result breaks.
     """
     if base is not None and flags == Flags(name=flags.name, namespace=flags.namespace):
         return base
@@ -163,7 +164,7 @@ class _Change:
                 self._resource(group, _GPU, str(flags.gpus) if flags.gpus else None)
 
     def whole_node(self, flags: Flags) -> None:
-        """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars (guide row S5)."""
+        """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars."""
         if flags.whole_node is None:
             if flags.reserve is not None:
                 self.problem("reserve", "it has an effect with --whole-node only")
@@ -195,7 +196,7 @@ class _Change:
             self._resource(group, "memory", binary(memory))
 
     def pods(self, flags: Flags) -> None:
-        """What every pod gets; said twice, or again at the next `up`, it is there once."""
+        """What every pod gets; typed twice, or again at the next `up`, it is there once."""
         env = [self._key_value("env", pair) for pair in flags.env]
         claims = [self._mount(text) for text in flags.mount]
         tolerations = [self._toleration(text) for text in flags.toleration]
@@ -371,7 +372,7 @@ def _add(part: Json, key: str, entry: Json, *, unique: str | None = None) -> Non
 def _mount_claim(pod: Json, ray: Json, claim: str, path: str) -> None:
     """A claim has one volume, whose name is free, and a path one mount."""
     volumes = list(pod.get("volumes") or [])
-    names = [v["name"] for v in volumes if (v.get("persistentVolumeClaim") or {}).get("claimName") == claim]
+    names = [v["name"] for v in volumes if value_at(v, ("persistentVolumeClaim", "claimName")) == claim]
     if names:
         name = str(names[0])
     else:

@@ -34,17 +34,13 @@ def _is_true(text: str | None) -> bool:
 class Model(BaseModel):
     """A frozen part of the spec that refuses fields it does not know."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, alias_generator=to_camel, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
 
 class Metadata(Model):
     """Object metadata; what the server fills in is kept but never used."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel, defer_build=True
-    )
+    model_config = ConfigDict(frozen=True, extra="allow", alias_generator=to_camel, defer_build=True)
     name: StrictStr | None = None
     generate_name: StrictStr | None = None
     namespace: StrictStr | None = None
