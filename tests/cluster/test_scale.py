@@ -88,7 +88,7 @@ def test_workers_restart_one_at_a_time_and_up_finds_nothing_to_do(cli: Cli, spac
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        cli("restart")
+        cli("restart", "--yes")
     finally:
         watching.set()
         thread.join()
@@ -108,7 +108,7 @@ def test_the_head_restarts_alone(cli: Cli, space: Kube) -> None:
         return [p["metadata"]["uid"] for p in space.items("pods", "-l", "ray.io/node-type=head")]
 
     kept, before = workers(space), head()
-    cli("restart", "head")
+    cli("restart", "head", "--yes")
     assert workers(space) == kept
     assert head() != before
 

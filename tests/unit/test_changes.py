@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from raystead.base.groups import HEAD, worker
-from raystead.cli.changing import say_costs
+from raystead.cli.changing import ask, tell_and_ask
 from raystead.cli.run import seconds
 from raystead.errors import UsageError
 from raystead.live.pods import Pod
@@ -19,10 +20,11 @@ from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
 from raystead.ops.idle import Idle, victims
 from raystead.ops.restart import groups_named, stamps
-from raystead.plan.model import Action, Change, Plan
+from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.spec.edits import scaled, suspended
 from raystead.spec.flags import Flags, build, builtin
 from raystead.ui.plain import Reporter
+from raystead.ui.questions import costs
 
 FACTS = Facts(namespace="here")
 
@@ -44,28 +46,81 @@ def test_a_groups_limits_give_way() -> None:
     assert [scaled(cluster, {"worker": n}).spec.workers[0].wanted for n in (0, 9)] == [0, 9]
 
 
+MEMORY = FieldChange("spec.template.spec.containers[ray-head].resources.limits.memory", "1G", "2Gi")
 SHRINKS = Change(Action.CHANGE, "Deployment", "ray-worker", stops=1, loses="what runs on these pods")
-RESTARTS = Change(Action.CHANGE, "Deployment", "ray-head", restarts=1, loses="drivers on the head")
+RESTARTS = Change(Action.CHANGE, "Deployment", "ray-head", (MEMORY,), restarts=1, loses="drivers on the head")
+HARMLESS = Change(Action.CHANGE, "Deployment", "ray-idle", stops=2)
+GROUPS = {("Deployment", "ray-worker"): "worker", ("Deployment", "ray-head"): "head"}
 
 
 @pytest.mark.parametrize(
-    ("changes", "yes", "told", "asked"),
+    ("changes", "told", "question"),
     [
-        ((SHRINKS,), False, ["! mind"], False),
-        ((SHRINKS, RESTARTS), False, ["! mind", "! lost: drivers on the head"], True),
-        ((SHRINKS, RESTARTS), True, ["! mind", "! lost: drivers on the head"], False),
+        ((HARMLESS,), [], ""),
+        ((SHRINKS,), [], "worker: 1 pod stops"),
+        ((RESTARTS,), ["! lost: drivers on the head"], "head: 1 pod restarts (memory 1G → 2Gi)"),
+        (
+            (SHRINKS, RESTARTS),
+            ["! lost: drivers on the head"],
+            "worker: 1 pod stops; head: 1 pod restarts (memory 1G → 2Gi)",
+        ),
     ],
 )
-def test_a_scale_that_restarts_pods_by_the_way_tells_and_asks(
-    changes: tuple[Change, ...], yes: bool, told: list[str], asked: bool, monkeypatch: pytest.MonkeyPatch
+def test_the_question_names_what_it_is_about(
+    changes: tuple[Change, ...], told: list[str], question: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     err, questions = io.StringIO(), list[str]()
     plan = Plan(changes, notes=("mind",))
+
+    def answer(text: str, **_: object) -> bool:
+        questions.append(text)
+        return True
+
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr(click, "confirm", lambda text, **_: questions.append(text))
-    say_costs(Reporter(err=err), plan, yes=yes, stops_meant=True)
-    assert err.getvalue().splitlines() == told
-    assert questions == (["pods that restart: 1, that stop: 1; go on?"] if asked else [])
+    monkeypatch.setattr(click, "confirm", answer)
+    tell_and_ask(Reporter(err=err), plan, GROUPS, yes=False, stops_meant=True)
+    assert err.getvalue().splitlines() == ["! mind", *told]
+    assert questions == ([f"{question}. Go on?"] if question else [])
+    tell_and_ask(Reporter(err=err), plan, GROUPS, yes=True, stops_meant=True)
+    assert len(questions) <= 1
+
+
+def test_without_a_terminal_what_loses_something_needs_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: False)
+    reporter = Reporter(err=io.StringIO())
+    tell_and_ask(reporter, Plan((HARMLESS,)), GROUPS, yes=False)
+    tell_and_ask(reporter, Plan((SHRINKS,)), GROUPS, yes=True)
+    with pytest.raises(UsageError) as caught:
+        tell_and_ask(reporter, Plan((SHRINKS,)), GROUPS, yes=False)
+    assert caught.value.what.startswith("worker: 1 pod stops")
+    assert "--yes" in caught.value.remedy
+    assert caught.value.evidence == "nothing was changed"
+
+
+def test_no_is_answered_and_ends_the_command() -> None:
+    @click.command()
+    def verb() -> None:
+        ask(Reporter(), "worker: 1 pod stops", yes=False)
+        click.echo("done")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda self: True, raising=False)
+        done = CliRunner().invoke(verb, input="n\n")
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.endswith("worker: 1 pod stops. Go on? [y/N]: n\nnothing was changed\n")
+        assert CliRunner().invoke(verb, input="y\n").stdout == "done\n"
+
+
+def test_a_question_stays_short() -> None:
+    image = FieldChange("spec.template.spec.containers[ray].image", "a:1", "a:2")
+    env = FieldChange("spec.template.spec.containers[ray].env[A].value", "1", "2")
+    secret = FieldChange("spec.template.spec.containers[ray].env[B].value", "***", "***")
+    many = tuple(
+        Change(Action.CHANGE, "Deployment", f"g{i}", (image,), restarts=2, loses="x") for i in range(6)
+    )
+    assert costs(Plan(many), {}).endswith("g3: 2 pods restart (image a:1 → a:2); and 2 more groups")
+    one = Change(Action.CHANGE, "Deployment", "a", (secret, env, image), restarts=1, loses="x")
+    assert costs(Plan((one,)), {}) == "a: 1 pod restarts (image a:1 → a:2, A 1 → 2 and 1 more)"
 
 
 def test_a_group_that_is_not_there_is_named_with_those_that_are() -> None:

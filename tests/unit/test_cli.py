@@ -49,7 +49,7 @@ def test_up_without_a_kubeconfig_says_what_works() -> None:
 
 @pytest.mark.parametrize(
     "verb",
-    [("status",), ("down",), ("logs",), ("scale", "2"), ("job", "list"), ("submit", "--", "true")],
+    [("status",), ("logs",), ("scale", "2"), ("job", "list"), ("submit", "--", "true")],
     ids=lambda v: v[0],
 )
 def test_verbs_without_a_cluster_exit_64_with_the_remedy(verb: tuple[str, ...], tmp_path: Path) -> None:
@@ -57,6 +57,14 @@ def test_verbs_without_a_cluster_exit_64_with_the_remedy(verb: tuple[str, ...], 
     assert answer.returncode == 64
     assert "raystead up --local" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_down_of_nothing_does_not_advise_up(tmp_path: Path) -> None:
+    for words in (("down",), ("down", "mine", "--yes")):
+        answer = run(*words, state=tmp_path)
+        assert answer.returncode == 64
+        assert "raystead list --local" in answer.stderr
+        assert "raystead up" not in answer.stderr
 
 
 def test_down_may_ignore_that_there_is_none(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import pytest
 
 from raystead.errors import NotEnough, PortInUse
 from raystead.local import plan as planning
+from raystead.local.machine import Machine, _cgroups, cgroup_cores, cgroup_memory, gpus
 from raystead.local.model import ClusterPlan, NodePlan
+from raystead.local.supervisor import Node, Supervisor
 from raystead.spec.flags import Flags, build
 from raystead.spec.model import RayCluster
 
@@ -103,9 +106,9 @@ def test_the_built_in_cluster_has_nothing_to_say() -> None:
 def test_requests_count_and_not_limits() -> None:
     resources = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "100", "memory": "1Ti"}}
     spec = cluster({"container": {"resources": resources}}, {"container": {"resources": resources}})
-    planning.check_fits(spec, cores=2, free_memory=2 * 2**30, free_disk=2**40)
+    planning.check_fits(spec, Machine(2, 2 * 2**30, ()), free_disk=2**40)
     with pytest.raises(NotEnough) as caught:
-        planning.check_fits(spec, cores=1.5, free_memory=2**30, free_disk=2**20)
+        planning.check_fits(spec, Machine(1.5, 2**30, ()), free_disk=2**20)
     text = caught.value.diagnostics()
     for words in ("2 CPU asked for, 1.5 here", "2.1 GB of memory asked for, 1.1 GB free", "1.0 MB free"):
         assert words in text
@@ -120,3 +123,173 @@ def test_a_port_that_the_spec_fixes_and_somebody_has_is_refused(tmp_path: Path) 
         port = taken.getsockname()[1]
         with pytest.raises(PortInUse, match=f"port {port} is taken"):
             made(cluster({"rayStartParams": {"dashboard-port": str(port)}}), tmp_path)
+
+
+def with_gpus(head: int = 0, worker: int = 1, replicas: int = 2) -> RayCluster:
+    def container(count: int) -> dict[str, Any]:
+        return {"resources": {"limits": {"nvidia.com/gpu": count}}} if count else {}
+
+    return cluster({"container": container(head)}, {"container": container(worker), "replicas": replicas})
+
+
+def visible(plan: ClusterPlan) -> dict[str, str]:
+    return {node.name: node.env[planning.VISIBLE] for node in plan.nodes}
+
+
+def test_gpus_are_divided_and_who_asks_for_none_sees_none(tmp_path: Path) -> None:
+    machine = Machine(8, 2**40, ("0", "1", "2", "3"))
+    spec = with_gpus(head=1, worker=1)
+    plan = planning.make(spec, uid="u", root="/tmp/rs-x", directory=tmp_path, started=0, machine=machine)
+    assert visible(plan) == {"head": "0", "small/0": "1", "small/1": "2"}
+    assert visible(planning.divided(plan, spec, machine.gpus)) == visible(plan), "nobody loses what it has"
+    group = spec.spec.workers[0]
+    fewer = planning.with_workers(plan, spec, group, 1, "ray")
+    more = planning.divided(planning.with_workers(fewer, spec, group, 3, "ray"), spec, machine.gpus)
+    assert visible(more) == {"head": "0", "small/0": "1", "small/1": "2", "small/2": "3"}
+    none = planning.make(cluster(), uid="u", root="/tmp/rs-x", directory=tmp_path, started=0, machine=machine)
+    assert set(visible(none).values()) == {""}
+
+
+def test_too_few_gpus_are_refused_with_numbers() -> None:
+    with pytest.raises(NotEnough) as caught:
+        planning.check_fits(
+            with_gpus(worker=2, replicas=2), Machine(8, 2**40, ("0", "1", "2")), free_disk=2**40
+        )
+    assert "4 GPUs asked for, 3 here" in caught.value.evidence
+    planning.check_fits(with_gpus(worker=1, replicas=3), Machine(8, 2**40, ("0", "1", "2")), free_disk=2**40)
+
+
+@pytest.mark.parametrize(
+    "said, found",
+    [
+        (None, ("0", "1", "10")),
+        ("", ()),
+        ("-1", ()),
+        ("2,5", ("2", "5")),
+        ("GPU-8f, MIG-1", ("GPU-8f", "MIG-1")),
+    ],
+)
+def test_the_gpus_of_this_machine(said: str | None, found: tuple[str, ...], tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidia1", "nvidia10", "nvidiactl", "nvidia-uvm"):
+        (tmp_path / name).touch()
+    assert gpus(said, tmp_path) == found
+
+
+GIB = 2**30
+STAT = f"anon 5\ninactive_file {GIB}\ntotal_inactive_file {GIB}\n"
+
+
+@pytest.mark.parametrize(
+    "own, files, cores, memory",
+    [
+        ("0::/", {"cpu.max": "max 100000", "memory.max": "max"}, [], []),
+        ("0::/", {"cpu.max": "150000 100000"}, [1.5], []),
+        (
+            "0::/a/b",
+            {"a/cpu.max": "400000 100000", "a/b/memory.max": 4 * GIB, "a/b/memory.current": 3 * GIB, "a/b/memory.stat": STAT},
+            [4.0],
+            [2 * GIB],
+        ),
+        ("0::/docker/of/the/host", {"memory.max": 2 * GIB, "memory.current": 0}, [], [2 * GIB]),
+        (
+            "5:memory:/x\n4:cpu,cpuacct:/x\n1:name=systemd:/x",
+            {
+                "memory/x/memory.limit_in_bytes": 3 * GIB,
+                "memory/x/memory.usage_in_bytes": 2 * GIB,
+                "memory/x/memory.stat": STAT,
+                "memory/memory.limit_in_bytes": 9223372036854771712,
+                "cpu,cpuacct/x/cpu.cfs_quota_us": 50000,
+                "cpu,cpuacct/x/cpu.cfs_period_us": 100000,
+                "cpu,cpuacct/cpu.cfs_quota_us": -1,
+            },
+            [0.5],
+            [2 * GIB],
+        ),
+    ],
+    ids=["v2 without limits", "v2 cpu", "v2 nested", "v2 in a container", "v1"],
+)  # fmt: skip
+def test_limits_of_cgroups_count(
+    own: str, files: dict[str, Any], cores: list[float], memory: list[int], tmp_path: Path
+) -> None:
+    (tmp_path / "own").write_text(f"{own}\n")
+    for name, text in files.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(f"{text}\n")
+    found = _cgroups(tmp_path / "own", tmp_path / "fs")
+    assert (list(cgroup_cores(found)), list(cgroup_memory(found))) == (cores, memory)
+
+
+@pytest.mark.parametrize("length", [1, 12, 25, 60])
+def test_sockets_fit_however_long_a_groups_name_is(length: int, tmp_path: Path) -> None:
+    spec = cluster(worker={"groupName": "g" * length})
+    plan = planning.make(spec, uid="u", root="/tmp/rs-abcdefgh", directory=tmp_path, started=0)
+    deepest = "session_2026-11-26_13-40-00_123456_1234567/sockets/plasma_store.12"
+    folders = [flags(node)["temp-dir"] for node in plan.nodes]
+    assert all(len(f"{folder}/{deepest}") <= 107 for folder in folders)
+    assert len(set(folders)) == 2
+
+
+class Ended:
+    pid, returncode = 2**22 - 3, 1
+
+
+def ends(supervisor: Supervisor, node: Node, words: str, code: int = 1) -> None:
+    log = supervisor.directory / "logs" / "head.log"
+    node.at = log.stat().st_size if log.exists() else 0
+    with log.open("a") as stream:
+        stream.write(words)
+    process: Any = Ended()
+    process.returncode = code
+    node.process, node.began = process, 100.0
+    supervisor._lost(node, 101.0)
+
+
+def supervising(tmp_path: Path) -> tuple[Supervisor, Node]:
+    plan = planning.make(
+        cluster(), uid="no-such-mark", root=str(tmp_path / "rs"), directory=tmp_path, started=0
+    )
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "rs").mkdir()
+    plan.save(tmp_path / "plan.json")
+    supervisor = Supervisor(tmp_path)
+    supervisor._read_plan()
+    supervisor._fail_dead_jobs_later = lambda: None  # type: ignore[method-assign]
+    return supervisor, supervisor.nodes["head"]
+
+
+def test_a_node_that_ends_over_and_over_for_one_reason_is_counted(tmp_path: Path) -> None:
+    supervisor, head = supervising(tmp_path)
+    for pid in (11, 12, 13):
+        ends(supervisor, head, f"starting {pid}\nValueError: port 6379 of {pid} is taken\n\nbye\n")
+    assert (head.same, head.error) == (3, "exit 1: ValueError: port 6379 of 13 is taken")
+    ends(supervisor, head, "another error\n")
+    assert head.same == 1
+    ends(supervisor, head, "", code=-9)
+    assert head.same == 0, "somebody killed it"
+
+
+def test_a_supervisor_whose_state_is_gone_ends_with_its_nodes(tmp_path: Path) -> None:
+    supervisor, _ = supervising(tmp_path)
+    (tmp_path / "plan.json").unlink()
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        supervisor.run()
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+    assert supervisor.ending
+    assert not (tmp_path / "rs").exists()
+
+
+def test_logs_are_cut_when_they_are_large_and_writers_go_on(tmp_path: Path) -> None:
+    supervisor, _ = supervising(tmp_path)
+    log = tmp_path / "logs" / "head.log"
+    with log.open("ab") as writer:
+        writer.write(b"x" * (9 * 2**20))
+        writer.flush()
+        supervisor._rotate()
+        writer.write(b"next\n")
+    assert log.read_bytes() == b"next\n"
+    assert log.with_suffix(".log.1").stat().st_size == 9 * 2**20
+    supervisor._rotate()
+    assert log.read_bytes() == b"next\n"

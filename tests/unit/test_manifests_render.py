@@ -16,7 +16,7 @@ from raystead.manifests import scripts
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.manifests.storage import inline_password, storage_kind
-from raystead.spec.flags import builtin
+from raystead.spec.flags import Flags, build, builtin
 from raystead.spec.model import RayCluster
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -323,3 +323,11 @@ def test_redis_refuses_before_its_memory_is_gone() -> None:
         assert f"maxmemory {data}\nmaxmemory-policy noeviction" in config
         redis = next(o for o in objects if o["kind"] == "StatefulSet")["spec"]["template"]["spec"]
         assert redis["containers"][0]["resources"]["limits"]["memory"] == limit
+
+
+def test_redis_takes_the_cpu_that_the_user_names_as_request_and_limit() -> None:
+    for said, request, limit in ((None, "100m", "1"), ("250m", "250m", "250m")):
+        objects = manifests(build(Flags(redis_cpu=said), None), Facts())
+        redis = next(o for o in objects if o["kind"] == "StatefulSet")["spec"]["template"]["spec"]
+        resources = redis["containers"][0]["resources"]
+        assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == (request, limit)

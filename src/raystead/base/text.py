@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["neutral"]
+__all__ = ["FOREIGN", "RESET", "neutral", "shown"]
 
 # Colours alone cannot move the cursor, change the title, write to the clipboard or answer for the user.
 _COLOUR = r"\x1b\[[0-9;:]*m"
 # C0 but tab, DEL, C1; and the marks that reorder what one reads (bidirectional controls).
-_CONTROL = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+_CONTROL = "[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
 _ANY = re.compile(_CONTROL)
-_ANY_BUT_COLOUR = re.compile(f"{_COLOUR}|{_CONTROL}")
-_RESET = "\x1b[0m"
+# A colour, or one control character.
+FOREIGN = re.compile(f"{_COLOUR}|{_CONTROL}")
+RESET = "\x1b[0m"
 
 
 def neutral(text: str, *, colours: bool = False) -> str:
@@ -26,11 +27,12 @@ def neutral(text: str, *, colours: bool = False) -> str:
     if text.isprintable():
         return text
     if not colours:
-        return _ANY.sub(_shown, text)
-    out = _ANY_BUT_COLOUR.sub(lambda m: m[0] if len(m[0]) > 1 else _shown(m), text)
-    return out + _RESET if "\x1b[" in out else out
+        return _ANY.sub(shown, text)
+    out = FOREIGN.sub(lambda m: m[0] if len(m[0]) > 1 else shown(m), text)
+    return out + RESET if "\x1b[" in out else out
 
 
-def _shown(match: re.Match[str]) -> str:
+def shown(match: re.Match[str]) -> str:
+    r"""A control character as people read it: \x1b."""
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -1,40 +1,99 @@
-"""What scale, suspend, resume and restart share: an edited spec, the same full apply, the wait, who went."""
+"""What verbs that change a cluster share: the one question, the same full apply, the wait, who went."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from raystead.cli.options import SPAN
+from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
     from raystead.ops.planning import Prepared
-    from raystead.plan.model import Plan
+    from raystead.plan.model import Key, Plan
 
-yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+yes_option = click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask; needed without a terminal where something is lost."
+)
 timeout_option = click.option(
     "--timeout", type=SPAN, metavar="SPAN", help="How long to wait, default 15m; or 90s, 2h."
 )
+NO = 1  # exit code when the answer was no
 
 
-def say_costs(reporter: Reporter, plan: Plan, *, yes: bool, stops_meant: bool = False) -> None:
-    """What is worth knowing and what dies; where something does, a person at a terminal is asked.
+def ask(reporter: Reporter, what: str, *, yes: bool, instead: str = "") -> None:
+    """The one question before something is lost; returns when it may go on.
 
-    With `stops_meant` the pods that end are just what he asked for, and only those that restart are told.
+    Args:
+        what: what happens, with its numbers: `worker: 1 pod restarts (memory 1G → 2Gi)`.
+        instead: what else than --yes may be meant.
+
+    Raises:
+        UsageError: there is no terminal to ask at, and no --yes.
     """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError(
+            f"{what}: nobody can be asked, there is no terminal",
+            evidence="nothing was changed",
+            remedy=f"the same command with --yes{f'; or {instead}' if instead else ''}",
+        )
+    if not click.confirm(f"{what}. Go on?", err=True):
+        reporter.line("nothing was changed")
+        click.get_current_context().exit(NO)
+
+
+def say_costs(reporter: Reporter, prepared: Prepared, *, yes: bool, stops_meant: bool = False) -> None:
+    """What is worth knowing and what is lost; where something is, it is asked for."""
+    plan = _without_idle(prepared) if not yes and prepared.plan.losses else prepared.plan
+    tell_and_ask(reporter, plan, _groups(prepared), yes=yes, stops_meant=stops_meant)
+
+
+def tell_and_ask(
+    reporter: Reporter, plan: Plan, groups: Mapping[Key, str], *, yes: bool, stops_meant: bool = False
+) -> None:
+    """As `say_costs`, from a plan.
+
+    Args:
+        groups: names that people use, by the object that makes the pods.
+        stops_meant: what the pods lose that end is only asked for, not told: it was meant.
+    """
+    from raystead.ui.questions import costs
+
     for text in plan.notes:
         reporter.warn(text)
     told = replace(plan, changes=tuple(c for c in plan.changes if c.restarts)) if stops_meant else plan
     for text in told.losses:
         reporter.warn(f"lost: {text}")
-    if told.losses and not yes and sys.stdin.isatty():
-        click.confirm(
-            f"pods that restart: {plan.restarts}, that stop: {plan.stops}; go on?", abort=True, err=True
-        )
+    if what := costs(plan, groups):
+        ask(reporter, what, yes=yes)
+
+
+def _groups(prepared: Prepared) -> dict[Key, str]:
+    """The names that people use, by the object that makes the pods: head, redis, a worker group's."""
+    from raystead.live.makers import makers_of
+    from raystead.plan.make import key_of
+
+    items = (*prepared.live, *prepared.objects)
+    return {key_of(item): str(maker.id) for item in items for maker in makers_of(item)}
+
+
+def _without_idle(prepared: Prepared) -> Plan:
+    """The plan, without the losses of groups that shrink by workers that do nothing."""
+    from raystead.ops.changes import idle_groups
+
+    plan = prepared.plan
+    idle = idle_groups(prepared)
+    return replace(
+        plan,
+        changes=tuple(replace(c, loses="") if c.key in idle and not c.restarts else c for c in plan.changes),
+    )
 
 
 def carry_out(
@@ -56,7 +115,7 @@ def carry_out(
     from raystead.ops.up import TIMEOUT, apply, wait
 
     prepared.refuse_problems()
-    say_costs(reporter, prepared.plan, yes=yes, stops_meant=stops_meant)
+    say_costs(reporter, prepared, yes=yes, stops_meant=stops_meant)
     api, name = prepared.api, prepared.cluster.name
     shrinks = bool(changes.shrinking(prepared))
     before = changes.workers_of(api, name) if shrinks else []

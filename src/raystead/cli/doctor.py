@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from typing import Any
@@ -52,7 +51,7 @@ def command(
     from raystead.ops.doctor import examine, subject
     from raystead.spec.flags import NAME, Flags
     from raystead.ui.doctor import examined_json, examined_text
-    from raystead.ui.plain import Reporter
+    from raystead.ui.plain import Reporter, json_text
 
     if where.local:
         raise Unsupported(
@@ -71,14 +70,16 @@ def command(
         up += f" --name {who.asked.cluster.name}"
     said = examine(who, up=up, policies=policies, probes=probe)
     if output == "json":
-        click.echo(json.dumps(examined_json(said), indent=2))
+        click.echo(json_text(examined_json(said)))
     else:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else None
         click.echo(examined_text(said, colour=terminal and reporter.colour, width=width))
     if said.count("fail"):
         click.get_current_context().exit(ProblemsFound.exit_code)
-    reporter.hint(up)
+    # A cluster that is there as it was asked for needs no `up`.
+    same = who.anchor is not None and who.anchor.cluster == who.asked.cluster
+    reporter.hint("raystead status" if same else up)
 
 
 def _role(who: Any) -> None:

@@ -36,8 +36,10 @@ def command(
             _local(reporter, name, yes)
         else:
             _there(reporter, where, name, yes, keep_data)
-    except ClusterNotFound:
+    except ClusterNotFound as error:
         if not ignore_not_found:
+            where_to = "raystead list --local" if where.here else "raystead list -A"
+            error.remedy = f"{where_to} shows what there is"
             raise
 
 

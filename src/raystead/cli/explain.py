@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from raystead.cli.options import Where, cluster_options, door, output_option, quiet_option
@@ -24,7 +22,7 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
     from raystead.ops.clusters import anchor_of
     from raystead.ops.explain import look
     from raystead.ui.findings import explained_json, explained_text
-    from raystead.ui.plain import Reporter
+    from raystead.ui.plain import Reporter, json_text
 
     if where.here:
         raise Unsupported(
@@ -35,7 +33,7 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
     api = door(where)
     said = look(api, anchor_of(api, name))
     if output == "json":
-        click.echo(json.dumps(explained_json(said), indent=2))
+        click.echo(json_text(explained_json(said)))
         return
     click.echo(explained_text(said))
     for text in said.unread:

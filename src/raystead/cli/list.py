@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,8 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
     raystead list
     raystead list -n team-nlp -o json
     """
-    from raystead.ui.plain import Reporter
+    from raystead.plan.listing import KEPT
+    from raystead.ui.plain import Reporter, json_text
     from raystead.ui.status import list_text, rows_json
 
     reporter = Reporter(quiet=quiet)
@@ -39,10 +39,16 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
         rows = clusters(api, all_namespaces=everywhere)
         place = "in any namespace" if everywhere else f"in namespace {api.namespace}"
     if output == "json":
-        click.echo(json.dumps(rows_json(rows), indent=2))
+        click.echo(json_text(rows_json(rows)))
     elif rows:
         click.echo(list_text(rows, namespaces=everywhere))
-        reporter.hint("raystead status --name NAME")
+        living = [row for row in rows if row.state != KEPT]
+        if kept := next((row.name for row in rows if row.state == KEPT), None):
+            reporter.hint(f"raystead up --name {kept} uses that data again, raystead down {kept} deletes it")
+        else:
+            reporter.hint(
+                "raystead status" if len(living) == 1 and not everywhere else "raystead status NAME"
+            )
     else:
         reporter.line(f"no cluster {place}")
         reporter.hint("raystead up --local" if where.here else "raystead up")

@@ -161,6 +161,8 @@ def _local(what: str | None, name: str | None, follow: bool, tail: int | None) -
 def _print_new(path: Path, stream: BinaryIO, named: bool, tail: int | None) -> None:
     from raystead.base.text import neutral
 
+    if path.stat().st_size < stream.tell():  # it was cut when it had grown large
+        stream.seek(0)
     lines: Iterable[str] = stream.read().decode("utf-8", "replace").splitlines()
     if tail is not None:
         lines = list(lines)

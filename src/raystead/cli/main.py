@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import difflib
 import importlib
 import sys
+from typing import Any
 
 import click
 
+from raystead.base.secrets import masked_text
 from raystead.base.version import __version__
-from raystead.errors import INTERRUPTED, RaysteadError, StateError
+from raystead.cli import failure
+from raystead.cli.options import API, ORIGIN
+from raystead.errors import INTERRUPTED, Forbidden, RaysteadError, StateError, UsageError
+from raystead.ui import terminal
 
 # name -> (module, help line); in the order in which a newcomer needs them
 COMMANDS = {
@@ -47,11 +54,52 @@ class Lazy(click.Group):
             return None
         module = importlib.import_module(f"raystead.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = module.command
+        if all(param.name != "debug" for param in command.params):
+            command.params.append(_debug(hidden=True))
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=2, cutoff=0.7)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            ctx.fail(f'There is no command "{args[0]}".{hint}')
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """A refusal becomes what the user has in the namespace, and what to ask for."""
+        try:
+            return super().invoke(ctx)
+        except Forbidden as error:
+            if (api := ctx.meta.get(API)) is None:
+                raise
+            from raystead.ops.rights import explained
+
+            raise explained(api, error, ctx.meta.get(ORIGIN, lambda _: "")(api.namespace)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+_wishes = {"debug": False}  # what was typed; click has no place for it that outlives an error
+
+
+def _debug(*, hidden: bool = False) -> click.Option:
+    """--debug, which stands before the command or after it."""
+
+    def note(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        _wishes["debug"] = _wishes["debug"] or value
+
+    return click.Option(
+        ["--debug"],
+        is_flag=True,
+        expose_value=False,
+        hidden=hidden,
+        callback=note,
+        help="When raystead itself fails: show where, with values masked.",
+    )
 
 
 @click.group(cls=Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,26 +114,51 @@ def root() -> None:
     """
 
 
+root.params.append(_debug())
+
+
 def main() -> None:
     """Runs the command line; every error ends here as sentences and an exit code."""
+    terminal.guard()
+    _wishes["debug"] = False
+    code = _run()
+    if (error := terminal.leave()) and code == 0:
+        code = StateError.exit_code
+        _say(_os_error(error).diagnostics(), code)
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         code = root.main(standalone_mode=False)
-    except click.exceptions.Abort:
-        code = _say("interrupted", INTERRUPTED)
-    except KeyboardInterrupt:
-        code = _say("interrupted", INTERRUPTED)
+        return code if isinstance(code, int) else 0
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        return _say("interrupted", INTERRUPTED)
     except click.ClickException as error:
         error.show()
-        code = 2
+        return UsageError.exit_code
     except RaysteadError as error:
-        code = _say(error.diagnostics(), error.exit_code)
+        return _say(error.diagnostics(), error.exit_code)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); Python would complain again at exit.
-        sys.stderr.close()
-        code = 0
+        return 0  # the reader of our output has gone (`| head`)
     except OSError as error:
-        code = _say(_os_error(error).diagnostics(), StateError.exit_code)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _say(_os_error(error).diagnostics(), StateError.exit_code)
+    except UnicodeEncodeError as error:
+        return _say(_not_text(error).diagnostics(), UsageError.exit_code)
+    except Exception as error:  # noqa: BLE001 - the last resort
+        return _say(failure.told(error, debug=_wishes["debug"]), RaysteadError.exit_code)
+
+
+def _not_text(error: UnicodeEncodeError) -> UsageError:
+    """A word of the command line that is no text and had to be sent as text."""
+    word = error.object if len(error.object) < 100 else f"{error.object[:100]}…"
+    return UsageError(
+        "a name or value is not UTF-8 text",
+        evidence=ascii(word) if "\\udc" in ascii(word) else "",
+        remedy="type it again; names are plain letters, digits and dashes",
+    )
 
 
 def _os_error(error: OSError) -> StateError:
@@ -98,7 +171,8 @@ def _os_error(error: OSError) -> StateError:
 
 
 def _say(text: str, code: int) -> int:
-    click.echo(f"raystead: {text}", err=True)
+    with contextlib.suppress(OSError):  # nobody can be told, the code still says it
+        click.echo(f"raystead: {masked_text(text)}", err=True)
     return code
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
+import re
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,6 +18,7 @@ from raystead.errors import UsageError
 if TYPE_CHECKING:
     from raystead.kube.api import Api
 
+API, ORIGIN = "raystead.api", "raystead.origin"  # in click's meta: for whom an error has to be explained
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -32,6 +34,20 @@ class _Span(click.ParamType[float]):
 
 
 SPAN = _Span()
+
+
+def _is_text(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A name goes to the API server as UTF-8; bytes of the command line that are none cannot."""
+    if value is not None and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{param.get_error_hint(ctx)} is not UTF-8 text: {value!a}",
+                remedy="type it again; names are lower-case letters, digits and -",
+            ) from None
+    return value
+
 
 _SPEC = (
     click.option("-f", "--file", "file", metavar="FILE", help="A RayCluster file; - reads standard input."),
@@ -59,6 +75,7 @@ _SPEC = (
     ),
     click.option("--redis-image", metavar="IMAGE", help="The image of the Redis we run."),
     click.option("--redis-memory", metavar="MEM", help="Its memory, default 1Gi; five eighths are for data."),
+    click.option("--redis-cpu", metavar="CPU", help="Its CPU, for example 500m; default 100m, at most 1."),
     click.option("--redis-address", metavar="HOST:PORT", help="A Redis you have (rediss://… for TLS)."),
     click.option(
         "--redis-password-secret", metavar="SECRET[:KEY]", help="The Secret with its password; key: password."
@@ -85,10 +102,10 @@ def spec_options(function: F) -> F:
 
 
 _KUBE = (
-    click.option("-n", "--namespace", help="The namespace; default: the context's."),
-    click.option("--context", help="A context of the kubeconfig."),
+    click.option("-n", "--namespace", callback=_is_text, help="The namespace; default: the context's."),
+    click.option("--context", callback=_is_text, help="A context of the kubeconfig."),
     click.option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, then ~/.kube/config."),
-    click.option("--as", "as_user", metavar="USER", help="Impersonate a user."),
+    click.option("--as", "as_user", metavar="USER", callback=_is_text, help="Impersonate a user."),
     click.option("--as-group", "as_groups", multiple=True, metavar="GROUP", help="And a group."),
     click.option("--as-uid", metavar="UID", help="And a uid."),
     click.option("-v", "--verbose", is_flag=True, help="Show every request to the API server."),
@@ -138,7 +155,7 @@ def kube_options(function: F) -> F:
 
 def place_options(function: F) -> F:
     """Adds what every verb on a running cluster takes: --name and where it is."""
-    named = click.option("--name", help="The cluster; not needed when there is only one.")
+    named = click.option("--name", callback=_is_text, help="The cluster; not needed when there is only one.")
     return named(kube_options(function))
 
 
@@ -152,7 +169,9 @@ def cluster_options(function: F) -> F:
         return function(name=cluster or name, **given)
 
     wrapped: Any = gathered
-    taking: F = click.argument("cluster", required=False, metavar="[NAME]")(place_options(wrapped))
+    taking: F = click.argument("cluster", required=False, metavar="[NAME]", callback=_is_text)(
+        place_options(wrapped)
+    )
     return taking
 
 
@@ -170,7 +189,10 @@ def door(where: Where) -> Api:
         as_uid=where.as_uid,
     )
     trace = (lambda line: click.echo(f"  {line}", err=True)) if where.verbose else None
-    return Api(access, trace=trace, notice=lambda text: click.echo(text, err=True))
+    api = Api(access, trace=trace, notice=lambda text: click.echo(text, err=True))
+    if context := click.get_current_context(silent=True):
+        context.meta[API] = api
+    return api
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Results only.")
@@ -178,16 +200,36 @@ output_option = click.option("-o", "output", type=click.Choice(["json"]), help="
 
 
 def read_file(file: str | None) -> tuple[str | None, str]:
-    """The text of `file` and its name for messages; (None, "") without a file."""
-    from raystead.spec.text import decode
+    """The text of `file` and its name for messages; (None, "") without a file.
+
+    Raises:
+        UsageError: it cannot be read.
+        SpecError: it is no text, or too large for a spec.
+    """
+    from raystead.spec.text import MAX_BYTES, decode
 
     if file is None:
         return None, ""
     name = "standard input" if file == "-" else file
+    late = threading.Timer(5.0, click.echo, (f"still waiting for the text of {name}",), {"err": True})
+    late.daemon = True
+    late.start()
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        with open(sys.stdin.fileno() if file == "-" else file, "rb", closefd=file != "-") as stream:
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UsageError(
-            f"{file} cannot be read: {error.strerror}", remedy="give an existing YAML file"
+            f"{name} cannot be read: {error.strerror}", remedy="give an existing YAML file"
         ) from None
-    return decode(data, name), name
+    finally:
+        late.cancel()
+    text = decode(data, name)
+    if context := click.get_current_context(silent=True):
+        context.meta[ORIGIN] = functools.partial(_origin, text, name)
+    return text, name
+
+
+def _origin(text: str, name: str, namespace: str) -> str:
+    """That the namespace comes from the file, with its line; empty where it does not."""
+    found = re.search(rf"^[ \t]+namespace:[ \t]*[\"']?{re.escape(namespace)}[\"']?[ \t]*(#.*)?$", text, re.M)
+    return f" ({name}:{text.count(chr(10), 0, found.start()) + 1} names it)" if found else ""

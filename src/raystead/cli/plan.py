@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
@@ -24,6 +23,10 @@ from raystead.cli.up import force_option, policies_option, say_notes
 @spec_options
 @policies_option
 @force_option
+@click.option("--show-values", is_flag=True, help="Values too that may be secrets (those of Secrets never).")
+@click.option(
+    "--exit-code", "tells", is_flag=True, help="Exit with 1 when there is something to change (CI)."
+)
 @output_option
 @quiet_option
 @kube_options
@@ -32,6 +35,8 @@ def command(
     file: str | None,
     policies: str | None,
     force: bool,
+    show_values: bool,
+    tells: bool,
     output: str | None,
     quiet: bool,
     **flags: Any,
@@ -43,22 +48,26 @@ def command(
     \b
     raystead plan --image rayproject/ray:2.60.0
     raystead plan -f raycluster.yaml -o json
+    raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
     """
     from raystead.errors import Conflict
     from raystead.ops.planning import prepare, wanted
     from raystead.spec.flags import Flags
-    from raystead.ui.plain import Reporter
+    from raystead.ui.plain import Reporter, json_text
     from raystead.ui.plans import plan_json, plan_text
 
     reporter = Reporter(quiet=quiet)
     api = door(where)
     desired, anchor = wanted(api, Flags(**flags), *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    plan = prepare(api, desired, anchor, policies=policies, force=force).plan
+    plan = prepare(api, desired, anchor, policies=policies, force=force, reveal=show_values).plan
     if output == "json":
-        click.echo(json.dumps(plan_json(plan), indent=2))
+        click.echo(json_text(plan_json(plan)))
     else:
         click.echo(plan_text(plan, colour=reporter.colour and sys.stdout.isatty()))
     if plan.problems:
         raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
-    reporter.hint("raystead up with the same words applies it")
+    if plan.mutates:
+        reporter.hint("raystead up with the same words applies it")
+    if tells and plan.mutates:
+        click.get_current_context().exit(1)

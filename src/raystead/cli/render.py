@@ -38,15 +38,16 @@ def command(file: str | None, policies: str, form: str, **flags: Any) -> None:
     from raystead.ops.specs import desired, render
     from raystead.spec.flags import Flags
     from raystead.spec.yamlio import dump
+    from raystead.ui.terminal import data
 
     wanted = desired(Flags(**flags), *read_file(file))
     for note in wanted.notes:
         click.echo(f"note: {note}", err=True)
     if form == "raycluster":
-        click.echo(dump([wanted.cluster.document()]), nl=False)
+        data(dump([wanted.cluster.document()]))
         return
     result = render(wanted, Facts(namespace=flags["namespace"], policies=policies))
-    click.echo(dump(list(result.objects)), nl=False)
+    data(dump(list(result.objects)))
     if result.commands:
         click.echo("# these Secrets are not printed; make them once, before you apply:", err=True)
         for line in result.commands:

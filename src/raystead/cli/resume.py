@@ -30,6 +30,8 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
         raise Unsupported("a local cluster cannot be suspended", remedy="raystead up --local")
     api = door(where)
     anchor = anchor_of(api, name)
+    if not anchor.cluster.spec.suspend:
+        reporter.step(f'"{anchor.name}" is not suspended')  # a resume that was cut off waits again
     prepared = prepare(api, Desired(suspended(anchor.cluster, False)), anchor)
     carry_out(reporter, prepared, again="raystead resume", timeout=timeout, yes=True)
     reporter.hint("raystead status")

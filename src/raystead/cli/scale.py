@@ -52,14 +52,26 @@ def _there(
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired
+    from raystead.ops.up import apply
     from raystead.spec.edits import scaled
 
     api = door(where)
     anchor = anchor_of(api, name)
     counts = parse_counts(groups, [str(worker(group.name)) for group in anchor.cluster.spec.workers])
     prepared = prepare(api, Desired(scaled(anchor.cluster, counts)), anchor)
+    if anchor.cluster.spec.suspend:
+        prepared.refuse_problems()
+        apply(prepared, lambda event: None)
+        words = ", ".join(f"{group} will have {_workers(count)}" for group, count in counts.items())
+        reporter.step(f'"{anchor.name}" is suspended: {words} when it is resumed')
+        reporter.hint("raystead resume")
+        return
     carry_out(reporter, prepared, again="the same command", timeout=timeout, yes=yes, stops_meant=True)
     reporter.hint("raystead status")
+
+
+def _workers(count: int) -> str:
+    return "1 worker" if count == 1 else f"{count} workers"
 
 
 def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import time
@@ -34,26 +33,27 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
     from raystead.ops.clusters import anchor_of
     from raystead.ops.status import view
     from raystead.plan.observed import view_json
-    from raystead.ui.plain import Reporter
+    from raystead.ui.plain import Reporter, json_text
     from raystead.ui.status import next_command, status_text
 
     api = door(where)
     seen = view(api, anchor_of(api, name))
     if output == "json":
-        click.echo(json.dumps(view_json(seen), indent=2))
+        click.echo(json_text(view_json(seen)))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     click.echo(status_text(seen, now=api.now(), width=width, wide=output == "wide"))
-    Reporter(quiet=quiet).hint(next_command(seen))
+    Reporter(quiet=quiet).hint(next_command(seen, named=name is not None))
 
 
 def _local(name: str | None, output: str | None) -> None:
     from raystead.base.times import rounded
     from raystead.cli.show import status_json, status_text
     from raystead.ops.clusters import local_place
+    from raystead.ui.plain import json_text
 
     status = local_place(name).status()
     if output == "json":
-        click.echo(json.dumps(status_json(status), indent=2))
+        click.echo(json_text(status_json(status)))
     else:
         click.echo(status_text(status, rounded(max(0.0, time.time() - status.started))))

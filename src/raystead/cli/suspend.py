@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
 
-from raystead.cli.changing import carry_out, timeout_option, yes_option
+from raystead.cli.changing import ask, carry_out, timeout_option, yes_option
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import Unsupported, UsageError
 from raystead.ui.plain import Reporter
@@ -32,6 +31,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     raystead resume
     """
     from raystead.manifests.storage import storage_kind
+    from raystead.ops.changes import workers_of
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired
@@ -42,6 +42,10 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
         raise Unsupported("a local cluster cannot be suspended", remedy="raystead down --local")
     api = door(where)
     anchor = anchor_of(api, name)
+    if anchor.cluster.spec.suspend and not workers_of(api, anchor.name):
+        reporter.step(f'"{anchor.name}" is suspended already: nothing was changed')
+        reporter.hint("raystead resume")
+        return
     storage = storage_kind(anchor.cluster)
     if storage == "none" and not yes:
         raise UsageError(
@@ -50,15 +54,16 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
             remedy="raystead up --storage redis first, or raystead suspend --yes",
         )
     prepared = prepare(api, Desired(suspended(anchor.cluster, True)), anchor)
-    if not yes and sys.stdin.isatty():
-        click.confirm(_question(api, anchor), abort=True, err=True)
+    prepared.refuse_problems()
+    if not yes and prepared.plan.stops:
+        ask(reporter, _costs(api, anchor), yes=yes)
     carry_out(reporter, prepared, again="raystead suspend", timeout=timeout, yes=True, stops_meant=True)
     if storage == "redis" and not (anchor.facts.has_default_storage or anchor.facts.storage_class):
         reporter.warn("Redis goes on running: its data is on no volume, and would be lost with its pod")
     reporter.hint("raystead resume")
 
 
-def _question(api: Api, anchor: Anchor) -> str:
+def _costs(api: Api, anchor: Anchor) -> str:
     """What is lost, in numbers; without those of jobs where Ray cannot be asked."""
     from raystead.errors import RaysteadError
     from raystead.ops.changes import workers_of
@@ -67,8 +72,9 @@ def _question(api: Api, anchor: Anchor) -> str:
     try:
         with job_client(api, anchor) as client:
             running = sum(not job.ended for job in client.list())
-        jobs = f"{running} running jobs and "
+        jobs = f"{running} running job{'' if running == 1 else 's'} and " if running else ""
     except RaysteadError:
         jobs = ""
     workers = len(workers_of(api, anchor.name))
-    return f'suspend "{anchor.name}": {jobs}what actors on {workers} workers hold in memory are lost?'
+    held = f"what actors on {workers} worker{'' if workers == 1 else 's'} hold in memory"
+    return f'suspend "{anchor.name}": {jobs}{held} {"are" if jobs else "is"} lost'

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raystead.cli.changing import yes_option
 from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 
 if TYPE_CHECKING:
+    from raystead.kube.api import Api
     from raystead.ops.specs import Desired
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
@@ -46,7 +48,7 @@ force_option = click.option(
 )
 @policies_option
 @force_option
-@click.option("-y", "--yes", is_flag=True, help="Do not ask before pods restart or stop.")
+@yes_option
 @quiet_option
 @kube_options
 def command(
@@ -92,7 +94,9 @@ def command(
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))
         return
-    say_costs(reporter, prepared.plan, yes=yes)
+    if anchor is None and not flags["name"] and file is None:
+        _beside_others(reporter, api, prepared.cluster.name, yes)
+    say_costs(reporter, prepared, yes=yes)
     with follow(reporter, api, prepared.cluster.name) as emit:
         emit.planned(prepared.plan)
         prefer_idle(prepared, emit)
@@ -105,6 +109,16 @@ def command(
         reporter.hint("raystead resume")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+
+
+def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:
+    """Without a name `up` means the built-in one; beside a cluster of another name that may be a mistake."""
+    from raystead.cli.changing import ask
+    from raystead.ops.clusters import anchors
+
+    if there := [other.name for other in anchors(api)]:
+        what = f'"{name}" would be a new cluster beside {", ".join(there)} in namespace {api.namespace}'
+        ask(reporter, what, yes=yes, instead=f"raystead up --name {there[0]} for the one that is there")
 
 
 def say_notes(reporter: Reporter, desired: Desired) -> None:

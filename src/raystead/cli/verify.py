@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
+from raystead.base.times import rounded
+from raystead.cli.changing import ask
 from raystead.cli.options import Where, door, output_option, place_options, quiet_option
 from raystead.errors import ProblemsFound, Unsupported, UsageError
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.option("--faults", metavar="LIST", help="Of head, redis, worker; default: all that can be survived.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask, and do it beside running jobs.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, also beside jobs; needed without a terminal.")
 @place_options
 @output_option
 @quiet_option
@@ -37,7 +38,7 @@ def command(
     """
     from raystead.ops.clusters import anchor_of
     from raystead.ops.verify import FAULTS, possible, running_jobs, verify
-    from raystead.ui.plain import Reporter
+    from raystead.ui.plain import Reporter, json_text
 
     if where.here:
         raise Unsupported(
@@ -56,9 +57,7 @@ def command(
                 f'{len(jobs)} jobs run on "{anchor.name}": {", ".join(jobs[:3])}',
                 remedy="wait for them, or raystead verify --yes: they should survive, this is the proof",
             )
-        if sys.stdin.isatty():
-            question = f'delete {", ".join(chosen)} of "{anchor.name}" by force, one after the other?'
-            click.confirm(question, abort=True, err=True)
+        ask(reporter, f'delete {", ".join(chosen)} of "{anchor.name}" by force, one after the other', yes=yes)
     job_id = f"raystead-verify-{secrets.token_hex(4)}"
     outcomes = verify(
         api,
@@ -68,12 +67,26 @@ def command(
         lambda said: reporter.step(said) if isinstance(said, str) else _tell(reporter, said),
     )
     if output == "json":
-        reporter.result(json.dumps([asdict(one) for one in outcomes], indent=2))
+        reporter.result(json_text([asdict(one) for one in outcomes]))
     lost = [f"{one.fault}: {text}" for one in outcomes for text in one.lost]
     if lost:
         raise ProblemsFound(
             f'"{anchor.name}" lost something', evidence="; ".join(lost), remedy="raystead explain"
         )
+    reporter.step(summary(anchor.name, outcomes))
+    reporter.hint("raystead status")
+
+
+def summary(name: str, outcomes: Sequence[Outcome]) -> str:
+    """`"x" survived the loss of head and worker: 214 calls answered, whole again after 4.0 s at most …`."""
+    faults = [one.fault for one in outcomes]
+    told = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
+    away = rounded(max(one.away for one in outcomes))
+    calls = sum(one.beats for one in outcomes)
+    return (
+        f'"{name}" survived the loss of {told}: {calls} calls answered, whole again after {away} at most, '
+        "nothing lost"
+    )
 
 
 def _tell(reporter: Reporter, one: Outcome) -> None:

@@ -110,7 +110,7 @@ def _conflict(message: str, status: dict[str, Any], what: str) -> Conflict:
         return Conflict(
             f"{what}: {', '.join(fields)} belong{'s' if len(fields) == 1 else ''} to {owners}",
             evidence=message,
-            remedy="change it there, or take it over with --force-conflicts",
+            remedy="change it there, or take it over: raystead up --force-conflicts",
             status=409,
             reason="FieldManagerConflict",
         )

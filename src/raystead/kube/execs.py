@@ -203,7 +203,7 @@ class _Session:
                 channel, data = message
                 if channel == _END:
                     self._end += data
-                elif data:
+                elif data and channel in (_STDOUT, _STDERR):  # others are of a later protocol
                     yield channel, data
         except ConnectionClosed as error:
             if not self._end:
@@ -213,7 +213,11 @@ class _Session:
         """The exit code, once the output has ended."""
         if not self._end:
             raise self._lost("the stream ended without an exit code")
-        return outcome(json.loads(self._end), self._target, self._command)
+        try:
+            status = json.loads(self._end)
+        except ValueError:
+            raise self._lost("the Status at the end of the stream is torn") from None
+        return outcome(status, self._target, self._command)
 
     def _lost(self, evidence: str) -> StreamLost:
         gone = self._stream.gone or not pod_lives(self._api, self._target.namespace, self._target.pod)

@@ -15,11 +15,13 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError, UsageError
 from raystead.local import home
 from raystead.local import plan as planning
+from raystead.local.machine import here
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
 from raystead.local.processes import end_marked, started_at
 from raystead.spec.model import Json, RayCluster
@@ -27,6 +29,7 @@ from raystead.spec.model import Json, RayCluster
 __all__ = ["Event", "LocalPlace", "LocalStatus", "NodeState"]
 
 Emit = Callable[[Event], None]
+SAME = 3  # times that a node may end with the same error before a wait gives up
 _GRACE = 5.0  # seconds that jobs and actors have after SIGTERM when the whole cluster goes
 
 
@@ -59,12 +62,7 @@ class LocalPlace:
                 return self._again(cluster, timeout)
             for text in planning.warnings(cluster, planning.find_ray()[1]):
                 on_event(Event("warning", text))
-            planning.check_fits(
-                cluster,
-                cores=os.cpu_count() or 1,
-                free_memory=planning.free_memory(),
-                free_disk=planning.free_disk(self.home),
-            )
+            planning.check_fits(cluster, here(), free_disk=planning.free_disk(self.home))
             self._end()  # what an `up` that was killed before it had a plan may have left
             try:
                 self._create(cluster)
@@ -175,16 +173,14 @@ class LocalPlace:
             for group in cluster.spec.workers
         ]
         wanted = cluster.model_copy(update={"spec": cluster.spec.model_copy(update={"workers": workers})})
+        machine = here()
         have = sum(n.memory for n in plan.nodes)
-        planning.check_fits(
-            wanted,
-            cores=os.cpu_count() or 1,
-            free_memory=planning.free_memory() + have,
-            free_disk=planning.free_disk(self.home),
-        )
+        machine = replace(machine, free_memory=machine.free_memory + have)
+        planning.check_fits(wanted, machine, free_disk=planning.free_disk(self.home))
         changed = plan
         for group in workers:
             changed = planning.with_workers(changed, wanted, group, group.wanted, program)
+        changed = planning.divided(changed, wanted, machine.gpus)
         if changed != plan:
             write_atomically(self.directory / "spec.json", wanted.document())
             changed.save(self.directory / "plan.json")
@@ -204,7 +200,14 @@ class LocalPlace:
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(secrets.token_hex(32))
             write_atomically(self.directory / "spec.json", cluster.document())
-            plan = planning.make(cluster, uid=uid, root=root, directory=self.directory, started=time.time())
+            plan = planning.make(
+                cluster,
+                uid=uid,
+                root=root,
+                directory=self.directory,
+                started=time.time(),
+                machine=here(),
+            )
             plan.save(self.directory / "plan.json")
         except OSError as error:
             raise StateError(
@@ -238,6 +241,12 @@ class LocalPlace:
             status = self.status()
             if status.ready:
                 return status
+            if (failing := self._failing()) is not None:
+                raise NotReady(
+                    f"{failing['name']} has ended {failing['same']} times with the same error",
+                    evidence=failing["error"] or failing["note"],
+                    remedy=f"mend that, then the same command again; {self.directory / 'logs'} has more",
+                )
             if time.monotonic() > deadline:
                 late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
                 tail = self._tail(late[0].name)
@@ -248,6 +257,11 @@ class LocalPlace:
                     remedy="run it again with a larger --timeout",
                 )
             time.sleep(0.15)
+
+    def _failing(self) -> Json | None:
+        """What the supervisor tells of a node that ends over and over for the same reason."""
+        told, _ = self._told()
+        return next((node for node in told.values() if node.get("same", 0) >= SAME), None)
 
     def _tail(self, node: str) -> str:
         for path in self.log_files(node):

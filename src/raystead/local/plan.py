@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from raystead.base.quantities import ceil, human_bytes, parse
 from raystead.errors import NotEnough, PortInUse, RayMissing
+from raystead.local.machine import Machine, here
 from raystead.local.model import MARKER, ClusterPlan, NodePlan
 from raystead.manifests.start import start_params
 from raystead.spec.model import Group, Json, RayCluster, WorkerGroup
 
 _OVERHEAD = 100 * 2**20  # the least object store that is useful; Ray refuses less than 75 MB
 _WORKER_PORTS = 100  # ports for worker processes of a node; ray.md F: 99 were enough for 1-2 CPUs
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+_LONGEST_FOLDER = 12
 _HONOURED = {"name", "image", "resources", "env", "ports"}
 _SPEC_IGNORED = {  # attribute -> field of the file
     "gcs_fault_tolerance": "gcsFaultToleranceOptions",
@@ -126,29 +128,63 @@ def requests(group: Group) -> tuple[float, int]:
     return float(parse(asked.get("cpu", 0))), ceil(asked.get("memory", 0))
 
 
-def check_fits(cluster: RayCluster, *, cores: float, free_memory: int, free_disk: int) -> None:
+def gpus_wanted(cluster: RayCluster, group: Group, *, head: bool) -> int:
+    """GPUs of each node of the group: as Ray counts them there."""
+    said = start_params(cluster, group, head=head).get("num-gpus", "0")
+    return int(said) if said.isdigit() else 0
+
+
+def check_fits(cluster: RayCluster, machine: Machine, *, free_disk: int) -> None:
     """Refuses with numbers what this machine cannot hold.
 
     Raises:
-        NotEnough: requests, or the disk, do not fit.
+        NotEnough: requests, GPUs or the disk do not fit.
     """
+    cores, free_memory = machine.cores, machine.free_memory
     cpu, memory = requests(cluster.spec.head)
+    gpus = gpus_wanted(cluster, cluster.spec.head, head=True)
     for worker in cluster.spec.workers:
         one_cpu, one_memory = requests(worker)
         cpu, memory = cpu + one_cpu * worker.wanted, memory + one_memory * worker.wanted
+        gpus += gpus_wanted(cluster, worker, head=False) * worker.wanted
     short = []
     if cpu > cores:
         short.append(f"{cpu:g} CPU asked for, {cores:g} here")
     if memory > free_memory:
         short.append(f"{human_bytes(memory)} of memory asked for, {human_bytes(free_memory)} free")
+    if gpus > len(machine.gpus):
+        short.append(f"{_count(gpus, 'GPU')} asked for, {len(machine.gpus)} here")
     if free_disk < 2**30:
         short.append(f"1 GB of disk needed, {human_bytes(free_disk)} free")
     if short:
         raise NotEnough(
             f'"{cluster.name}" does not fit on this machine',
             evidence="; ".join(short) + " (requests count, not limits)",
-            remedy="fewer workers (--workers N) or smaller ones (--worker-cpu, --worker-memory)",
+            remedy="fewer workers (--workers N) or smaller ones (--worker-cpu, --worker-memory, --gpus)",
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def divided(plan: ClusterPlan, cluster: RayCluster, gpus: Sequence[str]) -> ClusterPlan:
+    """The plan with GPUs given to the nodes that ask for some, to no two the same; the others see none.
+
+    Several raylets on one machine would each hand out all of them. What a node has already it keeps, and a
+    CUDA_VISIBLE_DEVICES that the spec sets is the spec's.
+    """
+    wanted = {name: gpus_wanted(cluster, group, head=name == "head") for name, group in groups(cluster)}
+    given = {gpu for node in plan.nodes for gpu in node.env.get(VISIBLE, "").split(",")}
+    free = [gpu for gpu in gpus if gpu not in given]
+    nodes = []
+    for node in plan.nodes:
+        if VISIBLE not in node.env:
+            count = wanted["head" if node.name == "head" else node.group]
+            mine, free = free[:count], free[count:]
+            node = replace(node, env={**node.env, VISIBLE: ",".join(mine)})
+        nodes.append(node)
+    return replace(plan, nodes=tuple(nodes))
 
 
 class Ports:
@@ -197,7 +233,15 @@ class Ports:
         return True
 
 
-def make(cluster: RayCluster, *, uid: str, root: str, directory: Path, started: float) -> ClusterPlan:
+def make(
+    cluster: RayCluster,
+    *,
+    uid: str,
+    root: str,
+    directory: Path,
+    started: float,
+    machine: Machine | None = None,
+) -> ClusterPlan:
     """A cluster's plan: `root` holds Ray's temp directories (short: sockets), `directory` our state."""
     program, version = find_ray()
     ports = Ports()
@@ -228,7 +272,7 @@ def make(cluster: RayCluster, *, uid: str, root: str, directory: Path, started: 
     plan = replace(plan, agent_port=agent, nodes=(head,))
     for group in cluster.spec.workers:
         plan = with_workers(plan, cluster, group, group.wanted, program)
-    return plan
+    return divided(plan, cluster, machine.gpus if machine else ())
 
 
 def with_workers(
@@ -274,13 +318,13 @@ def node(
     literal = {key: value for key, value in group.ray_start_params.items() if "$" not in value}
     said = start_params(cluster, group.model_copy(update={"ray_start_params": literal}), head=head)
     params = {key: _without_quotes(value) for key, value in said.items() if key not in _OURS}
-    cpus = int(params.setdefault("num-cpus", str(os.cpu_count() or 1)))
+    cpus = int(params.setdefault("num-cpus", str(max(1, int(here().cores)))))
     _, asked = requests(group)
     memory = int(params.setdefault("memory", str(asked or 2**30)))
     params.setdefault("object-store-memory", str(max(_OVERHEAD, int(memory * 0.3))))
     first = ports.one()
     own = {flag: str(ports.one()) for flag in _PORT_FLAGS}
-    own |= {"node-ip-address": "127.0.0.1", "temp-dir": f"{plan.root}/{name.replace('/', '-')}"}
+    own |= {"node-ip-address": "127.0.0.1", "temp-dir": f"{plan.root}/{_folder(name, own)}"}
     own |= {"dashboard-host": "127.0.0.1"} if head else {"address": f"127.0.0.1:{plan.gcs_port}"}
     worker_ports = [str(first), *(str(ports.one()) for _ in range(_WORKER_PORTS))]
     own["worker-port-list"] = ",".join(worker_ports)
@@ -295,20 +339,21 @@ def node(
     return NodePlan(name, "headgroup" if head else name.rpartition("/")[0], tuple(command), env, cpus, memory)
 
 
+def _folder(name: str, ports: dict[str, str]) -> str:
+    """A node's directory: its name, or where that is long its port.
+
+    Ray's sockets lie some 65 characters below it (session_…/sockets/plasma_store); the kernel takes 107.
+    """
+    plain = name.replace("/", "-")
+    return plain if len(plain) <= _LONGEST_FOLDER else f"node-{ports['node-manager-port']}"
+
+
 def _without_quotes(value: str) -> str:
     """A start parameter as a shell would hand it over: KubeRay's values are quoted for one."""
     try:
         return " ".join(shlex.split(value))
     except ValueError:
         return value
-
-
-def free_memory() -> int:
-    """MemAvailable in bytes."""
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return 0
 
 
 def free_disk(directory: Path) -> int:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +26,10 @@ from raystead.local.processes import end_node, end_rest, started_at
 
 _TICK = 0.2
 _BACKOFF = 30.0  # seconds at most between two starts of a node
+_LOG_BYTES = 8 * 2**20  # a log is cut there; what Ray's own processes write, Ray itself rotates
+_ROTATE_EVERY = 50  # turns: 10 s
+_TAIL = 64 * 2**10  # bytes of a log that are looked through for its last words
+_ERROR = re.compile(r"error|exception|refused|cannot|failed|fatal", re.I)
 _STEADY = 60.0  # a node that lived that long starts again at once
 
 
@@ -38,6 +44,9 @@ class Node:
     restarts: int = 0
     quick: int = 0
     note: str = ""
+    error: str = ""  # the last words of its latest end
+    same: int = 0  # ends in a row with these words, each soon after its start
+    at: int = 0  # bytes of its log when it began
 
 
 class Supervisor:
@@ -46,26 +55,40 @@ class Supervisor:
         self.plan_file = directory / "plan.json"
         self.nodes: dict[str, Node] = {}
         self.ending = False
+        self.orphaned = False
         self.stamp = 0
         self.said: object = None
 
     def run(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        turn = 0
         while not self.ending:
             self._read_plan()
+            if self.ending:
+                break
             for node in self.nodes.values():
                 self._care_for(node)
             self._tell()
+            if turn % _ROTATE_EVERY == 0:
+                self._rotate()
+            turn += 1
             time.sleep(_TICK)
         for node in self.nodes.values():
             self._stop(node)
+        if self.orphaned:
+            shutil.rmtree(self.plan.root, ignore_errors=True)
 
     def _end(self, *_: object) -> None:
         self.ending = True
 
     def _read_plan(self) -> None:
-        stamp = self.plan_file.stat().st_mtime_ns
+        try:
+            stamp = self.plan_file.stat().st_mtime_ns
+        except FileNotFoundError:
+            # Whoever removed our state can no longer end us by it: nothing may outlive it.
+            self.ending = self.orphaned = True
+            return
         if stamp == self.stamp:
             return
         self.stamp = stamp
@@ -82,6 +105,7 @@ class Supervisor:
             self._lost(node, now)
         if node.process is None and now >= node.due and (node.plan.name == "head" or self._gcs_open()):
             log = self._log(node.plan.name)
+            node.at = log.tell()
             if node.plan.name == "head":
                 # Ray takes living workers of a dead head for a running cluster when it reads this file.
                 (Path(self.plan.root) / "head" / "ray_current_cluster").unlink(missing_ok=True)
@@ -97,10 +121,13 @@ class Supervisor:
             log.close()
             node.began = now
 
+    def _log_path(self, name: str) -> Path:
+        return self.directory / "logs" / f"{name.replace('/', '-')}.log"
+
     def _log(self, name: str) -> BinaryIO:
         """A node's log; on a full disk its words are lost, not the node."""
         try:
-            return (self.directory / "logs" / f"{name.replace('/', '-')}.log").open("ab")
+            return self._log_path(name).open("ab")
         except OSError:
             return Path(os.devnull).open("wb")
 
@@ -109,12 +136,36 @@ class Supervisor:
         assert node.process is not None
         node.quick = 0 if now - node.began > _STEADY else node.quick + 1
         wait = 0.0 if node.quick == 0 else min(_BACKOFF, 2.0 ** (node.quick - 1))
+        error = self._last_words(node)
+        killed = node.process.returncode in (-signal.SIGKILL, -signal.SIGTERM)  # not by itself
+        again = node.quick > 0 and _alike(error) == _alike(node.error)
+        node.same = 0 if killed else node.same + 1 if again else 1
+        node.error = error
         at = time.strftime("%H:%M:%S")
         node.note = f"lost at {at} (exit {node.process.returncode}), restarted after {wait:.0f} s"
         end_rest(node.process.pid, self.plan.uid)
         node.process, node.due, node.restarts = None, now + wait, node.restarts + 1
         if node.plan.name == "head":
             self._fail_dead_jobs_later()
+
+    def _last_words(self, node: Node) -> str:
+        """Its exit code, and of its last lines the one that names an error."""
+        words: list[str] = []
+        with contextlib.suppress(OSError), self._log_path(node.plan.name).open("rb") as stream:
+            stream.seek(max(node.at, stream.seek(0, os.SEEK_END) - _TAIL))
+            words = [line.strip() for line in stream.read().decode("utf-8", "replace").splitlines()]
+        words = [line for line in words if line and line.strip("=-~^ ")]
+        errors = [line for line in words if _ERROR.search(line)]
+        assert node.process is not None
+        return f"exit {node.process.returncode}: {(errors or words or ['no word'])[-1][:300]}"
+
+    def _rotate(self) -> None:
+        """Keeps each log below a size, and one older part of it; the writers append, so they go on."""
+        for log in [*(self.directory / "logs").glob("*.log"), self.directory / "supervisor.log"]:
+            with contextlib.suppress(OSError):
+                if log.stat().st_size > _LOG_BYTES:
+                    shutil.copyfile(log, log.with_suffix(".log.1"))
+                    os.truncate(log, 0)
 
     def _fail_dead_jobs_later(self) -> None:
         """Ray looks for dead drivers only when its job agent is first asked (ray.md B): a child asks it."""
@@ -140,6 +191,8 @@ class Supervisor:
                 "pid": n.process.pid if n.process else None,
                 "restarts": n.restarts,
                 "note": n.note,
+                "error": n.error,
+                "same": n.same,
             }
             for n in self.nodes.values()
         ]
@@ -148,6 +201,11 @@ class Supervisor:
             with contextlib.suppress(OSError):  # a full disk: said again at the next turn
                 write_atomically(self.directory / "status.json", told)
                 self.said = nodes
+
+
+def _alike(error: str) -> str:
+    """An error without its numbers: times, process ids and ports differ each time."""
+    return re.sub(r"\d+", "#", error)
 
 
 def ask_jobs(directory: Path) -> None:

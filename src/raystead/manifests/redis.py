@@ -23,6 +23,7 @@ __all__ = ["REDIS_IMAGE_ANNOTATION", "REDIS_USER_ANNOTATION", "redis_objects"]
 
 REDIS_IMAGE_ANNOTATION = "raystead.io/redis-image"
 REDIS_MEMORY_ANNOTATION = "raystead.io/redis-memory"
+REDIS_CPU_ANNOTATION = "raystead.io/redis-cpu"
 REDIS_USER_ANNOTATION = "raystead.io/redis-user"  # a number, or `none` where the cluster gives user ids
 DEFAULT_IMAGE = "redis:7.0.15"
 DEFAULT_USER = "999"  # `redis` of the official image, which else starts as root and is refused
@@ -59,9 +60,9 @@ def _config(ctx: Context) -> Json:
 
 
 def _size(ctx: Context) -> Json:
-    """Requests and limits; memory that the user names is both."""
-    memory = ctx.cluster.annotations.get(REDIS_MEMORY_ANNOTATION)
-    more = {"memory": memory} if memory else {}
+    """Requests and limits; memory and CPU that the user names are both."""
+    named = {"memory": REDIS_MEMORY_ANNOTATION, "cpu": REDIS_CPU_ANNOTATION}
+    more = {what: said for what, one in named.items() if (said := ctx.cluster.annotations.get(one))}
     return {side: {**values, **more} for side, values in _SIZE.items()}
 
 

@@ -13,11 +13,12 @@ from raystead.kube.paths import collection
 from raystead.live.makers import makers_of
 from raystead.live.pods import Pod, pods_of
 from raystead.ops.events import Event, Note
-from raystead.ops.idle import Idle, prefer
+from raystead.ops.idle import Idle, idle_times, prefer, victims
 from raystead.ops.planning import Prepared
 from raystead.plan.make import key_of
+from raystead.plan.model import Key
 
-__all__ = ["Went", "prefer_idle", "shrinking", "went", "workers_of"]
+__all__ = ["Went", "idle_groups", "prefer_idle", "shrinking", "went", "workers_of"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,38 @@ def prefer_idle(prepared: Prepared, emit: Callable[[Event], None]) -> dict[str, 
         seen = f" ({error.evidence})" if error.evidence else ""
         emit(Note(f"Kubernetes chooses which workers end, not the idle ones: {error.what}{seen}"))
         return {}
+
+
+def idle_groups(prepared: Prepared) -> set[Key]:
+    """Objects whose pods only stop, and of which Ray says that they do nothing: nothing is lost with them.
+
+    Empty where Ray cannot be asked.
+    """
+    changes = {c.key: c for c in prepared.plan.mutating if c.loses and c.stops and not c.restarts}
+    groups = {
+        key_of(item): maker.id
+        for item in prepared.objects
+        for maker in makers_of(item)
+        if key_of(item) in changes and maker.id.is_worker
+    }
+    if not groups:
+        return set()
+    try:
+        selector = f"{labels.OURS}={prepared.cluster.name}"
+        found = prepared.api.list(collection(prepared.api.namespace, "Pod"), labels=selector)
+        idle, pods = idle_times(prepared.api, found), pods_of(found)
+    except RaysteadError:
+        return set()
+    out = set()
+    for key, group in groups.items():
+        chosen = victims([pod for pod in pods if pod.group == group], changes[key].stops, idle)
+        if all(not pod.ready or _does_nothing(idle.get(pod.name)) for pod in chosen):
+            out.add(key)
+    return out
+
+
+def _does_nothing(node: Idle | None) -> bool:
+    return node is not None and node.seconds > 0
 
 
 def workers_of(api: Api, name: str) -> list[Pod]:

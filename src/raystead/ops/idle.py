@@ -66,8 +66,11 @@ def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, Idle]:
     if done.code:
         last = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
         raise ApiError("Ray's idle times cannot be asked for", evidence=last[0])
-    rows = json.loads(done.out.decode().strip().splitlines()[-1])
-    return {str(pod): Idle(float(ms) / 1000, float(cpus)) for pod, ms, cpus in rows if pod}
+    try:
+        rows = json.loads(done.out.decode().strip().splitlines()[-1])
+        return {str(pod): Idle(float(ms) / 1000, float(cpus)) for pod, ms, cpus in rows if pod}
+    except (ValueError, TypeError, IndexError):
+        raise ApiError("Ray's idle times cannot be read", evidence=repr(done.out[-200:])) from None
 
 
 def victims(pods: Sequence[Pod], count: int, idle: Mapping[str, Idle]) -> list[Pod]:

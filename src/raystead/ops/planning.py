@@ -26,6 +26,7 @@ from raystead.spec.model import RayCluster
 
 __all__ = ["Prepared", "existing", "live_objects", "parallel", "prepare", "wanted"]
 
+ANCHOR_BYTES = 2**20  # of all values of a ConfigMap together, as the API server counts them
 LISTED = kinds.owned()
 
 
@@ -118,16 +119,17 @@ def prepare(
     policies: str | None = None,
     force: bool = False,
     restart: Mapping[GroupId, str] | None = None,
+    reveal: bool = False,
 ) -> Prepared:
     """Renders, reads what is there, asks the server what an apply would do, and compares.
 
     Args:
         policies: auto, always, never, or None for what the cluster has (auto at first).
         restart: groups whose pods are to be replaced, with the time that marks them.
+        reveal: show values in the plan that may be secrets.
 
     Raises:
         ClusterExists: the name belongs to a Ray cluster that is not ours.
-        Conflict: a field belongs to another manager and `force` is off.
         ApiError: the namespace is missing or being deleted, or the server refuses an object.
     """
     cluster, password = storable(asked.cluster)
@@ -152,7 +154,7 @@ def prepare(
     live, owned, left = _sorted(
         live, cluster.name, anchor, (*objects, *asked.foreign, *_shapes(needed, cluster))
     )
-    answers, refusals, strangers = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
+    answers, refusals, strangers, conflicts = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
     given = _given_secrets(api, cluster.name, needed, live)
     counted = all(maker.counts for maker in makers_of(*live))
     ours = f"{labels.OURS}={cluster.name}"
@@ -167,14 +169,30 @@ def prepare(
         rendered_by=anchor.written_by if anchor else "",
         previous=[*previous, *asked.foreign] if previous is not None else None,
         pods=pods,
+        reveal=reveal,
     )
     problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
     problems += asking.caught(api, cluster.name, objects)
     plan = replace(plan, notes=(*notes, *left, *plan.notes), problems=tuple(problems))
+    plan = _marked(plan, conflicts)
     uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
-    return Prepared(
+    prepared = Prepared(
         api, anchor, cluster, facts, objects, needed, asked.foreign, tuple(live), plan, force, uids=uids
     )
+    large = too_large(prepared.anchor_document())
+    return replace(prepared, plan=replace(plan, problems=(*plan.problems, *large)))
+
+
+def too_large(anchor: Json) -> list[str]:
+    """That the anchor would be refused for its size, if it would: before anything is changed."""
+    size = sum(len(text.encode()) for text in anchor["data"].values())
+    if size <= ANCHOR_BYTES:
+        return []
+    return [
+        f"the spec is too large to be kept: ConfigMap/{anchor['metadata']['name']} would hold "
+        f"{size / 2**20:.2f} MiB and the API server takes 1 MiB; move what is long in the file "
+        "(scripts, env, annotations) to ConfigMaps of your own"
+    ]
 
 
 def _shapes(needed: Sequence[secrets.NeededSecret], cluster: RayCluster) -> list[Json]:
@@ -248,12 +266,16 @@ def _facts_now(
 
 def _ask(
     api: Api, paths: Discovery, objects: Sequence[Json], live: Sequence[Json], *, force: bool
-) -> tuple[dict[Key, Json], dict[Key, str], list[Json]]:
-    """The server's dry-run answers, its refusals, and objects that have our names and are not ours."""
+) -> tuple[dict[Key, Json], dict[Key, str], list[Json], dict[Key, Conflict]]:
+    """The server's dry-run answers, its refusals, objects with our names that are not ours, and conflicts.
+
+    Of an object with a conflict the answer is that of a forced apply: what would be, were it taken over.
+    """
     ours = {key_of(item) for item in live}
     answers: dict[Key, Json] = {}
     refusals: dict[Key, str] = {}
     strangers: list[Json] = []
+    conflicts: dict[Key, Conflict] = {}
 
     def ask(item: Json) -> tuple[Json, Json | ApiError]:
         path = paths.path(item, api.namespace)
@@ -271,14 +293,29 @@ def _ask(
             if key not in ours and isinstance(answer, Conflict):
                 strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
             elif isinstance(answer, Conflict):
-                raise answer
+                conflicts[key] = answer
+                forced = api.apply(paths.path(item, api.namespace), item, dry_run=True, force=True)
+                answers[key] = forced
+                continue
             refusals[key] = answer.evidence or answer.what
             continue
         answers[key] = answer
         # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.
         if key not in ours and answer["metadata"].get("resourceVersion"):
             strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
-    return answers, refusals, strangers
+    return answers, refusals, strangers, conflicts
+
+
+def _marked(plan: Plan, conflicts: Mapping[Key, Conflict]) -> Plan:
+    """The plan with each conflict at its object and among the problems."""
+    if not conflicts:
+        return plan
+    changes = tuple(
+        replace(change, conflict=conflicts[change.key].what) if change.key in conflicts else change
+        for change in plan.changes
+    )
+    problems = tuple(f"{error.what}; {error.remedy}" for error in conflicts.values())
+    return replace(plan, changes=changes, problems=(*plan.problems, *problems))
 
 
 def _refused(api: Api, error: ApiError) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raystead.errors import Forbidden, ObjectNotFound
+from raystead.errors import Forbidden, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api, Json
 
-__all__ = ["Rights", "may", "rights", "user_name"]
+__all__ = ["Rights", "explained", "may", "rights", "user_name"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,40 @@ def rights(api: Api) -> Rights:
     }
     status = api.create("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body).get("status") or {}
     return Rights(tuple(status.get("resourceRules") or ()), not status.get("incomplete"))
+
+
+def explained(api: Api, error: Forbidden, origin: str = "") -> Forbidden:
+    """A refusal in the namespace as what the user has there and the one thing to ask for; details after it.
+
+    Args:
+        origin: where the namespace was taken from, if not from the user's own words.
+    """
+    here = api.namespace
+    if f"in namespace {here}" not in error.what:
+        return error
+    try:
+        have, user = rights(api), user_name(api)
+    except RaysteadError:
+        return error
+    binding = f"kubectl create rolebinding raystead-edit --clusterrole=edit {_subject(user)} -n {here}"
+    seen = "; ".join(part for part in (error.what, error.evidence) if part)
+    if not have.complete and not have.allows("get", "pods"):
+        return error  # an authorizer that cannot list its rules: nobody knows what is allowed
+    if not (have.allows("get", "pods") or have.allows("get", "configmaps")):
+        what = f"there is no namespace {here}, or you have no role in it{origin}"
+        remedy = f"choose one you have with -n; or ask an administrator: {binding}"
+    elif not (have.allows("create", "deployments", "apps") or have.allows("patch", "deployments", "apps")):
+        what = f"you have `view` in namespace {here}{origin}, and this needs `edit`"
+        remedy = f"ask an administrator: {binding}"
+    else:
+        return error
+    return Forbidden(what, evidence=seen, remedy=remedy, status=error.status, reason=error.reason)
+
+
+def _subject(user: str | None) -> str:
+    if user and user.startswith("system:serviceaccount:"):
+        return f"--serviceaccount={user.removeprefix('system:serviceaccount:')}"
+    return f"--user={user or 'YOU'}"
 
 
 def may(api: Api, verb: str, resource: str, group: str = "") -> bool | None:

@@ -223,8 +223,7 @@ def _started(jobs: JobClient, job_id: str) -> str:
     while time.monotonic() < deadline:
         job, log = jobs.get(job_id), jobs.logs(job_id)
         if len(beats_in(log)) > 1:
-            first = next(line for line in log.splitlines() if line.startswith(_MARK))
-            return str(json.loads(first.removeprefix(_MARK))["driver"])
+            return next((str(said["driver"]) for said in _lines(log) if "driver" in said), "")
         if job.ended:
             raise NotReady("the job of the proof does not run", evidence=job.message.strip()[-300:])
         time.sleep(_TICK)
@@ -335,14 +334,21 @@ class _Proof:
 
 def beats_in(log: str) -> list[Beat]:
     """The beats in the job's output; failed searches for the actor count as failed beats."""
-    out = []
+    return [
+        Beat(said.get("n"), float(said["s"]), str(said["error"]))
+        for said in _lines(log)
+        if {"s", "error"} <= said.keys() and ("n" in said or said["error"])
+    ]
+
+
+def _lines(log: str) -> Iterator[Json]:
+    """What the job told behind its mark; a line that was cut off, or that others wrote into, is left out."""
     for line in log.splitlines():
-        if not line.startswith(_MARK):
-            continue
-        said = json.loads(line.removeprefix(_MARK))
-        if "n" in said or said.get("error"):
-            out.append(Beat(said.get("n"), float(said["s"]), said["error"]))
-    return out
+        if line.startswith(_MARK):
+            with contextlib.suppress(ValueError):
+                said = json.loads(line.removeprefix(_MARK))
+                if isinstance(said, dict):
+                    yield said
 
 
 def judge(

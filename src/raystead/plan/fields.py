@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from raystead.plan.masking import HIDDEN, masked
 from raystead.plan.model import FieldChange
 from raystead.spec.model import Json
 
 __all__ = ["HIDDEN", "differences", "secret_keys"]
 
-HIDDEN = "***"
 # Written by the server or by controllers; no user's wish is in them.
 _SERVERS = {
     ("metadata", "managedFields"),
@@ -34,20 +34,17 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "volumeDevices": ("devicePath",),
     "volumeClaimTemplates": ("metadata", "name"),
 }
-_SECRET_NAME = re.compile(
-    r"(passw|passphrase|secret|token|credential|api_?key|access_?key|private_?key|_key$)", re.I
-)
-_NO_SECRET = re.compile(r"(_path|_file|_dir|_mode|name)$", re.I)  # where it is, not what it is
-_FLAG = r"--?[\w-]*(?:passw|secret|token|api-?key)[\w-]*"
-_LONE_FLAG = re.compile(rf"{_FLAG}$", re.I)
-_GIVEN = re.compile(rf"({_FLAG}(?:=|\s+))(?![\"']?\$)(\"[^\"]*\"|'[^']*'|\S+)", re.I)  # not "$VARIABLE"
-_URL = re.compile(r"(://[^/\s:@]*:)[^@\s/]+(@)")
 _ABSENT = object()
+_Found = tuple[tuple[str, ...], Any, Any]
 
 
-def differences(before: Json, after: Json) -> tuple[FieldChange, ...]:
-    """Every field in which two versions of one object differ, without what only the server writes."""
-    return tuple(_mapping((), _bare(before), _bare(after)))
+def differences(before: Json, after: Json, *, reveal: bool = False) -> tuple[FieldChange, ...]:
+    """Every field in which two versions of one object differ, without what only the server writes.
+
+    `reveal`: the values that may be secrets too.
+    """
+    found = tuple(_mapping((), _bare(before), _bare(after)))
+    return tuple(FieldChange(_text(path), *pair) if reveal else _hidden(path, *pair) for path, *pair in found)
 
 
 def secret_keys(secret: Json) -> set[str]:
@@ -67,16 +64,14 @@ def _bare(item: Json, path: tuple[str, ...] = ()) -> Json:
     return out
 
 
-def _mapping(
-    path: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any]
-) -> Iterator[FieldChange]:
+def _mapping(path: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[_Found]:
     for key in [*before, *(k for k in after if k not in before)]:
         if key in _ANYWHERE:
             continue
         yield from _value((*path, key), before.get(key, _ABSENT), after.get(key, _ABSENT))
 
 
-def _value(path: tuple[str, ...], before: Any, after: Any) -> Iterator[FieldChange]:
+def _value(path: tuple[str, ...], before: Any, after: Any) -> Iterator[_Found]:
     if before == after and type(before) is type(after):
         return
     if isinstance(before, dict) and isinstance(after, dict):
@@ -87,7 +82,7 @@ def _value(path: tuple[str, ...], before: Any, after: Any) -> Iterator[FieldChan
         yield _change(path, before, after)
 
 
-def _list(path: tuple[str, ...], before: list[Any], after: list[Any]) -> Iterator[FieldChange]:
+def _list(path: tuple[str, ...], before: list[Any], after: list[Any]) -> Iterator[_Found]:
     if not all(isinstance(item, dict) for item in [*before, *after]):
         yield _change(path, before, after)
         return
@@ -103,7 +98,7 @@ def _list(path: tuple[str, ...], before: list[Any], after: list[Any]) -> Iterato
         for change in _value(_item(path, key), old.get(key, _ABSENT), new.get(key, _ABSENT))
     ]
     if not changes:  # the order alone: it makes a new pod template all the same
-        changes = [FieldChange(_text(path), list(old), list(new))]
+        changes = [(path, list(old), list(new))]
     yield from changes
 
 
@@ -135,30 +130,9 @@ def _text(path: tuple[str, ...]) -> str:
     return out
 
 
-def _change(path: tuple[str, ...], before: Any, after: Any) -> FieldChange:
-    env = re.search(r"env\[([^\]]+)\]$", path[-2]) if len(path) > 1 and path[-1] == "value" else None
-    hide = _secret(env.group(1) if env else path[-1])
-    old, new = (None if side is _ABSENT else _masked(side, hide=hide) for side in (before, after))
-    return FieldChange(_text(path), old, new)
+def _change(path: tuple[str, ...], before: Any, after: Any) -> _Found:
+    return path, None if before is _ABSENT else before, None if after is _ABSENT else after
 
 
-def _secret(name: str) -> bool:
-    return bool(_SECRET_NAME.search(name)) and not _NO_SECRET.search(name)
-
-
-def _masked(value: Any, *, hide: bool = False) -> Any:
-    """The value with every text of a secret replaced; `hide`: its own name says that it is one."""
-    if isinstance(value, dict):
-        variable = "value" in value and _secret(str(value.get("name", "")))
-        return {
-            key: _masked(item, hide=_secret(key) or (variable and key == "value"))
-            for key, item in value.items()
-        }
-    if isinstance(value, list):
-        follows = [False, *(isinstance(item, str) and bool(_LONE_FLAG.match(item)) for item in value)]
-        return [_masked(item, hide=after) for item, after in zip(value, follows, strict=False)]
-    if not isinstance(value, str):
-        return value
-    if hide:
-        return HIDDEN
-    return _URL.sub(rf"\1{HIDDEN}\2", _GIVEN.sub(rf"\1{HIDDEN}", value))
+def _hidden(path: tuple[str, ...], before: Any, after: Any) -> FieldChange:
+    return FieldChange(_text(path), masked(path, before), masked(path, after))

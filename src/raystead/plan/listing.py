@@ -17,14 +17,17 @@ from raystead.live.reading import created, dig, name
 if TYPE_CHECKING:
     from raystead.spec.model import Json
 
-__all__ = ["ListRow", "image_version", "list_rows"]
+__all__ = ["KEPT", "ListRow", "image_version", "list_rows"]
 
 _TAG = re.compile(r":(?:nightly-)?(\d+\.\d+(?:\.\w+)?)[^/]*$")
+KEPT = "data kept"  # by `down --keep-data`: the next `up` finds it, `down NAME` deletes it
 
 
 @dataclass(frozen=True)
 class ListRow:
     """One cluster; `state` is of its pods ("Ready", "partly", "not ready", "suspended"), Ray is not asked.
+
+    Of a cluster that is gone but for its claims `state` is `KEPT`.
 
     Attributes:
         ready: worker pods that are ready, of `wanted`.
@@ -50,14 +53,19 @@ def image_version(image: str) -> str:
 
 
 def list_rows(
-    anchors: Sequence[Json], makers: Sequence[Json], now: datetime, pods: Sequence[Json] = ()
+    anchors: Sequence[Json],
+    makers: Sequence[Json],
+    now: datetime,
+    pods: Sequence[Json] = (),
+    claims: Sequence[Json] = (),
 ) -> tuple[ListRow, ...]:
-    """A row for each anchor, by namespace and name.
+    """A row for each anchor, by namespace and name; then those of which only data that was kept is left.
 
     Args:
         makers: the objects that keep pods, with their kinds.
         now: with its zone.
         pods: of clusters with a maker that does not count its pods itself.
+        claims: all volume claims of clusters.
     """
     of: dict[tuple[str, str], list[Maker]] = {}
     for item in makers:
@@ -66,8 +74,16 @@ def list_rows(
     for json in pods:
         pod = Pod.of(json)
         there.setdefault(_key(json), {}).setdefault(pod.group, []).append(pod)
-    keys = sorted(((_key(anchor), anchor) for anchor in anchors), key=lambda k: k[0])
-    return tuple(_row(key, anchor, of.get(key, []), there.get(key, {}), now) for key, anchor in keys)
+    keys = {_key(anchor): anchor for anchor in anchors}
+    rows = [_row(key, keys[key], of.get(key, []), there.get(key, {}), now) for key in sorted(keys)]
+    left = {_key(claim): claim for claim in claims if _key(claim) not in keys}
+    return (*rows, *(_kept(key, left[key], now) for key in sorted(left)))
+
+
+def _kept(key: tuple[str, str], claim: Json, now: datetime) -> ListRow:
+    born = created(claim)
+    age = max(0.0, (now - born).total_seconds()) if born else 0.0
+    return ListRow(key[0], key[1], KEPT, ready=0, wanted=0, cpu=0, ray_version="", age=age)
 
 
 def _key(item: Json) -> tuple[str, str]:

@@ -44,6 +44,7 @@ def make(
     rendered_by: str = "",
     previous: Sequence[Json] | None = None,
     pods: Sequence[Json] = (),
+    reveal: bool = False,
 ) -> Plan:
     """What an apply of `wanted` would do.
 
@@ -58,11 +59,12 @@ def make(
         previous: what this raystead renders for `applied` with the anchor's facts; tells the user's changes
             from those of a newer raystead.
         pods: the cluster's pods; read only of groups whose maker does not count them.
+        reveal: values that may be secrets stand in the plan; those of Secrets never do.
 
     Raises:
         KeyError: a wanted object is live and has neither answer nor refusal.
     """
-    case = _Case(wanted, live, answers, desired, applied, refusals or {}, rendered_by, previous, pods)
+    case = _Case(wanted, live, answers, desired, applied, refusals or {}, rendered_by, previous, pods, reveal)
     changes = [case.one(item) for item in wanted]
     changes += case.deletions()
     return Plan(tuple(changes), tuple(case.notes(changes)), tuple(case.problems()))
@@ -79,6 +81,7 @@ class _Case:
     rendered_by: str
     previous_objects: Sequence[Json] | None
     pod_objects: Sequence[Json] = ()
+    reveal: bool = False
 
     @cached_property
     def pods(self) -> dict[GroupId, list[Pod]]:
@@ -116,7 +119,7 @@ class _Case:
             return self._replaced(item, live, self.refusals[key])
         if key in self.refusals:
             return Change(Action.CHANGE, kind, name, reason="refused by the server")
-        fields = self._attributed(key, item, differences(live, self.answers[key]))
+        fields = self._attributed(key, item, differences(live, self.answers[key], reveal=self.reveal))
         if not fields:
             return Change(Action.UNCHANGED, kind, name)
         return self._weighed(Change(Action.CHANGE, kind, name, fields), live, self.answers[key])
@@ -144,7 +147,7 @@ class _Case:
         paths = KINDS[kind].immutable if kind in KINDS else ()
         fields = tuple(
             change
-            for change in differences(live, item)
+            for change in differences(live, item, reveal=self.reveal)
             if touches(change.path, paths) and change.after is not None
         )
         reason = why

@@ -50,6 +50,7 @@ class Change:
         loses: a sentence on the state that dies with it, empty when none does.
         reason: why it is replaced, deleted or created anew; empty where the fields say it.
         by: who wants it, when no field tells (create, delete).
+        conflict: a sentence on fields that somebody else manages; empty when none does.
     """
 
     action: Action
@@ -61,6 +62,7 @@ class Change:
     loses: str = ""
     reason: str = ""
     by: By = By.SPEC
+    conflict: str = ""
 
     @property
     def key(self) -> Key:

@@ -42,6 +42,7 @@ class Flags:
     ray_version: str | None = None
     redis_image: str | None = None
     redis_memory: str | None = None
+    redis_cpu: str | None = None
     redis_address: str | None = None
     redis_password_secret: str | None = None
     pull_secret: tuple[str, ...] = ()
@@ -229,6 +230,8 @@ class _Change:
             annotations["raystead.io/redis-image"] = flags.redis_image
         if flags.redis_memory and self._quantity("redis-memory", flags.redis_memory) is not None:
             annotations["raystead.io/redis-memory"] = flags.redis_memory
+        if flags.redis_cpu and self._quantity("redis-cpu", flags.redis_cpu) is not None:
+            annotations["raystead.io/redis-cpu"] = flags.redis_cpu
         kind = flags.storage or ("external" if flags.redis_address else None)
         given: Json = self.spec.get("gcsFaultToleranceOptions") or {}
         if kind in (None, "external"):

@@ -12,11 +12,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from raystead.base.groups import GroupId
+from raystead.base.text import neutral
 from raystead.explain.text import joined
 from raystead.ops.events import Done, Event, Explained, Note, Planned, Progress
 from raystead.ui.board import ALL, ASCII, LATE, Board, Line, Row, done_text, finding_lines, screen
 from raystead.ui.plain import Reporter
 from raystead.ui.plans import plan_brief
+from raystead.ui.terminal import raw
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -142,7 +144,7 @@ class TerminalView:
         self._done = ""
         self._drawn: list[Line] = []
         self._ascii = "utf" not in (reporter.err.encoding or "").lower()
-        self._console = Console(file=reporter.err, highlight=False)
+        self._console = Console(file=raw(reporter.err), highlight=False)
         self._live: Live = Live(
             console=self._console,
             get_renderable=self._draw,
@@ -177,7 +179,8 @@ class TerminalView:
             self._print(self._done)
 
     def _print(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        harmless = "\n".join(map(neutral, text.split("\n")))
+        self._console.print(harmless, markup=False, soft_wrap=True)
 
     def _draw(self) -> RenderableType:
         from rich.console import Group
@@ -187,5 +190,5 @@ class TerminalView:
         lines = screen(self._board, size.width, size.height, time.monotonic() - self._at)
         if self._ascii:
             lines = [(text.translate(_TO_ASCII), symbol) for text, symbol in lines]
-        styled = [(text, _STYLES.get(symbol, "")) for text, symbol in lines]
+        styled = [(neutral(text), _STYLES.get(symbol, "")) for text, symbol in lines]
         return Group(*(Text(text, style, no_wrap=True, overflow="ellipsis") for text, style in styled))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from raystead.base.times import rounded as rounded
+from raystead.ui.terminal import Gate
 
 
 class Reporter:
     """Progress on stderr, results on stdout; `quiet` keeps results only."""
 
     def __init__(self, *, quiet: bool = False, err: TextIO | None = None, out: TextIO | None = None) -> None:
-        self.err = err or sys.stderr
-        self.out = out or sys.stdout
+        self.err: TextIO | Gate = err or sys.stderr
+        self.out: TextIO | Gate = out or sys.stdout
         self.quiet = quiet
         self.tty = self.err.isatty()
         self.colour = self.tty and not os.environ.get("NO_COLOR")
@@ -54,12 +56,17 @@ class Reporter:
         print(text, file=self.out, flush=True)
 
     def write(self, text: str) -> None:
-        """Part of a stream, as it is."""
-        self.out.write(text)
+        """Part of a job's output; it may draw over its own line, as progress bars do."""
+        (self.out.stream if isinstance(self.out, Gate) else self.out.write)(text)
         self.out.flush()
 
     def _paint(self, text: str, code: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self.colour else text
+
+
+def json_text(value: Any) -> str:
+    """JSON in plain ASCII without control characters, which the gate would have to rewrite."""
+    return json.dumps(value, indent=2).replace("\x7f", "\\u007f")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

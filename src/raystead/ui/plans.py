@@ -37,6 +37,8 @@ def plan_text(plan: Plan, *, colour: bool = False) -> str:
         why = f"   {'; '.join(_why(change))}" if _why(change) else ""
         lines.append(f"{symbol} {change.kind}/{change.name}{why}")
         lines += [f"    {line}" for field in change.fields for line in _field(field)]
+        if change.conflict:
+            lines.append(f"    {_paint('conflict', '31', colour)} {change.conflict}")
         if change.loses:
             lines.append(f"    {_paint('loses', '31', colour)} {change.loses}")
     lines += [f"{_paint('note', '36', colour)} {note}" for note in plan.notes]
@@ -113,7 +115,7 @@ def _field(field: FieldChange) -> Iterator[str]:
         yield f"{field.path}{by}"
         yield from _pieces(before, after)
     elif before == after:
-        yield f"{field.path}   changed, its value is hidden{by}"
+        yield f"{field.path}   changed, its value is hidden (plan --show-values){by}"
     else:
         yield f"{field.path}   {_clipped(before)} → {_clipped(after)}{by}"
 

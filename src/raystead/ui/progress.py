@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from raystead.base.quantities import human_bytes
 from raystead.ui.plain import Reporter
+from raystead.ui.terminal import raw
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -51,9 +52,8 @@ def _started(what: str, reporter: Reporter) -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-    shown = Progress(
-        TextColumn(what), BarColumn(), DownloadColumn(), console=Console(file=reporter.err), transient=True
-    )
+    console = Console(file=raw(reporter.err))
+    shown = Progress(TextColumn(what), BarColumn(), DownloadColumn(), console=console, transient=True)
     shown.add_task("", total=None)
     shown.start()
     return shown

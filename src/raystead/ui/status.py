@@ -36,15 +36,15 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     return "\n".join(lines)
 
 
-def next_command(view: ClusterView) -> str:
-    """What is most useful after this status."""
-    name = f" --name {view.name}"
+def next_command(view: ClusterView, *, named: bool = True) -> str:
+    """What is most useful after this status; the only cluster of a namespace need not be `named`."""
+    name = f" --name {view.name}" if named else ""
     if view.state == "suspended":
         return f"raystead resume{name}"
     if view.state != "Ready":
         return f"raystead explain{name}"
     job = "python -c 'import ray; ray.init(); print(ray.cluster_resources())'"
-    return f"raystead plan{name}" if view.drift else f"raystead submit{name} -- {job}"
+    return f"raystead plan --name {view.name}" if view.drift else f"raystead submit{name} -- {job}"
 
 
 def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:

@@ -19,6 +19,7 @@ _CHOICES: dict[str, tuple[str, ...] | None] = {
     "raystead.io/storage": ("redis", "rocksdb", "external", "none"),
     "raystead.io/redis-image": None,
     "raystead.io/redis-memory": None,
+    "raystead.io/redis-cpu": None,
     "raystead.io/redis-user": None,
     "raystead.io/policies": ("auto", "always", "never"),
     ALLOW_ANNOTATION: None,
@@ -26,6 +27,7 @@ _CHOICES: dict[str, tuple[str, ...] | None] = {
 _READERS: dict[str, tuple[Callable[[str], object], str]] = {
     ALLOW_ANNOTATION: (parse_all, "namespace=monitoring,pods=app=prometheus to metrics"),
     "raystead.io/redis-memory": (quantities.parse, "for example 2Gi"),
+    "raystead.io/redis-cpu": (quantities.parse, "for example 500m"),
 }
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")

@@ -1,0 +1,65 @@
+"""What is said when raystead itself fails: one sentence and the place; with --debug the way there.
+
+Never a value: the message of an exception may hold anything that was being worked on, a token too. So the
+sentence names the kind of the exception only, and the frames are shown without their variables.
+"""
+
+from __future__ import annotations
+
+import platform
+import traceback
+from pathlib import Path
+
+from raystead.base.secrets import masked_text
+from raystead.base.version import __version__
+from raystead.errors import RaysteadError
+
+_HERE = Path(__file__).parent.parent
+
+
+def told(error: BaseException, *, debug: bool) -> str:
+    """The sentences for an exception that nobody expected."""
+    what = f"this is a fault of raystead, not of what you asked: {_kind(error)} at {_place(error)}"
+    seen = f"raystead {__version__}, Python {platform.python_version()}"
+    if isinstance(error, RecursionError):
+        what = f"what was given is nested too deeply: {_place(error)}"
+    elif isinstance(error, MemoryError):
+        what = f"this machine has not enough memory for what was given: {_place(error)}"
+    remedy = "report it with the output of the same command with --debug" if not debug else ""
+    text = RaysteadError(what, evidence=seen, remedy=remedy).diagnostics()
+    return f"{text}\n{_way(error)}" if debug else text
+
+
+def _kind(error: BaseException) -> str:
+    return type(error).__name__
+
+
+def _place(error: BaseException) -> str:
+    """The deepest frame of ours: `spec/load.py:123`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).is_relative_to(_HERE)] or frames
+    return _short(ours[-1]) if ours else "an unknown place"
+
+
+def _short(frame: traceback.FrameSummary) -> str:
+    path = Path(frame.filename)
+    parts = path.relative_to(_HERE).parts if path.is_relative_to(_HERE) else path.parts[-3:]
+    return f"{'/'.join(parts)}:{frame.lineno}"
+
+
+def _way(error: BaseException) -> str:
+    """Every frame and every cause, without variables; messages with what may be secret masked."""
+    lines: list[str] = []
+    seen: set[int] = set()
+    step: BaseException | None = error
+    while step is not None and id(step) not in seen:
+        seen.add(id(step))
+        frames = traceback.extract_tb(step.__traceback__)
+        if len(frames) > 40:
+            frames = traceback.StackSummary.from_list([*frames[:20], *frames[-20:]])
+        lines += [f"  {_short(frame)} in {frame.name}" for frame in frames]
+        lines.append(f"  {_kind(step)}: {masked_text(str(step)[:500], random=True)}")
+        step = step.__cause__ or step.__context__
+        if step is not None:
+            lines.append("  which came of")
+    return "\n".join(lines)
