@@ -28,10 +28,21 @@ agnhost() {  # Kubernetes' own test server; it needs modules that the wrapper's 
   CGO_ENABLED=0 go build -mod=mod -modfile=agnhost.mod -trimpath -o "$1" -ldflags "-s -w" k8s.io/kubernetes/test/images/agnhost
 }
 module() {  # module OUT MODULE VERSION PACKAGE [TAGS]
-  local dir; dir=$CACHE/src/$(basename "$1")-$3
+  local dir; dir=$CACHE/src/$(basename "$1" .new)-$3
   mkdir -p "$dir"; cd "$dir"; [ -f go.mod ] || go mod init example.test/tool 2>/dev/null
   go get "$2@v$3" >/dev/null 2>&1; go get -tool "$4" >/dev/null 2>&1
   go build -trimpath -tags "${5:-}" -ldflags "-s -w" -o "$1" "$4"
+}
+as_kubernetes() {  # as_kubernetes OUT MODULE VERSION PACKAGE: with Kubernetes' versions of all that it shares with it, so
+  # that nothing is compiled twice; PACKAGE is in MODULE, or a file of this folder
+  local out=$1 own=$2 package=$4 dir versions
+  dir=$CACHE/src/$(basename "$1" .new)-$3-as-$K8S
+  wrapper; versions=$(go list -m -f '{{if not .Main}}{{.Path}} {{with .Replace}}{{.Version}}{{else}}{{.Version}}{{end}}{{end}}' all)
+  mkdir -p "$dir"; cd "$dir"
+  { printf 'module example.test/tool\ngo 1.26\nrequire %s v%s\nreplace (\n' "$own" "$3"
+    awk -v own="$own" 'NF == 2 && $1 != own {print "  " $1 " => " $1 " " $2}' <<<"$versions"; echo ")"; } > go.mod
+  if [ -f "$HERE/$package" ]; then cp "$HERE/$package" main.go; package=./main.go; fi
+  go build -mod=mod -trimpath -ldflags "-s -w" -o "$out" "$package"
 }
 stages() {  # kwok alone does nothing: its own module holds what nodes and pods are to go through
   local source f; source=$(go mod download -json "sigs.k8s.io/kwok@v$KWOK" | python3 -c 'import json,sys; print(json.load(sys.stdin)["Dir"])')/kustomize/stage
@@ -47,10 +58,10 @@ for name in ${*:-$ALL}; do
   case $name in
     kube*) kubernetes "$name" "$out.new" ;;
     etcd) module "$out.new" go.etcd.io/etcd/server/v3 "$ETCD" go.etcd.io/etcd/server/v3 ;;
-    coredns) module "$out.new" github.com/coredns/coredns "$COREDNS" github.com/coredns/coredns ;;
+    coredns) as_kubernetes "$out.new" github.com/coredns/coredns "$COREDNS" coredns.go ;;
     cyclonus) module "$out.new" github.com/mattfenwick/cyclonus "$CYCLONUS" github.com/mattfenwick/cyclonus/cmd/cyclonus ;;
     agnhost) agnhost "$out.new" ;;
-    kwok) module "$out.new" sigs.k8s.io/kwok "$KWOK" sigs.k8s.io/kwok/cmd/kwok ;;
+    kwok) as_kubernetes "$out.new" sigs.k8s.io/kwok "$KWOK" sigs.k8s.io/kwok/cmd/kwok ;;
     *) module "$out.new" $c "$CONTAINERD" "$c/cmd/$name" no_btrfs,no_zfs ;;
   esac
   mv "$out.new" "$out"; say "built $name in $((SECONDS - start)) s"
