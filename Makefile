@@ -13,10 +13,10 @@ run: environment  ## the main job: a local Ray cluster runs a job
 	@bash scripts/run
 
 test-fast: environment  ## pure tests, under a minute
-	$(PY) -m pytest -m "not local and not cluster and not api" tests
+	$(PY) -m pytest -n auto --maxprocesses=4 -m "not local and not cluster and not api" tests
 
 test: environment  ## all tests that need no root, real Ray included
-	$(PY) -m pytest -m "not cluster and not api" tests
+	$(PY) -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder --durations=20 -m "not cluster and not api" tests
 
 check: environment  ## ruff, mypy --strict, import-linter
 	.venv/bin/ruff format --check .

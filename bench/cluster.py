@@ -24,14 +24,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests" / "cluster"))
+sys.path[:0] = [str(HERE.parent / "tests" / folder) for folder in ("kit", "cluster")]
 
 import yaml
 from audit import Audit
 from cli import RAYSTEAD, Cli
-from conftest import USERS, enter, setting, user_in
+from conftest import enter
+from fixtures import USERS, user_in
 from fleet import SELECTOR, TOLERATION, add_nodes, remove_nodes
 from kube import Kube, until
+from settings import setting
 
 from raystead.errors import RaysteadError
 from raystead.kube.access import load

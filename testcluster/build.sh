@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds a Kubernetes from the Go module proxy, each binary once per version.  build.sh [NAME...]   (default: all)
+# Without -trimpath: with it, Go's cache takes the same package for another one in each module, and compiles it again.
 source "$(dirname "$0")/env.sh"
 ALL="kube-apiserver kube-controller-manager kube-scheduler kubectl etcd kubelet kube-proxy containerd containerd-shim-runc-v2 ctr coredns kwok"
 
@@ -21,17 +22,17 @@ print("\n".join(sorted(set(re.findall(r"^\s+(k8s\.io/[\w-]+) => \./staging", ope
 kubernetes() {
   wrapper
   local v=k8s.io/component-base/version
-  go build -trimpath -o "$2" -ldflags "-s -w -X $v.gitVersion=v$K8S -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$K8S")" "k8s.io/kubernetes/cmd/$1"
+  go build -o "$2" -ldflags "-s -w -X $v.gitVersion=v$K8S -X $v.gitMajor=1 -X $v.gitMinor=$(cut -d. -f2 <<<"$K8S")" "k8s.io/kubernetes/cmd/$1"
 }
 agnhost() {  # Kubernetes' own test server; it needs modules that the wrapper's go.mod has not
   wrapper; cp go.mod agnhost.mod; cp go.sum agnhost.sum
-  CGO_ENABLED=0 go build -mod=mod -modfile=agnhost.mod -trimpath -o "$1" -ldflags "-s -w" k8s.io/kubernetes/test/images/agnhost
+  CGO_ENABLED=0 go build -mod=mod -modfile=agnhost.mod -o "$1" -ldflags "-s -w" k8s.io/kubernetes/test/images/agnhost
 }
 module() {  # module OUT MODULE VERSION PACKAGE [TAGS]
   local dir; dir=$CACHE/src/$(basename "$1" .new)-$3
   mkdir -p "$dir"; cd "$dir"; [ -f go.mod ] || go mod init example.test/tool 2>/dev/null
   go get "$2@v$3" >/dev/null 2>&1; go get -tool "$4" >/dev/null 2>&1
-  go build -trimpath -tags "${5:-}" -ldflags "-s -w" -o "$1" "$4"
+  go build -tags "${5:-}" -ldflags "-s -w" -o "$1" "$4"
 }
 as_kubernetes() {  # as_kubernetes OUT MODULE VERSION PACKAGE: with Kubernetes' versions of all that it shares with it, so
   # that nothing is compiled twice; PACKAGE is in MODULE, or a file of this folder
@@ -42,7 +43,7 @@ as_kubernetes() {  # as_kubernetes OUT MODULE VERSION PACKAGE: with Kubernetes' 
   { printf 'module example.test/tool\ngo 1.26\nrequire %s v%s\nreplace (\n' "$own" "$3"
     awk -v own="$own" 'NF == 2 && $1 != own {print "  " $1 " => " $1 " " $2}' <<<"$versions"; echo ")"; } > go.mod
   if [ -f "$HERE/$package" ]; then cp "$HERE/$package" main.go; package=./main.go; fi
-  go build -mod=mod -trimpath -ldflags "-s -w" -o "$out" "$package"
+  go build -mod=mod -ldflags "-s -w" -o "$out" "$package"
 }
 stages() {  # kwok alone does nothing: its own module holds what nodes and pods are to go through
   local source f; source=$(go mod download -json "sigs.k8s.io/kwok@v$KWOK" | python3 -c 'import json,sys; print(json.load(sys.stdin)["Dir"])')/kustomize/stage

@@ -22,6 +22,6 @@ tests() {  # pytest; that a selection holds no test is no failure
   .venv/bin/python -m pytest -o timeout=900 --durations=20 "$@" tests/cluster || { local code=$?; [ $code = 5 ] || failed=$code; }
 }
 failed=0
-tests -m "$marks and not alone" -n 3 --dist loadgroup --no-loadscope-reorder "$@"
+tests -m "$marks and not alone" -n 3 --dist loadfile --no-loadscope-reorder "$@"
 tests -m "$marks and alone" "$@"
 exit "$failed"

@@ -2,12 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Generator, Iterable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-TOGETHER = ("survivor", "running")  # fixtures that are a Ray cluster for all tests that take them
+TOGETHER = ("survivor", "running")  # fixtures that are a Ray cluster for all files that take them
 LONGEST_FIRST = (  # so that no worker begins a long group when the others are done
+    "local",  # one Ray at a time on this machine
     *TOGETHER,
     "test_explain",
     "test_up_files",
@@ -18,7 +21,6 @@ LONGEST_FIRST = (  # so that no worker begins a long group when the others are d
     "test_run",
 )
 WITHIN_GROUP = (
-    "test_status",
     "test_jobs",
     "test_scale",
     "test_verify",
@@ -29,25 +31,44 @@ WITHIN_GROUP = (
 SLOW = 60.0  # seconds; a test that takes longer says why in its docstring's first line
 
 
-def group_of(item: pytest.Item) -> str:
-    taken = [name for name in TOGETHER if name in getattr(item, "fixturenames", ())]
-    return taken[0] if taken else item.path.stem
+@cache
+def group_of(path: Path) -> str:
+    """A file's tests stay together on one worker, and so do the files that share a cluster."""
+    if path.parent.name == "local":
+        return "local"
+    text = path.read_text()
+    return next((name for name in TOGETHER if f"{name}: {name.capitalize()}" in text), path.stem)
 
 
 def _place(name: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else len(names)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A file's tests stay together, and so do all that share a cluster; a new test needs no mark for that."""
-    items.sort(key=lambda item: (_place(group_of(item), LONGEST_FIRST), _place(item.path.stem, WITHIN_GROUP)))
+    """The longest groups begin first, and beside other tests each gets more time."""
+    items.sort(
+        key=lambda item: (
+            _place(group_of(item.path), LONGEST_FIRST),
+            _place(item.path.stem, WITHIN_GROUP),
+            item.path.stem,
+        )
+    )
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
         if hasattr(config, "workerinput") and (limit := item.get_closest_marker("timeout")) and limit.args:
-            item.add_marker(
-                pytest.mark.timeout(3 * limit.args[0]), append=False
-            )  # the others' load counts too
+            item.add_marker(pytest.mark.timeout(3 * limit.args[0]), append=False)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` by our groups. (pytest-xdist's own `loadgroup` groups nothing with pytest 9.)"""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(config.rootpath / nodeid.split("::")[0])
+
+    return Groups(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
