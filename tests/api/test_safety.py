@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cli import Cli
 from dying import access_of
 from kube import Kube, until
 
@@ -18,7 +19,7 @@ from raystead.kube.paths import path_of
 from raystead.ops import run as running
 from raystead.ops.anchor import Anchor
 from raystead.ops.down import Downed, down, found
-from raystead.ops.planning import existing, prepare, wanted
+from raystead.ops.planning import existing, own_pods, prepare, wanted
 from raystead.ops.run import temporary
 from raystead.ops.specs import desired
 from raystead.ops.up import apply
@@ -346,3 +347,195 @@ def test_run_leaves_a_cluster_that_came_between_its_look_and_its_anchor(
     assert now.uid == made[0].uid
     assert user.items("deployments") != []
     end(api)
+
+
+# -- companions of a file ---------------------------------------------------------------------------------
+
+
+def with_others(*documents: Json) -> str:
+    return "---\n".join([*(yaml.safe_dump(one) for one in documents), spec(group("a"))])
+
+
+def secret(value: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"key": value}}
+
+
+def test_a_changed_secret_of_the_file_is_applied_and_never_shown(user: Kube, api: Api) -> None:
+    up(api, with_others(secret("first-value")))
+    again = prepare(api, *wanted(api, Flags(), with_others(secret("first-value")), "f.yaml"))
+    assert not again.mutates
+    changed = prepare(api, *wanted(api, Flags(), with_others(secret("second-value")), "f.yaml"))
+    (change,) = changed.plan.mutating
+    assert change.key == ("Secret", "keys")
+    assert "value" not in repr(change.fields)
+    apply(changed, lambda event: None)
+    assert user.get("secret", "keys")["data"]["key"] == "c2Vjb25kLXZhbHVl"
+    end(api)
+    assert user.get("secret", "keys")
+
+
+def test_what_the_server_does_not_take_is_told_with_its_line_and_all_at_once(user: Kube, api: Api) -> None:
+    """A kind that this server does not know, a right that `edit` lacks, an object that is invalid."""
+    rbac = "rbac.authorization.k8s.io/v1"
+    text = with_others(
+        {"apiVersion": "scheduling.volcano.sh/v1beta1", "kind": "Queue", "metadata": {"name": "q"}},
+        {"apiVersion": rbac, "kind": "Role", "metadata": {"name": "r"}, "rules": []},
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"}, "spec": {"ports": []}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "good"}},
+    )
+    lines = [text[: text.index(f"kind: {kind}")].count("\n") for kind in ("Queue", "Role", "Service")]
+    asked, anchor = wanted(api, Flags(), text, "f.yaml")
+    problems = prepare(api, asked, anchor).plan.problems
+    for line, words in zip(
+        lines, ("the cluster has no Queue", "you may not patch roles", "Service"), strict=True
+    ):
+        assert [p for p in problems if f"f.yaml:{line}" in p and words in p], problems
+    assert len(problems) == 3
+    done = Cli(user)("doctor", "-f", "-", "-o", "json", stdin=text, code=84)
+    told = [c for c in json.loads(done.stdout)["checks"] if c["name"] == "file"]
+    assert [c["verdict"] for c in told] == ["fail"] * 3
+    assert user.items("configmaps") == [
+        c for c in user.items("configmaps") if c["metadata"]["name"] != "good"
+    ]
+
+
+def test_a_companion_is_not_put_over_an_object_of_another_cluster(user: Kube, api: Api) -> None:
+    up(api, spec(group("a"), name="other"))
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "raystead-other"},
+        "data": {"a": "b"},
+    }
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "other-head-svc"}}
+    service["spec"] = {"ports": [{"port": 80}]}
+    text = with_others(service, theirs)
+    before = [user.get("configmap", "raystead-other"), user.get("service", "other-head-svc")]
+    with pytest.raises(Conflict) as error:
+        up(api, text)
+    assert 'Service/other-head-svc is an object of the cluster "other"' in error.value.what
+    assert "ConfigMap/raystead-other" in error.value.what
+    assert [user.get("configmap", "raystead-other"), user.get("service", "other-head-svc")] == before
+    end(api, "other")
+
+
+# -- Secrets that are made anew ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("secret", "restarts"),
+    [("small", {"small-head", "small-a-worker"}), ("raystead-small-redis", {"small-head", "small-redis"})],
+    ids=["token", "Redis' password"],
+)
+def test_who_has_read_a_secret_restarts_when_it_is_made_anew(
+    user: Kube, api: Api, secret: str, restarts: set[str]
+) -> None:
+    text = spec(group("a"), storage="redis")
+    up(api, text)
+    user.run("delete", "secret", secret)
+    plan = prepare(api, *wanted(api, Flags(), text, "f.yaml")).plan
+    stamp = "spec.template.metadata.annotations"
+    assert {c.name for c in plan.mutating if any(f.path.startswith(stamp) for f in c.fields)} == restarts
+    assert any(f"Secret/{secret} gets a new value" in note for note in plan.notes)
+    first = up(api, text)
+    assert user.get("secret", secret)
+    assert up(api, text).resource_version == first.resource_version  # nobody restarts again
+    user.run("delete", "secret", secret)
+    before = {name: user.get(["deployment", "statefulset"][name == "small-redis"], name) for name in restarts}
+    up(api, text)
+    for name, item in before.items():
+        now = user.get(item["kind"], name)
+        assert now["metadata"]["generation"] > item["metadata"]["generation"]
+    end(api)
+
+
+def test_down_with_the_file_removes_what_it_brought_and_nothing_else(user: Kube, api: Api) -> None:
+    mine = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}, "data": {"a": "b"}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}}
+    claim["spec"] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    text = with_others(secret("x"), claim, mine)
+    up(api, text)
+    assert "came with the file: Secret/keys, PersistentVolumeClaim/data, ConfigMap/mine" in " ".join(
+        Cli(user)("status", "small", code=None).stdout.split()
+    )
+    user.run("delete", "configmap", "mine")
+    user.run("create", "configmap", "mine", "--from-literal=c=d")  # another's, of the same name
+    done = Cli(user)("down", "--yes", "small")
+    assert "Secret/keys (came with the file: raystead down -f FILE removes it)" in done.stderr
+    done = Cli(user)("down", "-f", "-", "--keep-data", stdin=text)
+    assert "PersistentVolumeClaim/data (kept with its data)" in done.stderr
+    assert "ConfigMap/mine (nothing proves that raystead applied it)" in done.stderr
+    assert [s["metadata"]["name"] for s in user.items("secrets")] == []
+    up(api, text.replace("name: small", "name: second"))
+    done = Cli(user)("down", "-f", "-", stdin=text)
+    assert 'the cluster "second" has it in its file too' in done.stderr
+    assert user.get("secret", "keys")
+    end(api, "second")
+    Cli(user)("down", "-f", "-", stdin=text)
+    assert user.items("pvc") == []
+    assert user.get("configmap", "mine")
+    Cli(user)("down", "small", code=64)
+
+
+# -- keys in a Redis of others ----------------------------------------------------------------------------
+
+
+def with_redis(address: str, **head: Any) -> str:
+    one = yaml.safe_load(spec(group("a")))
+    del one["metadata"]["annotations"]
+    one["spec"]["gcsFaultToleranceOptions"] = {"redisAddress": address}
+    one["spec"]["headGroupSpec"]["template"]["spec"] |= head
+    return yaml.safe_dump(one)
+
+
+def test_keys_beside_the_head_end_with_it_or_are_said_to_be_on_their_claim(user: Kube, api: Api) -> None:
+    """Its Redis is gone with the head's pod: nobody is asked for a minute."""
+    up(api, with_redis("127.0.0.1:6380"))
+    begun = time.monotonic()
+    assert end(api).kept == ()
+    volumes = [{"name": "redis", "persistentVolumeClaim": {"claimName": "redis-data"}}]
+    anchor = up(api, with_redis("127.0.0.1:6380", volumes=volumes))
+    (line,) = end(api).kept
+    assert line == (
+        f"the keys RAY{anchor.uid}@… in Redis at 127.0.0.1:6380, beside the head: "
+        "their data is on PersistentVolumeClaim/redis-data"
+    )
+    assert time.monotonic() - begun < 60
+    assert existing(api, "small") is None
+
+
+def test_without_its_anchor_down_names_the_keys_and_the_command_that_removes_them(
+    user: Kube, api: Api
+) -> None:
+    anchor = up(api, with_redis("redis.example:6380"))
+    hold = '{"metadata":{"finalizers":["x.io/hold"]}}'
+    user.run("patch", "deployment", "small-head", "--type=merge", "-p", hold)
+    user.run("delete", "configmap", "raystead-small")
+    what = found(api, "small")
+    threading.Timer(
+        2,
+        user.run,
+        ("patch", "deployment", "small-head", "--type=merge", "-p", hold.replace('["x.io/hold"]', "null")),
+    ).start()
+    (line,) = down(api, what, keep_data=False, emit=lambda event: None).kept
+    assert f"the keys RAY{anchor.uid}@… in Redis at redis.example:6380" in line
+    assert f"redis-cli -h redis.example -p 6380 --scan --pattern 'RAY{anchor.uid}@*'" in line
+
+
+def test_whose_pods_may_be_touched_is_told_by_their_controllers(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    """`scale` marks idle workers, `verify` ends a pod: never one that only carries the labels."""
+    user = as_user(namespace(), "edit")
+    api = Api(access_of(user))
+    anchor = up(api, spec(group("a")))
+    marks = {**LABEL, "ray.io/node-type": "worker", "ray.io/group": "a", "ray.io/cluster": "small"}
+    user.apply(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "notebook", "labels": marks}, "spec": POD}
+    )
+    until(lambda: len(user.items("pods")) == 3, 30, "the controllers made their pods")
+    names = {p["metadata"]["name"] for p in own_pods(api, "small", anchor.uid, user.items("pods"))}
+    assert len(names) == 2
+    assert "notebook" not in names
+    end(api)
+    assert [p["metadata"]["name"] for p in user.items("pods")] == ["notebook"]

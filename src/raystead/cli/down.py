@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import sys
 import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from raystead.cli.options import Where, cluster_options, door, quiet_option
+from raystead.cli.options import Where, cluster_options, door, quiet_option, read_file
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
 
 
 @click.command("down")
 @cluster_options
+@click.option("-f", "--file", "file", metavar="FILE", help="The file of `up`: what else it brought goes too.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
 @click.option("--keep-data", is_flag=True, help="Keep the volume: the next up finds the actors' state again.")
 @quiet_option
 def command(
-    name: str | None, where: Where, yes: bool, ignore_not_found: bool, keep_data: bool, quiet: bool
+    name: str | None,
+    where: Where,
+    file: str | None,
+    yes: bool,
+    ignore_not_found: bool,
+    keep_data: bool,
+    quiet: bool,
 ) -> None:
     """Delete the cluster: everything it owns and nothing else.
+
+    With -f also what came with the file, where it is provably what `up` applied.
 
     \b
     raystead down
     raystead down --keep-data        keep the volume with the actors' state
     raystead down other --yes
+    raystead down -f raycluster.yaml
     """
     from raystead.errors import ClusterNotFound
 
     reporter = Reporter(quiet=quiet)
     try:
+        if where.here and file is not None:
+            raise UsageError("a local cluster brings nothing along with its file", remedy="leave -f out")
         if where.here:
             _local(reporter, name, yes)
         else:
-            _there(reporter, where, name, yes, keep_data)
+            _there(reporter, where, name, file, yes, keep_data)
     except ClusterNotFound as error:
         if not ignore_not_found:
             where_to = "raystead list --local" if where.here else "raystead list -A"
@@ -43,31 +59,80 @@ def command(
             raise
 
 
-def _there(reporter: Reporter, where: Where, name: str | None, yes: bool, keep_data: bool) -> None:
+def _there(
+    reporter: Reporter, where: Where, name: str | None, file: str | None, yes: bool, keep_data: bool
+) -> None:
     from raystead.cli.waits import follow
-    from raystead.errors import Remains
+    from raystead.errors import ClusterNotFound, Remains
     from raystead.ops.clusters import anchor_of
     from raystead.ops.down import down, found
 
     api = door(where)
+    others: tuple[dict[str, Any], ...] = ()
+    if file is not None:
+        name, others = _of_file(api, where, name, file)
     chosen = name or anchor_of(api, None).name
     _refuse_to_guess(name, chosen, yes)
-    what = found(api, chosen)
+    try:
+        what = found(api, chosen)
+    except ClusterNotFound:
+        if not others or not _remove(reporter, api, chosen, others, yes, keep_data):
+            raise
+        return
     if not yes and sys.stdin.isatty():
         data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
-        question = f'delete "{what.name}" in namespace {api.namespace}: {len(what.pods)} pods; {data}?'
+        more = f", and {len(others)} more objects of the file" if others else ""
+        question = f'delete "{what.name}" in namespace {api.namespace}: {len(what.pods)} pods{more}; {data}?'
         click.confirm(question, abort=True, err=True)
-    with follow(reporter, api, what.name, "raystead down") as emit:
+    with follow(reporter, api, what.name, f"raystead down {chosen}") as emit:
         done = down(api, what, keep_data=keep_data, emit=emit)
     for text in done.kept:
-        reporter.warn(f"left: {text}")
+        if not (others and "came with the file" in text):
+            reporter.warn(f"left: {text}")
     if done.remains:
         raise Remains(
             f'"{done.name}" is not wholly gone after {done.seconds:.0f} s',
             evidence="; ".join(done.remains),
-            remedy="raystead down again, or look at the above with kubectl describe",
+            remedy=f"raystead down {done.name} again, or look at the above with kubectl describe",
         )
     reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
+    if others:
+        _remove(reporter, api, chosen, others, True, keep_data)
+
+
+def _of_file(api: Api, where: Where, name: str | None, file: str) -> tuple[str, tuple[dict[str, Any], ...]]:
+    """The cluster that the file means, and its other documents."""
+    from raystead.ops.specs import desired
+    from raystead.spec.flags import Flags
+
+    asked = desired(Flags(name=name, namespace=where.namespace), *read_file(file), home=api.namespace)
+    if where.namespace is None and asked.cluster.metadata.namespace:
+        api.namespace = asked.cluster.metadata.namespace
+    return asked.cluster.name, asked.foreign
+
+
+def _remove(
+    reporter: Reporter,
+    api: Api,
+    name: str,
+    others: tuple[dict[str, Any], ...],
+    yes: bool,
+    keep_data: bool,
+) -> bool:
+    """Deletes what else the file brought; whether anything of it was there."""
+    from raystead.cli.waits import follow
+    from raystead.ops.removing import remove
+
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"delete {len(others)} objects of the file?", abort=True, err=True)
+    begin = time.monotonic()
+    with follow(reporter, api, name, f"raystead down {name}") as emit:
+        done = remove(api, others, keep_data=keep_data, emit=emit)
+    for text in done.left:
+        reporter.warn(f"left: {text}")
+    if done.removed:
+        reporter.step(f"gone with the file: {', '.join(done.removed)}", time.monotonic() - begin)
+    return bool(done.removed or done.left)
 
 
 def _refuse_to_guess(name: str | None, only: str, yes: bool) -> None:

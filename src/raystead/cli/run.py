@@ -146,7 +146,7 @@ def _asked(api: Api, where: Where, file: str | None, flags: dict[str, Any]) -> D
     text, filename = read_file(file)
     if flags["name"] is None:
         flags["name"] = f"{_stem(text, filename)}-{''.join(secrets.choice(_ALPHABET) for _ in range(5))}"
-    asked = desired(Flags(**flags, namespace=where.namespace), text, filename)
+    asked = desired(Flags(**flags, namespace=where.namespace), text, filename, home=api.namespace)
     if where.namespace is None and asked.cluster.metadata.namespace:
         api.namespace = asked.cluster.metadata.namespace
     return asked

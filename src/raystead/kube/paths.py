@@ -51,6 +51,7 @@ class Discovery:
             f"the cluster has no {kind} of {version}",
             evidence=f"GET {prefix} does not list it",
             remedy="remove the document from the file, or have its CRD installed",
+            status=404,
         )
 
     def _resources(self, prefix: str, version: str) -> list[dict[str, Any]]:

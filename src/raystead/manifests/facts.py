@@ -23,8 +23,8 @@ class Facts:
         token_secret: Secret with key `auth_token`.
         redis_secret: Secret with key `password`.
         storage_namespace: Ray's key prefix in Redis, set once.
-        restarted: when a group was last restarted on request, as a time; by the word for it: `head`, `small`,
-            `worker/head`.
+        restarted: when a group was last restarted on request, or because a Secret that it had read was made
+            anew, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
     """
 
     namespace: str | None = None

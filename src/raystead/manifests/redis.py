@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import Decimal
 
 from raystead.base import labels, quantities
+from raystead.base.groups import REDIS
 from raystead.base.names import STORAGE_NAMESPACE_ANNOTATION
 from raystead.errors import SpecError
 from raystead.manifests import scripts
 from raystead.manifests.context import Context
+from raystead.manifests.deployments import RESTARTED
 from raystead.manifests.security import harden
 from raystead.manifests.storage import (
     PASSWORD_DIR,
@@ -85,7 +87,7 @@ def _stateful_set(ctx: Context) -> Json:
         "serviceName": ctx.names.redis,
         "selector": {"matchLabels": selector},
         "template": {
-            "metadata": {"labels": {**selector, labels.OURS: ctx.cluster.name}},
+            "metadata": _restarted(ctx, {"labels": {**selector, labels.OURS: ctx.cluster.name}}),
             "spec": _pod(ctx, on_volume),
         },
     }
@@ -93,6 +95,12 @@ def _stateful_set(ctx: Context) -> Json:
         spec["volumeClaimTemplates"] = [_claim(ctx, selector)]
     metadata = ctx.metadata(ctx.names.redis, {"app": "redis"})
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": metadata, "spec": spec}
+
+
+def _restarted(ctx: Context, metadata: Json) -> Json:
+    """With the time of the last restart, if there was one: another time, another pod."""
+    when = ctx.facts.restarted.get(str(REDIS))
+    return {**metadata, "annotations": {RESTARTED: when}} if when else metadata
 
 
 def _claim(ctx: Context, selector: dict[str, str]) -> Json:

@@ -48,10 +48,10 @@ def prefer_idle(prepared: Prepared, emit: Callable[[Event], None]) -> dict[str, 
     Where Ray cannot be asked Kubernetes chooses, and a note says so.
     """
     shrink = shrinking(prepared)
-    if not shrink:
+    if not shrink or prepared.anchor is None:
         return {}
     try:
-        return prefer(prepared.api, prepared.cluster.name, shrink)
+        return prefer(prepared.api, prepared.cluster.name, prepared.anchor.uid, shrink)
     except RaysteadError as error:
         seen = f" ({error.evidence})" if error.evidence else ""
         emit(Note(f"Kubernetes chooses which workers end, not the idle ones: {error.what}{seen}"))

@@ -16,13 +16,14 @@ from raystead.doctor.judge import judge
 from raystead.doctor.model import Check, Objects, Pods, Seen
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
-from raystead.kube.paths import collection, path_of
+from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, storable
 from raystead.ops.client import client
+from raystead.ops.companions import word
 from raystead.ops.facts import default_class, isolating, version_text
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
@@ -38,6 +39,7 @@ _REVIEWS = 6  # of them for single rights, where the server's list of rights is 
 _DRY_RUNS = 5  # of them for pods of different groups
 _SECRETS = 3
 _LISTS = kinds.parts("Event", "ReplicaSet")  # of Seen
+_COMPANIONS = 4  # of them for other documents of the file
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ def subject(
     Raises:
         SpecError: with every problem of the file and the flags.
     """
-    asked = desired(replace(flags, namespace=namespace), text, filename) if text is not None else None
+    asked = None
+    if text is not None:
+        asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
     if asked is not None and namespace is None and asked.cluster.metadata.namespace:
         api.namespace = asked.cluster.metadata.namespace
     have = rights(api)
@@ -117,7 +121,7 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     seen = replace(seen, secrets=_secrets(who, seen, password))
     seen = replace(seen, admission=_admission(who, seen, unread))
     asked = api.requests
-    checks = judge(seen, who.held)
+    checks = (*judge(seen, who.held), *_companions(who))
     if probes:
         found = probe(api, seen, who.rights)
         told = {check.name for check in found}
@@ -131,6 +135,34 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
         checks=checks,
         requests=asked,
     )
+
+
+def _companions(who: Subject) -> tuple[Check, ...]:
+    """What the server says of the other documents of the file, by dry-runs."""
+    asked, paths = who.asked, Discovery(who.api)
+    tried = asked.placed[:_COMPANIONS]
+
+    def one(pair: tuple[Json, str]) -> Check | None:
+        item, place = pair
+        try:
+            who.api.apply(paths.path(item, who.api.namespace), item, dry_run=True)
+        except ApiError as error:
+            if error.status in (0, 429, 503, 504):
+                raise
+            return Check(
+                "file", "fail", f"{word(item)} ({place}): {error.what}", error.evidence, error.remedy
+            )
+        return None
+
+    found = [check for check in parallel(one, tried) if check]
+    if len(asked.foreign) > len(tried):
+        what = f"{len(tried)} of the file's {len(asked.foreign)} other documents were tried"
+        found.append(
+            Check("file", "unknown", what, "more would be too many requests", "raystead plan tries all")
+        )
+    if tried and not found:
+        found.append(Check("file", "ok", f"the server takes {', '.join(word(item) for item, _ in tried)}"))
+    return tuple(found)
 
 
 def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.Rights:

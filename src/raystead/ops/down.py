@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from raystead.base import kinds, labels, names
 from raystead.base.kinds import CLAIM
 from raystead.base.ownership import anchor_uids, labelled, owned, owners_of
-from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound, RaysteadError
+from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.kube.watch import Mirror
 from raystead.live.pods import slim
-from raystead.manifests.cleanup import cleanup_pod
 from raystead.manifests.context import Context
 from raystead.manifests.render import manifests
-from raystead.manifests.storage import storage_kind
+from raystead.ops import rediskeys
 from raystead.ops.anchor import Anchor
-from raystead.ops.events import Applied, Event, Note
+from raystead.ops.events import Applied, Event
 from raystead.ops.planning import existing, live_objects, parallel
 from raystead.plan.model import Action
 
@@ -33,7 +32,6 @@ __all__ = ["TIMEOUT", "Downed", "down", "found"]
 
 GRACE = 3  # seconds for a pod to end; Redis flushes in less, a drain is pointless when all goes
 TIMEOUT = 60.0  # seconds to wait for what was deleted
-_CLEANUP_PATIENCE = 90.0  # seconds for the pod that removes keys; its image is on a node already
 _TICK = 0.25
 _CONTROLLERS = kinds.names(row for row in kinds.ROWS if row.template and not row.rare)
 _KINDS = (*_CONTROLLERS, *(k for k in kinds.owned() if k not in (*_CONTROLLERS, CLAIM)))
@@ -80,6 +78,7 @@ class Found:
 
     Attributes:
         objects, pods: those that are proved to be the cluster's.
+        keys: those in a Redis that the cluster does not own, as its head says.
         strangers: what carries its label and is not proved its own, the pods of such objects left out.
     """
 
@@ -89,6 +88,7 @@ class Found:
     pods: tuple[Json, ...]
     strangers: tuple[Json, ...]
     proofs: _Proofs
+    keys: rediskeys.Keys | None = None
 
 
 def found(api: Api, name: str, *, uid: str | None = None) -> Found:
@@ -113,6 +113,8 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
     strangers = [item for item in (*objects, *pods) if item["metadata"]["uid"] not in ours]
     theirs = {item["metadata"]["uid"] for item in strangers}
     strangers = [i for i in strangers if not owners_of(i) & theirs and not _is_anchor(i, name)]
+    if anchor is None:  # what has another owner ends with that, which may be gone already
+        strangers = [item for item in strangers if not owners_of(item)]
     if anchor is None and not everything:
         evidence = f"nothing there has the label {labels.OURS}={name}"
         if strangers:
@@ -129,6 +131,7 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         tuple(item for item in everything if item["kind"] == "Pod"),
         tuple(strangers),
         proofs,
+        rediskeys.keys_in(everything, name),
     )
 
 
@@ -156,15 +159,21 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
     deadline = begun + timeout
     delete = _Deleting(api, emit)
     kept = [
-        f"{one} (came with the file, is not the cluster's)"
+        f"{one} (came with the file: raystead down -f FILE removes it)"
         for one in (what.anchor.foreign if what.anchor else ())
     ]
     kept += [f"{_listed([one])} ({_HAS_LABEL})" for one in what.strangers]
     ended = _end_pods(delete, what, deadline)
-    if what.anchor and not keep_data and (keys := _clean_redis(api, what.anchor, ended, emit)):
-        # What the next attempt needs (Secrets, policies, the anchor) has to stay.
-        remains = () if ended else _reasons(what.proofs.ours(_labelled(api, what.name, ("Pod",))))
-        return Downed(what.name, time.monotonic() - begun, len(delete.uids), (*remains, keys), tuple(kept))
+    if what.keys and not what.anchor and (what.keys.claims or not what.keys.beside_the_head):
+        kept.append(f"{what.keys} (the anchor, which says how to reach it, is gone): {what.keys.command}")
+    if what.anchor and not keep_data:
+        keys, stays = rediskeys.remove(api, what.anchor, ended, emit)
+        kept += [stays] if stays else []
+        if keys:  # what the next attempt needs (Secrets, policies, the anchor) has to stay
+            remains = () if ended else _reasons(what.proofs.ours(_labelled(api, what.name, ("Pod",))))
+            return Downed(
+                what.name, time.monotonic() - begun, len(delete.uids), (*remains, keys), tuple(kept)
+            )
     if keep_data:
         kept += _keep(api, what)
     swept = (*_KINDS, "Pod", *(() if keep_data else (CLAIM,)))
@@ -252,47 +261,6 @@ def _pod(item: Json) -> Json:
     return {**slim(item), "kind": "Pod"}
 
 
-def _clean_redis(api: Api, anchor: Anchor, pods_ended: bool, emit: Emit) -> str:
-    """Removes the cluster's keys from a Redis of others; says why they are there still."""
-    pod = cleanup_pod(anchor.cluster, anchor.with_facts())
-    if pod is None:
-        return ""
-    left = f"Redis keys that begin with RAY{anchor.with_facts().storage_namespace}@"
-    if not pods_ended:
-        return f"{left}: pods still use them"
-    path = path_of(api.namespace, "Pod", pod["metadata"]["name"])
-    emit(Note("removing the cluster's keys from Redis"))
-    try:
-        with contextlib.suppress(ObjectNotFound):  # of an attempt that was killed
-            api.delete(path, grace=0)
-        api.create(collection(api.namespace, "Pod"), pod)
-        phase, why = _ended(api, path)
-    except RaysteadError as error:
-        phase, why = "", f"{error.what}: {error.evidence}"
-    with contextlib.suppress(RaysteadError):
-        api.delete(path, grace=0)
-    if phase == "Succeeded":
-        return ""
-    return f"{left}: {why}; raystead down tries again, raystead down --keep-data leaves them"
-
-
-def _ended(api: Api, path: str) -> tuple[str, str]:
-    """The cleanup pod's last phase, and why when it did not succeed."""
-    phase, deadline = "", time.monotonic() + _CLEANUP_PATIENCE
-    while phase not in ("Succeeded", "Failed") and time.monotonic() < deadline:
-        time.sleep(_TICK)
-        phase = (api.get(path).get("status") or {}).get("phase", "")
-    if phase == "Succeeded":
-        return phase, ""
-    try:
-        log = api.text(f"{path}/log", tailLines=3).strip()
-    except RaysteadError:
-        log = ""
-    if log:
-        return phase, log.splitlines()[-1][:300]
-    return phase, f"the pod for it is {phase or 'not started'} after {_CLEANUP_PATIENCE:.0f} s"
-
-
 def _keep(api: Api, what: Found) -> list[str]:
     """Takes the claims from the anchor, which would take them along; says what stays."""
     kept = []
@@ -302,9 +270,10 @@ def _keep(api: Api, what: Found) -> list[str]:
             body = {"metadata": {"uid": uid, "ownerReferences": None}}
             api.patch(path_of(api.namespace, CLAIM, name), body)
         kept.append(f"PersistentVolumeClaim/{name} (the next raystead up finds the state again)")
-    if what.anchor and storage_kind(what.anchor.cluster) == "external":
-        space = what.anchor.with_facts().storage_namespace
-        kept.append(f'the keys RAY{space}@… in Redis (externalStorageNamespace: "{space}" finds them again)')
+    if what.anchor:
+        keys = rediskeys.keys_in(manifests(what.anchor.cluster, what.anchor.with_facts()), what.name)
+        if keys:
+            kept.append(f'{keys} (externalStorageNamespace: "{keys.space}" finds them again)')
     return kept
 
 

@@ -21,6 +21,7 @@ from raystead.kube import execs
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.live.pods import Pod, pods_of
+from raystead.ops.planning import own_pods
 from raystead.ops.ray import head_of
 
 __all__ = ["COST", "Idle", "idle_times", "prefer", "victims"]
@@ -83,7 +84,7 @@ def victims(pods: Sequence[Pod], count: int, idle: Mapping[str, Idle]) -> list[P
     return sorted((pod for pod in pods if not pod.deleted), key=cost)[:count]
 
 
-def prefer(api: Api, cluster: str, shrink: Mapping[GroupId, int]) -> dict[str, Idle]:
+def prefer(api: Api, cluster: str, anchor_uid: str, shrink: Mapping[GroupId, int]) -> dict[str, Idle]:
     """Makes the controller take the idle ones: `shrink` is how many pods each group loses.
 
     Returns:
@@ -93,6 +94,7 @@ def prefer(api: Api, cluster: str, shrink: Mapping[GroupId, int]) -> dict[str, I
         RaysteadError: Ray could not be asked; nothing is annotated.
     """
     found = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={cluster}")
+    found = own_pods(api, cluster, anchor_uid, found)
     idle, pods = idle_times(api, found), pods_of(found)
     for group, count in shrink.items():
         mine = [pod for pod in pods if pod.group == group]

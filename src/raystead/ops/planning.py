@@ -7,24 +7,24 @@ from dataclasses import dataclass, field, replace
 
 from raystead.base import kinds, labels, names, ownership
 from raystead.base.groups import GroupId
-from raystead.errors import ApiError, Conflict, Forbidden, KubeConfigError, ObjectNotFound
+from raystead.errors import ApiError, Conflict, Forbidden, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
+from raystead.ops import companions, secrets
 from raystead.ops import facts as asking
-from raystead.ops import secrets
-from raystead.ops.anchor import Anchor, decoded, document, storable
-from raystead.ops.restart import stamps
+from raystead.ops.anchor import ROLE, Anchor, decoded, document, storable
+from raystead.ops.restart import stamp, stamps
 from raystead.ops.specs import Desired, desired
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Key, Plan
 from raystead.spec.flags import NAME, Flags, build
 from raystead.spec.model import RayCluster
 
-__all__ = ["Prepared", "existing", "live_objects", "parallel", "prepare", "wanted"]
+__all__ = ["Prepared", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
 
 ANCHOR_BYTES = 2**20  # of all values of a ConfigMap together, as the API server counts them
 LISTED = kinds.owned()
@@ -97,7 +97,7 @@ def wanted(
     if text is None:
         anchor = existing(api, flags.name or NAME)
         return Desired(build(flags, anchor.cluster if anchor else None)), anchor
-    asked = desired(replace(flags, namespace=namespace), text, filename)
+    asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
     if namespace is None and asked.cluster.metadata.namespace:
         api.namespace = asked.cluster.metadata.namespace
     return asked, existing(api, asked.cluster.name)
@@ -144,8 +144,13 @@ def prepare(
     else:
         facts, notes = _facts_now(anchor, cluster, policies_here, policies)
         facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
-    objects = tuple(manifests(cluster, facts))
     needed = tuple(secrets.needed(cluster, facts, password))
+    given = _given_secrets(api, cluster.name, needed, live)
+    if anchor is not None:
+        anew, told = _read_anew([one for one in needed if one.name not in given], live, cluster)
+        facts = replace(facts, restarted={**facts.restarted, **anew})
+        notes += told
+    objects = tuple(manifests(cluster, facts))
     paths = Discovery(api)
     previous = manifests(anchor.cluster, anchor.with_facts()) if anchor else None
     made = kinds.made_by([*objects, *(previous or ())])
@@ -154,8 +159,7 @@ def prepare(
     live, owned, left = _sorted(
         live, cluster.name, anchor, (*objects, *asked.foreign, *_shapes(needed, cluster))
     )
-    answers, refusals, strangers, conflicts = _ask(api, paths, (*objects, *asked.foreign), live, force=force)
-    given = _given_secrets(api, cluster.name, needed, live)
+    answers, refusals, strangers, conflicts = _ask(api, paths, objects, asked, live, force=force)
     counted = all(maker.counts for maker in makers_of(*live))
     ours = f"{labels.OURS}={cluster.name}"
     pods = [] if counted else api.list(collection(api.namespace, "Pod"), labels=ours)
@@ -167,12 +171,13 @@ def prepare(
         applied=anchor.cluster if anchor else None,
         refusals=refusals,
         rendered_by=anchor.written_by if anchor else "",
-        previous=[*previous, *asked.foreign] if previous is not None else None,
+        previous=previous,
         pods=pods,
         reveal=reveal,
     )
     problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
     problems += asking.caught(api, cluster.name, objects)
+    problems += companions.refusals(asked.placed, _of_clusters([*live, *strangers], owned))
     plan = replace(plan, notes=(*notes, *left, *plan.notes), problems=tuple(problems))
     plan = _marked(plan, conflicts)
     uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
@@ -193,6 +198,25 @@ def too_large(anchor: Json) -> list[str]:
         f"{size / 2**20:.2f} MiB and the API server takes 1 MiB; move what is long in the file "
         "(scripts, env, annotations) to ConfigMaps of your own"
     ]
+
+
+def _read_anew(
+    needed: Sequence[secrets.NeededSecret], live: Sequence[Json], cluster: RayCluster
+) -> tuple[dict[str, str], list[str]]:
+    """Restarts of the groups that are there and have read a Secret which is made anew; and why."""
+    there = {maker.id for maker in makers_of(*live)}
+    ours = [item for item in live if item["kind"] == "Secret"]
+    anew: dict[str, str] = {}
+    notes = []
+    for secret in needed:
+        groups = [str(group) for group in secrets.readers(cluster, secret) if group in there]
+        if groups and secrets.made_anew(secret, ours):
+            anew |= dict.fromkeys(groups, stamp())
+            who = " and ".join(groups)
+            notes.append(
+                f"Secret/{secret.name} gets a new value: {who} restart, for they have read the old one"
+            )
+    return anew, notes
 
 
 def _shapes(needed: Sequence[secrets.NeededSecret], cluster: RayCluster) -> list[Json]:
@@ -223,6 +247,18 @@ def _sorted(
     return kept, owned, left
 
 
+def _of_clusters(live: Sequence[Json], owned: frozenset[str]) -> dict[Key, str]:
+    """The live objects that belong to a cluster of raystead's, this one or another, with its name."""
+    out = {}
+    for item in live:
+        found = item["metadata"].get("labels") or {}
+        name = str(found.get(labels.OURS) or "")
+        proved = item["metadata"]["uid"] in owned or ownership.anchor_uids([item], name)
+        if name and (proved or found.get(ROLE) == "anchor"):
+            out[key_of(item)] = name
+    return out
+
+
 def _unproved(plan: Plan, live: Sequence[Json], owned: frozenset[str]) -> Iterator[str]:
     """Objects that would be deleted or replaced and are not proved to be this cluster's."""
     uids = {key_of(item): item["metadata"]["uid"] for item in live}
@@ -248,6 +284,15 @@ def live_objects(api: Api, name: str, which: Sequence[str] = LISTED) -> dict[str
     return dict(zip(which, parallel(one, which), strict=True))
 
 
+def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list[Json]:
+    """Those of the pods that are proved to be the cluster's, by the controllers that made them."""
+    makers = kinds.names(row for row in kinds.ROWS if row.template and not row.rare)
+    there = [item for items in live_objects(api, name, makers).values() for item in items]
+    marked = [{**pod, "kind": "Pod"} for pod in pods]
+    ours = ownership.owned([*there, *marked], name, [anchor_uid])
+    return [pod for pod in pods if pod["metadata"]["uid"] in ours]
+
+
 def _facts_now(
     anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json], wish: str | None
 ) -> tuple[Facts, list[str]]:
@@ -265,28 +310,41 @@ def _facts_now(
 
 
 def _ask(
-    api: Api, paths: Discovery, objects: Sequence[Json], live: Sequence[Json], *, force: bool
+    api: Api,
+    paths: Discovery,
+    objects: Sequence[Json],
+    asked: Desired,
+    live: Sequence[Json],
+    *,
+    force: bool,
 ) -> tuple[dict[Key, Json], dict[Key, str], list[Json], dict[Key, Conflict]]:
     """The server's dry-run answers, its refusals, objects with our names that are not ours, and conflicts.
 
     Of an object with a conflict the answer is that of a forced apply: what would be, were it taken over.
     """
     ours = {key_of(item) for item in live}
+    places = {id(item): f" ({place})" if place else "" for item, place in asked.placed}
     answers: dict[Key, Json] = {}
     refusals: dict[Key, str] = {}
     strangers: list[Json] = []
     conflicts: dict[Key, Conflict] = {}
 
     def ask(item: Json) -> tuple[Json, Json | ApiError]:
-        path = paths.path(item, api.namespace)
         try:
+            path = paths.path(item, api.namespace)
+            if "/namespaces/" not in path:
+                raise ApiError(
+                    "its kind belongs to no namespace, and raystead works in one alone", status=422
+                )
             return item, api.apply(path, item, dry_run=True, force=force)
-        except (Forbidden, KubeConfigError):
-            raise
+        except Forbidden as error:
+            if id(item) not in places:
+                raise
+            return item, error  # of a companion: a right that a namespace's editor may lack
         except ApiError as error:
             return item, error
 
-    for item, answer in parallel(ask, objects):
+    for item, answer in parallel(ask, (*objects, *asked.foreign)):
         key = key_of(item)
         if isinstance(answer, ApiError):
             _refused(api, answer)
@@ -297,7 +355,7 @@ def _ask(
                 forced = api.apply(paths.path(item, api.namespace), item, dry_run=True, force=True)
                 answers[key] = forced
                 continue
-            refusals[key] = answer.evidence or answer.what
+            refusals[key] = _refusal(answer, places.get(id(item)))
             continue
         answers[key] = answer
         # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.
@@ -316,6 +374,12 @@ def _marked(plan: Plan, conflicts: Mapping[Key, Conflict]) -> Plan:
     )
     problems = tuple(f"{error.what}; {error.remedy}" for error in conflicts.values())
     return replace(plan, changes=changes, problems=(*plan.problems, *problems))
+
+
+def _refusal(error: ApiError, place: str | None) -> str:
+    """Why the server refuses an object, and of a companion (`place` is not None) where it stands."""
+    plain = isinstance(error, Forbidden) or (place is not None and error.status == 404)
+    return (error.what if plain or not error.evidence else error.evidence) + (place or "")
 
 
 def _refused(api: Api, error: ApiError) -> None:

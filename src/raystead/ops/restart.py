@@ -48,7 +48,7 @@ def stamps(
     """The stamps to render: the kept ones of groups whose pods stay as they are, and new ones."""
     old, new = _templates(applied), _templates(wanted)
     return {
-        **{name: when for name, when in kept.items() if name in new and new[name] == old.get(name)},
+        **{name: when for name, when in kept.items() if new.get(name) == old.get(name)},
         **{str(group): when for group, when in restart.items()},
     }
 

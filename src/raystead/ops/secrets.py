@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
+from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.errors import Conflict
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -20,7 +21,18 @@ if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
     from raystead.spec.model import RayCluster
 
-__all__ = ["NeededSecret", "lacking", "make", "needed", "taken", "token_for", "token_of", "value_of"]
+__all__ = [
+    "NeededSecret",
+    "lacking",
+    "made_anew",
+    "make",
+    "needed",
+    "readers",
+    "taken",
+    "token_for",
+    "token_of",
+    "value_of",
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +61,22 @@ def needed(cluster: RayCluster, facts: Facts, password: str | None) -> list[Need
     elif password is not None:
         out.append(NeededSecret(names.Names(cluster.name, False).redis_secret, PASSWORD_KEY, password))
     return out
+
+
+def readers(cluster: RayCluster, secret: NeededSecret) -> list[GroupId]:
+    """The groups whose pods have read the Secret."""
+    if secret.key == TOKEN_KEY:
+        return [HEAD, *(worker(group.name) for group in cluster.spec.workers)]
+    return [REDIS, HEAD] if storage_kind(cluster) == "redis" else [HEAD]
+
+
+def made_anew(secret: NeededSecret, live: Sequence[Json]) -> bool:
+    """Whether pods of a cluster that is there hold another value than the Secret will have."""
+    there = next((item for item in live if item["metadata"]["name"] == secret.name), None)
+    data = (there or {}).get("data") or {}
+    if secret.key not in data:
+        return True
+    return secret.value is not None and data[secret.key] != base64.b64encode(secret.value.encode()).decode()
 
 
 def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Sequence[Json]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests, secret_commands
+from raystead.ops import companions
 from raystead.spec.flags import Flags, build, notes_of
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
@@ -19,6 +20,13 @@ class Desired:
     cluster: RayCluster
     foreign: tuple[Json, ...] = ()
     notes: tuple[Note, ...] = ()
+    places: tuple[str, ...] = ()  # file and line of each foreign document
+
+    @property
+    def placed(self) -> tuple[tuple[Json, str], ...]:
+        """The foreign documents, each with its file and line; "" where they came from no file."""
+        places = (*self.places, *[""] * len(self.foreign))
+        return tuple(zip(self.foreign, places, strict=False))
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,11 @@ class Rendered:
     commands: tuple[str, ...]
 
 
-def desired(flags: Flags, text: str | None = None, filename: str = "") -> Desired:
+def desired(flags: Flags, text: str | None = None, filename: str = "", *, home: str | None = None) -> Desired:
     """The spec of `text` with the flags laid over it, or the built-in spec with the flags.
+
+    Args:
+        home: the namespace where all goes when neither the flags nor the file name one.
 
     Raises:
         SpecError: with every problem of the file or of the flags.
@@ -39,7 +50,9 @@ def desired(flags: Flags, text: str | None = None, filename: str = "") -> Desire
         cluster = build(flags)
         return Desired(cluster, notes=notes_of(cluster))
     file = load(text, filename, flags)
-    return Desired(file.cluster, file.foreign, file.notes)
+    namespace = flags.namespace or file.cluster.metadata.namespace or home
+    found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
+    return Desired(file.cluster, found.documents, (*file.notes, *found.notes), found.places)
 
 
 def render(wanted: Desired, facts: Facts) -> Rendered:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raystead.base import kinds, labels
@@ -49,7 +50,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
     wanted = [i for i in rendered if here.get(i["kind"]) is not None]
-    return observe(
+    view = observe(
         cluster=anchor.cluster,
         anchor=anchor.raw,
         deployments=here.get("Deployment") or (),
@@ -65,6 +66,10 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
     )
+    if not anchor.foreign:
+        return view
+    brought = f"came with the file: {', '.join(anchor.foreign)} (raystead down -f FILE removes them too)"
+    return replace(view, notes=(*view.notes, brought))
 
 
 def _read(

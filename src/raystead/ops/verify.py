@@ -23,6 +23,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, submit
+from raystead.ops.planning import own_pods
 from raystead.ops.ray import head_forward
 from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
@@ -257,7 +258,7 @@ class _Proof:
     def fault(self, fault: str, job_id: str) -> Outcome:
         """Deletes the pod by force and waits until all is whole again."""
         pods = self._pods()
-        victim = self._victim(fault, pods)
+        victim = self._victim(fault, own_pods(self._api, self._anchor.name, self._anchor.uid, pods))
         seen = len(beats_in(self._jobs.logs(job_id)))
         begun = time.monotonic()
         path = path_of(self._api.namespace, "Pod", Pod.of(victim).name)

@@ -12,10 +12,10 @@ from typing import Any
 
 from raystead.spec.model import Json
 
-__all__ = ["drift_of", "missing"]
+__all__ = ["CONTROLLERS", "drift_of", "missing"]
 
 _OURS = "raystead"
-_CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "k3s", "cloud-controller-manager")
+CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "k3s", "cloud-controller-manager")
 _PARTS = ("spec", "data")
 _SHOWN = 3  # fields named of one object
 _ABSENT = object()
@@ -29,7 +29,7 @@ def drift_of(objects: Sequence[Json], wanted: Sequence[Json]) -> tuple[str, ...]
         rendered = ours.get((item["kind"], item["metadata"]["name"])) or {}
         for entry in item["metadata"].get("managedFields") or ():
             manager = str(entry.get("manager", ""))
-            if manager == _OURS or manager in _CONTROLLERS or entry.get("subresource") == "status":
+            if manager == _OURS or manager in CONTROLLERS or entry.get("subresource") == "status":
                 continue
             tree = entry.get("fieldsV1") or {}
             fields = [

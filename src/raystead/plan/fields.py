@@ -14,7 +14,7 @@ from raystead.plan.masking import HIDDEN, masked
 from raystead.plan.model import FieldChange
 from raystead.spec.model import Json
 
-__all__ = ["HIDDEN", "differences", "secret_keys"]
+__all__ = ["HIDDEN", "differences", "secret_differences", "secret_keys"]
 
 # Written by the server or by controllers; no user's wish is in them.
 _SERVERS = {
@@ -45,6 +45,17 @@ def differences(before: Json, after: Json, *, reveal: bool = False) -> tuple[Fie
     """
     found = tuple(_mapping((), _bare(before), _bare(after)))
     return tuple(FieldChange(_text(path), *pair) if reveal else _hidden(path, *pair) for path, *pair in found)
+
+
+def secret_differences(before: Json, after: Json) -> tuple[FieldChange, ...]:
+    """As `differences` of two versions of a Secret, whose values are never shown."""
+    old, new = before.get("data") or {}, after.get("data") or {}
+    keys = sorted(key for key in {*old, *new} if old.get(key) != new.get(key))
+    shown = [
+        FieldChange(f"data.{k}", HIDDEN if k in old else None, HIDDEN if k in new else None) for k in keys
+    ]
+    bare = [{k: v for k, v in item.items() if k not in ("data", "stringData")} for item in (before, after)]
+    return (*differences(*bare), *shown)
 
 
 def secret_keys(secret: Json) -> set[str]:

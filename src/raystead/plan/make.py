@@ -19,7 +19,7 @@ from raystead.live.makers import Maker, makers_of
 from raystead.live.pods import Pod, pods_of
 from raystead.live.reading import touches
 from raystead.plan import losses, reasons
-from raystead.plan.fields import differences, secret_keys
+from raystead.plan.fields import differences, secret_differences, secret_keys
 from raystead.plan.model import Action, By, Change, FieldChange, Key, Plan
 from raystead.spec.model import Json, RayCluster
 
@@ -111,7 +111,10 @@ class _Case:
             return Change(Action.UNCHANGED, kind, name, reason="not this cluster's")
         if live["metadata"].get("deletionTimestamp"):
             return self._replaced(item, live, "the old one is still being deleted")
-        if kind == "Secret":
+        if kind == "Secret" and key in self.answers:  # a companion's: ours are made, not applied
+            fields = secret_differences(live, self.answers[key])
+            return Change(Action.CHANGE if fields else Action.UNCHANGED, kind, name, fields)
+        if kind == "Secret" and key not in self.refusals:
             missing = sorted(secret_keys(item) - secret_keys(live))
             fields = tuple(FieldChange(f"data.{key}", None, "***") for key in missing)
             return Change(Action.CHANGE if fields else Action.UNCHANGED, kind, name, fields)

@@ -27,6 +27,7 @@ class SpecFile:
     cluster: RayCluster
     foreign: tuple[Json, ...] = ()
     notes: tuple[Note, ...] = ()
+    foreign_documents: tuple[Document, ...] = ()  # the same, each with its positions
 
 
 def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
@@ -51,7 +52,8 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
     problems += found
     if problems or cluster is None:
         raise problems_error(problems)
-    return SpecFile(cluster, tuple(sorted_out.foreign), tuple(notes))
+    documents_of_others = tuple(sorted_out.foreign_documents)
+    return SpecFile(cluster, tuple(sorted_out.foreign), tuple(notes), documents_of_others)
 
 
 class _Sorted:
@@ -61,6 +63,7 @@ class _Sorted:
         self.filename = filename
         self.ours: list[Document] = []
         self.foreign: list[Json] = []
+        self.foreign_documents: list[Document] = []
         self.problems: list[Problem] = []
 
     def add(self, item: Document) -> None:
@@ -84,6 +87,7 @@ class _Sorted:
             if not (isinstance(name, str) and name):
                 self._problem(item, ("metadata",), f"this {kind} has no name", "add metadata.name")
             self.foreign.append(value)
+            self.foreign_documents.append(item)
 
     def _problem(self, item: Document, path: Path, what: str, instead: str) -> None:
         self.problems.append(Problem(self.filename, *item.at(path), dotted(path), what, instead))
