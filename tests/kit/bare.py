@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from kube import Kube
@@ -79,6 +80,7 @@ class Server:
             f"--secure-port={self.port}",
             f"--cert-dir={self.folder}",
             f"--token-auth-file={self.folder}/tokens.csv",
+            f"--client-ca-file={self.folder}/client-ca.crt",
             f"--service-account-key-file={self.folder}/sa.key",
             f"--service-account-signing-key-file={self.folder}/sa.key",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -133,7 +135,16 @@ class Server:
             f'{self.token}-{user},{user},{user},"system:masters"\n'
             for user in ("admin", "system:kube-controller-manager")
         ]
+        lines += [f'{self.token}-{user},{user},uid-{user},"team"\n' for user in ("ann", "bob")]
         (self.folder / "tokens.csv").write_text("".join(lines))
+        certificate, key = signed("client-ca")
+        (self.folder / "client-ca.crt").write_bytes(certificate)
+        (self.folder / "client-ca.key").write_bytes(key)
+
+    def client_certificate(self, user: str, days: float = 1) -> tuple[bytes, bytes]:
+        """A certificate that the server takes for `user` of the group team, and its key, PEM."""
+        issuer = [(self.folder / f"client-ca.{end}").read_bytes() for end in ("crt", "key")]
+        return signed(user, (issuer[0], issuer[1]), days)
 
     def _kubeconfig(self, name: str, user: str) -> None:
         cluster = {"server": self.address, "certificate-authority": str(self.folder / "apiserver.crt")}
@@ -190,6 +201,40 @@ class Server:
     def _has_roles(self) -> bool:
         roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles/"
         return all(json.loads(self._get(roles + role)).get("rules") for role in ("view", "edit", "admin"))
+
+
+def signed(
+    name: str, issuer: tuple[bytes, bytes] | None = None, days: float = 1, host: str = ""
+) -> tuple[bytes, bytes]:
+    """A certificate and its key, PEM: of a CA, or signed by one; `days` below 0 is one that has expired."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    subject = x509.Name(
+        [
+            x509.NameAttribute(NameOID.COMMON_NAME, name),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "team"),
+        ]
+    )
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    parent = x509.load_pem_x509_certificate(issuer[0]).subject if issuer else subject
+    sign = form.load_pem_private_key(issuer[1], None) if issuer else key
+    builder = x509.CertificateBuilder(
+        parent,
+        subject,
+        key.public_key(),
+        x509.random_serial_number(),
+        now - timedelta(days=2),
+        now + timedelta(days=days),
+    ).add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+    if host:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+    made = builder.sign(sign, hashes.SHA256())
+    private = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    return made.public_bytes(form.Encoding.PEM), private
 
 
 def started(folder: Path) -> Server:

@@ -57,6 +57,15 @@ def at(server: ScriptedServer, folder: Path, user: dict[str, Any]) -> Path:
     return path
 
 
+def reached(server: ScriptedServer, folder: Path, user: dict[str, Any]) -> Api:
+    """The server as that user; it speaks plain HTTP, over which a kubeconfig's credentials are never sent."""
+    path = at(server, folder, user)
+    path.write_text(path.read_text().replace("http://", "https://"))
+    access = load(kubeconfig=str(path))
+    access.server = f"http://127.0.0.1:{server.port}"
+    return Api(access)
+
+
 def shown(server: ScriptedServer) -> list[str | None]:
     return [r["headers"].get("Authorization") for r in server.seen]
 
@@ -68,6 +77,14 @@ def until(what: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
+def test_in_the_clear_nobody_says_who_they_are(tmp_path: Path) -> None:
+    """As in kubectl: what listens between us and a server that speaks plain HTTP would learn the token."""
+    with ScriptedServer(answer(200)) as server:
+        Api(load(kubeconfig=str(at(server, tmp_path, {"token": "t"})), as_user="ann")).get(POD)
+        assert shown(server) == [None]
+        assert server.seen[0]["headers"].get("Impersonate-User") is None
+
+
 # -- credentials that change -------------------------------------------------------------------------------
 
 
@@ -75,7 +92,7 @@ def test_a_token_file_is_read_again_after_a_minute(tmp_path: Path, monkeypatch: 
     token = tmp_path / "token"
     token.write_text("one\n")
     with ScriptedServer(answer(200)) as server:
-        api = Api(load(kubeconfig=str(at(server, tmp_path, {"tokenFile": "token"}))))
+        api = reached(server, tmp_path, {"tokenFile": "token"})
         api.get(POD)
         token.write_text("two\n")
         api.get(POD)
@@ -89,7 +106,7 @@ def test_a_token_file_is_read_again_after_a_refusal(tmp_path: Path) -> None:
     token = tmp_path / "token"
     token.write_text("one")
     with ScriptedServer(REFUSED, answer(200, {"a": 1})) as server:
-        api = Api(load(kubeconfig=str(at(server, tmp_path, {"tokenFile": "token"}))))
+        api = reached(server, tmp_path, {"tokenFile": "token"})
         token.write_text("two")
         assert api.create(PODS, {}) == {"a": 1}
         assert shown(server) == ["Bearer one", "Bearer two"]
@@ -98,7 +115,7 @@ def test_a_token_file_is_read_again_after_a_refusal(tmp_path: Path) -> None:
 def test_a_token_that_was_refused_and_is_still_the_same_is_not_sent_again(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("one")
     with ScriptedServer(REFUSED) as server:
-        api = Api(load(kubeconfig=str(at(server, tmp_path, {"tokenFile": "token"}))))
+        api = reached(server, tmp_path, {"tokenFile": "token"})
         with pytest.raises(KubeConfigError, match="does not accept"):
             api.get(POD)
         assert len(server.seen) == 1
@@ -110,7 +127,7 @@ def test_a_token_file_that_is_gone_for_a_moment_does_not_end_a_long_command(
     token = tmp_path / "token"
     token.write_text("one")
     with ScriptedServer(answer(200)) as server:
-        api = Api(load(kubeconfig=str(at(server, tmp_path, {"tokenFile": "token"}))))
+        api = reached(server, tmp_path, {"tokenFile": "token"})
         token.unlink()
         now = time.monotonic()
         monkeypatch.setattr(credentials.time, "monotonic", lambda: now + 61)
@@ -129,7 +146,7 @@ def test_the_login_plugin_runs_again_after_a_refusal(tmp_path: Path) -> None:
     counting(tmp_path, "{'token': f'token-{n}'}")
     said = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "./login"}
     with ScriptedServer(REFUSED, answer(200, {"a": 1})) as server:
-        assert Api(load(kubeconfig=str(at(server, tmp_path, {"exec": said})))).get(POD) == {"a": 1}
+        assert reached(server, tmp_path, {"exec": said}).get(POD) == {"a": 1}
         assert shown(server) == ["Bearer token-0", "Bearer token-1"]
 
 
@@ -138,7 +155,7 @@ def test_a_login_plugin_whose_login_is_refused_twice_is_not_run_for_ever(tmp_pat
     said = {"apiVersion": "client.authentication.k8s.io/v1", "interactiveMode": "Never", "command": "./login"}
     with ScriptedServer(REFUSED) as server:
         with pytest.raises(KubeConfigError, match="does not accept"):
-            Api(load(kubeconfig=str(at(server, tmp_path, {"exec": said})))).get(POD)
+            reached(server, tmp_path, {"exec": said}).get(POD)
         assert len(server.seen) == 2
 
 

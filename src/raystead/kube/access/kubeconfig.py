@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -37,7 +36,7 @@ _TEXTS = {
     ),
     "context": ("cluster", "user", "namespace"),
 }
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PATH_SAFE = re.compile(r"[\w.-]+", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def choose(files: list[Path], context: str | None) -> Chosen | None:
     else:
         problems += _user_problems(user_name, user)
     namespace = entry.get("namespace") or "default"
-    if not _LABEL.fullmatch(namespace):
+    if not _PATH_SAFE.fullmatch(namespace):
         problems.append(f'its context "{name}" has the namespace "{namespace[:80]}", which cannot be one')
     if problems or cluster is None or user is None:
         raise unusable(shown, "; ".join(problems))
@@ -188,20 +187,10 @@ def _parsed(data: bytes) -> Any:
     except yaml.reader.ReaderError as error:
         raise ValueError(f"it is no text: {error.reason} at byte {error.position}") from None
     except yaml.MarkedYAMLError as error:
-        with_tabs = _json(data)
-        if with_tabs is not None:
-            return with_tabs
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ValueError(f"{where}{error.problem}") from None
     except (yaml.YAMLError, RecursionError, OverflowError) as error:
         raise ValueError(f"it is no YAML ({type(error).__name__})") from None
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except ValueError:
-        return None
 
 
 def _entries(document: Json, kinds: str, inner: str) -> Iterator[tuple[str, Json]]:

@@ -108,21 +108,24 @@ def _from_kubeconfig(chosen: files.Chosen, namespace: str | None, who: _As) -> A
             wrong.append(f"the proxy-url of its cluster cannot be used: {error}")
     authority = files.blob(cluster, "certificate-authority")
     insecure = bool(cluster.get("insecure-skip-tls-verify"))
-    certificate = user["client-certificate"] or user["client-certificate-data"]
     server = cluster["server"]
     try:
-        server = _whole(server, tls=bool(authority or insecure or certificate))
+        server = _whole(server)
     except ValueError as error:
         wrong.append(f"the server of its cluster cannot be used: {error}")
     if wrong:
         raise files.unusable(chosen.shown, "; ".join(wrong))
-    credentials = Credentials(user, chosen.user_name, plugin)
+    impersonate = who.over(user)
+    if server.startswith("https"):
+        credentials = Credentials(user, chosen.user_name, plugin)
+    else:  # in the clear nobody says who they are, as in kubectl: what listens on the way would learn it
+        credentials, impersonate = Credentials(), None
     access = Access(
         server,
         namespace or chosen.namespace,
         chosen.context,
         credentials,
-        who.over(user),
+        impersonate,
         proxy,
         cluster["tls-server-name"] or None,
         authority,
@@ -132,14 +135,14 @@ def _from_kubeconfig(chosen: files.Chosen, namespace: str | None, who: _As) -> A
     return access
 
 
-def _whole(server: str, *, tls: bool) -> str:
-    """The address with its scheme, and without a slash at its end; without one it is as kubectl takes it.
+def _whole(server: str) -> str:
+    """The address with its scheme, which is plain HTTP where none is given, and without a slash at its end.
 
     Raises:
         ValueError: it is no address.
     """
     if "://" not in server:
-        server = f"{'https' if tls else 'http'}://{server}"
+        server = f"http://{server}"
     parts = urlsplit(server)
     if parts.scheme not in ("http", "https"):
         raise ValueError(f'expected http:// or https://, got "{parts.scheme}://"')

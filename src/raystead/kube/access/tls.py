@@ -48,7 +48,7 @@ def context(
             try:
                 out.load_cert_chain(chain, key, password=lambda: b"")  # never asks at the terminal
             except (ssl.SSLError, OSError, ValueError) as error:
-                reason = getattr(error, "reason", None) or "no certificate or no key in PEM"
+                reason = getattr(error, "reason", None) or "they do not fit together, or one is not PEM"
                 raise ValueError(f"the client certificate and its key cannot be used: {reason}") from None
     return out
 
