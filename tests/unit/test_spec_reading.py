@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from raystead.base import quantities
-from raystead.errors import SpecError
+from raystead.cli.options import read_file
+from raystead.cli.run import _stem
+from raystead.errors import SpecError, UsageError
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.ops.specs import desired
@@ -371,3 +373,15 @@ def test_flags_over_what_is_broken_inside_a_template_are_a_sentence() -> None:
     )
     with pytest.raises(SpecError, match="expected a mapping, got a string"):
         load(text, "f.yaml", Flags(mount=("data:/data",)))
+
+
+def test_a_run_of_a_listed_cluster_is_named_after_it() -> None:
+    assert _stem(listed("List", yaml.safe_load(FILE)), "f") == "mine"
+    assert _stem(FILE, "f") == "mine"
+    assert _stem("a: [", "f") == "run"
+
+
+def test_a_closed_standard_input_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UsageError, match="standard input is closed"):
+        read_file("-")

@@ -211,6 +211,8 @@ def read_file(file: str | None) -> tuple[str | None, str]:
     if file is None:
         return None, ""
     name = "standard input" if file == "-" else file
+    if file == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed", remedy="give a file: -f FILE")
     late = threading.Timer(5.0, click.echo, (f"still waiting for the text of {name}",), {"err": True})
     late.daemon = True
     late.start()

@@ -154,9 +154,10 @@ def _asked(api: Api, where: Where, file: str | None, flags: dict[str, Any]) -> D
 
 def _stem(text: str | None, filename: str) -> str:
     """The name in the file, or what it is to be generated from; it is checked later."""
+    from raystead.spec.load import unpacked
     from raystead.spec.yamlio import read
 
-    for document in read(text or "", filename)[0]:
+    for document in (item for whole in read(text or "", filename)[0] for item in unpacked(whole)):
         metadata = document.value.get("metadata") if isinstance(document.value, dict) else None
         if isinstance(metadata, dict) and document.value.get("kind") == "RayCluster":
             said = str(metadata.get("name") or metadata.get("generateName") or "run")

@@ -17,7 +17,7 @@ from raystead.spec.problems import Note, Problem, problems_error
 from raystead.spec.shape import explained, value_at, without_faults, without_nulls
 from raystead.spec.yamlio import Document, Path, dotted, read
 
-__all__ = ["SpecFile", "load"]
+__all__ = ["SpecFile", "load", "unpacked"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
         raise problems_error([Problem(filename, template, 1, "", *TEMPLATE)])
     sorted_out = _Sorted(filename)
     for document in documents:
-        for item in _unpacked(document):
+        for item in unpacked(document):
             sorted_out.add(item)
     problems += sorted_out.problems
     if not sorted_out.ours and not problems:
@@ -93,7 +93,7 @@ class _Sorted:
         self.problems.append(Problem(self.filename, *item.at(path), dotted(path), what, instead))
 
 
-def _unpacked(document: Document) -> Iterator[Document]:
+def unpacked(document: Document) -> Iterator[Document]:
     """The items of `kind: List` or RayClusterList, as `kubectl get` prints them; else the document itself."""
     value = document.value
     kind = str(value.get("kind")) if isinstance(value, dict) else ""
@@ -107,7 +107,7 @@ def _unpacked(document: Document) -> Iterator[Document]:
     for i, item in enumerate(value["items"]):
         if kind != "List" and isinstance(item, dict):  # a typed list may leave out what all its items share
             item = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List"), **item}
-        yield from _unpacked(Document(item, positions.get(i, {})))
+        yield from unpacked(Document(item, positions.get(i, {})))
 
 
 def _template_line(text: str) -> int | None:
