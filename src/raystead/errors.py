@@ -30,7 +30,8 @@ RaysteadError
 ├── RayRefuses (88)           Ray refuses a request: its token, or what it asks
 └── OutputGone (89)           the worker that had a job's output is gone
 
-130 is an interrupted command. A job's own exit code is passed through by `submit`.
+1 is a question answered with no, `plan --exit-code` with changes, or a fault of raystead itself. 130 is an
+interrupted command. A job's own exit code is passed through by `submit`.
 """
 
 from __future__ import annotations
