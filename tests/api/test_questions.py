@@ -35,7 +35,7 @@ def test_without_a_terminal_a_restart_needs_yes_and_the_question_names_it(edit: 
     pods_there(space, 2)
     generation = space.get("deployment", "deployment-ray-worker")["metadata"]["generation"]
     refused = edit("up", "--wait=false", "--worker-memory", "2Gi", code=2)
-    assert "worker: 2 pods restart (memory 1Gi → 2Gi" in refused.stderr
+    assert "worker: 2 pods restart (memory 1G → 2Gi" in refused.stderr
     assert "--yes" in refused.stderr
     assert space.get("deployment", "deployment-ray-worker")["metadata"]["generation"] == generation
     changes = edit("plan", "--worker-memory", "2Gi", "--exit-code", code=1)
