@@ -22,6 +22,7 @@ SPEC = "apiVersion: ray.io/v1\nkind: RayCluster\nmetadata: {name: ray-cluster}\n
 def test_a_group_of_a_long_name_joins_and_its_end_is_whole_when_the_state_is_removed(
     tmp_path: Path, nothing_stays: None
 ) -> None:
+    """A minute: two Ray nodes start, and one supervisor ends them in turn, each with its grace."""
     file, run = tmp_path / "c.yaml", cli_for(tmp_path)
     group = "a-worker-group-with-a-rather-long-name"
     file.write_text(
@@ -52,12 +53,12 @@ def test_a_head_that_ends_again_and_again_ends_the_wait_with_its_error(
 ) -> None:
     file = tmp_path / "c.yaml"
     file.write_text(
-        f"{SPEC}  headGroupSpec:\n    rayStartParams: {{resources: 'no json'}}\n    {CONTAINER}\n"
+        f"{SPEC}  headGroupSpec:\n    rayStartParams: {{object-store-memory: '10'}}\n    {CONTAINER}\n"
     )
     begun = time.monotonic()
     up = cli_for(tmp_path)("up", "--local", "-f", str(file))
     assert up.returncode == 68, json.dumps([up.stdout, up.stderr])
     assert time.monotonic() - begun < 90
     assert "head has ended 3 times with the same error" in up.stderr
-    assert "resources" in up.stderr
+    assert "object store memory" in up.stderr
     assert "larger --timeout" not in up.stderr
