@@ -148,7 +148,13 @@ class UploadTooLarge(RaysteadError):
 
 
 class RayUnreachable(RaysteadError):
+    """`stuck`: we know why the head does not come, and nothing shows that it will by itself."""
+
     exit_code = 73
+
+    def __init__(self, what: str, *, evidence: str = "", remedy: str = "", stuck: bool = False) -> None:
+        super().__init__(what, evidence=evidence, remedy=remedy)
+        self.stuck = stuck
 
 
 class OutputGone(RaysteadError):

@@ -11,9 +11,10 @@ import httpx
 import pytest
 
 from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUnreachable, StreamLost
+from raystead.explain.model import Finding
 from raystead.ops import following
 from raystead.ops.following import Lost, Outcome, exit_code, follow, outcome, patiently
-from raystead.ops.jobs import SubmitOptions, submit
+from raystead.ops.jobs import SubmitOptions, _of_the_head, submit
 from raystead.ops.placing import DriverNeeds, Placement, place
 from raystead.rayapi.jobs import Job, JobClient
 
@@ -132,6 +133,35 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RayUnreachable):
         patiently(ask, told.append, 50)
     assert len(told) == 1, "said once"
+
+
+def test_a_head_that_cannot_start_is_told_with_its_reason_and_ends(clock: list[float]) -> None:
+    reasons = iter([RayUnreachable("no answer")] * 20)
+    stuck = RayUnreachable("the head does not run: no such image", remedy="raystead up --image", stuck=True)
+
+    def ask() -> None:
+        raise next(reasons, stuck)
+
+    told: list[Any] = []
+    with pytest.raises(RayUnreachable, match="no such image"):
+        patiently(ask, told.append, 900)
+    assert [event.why.what for event in told] == ["no answer", stuck.what], "each reason once"
+    assert 120 < sum(clock) < 125
+
+
+def test_what_explain_knows_of_the_head_is_why_ray_does_not_answer() -> None:
+    def finding(group: str | None, why: str, confidence: Any = "sure") -> Finding:
+        return Finding("c", group, "pod/x", why, "m", "raystead up", confidence)
+
+    found = [finding("worker", "w"), finding("redis", "r", "unknown"), finding("head", "no such image")]
+    known = _of_the_head(found)
+    assert known is not None
+    assert known.what == "the head does not run: no such image"
+    assert _of_the_head(found[:2]) is None
+    with pytest.raises(RayUnreachable, match="no such image") as caught:
+        client(*[httpx.ConnectError("refused")] * 3, why=lambda: known).list()
+    assert caught.value.stuck
+    assert caught.value.remedy == "raystead up"
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,12 @@ def carry_out(
     """
     from raystead.cli.waits import follow
     from raystead.ops import changes
+    from raystead.ops.outputs import going_with
     from raystead.ops.up import TIMEOUT, apply, wait
 
     prepared.refuse_problems()
+    if (outputs := going_with(prepared)) is not None:
+        reporter.warn(outputs)
     say_costs(reporter, prepared, yes=yes, stops_meant=stops_meant)
     api, name = prepared.api, prepared.cluster.name
     shrinks = bool(changes.shrinking(prepared))

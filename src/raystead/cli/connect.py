@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -23,21 +25,38 @@ if TYPE_CHECKING:
     from raystead.ui.plain import Reporter
 
 _LOOK = 0.5  # seconds between two looks at how the connections fare
+_LOCAL_OPEN = (
+    20.0  # seconds that a browser has to start and be let in; a local dashboard needs no port of ours
+)
 
 
 @click.command("connect", cls=WithCommand)
 @cluster_options
-@click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="For the dashboard.")
+@click.option("--open", "opens", is_flag=True, help="Open the dashboard in a browser, logged in.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="For the dashboard; default 8265 if it is free, else a free one.",
+)
 @click.option("--client", is_flag=True, help='Also a port for ray.init("ray://…").')
 @click.option("--client-port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="That port.")
 @quiet_option
-def command(name: str | None, where: Where, port: int, client: bool, client_port: int, quiet: bool) -> None:
-    """Open the cluster's dashboard and job API on free ports of this machine, until Ctrl-C.
+def command(
+    name: str | None,
+    where: Where,
+    opens: bool,
+    port: int | None,
+    client: bool,
+    client_port: int,
+    quiet: bool,
+) -> None:
+    """Open the cluster's dashboard and job API on ports of this machine, until Ctrl-C.
 
     With a command: run it with Ray's address and token in its environment, then close; its exit code is ours.
 
     \b
-    raystead connect
+    raystead connect --open
     raystead connect -- ray job submit -- python train.py
     raystead connect --client -- python notebook.py
     """
@@ -45,15 +64,20 @@ def command(name: str | None, where: Where, port: int, client: bool, client_port
 
     reporter = Reporter(quiet=quiet)
     words = typed_command()
+    if opens and words:
+        raise UsageError("--open and a command exclude each other")
     if where.here:
-        _local(name, reporter, words)
+        _local(name, reporter, words, opens)
         return
     from raystead.ops.clusters import anchor_of
     from raystead.ops.connect import connect, environment
 
     api = door(where)
     anchor = anchor_of(api, name)
-    with connect(api, anchor, port=port, client=client or bool(client_port), client_port=client_port) as made:
+    wants_client = client or bool(client_port)
+    if words:
+        port = port or 0  # a program reads the address from its environment
+    with connect(api, anchor, port=port, client=wants_client, client_port=client_port) as made:
         if made.client:
             _warn_of_misfit(anchor, reporter)
         if words:
@@ -61,7 +85,21 @@ def command(name: str | None, where: Where, port: int, client: bool, client_port
         _say(made, reporter)
         if (trouble := made.check()) is not None:
             reporter.warn(f"{trouble.what}: raystead explain; each connection tries again")
-        _hold(api, anchor, made, reporter)
+        with _browser(made, reporter, wanted=opens):
+            _hold(api, anchor, made, reporter)
+
+
+@contextmanager
+def _browser(made: Connection, reporter: Reporter, *, wanted: bool) -> Iterator[None]:
+    if not wanted:
+        yield
+        return
+    from raystead.ops.browser import opened
+
+    with opened(made.dashboard, made.token) as found:
+        if not found:
+            reporter.warn(f"no browser was found here (BROWSER names one); open {made.dashboard}")
+        yield
 
 
 def _say(made: Connection, reporter: Reporter) -> None:
@@ -129,12 +167,16 @@ def _warn_of_misfit(anchor: Anchor, reporter: Reporter) -> None:
         reporter.warn(f"{check.what}; {check.remedy}")
 
 
-def _local(name: str | None, reporter: Reporter, words: tuple[str, ...]) -> None:
+def _local(name: str | None, reporter: Reporter, words: tuple[str, ...], opens: bool) -> None:
     from raystead.ops.clusters import local_place
     from raystead.ops.connect import Connection, environment
 
     place = local_place(name)
-    made = Connection(place.name, place.status().dashboard, None, place.token())
+    made = Connection(place.name, place.address, None, place.token())
+    if opens:
+        with _browser(made, reporter, wanted=True):
+            time.sleep(_LOCAL_OPEN)
+        return
     if not words:
         raise UsageError(
             "a local cluster needs no connection: its ports are this machine's",

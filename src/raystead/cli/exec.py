@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from raystead.cli.dashes import WithCommand, typed_command
 from raystead.cli.options import Where, cluster_options, door
-from raystead.errors import UsageError
+from raystead.errors import ClusterNotFound, UsageError
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
 
 _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 
@@ -34,10 +39,9 @@ def command(
     \b
     raystead exec
     raystead exec -- python -c 'import ray; ray.init(); print(ray.nodes())'
-    raystead exec --group worker -- nvidia-smi
+    raystead exec worker -- nvidia-smi
     """
     from raystead.kube.execs import Target, interactive
-    from raystead.ops.clusters import anchor_of
     from raystead.ops.pods import one_pod
 
     if where.here:
@@ -51,10 +55,35 @@ def command(
     if tty and not sys.stdin.isatty():
         raise UsageError("there is no terminal here for --tty", remedy="leave --tty out")
     api = door(where)
-    meant = one_pod(api, anchor_of(api, name), pod or group or "head")
+    anchor, place = _meant(api, name)
+    if place and (pod or group):
+        raise UsageError(
+            f'both "{place}" and --{"pod" if pod else "group"} say where', remedy="give one of them"
+        )
+    meant = one_pod(api, anchor, pod or group or place or "head")
     target = Target(api.namespace, meant["metadata"]["name"], container or _first(meant))
     words = typed_command() or _SHELL
     sys.exit(interactive(api, target, words, tty=terminal if tty is None else tty))
+
+
+def _meant(api: Api, name: str | None) -> tuple[Anchor, str | None]:
+    """The cluster, and the group or pod where the word is not a cluster's name: `raystead exec worker`.
+
+    Raises:
+        ClusterNotFound: the word names neither.
+    """
+    from raystead.ops.clusters import anchor_of, anchors
+    from raystead.ops.pods import groups, named, pods_of
+
+    try:
+        return anchor_of(api, name), None
+    except ClusterNotFound:
+        there = anchors(api) if name else []
+        if name and len(there) == 1:
+            (only,) = there
+            if name in groups(only) or any(named(pod, name) for pod in pods_of(api, only)):
+                return only, name
+        raise
 
 
 def _first(pod: dict[str, object]) -> str | None:

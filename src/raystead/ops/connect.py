@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raystead.errors import RaysteadError, StateError
+from raystead.errors import PortInUse, RaysteadError, StateError
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
 
 __all__ = ["Connection", "as_shell", "connect", "environment", "token_environment"]
+
+_USUAL = 8265  # Ray's own port of the dashboard
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,13 @@ class Connection:
 
 @contextmanager
 def connect(
-    api: Api, anchor: Anchor, *, port: int = 0, client: bool = False, client_port: int = 0
+    api: Api, anchor: Anchor, *, port: int | None = 0, client: bool = False, client_port: int = 0
 ) -> Iterator[Connection]:
     """Holds the ports open; they follow the head to whichever pod it is.
 
     Args:
-        port, client_port: local ports of 127.0.0.1; 0 takes free ones.
+        port, client_port: local ports of 127.0.0.1; 0 takes free ones. None takes 8265, which people type by
+            heart, where it is free here.
         client: also for ray.init("ray://…").
 
     Raises:
@@ -75,12 +78,23 @@ def connect(
         raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     token = secrets.token_for(api, anchor)
     with ExitStack() as stack:
-        forwards = [stack.enter_context(head_forward(api, anchor, local_port=port))]
+        forwards = [_dashboard(stack, api, anchor, port)]
         if client:
             remote = remote_client_port(anchor)
             forwards.append(stack.enter_context(head_forward(api, anchor, remote, local_port=client_port)))
         ray = f"ray://{forwards[1].address}" if client else None
         yield Connection(anchor.name, forwards[0].url, ray, token, tuple(forwards))
+
+
+def _dashboard(stack: ExitStack, api: Api, anchor: Anchor, port: int | None) -> Forward:
+    from raystead.ops.ray import head_forward
+
+    if port is not None:
+        return stack.enter_context(head_forward(api, anchor, local_port=port))
+    try:
+        return stack.enter_context(head_forward(api, anchor, local_port=_USUAL))
+    except PortInUse:
+        return stack.enter_context(head_forward(api, anchor))
 
 
 def environment(connection: Connection) -> dict[str, str]:

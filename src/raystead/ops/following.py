@@ -16,6 +16,7 @@ __all__ = ["PATIENCE", "Fate", "Lost", "Outcome", "Waiting", "exit_code", "follo
 
 PATIENCE = 900.0  # seconds without an answer of the job API before we give up
 _POLL = 0.3  # seconds between two questions while the job API does not answer
+_STUCK = 120.0  # seconds without an answer while we know a reason that does not pass by itself
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
@@ -49,26 +50,26 @@ Fate = Callable[[Job], Lost | None]
 
 
 def patiently(ask: Callable[[], T], tell: Tell, patience: float = PATIENCE) -> T:
-    """The answer, asked for again while Ray does not answer at all.
+    """The answer, asked for again while Ray does not answer at all; each new reason is told once.
 
     Raises:
-        RayUnreachable: no answer for `patience` seconds.
+        RayUnreachable: no answer for `patience` seconds, or for two minutes with a known cause.
     """
     begun = time.monotonic()
-    told = False
+    told: str | None = None
     while True:
         try:
             answer = ask()
         except RayUnreachable as error:
             silent = time.monotonic() - begun
-            if silent > patience:
+            if silent > (min(patience, _STUCK) if error.stuck else patience):
                 raise
-            if not told and silent > _TELL:
-                told = True
+            if silent > _TELL and (told is None or (error.stuck and error.what != told)):
+                told = error.what
                 tell(Waiting(error))
             time.sleep(_POLL)
             continue
-        if told:
+        if told is not None:
             tell(Waiting(None))
         return answer
 

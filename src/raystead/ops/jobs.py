@@ -7,6 +7,7 @@ import functools
 import secrets as randomness
 import shlex
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from raystead.errors import (
     JobNotFound,
+    NotReady,
     RayRefuses,
     RaysteadError,
     RayUnreachable,
@@ -28,6 +30,7 @@ from raystead.ops.runtime_env import excludes_of, files_read, local_path, module
 from raystead.rayapi.jobs import Job, JobClient
 
 if TYPE_CHECKING:
+    from raystead.explain.model import Finding
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
 
@@ -45,6 +48,7 @@ __all__ = [
     "newest_first",
     "submit",
 ]
+_EXPLAIN_EVERY = 5.0  # seconds between two looks at why the head does not run
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -129,12 +133,41 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
         raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
     with head_forward(api, anchor) as forward:
+        explained = _Explained(api, anchor)
 
         def why() -> RaysteadError | None:
-            return deleted(api, anchor) or forward.last_error
+            return deleted(api, anchor) or (forward.last_error and (explained() or forward.last_error))
 
         with JobClient(forward.url, token, why=why) as client:
             yield client
+
+
+class _Explained:
+    """What `explain` knows of a head that does not run, looked up again every few seconds."""
+
+    def __init__(self, api: Api, anchor: Anchor) -> None:
+        self._api, self._anchor = api, anchor
+        self._looked = -_EXPLAIN_EVERY
+        self._known: NotReady | None = None
+
+    def __call__(self) -> NotReady | None:
+        from raystead.ops.explain import look
+
+        now = time.monotonic()
+        if now - self._looked >= _EXPLAIN_EVERY:
+            self._looked = now
+            with contextlib.suppress(RaysteadError):
+                self._known = _of_the_head(look(self._api, self._anchor).findings)
+        return self._known
+
+
+def _of_the_head(findings: Iterable[Finding]) -> NotReady | None:
+    """The first cause that keeps the head away: its own, its Redis', or the whole cluster's."""
+    for found in findings:
+        if found.group in ("head", "redis", None) and found.confidence != "unknown":
+            seen = "; ".join(evidence.text for evidence in found.evidence[:1])
+            return NotReady(f"the head does not run: {found.why}", evidence=seen, remedy=found.remedy)
+    return None
 
 
 def submit(

@@ -16,6 +16,7 @@ from raystead.errors import (
     Forbidden,
     JobNotFound,
     KubeConfigError,
+    NotReady,
     RayRefuses,
     RaysteadError,
     RayUnreachable,
@@ -58,6 +59,7 @@ class JobClient:
     """A client of one cluster's job API; close it or use it as a context manager.
 
     Args:
+        tries: of a GET, on a refused connection or a 5xx.
         why: says why the newest connection failed, where whoever carries connections knows it.
     """
 
@@ -67,10 +69,12 @@ class JobClient:
         token: str | None = None,
         *,
         timeout: float = 30,
+        tries: int = _RETRIES,
         transport: httpx.BaseTransport | None = None,
         why: Callable[[], RaysteadError | None] = lambda: None,
     ) -> None:
         self._why = why
+        self._tries = tries
         self.base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         # trust_env: a proxy of the shell must not get requests for this machine.
@@ -231,7 +235,7 @@ class JobClient:
         self._call("PUT", f"/api/packages/gcs/{name}", content=chunks(), headers=headers)
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
-        tries = _RETRIES if method == "GET" else 1
+        tries = self._tries if method == "GET" else 1
         for attempt in range(1, tries + 1):
             try:
                 answer = self._http.request(method, path, **more)
@@ -248,6 +252,8 @@ class JobClient:
         reason = self._why()
         if isinstance(reason, _LASTING):
             return reason
+        if isinstance(reason, NotReady):
+            return RayUnreachable(reason.what, evidence=reason.evidence, remedy=reason.remedy, stuck=True)
         return RayUnreachable(
             "Ray's job API does not answer"
             if reason
