@@ -17,14 +17,17 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError, UsageError
 from raystead.local import home
-from raystead.local import plan as planning
 from raystead.local.machine import here
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
 from raystead.local.processes import end_marked, started_at
-from raystead.spec.model import Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json, RayCluster
+# Plans and specs need pydantic (0.4 CPU seconds to import), which verbs on a running cluster do without.
 
 __all__ = ["Event", "LocalPlace", "LocalStatus", "NodeState"]
 
@@ -60,6 +63,8 @@ class LocalPlace:
         with self._locked():
             if self._exists():
                 return self._again(cluster, timeout)
+            from raystead.local import plan as planning
+
             for text in planning.warnings(cluster, planning.find_ray()[1]):
                 on_event(Event("warning", text))
             planning.check_fits(cluster, here(), free_disk=planning.free_disk(self.home))
@@ -157,6 +162,8 @@ class LocalPlace:
         return self._scale(cluster, {g.name: g.wanted for g in cluster.spec.workers}, timeout)
 
     def _scale(self, cluster: RayCluster, counts: dict[str, int], timeout: float) -> LocalStatus:
+        from raystead.local import plan as planning
+
         plan, program = self._plan(), planning.find_ray()[0]
         groups = {group.name: group for group in cluster.spec.workers}
         for name in counts:
@@ -200,6 +207,8 @@ class LocalPlace:
             with os.fdopen(descriptor, "w") as stream:
                 stream.write(secrets.token_hex(32))
             write_atomically(self.directory / "spec.json", cluster.document())
+            from raystead.local import plan as planning
+
             plan = planning.make(
                 cluster,
                 uid=uid,
@@ -304,6 +313,8 @@ class LocalPlace:
         return (self.directory / "plan.json").exists()
 
     def _spec(self) -> RayCluster:
+        from raystead.spec.model import RayCluster
+
         return RayCluster.model_validate(json.loads((self.directory / "spec.json").read_text()))
 
     def _plan(self) -> ClusterPlan:

@@ -17,6 +17,7 @@ __all__ = ["PATIENCE", "Fate", "Lost", "Outcome", "Waiting", "exit_code", "follo
 PATIENCE = 900.0  # seconds without an answer of the job API before we give up
 _POLL = 0.3  # seconds between two questions while the job API does not answer
 _STUCK = 120.0  # seconds without an answer while we know a reason that does not pass by itself
+_RARELY = 2.0  # seconds between two questions whether a job that prints now and then has ended, at most
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
@@ -244,16 +245,20 @@ class _Output:
         """Writes what comes; True when Ray ended the stream in good order."""
         position = 0
         ended_since: float | None = None
+        begun = asked = time.monotonic()
         try:
             for text in self._client.stream(self._job_id):
                 if text:
                     self._take(text, position)
                     position += len(text)
                     continue
+                now = time.monotonic()
+                if now - asked < min(_RARELY, (now - begun) / 10):
+                    continue
+                asked = now
                 job = self._client.get(self._job_id)
                 if job.ended:
                     # Ray's own end of the stream comes seconds later; a small output is quicker asked for
-                    now = time.monotonic()
                     ended_since = ended_since or now
                     if self.written <= _SMALL or now - ended_since > _LAST_WORDS:
                         return False

@@ -26,7 +26,7 @@ from raystead.errors import (
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _RETRIES = 3  # for GETs only, on a refused connection or a 5xx
 _CHUNK = 1 << 20
-_QUIET = (0.5, 3.0)  # seconds without output after which a stream says so: at first, at most
+_QUIET = (0.2, 3.0)  # seconds without output after which a stream says so: at first, at most
 _MANY = 10_000  # the state API's own limit
 # Ray reads a job's output as UTF-8 text, and fails as a whole at the first byte that is none.
 _NO_TEXT = "UnicodeDecodeError"
@@ -178,7 +178,7 @@ class JobClient:
         # Ray's dashboard hands our offer of compression on to its job agent and then sends nothing at all.
         # It answers neither pings nor a close: who waits for those loses a job that is silent for 40 s.
         settings: dict[str, Any] = {"compression": None, "max_size": None, "proxy": None}
-        settings |= {"open_timeout": 10, "close_timeout": 0.1, "ping_interval": None}
+        settings |= {"open_timeout": 10, "close_timeout": 0.01, "ping_interval": None}
         quiet, most = _QUIET
         try:
             with connect(url, additional_headers=self._headers, **settings) as socket:
@@ -186,7 +186,7 @@ class JobClient:
                     try:
                         message = socket.recv(timeout=quiet)
                     except TimeoutError:
-                        quiet = min(quiet * 1.3, most)
+                        quiet = min(quiet * 1.2, most)
                         yield ""
                         continue
                     quiet = _QUIET[0]
