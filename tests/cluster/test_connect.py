@@ -1,6 +1,7 @@
 """Using a cluster without knowing it: connect, token, exec and logs by a user with `edit`."""
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from chromium import browser
 from cli import Cli
 from faults import Faults
 from kube import until
@@ -75,6 +77,35 @@ def test_the_dashboard_answers_with_the_token_and_not_without(raystead: Cli, con
     code, said = here.end()
     assert code == 0
     assert here.token not in said, "a token is written to a terminal only"
+
+
+def test_the_dashboard_in_a_browser_asks_once_and_outlives_its_head(raystead: Cli, connected) -> None:
+    """In a real Chromium: the token typed, nodes and a job seen, a lost head, a reload."""
+    raystead("submit", "--submission-id", "seen-in-the-dashboard", "--", "true")
+    here = connected()
+    with browser() as page:
+        page.go(here.dashboard)
+        page.shows("Authentication Token Required")
+        page.type_into("input[type=password]", here.token)
+        page.click("SUBMIT")
+        until(lambda: page.cookie("ray-authentication-token") is not None, 30, "the token is accepted")
+        for round in ("at first", "after the head was lost"):
+            page.go(f"{here.dashboard}/#/jobs")
+            page.shows("seen-in-the-dashboard", "SUCCEEDED", within=120)
+            page.go(f"{here.dashboard}/#/cluster")
+            page.shows("ALIVE", within=120)
+            assert "Authentication Token Required" not in page.text, round
+            if keep := os.environ.get("RAYSTEAD_PICTURES"):
+                page.picture(Path(keep) / f"{round}.png")
+            if round == "at first":
+                raystead.user.run("delete", "pod", "-l", HEAD, "--force", "--grace-period=0")
+                until(lambda: here.version() == 200, 240, "the new head answers", every=1)
+                page.reload()
+
+
+def test_exec_worker_goes_into_a_worker(raystead: Cli) -> None:
+    assert "deployment-ray-worker" in raystead("exec", "worker", "--", "hostname").stdout
+    assert 'no cluster "nosuch"' in raystead("exec", "nosuch", "--", "true", code=64).stderr
 
 
 def test_connections_side_by_side_and_a_taken_port(raystead: Cli, connected) -> None:

@@ -175,6 +175,72 @@ def test_ctrl_c_detaches_and_twice_stops(cli: Cli) -> None:
     cli("job", "stop", kept)
 
 
+def test_reading_never_stops_a_job(cli: Cli) -> None:
+    job = cli("submit", "--no-wait", "--", "python", "-c", TICKS.format(ticks=600, code=0)).stdout.strip()
+    until(lambda: "RUNNING" in cli("job", "status", job).stdout, 60, "it runs", every=1)
+    reader = cli.start("job", "logs", "-f")
+    time.sleep(3)
+    for _ in range(2):
+        reader.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+    _, said = reader.communicate(timeout=60)
+    assert reader.returncode == 130
+    assert "stops the job" not in said
+    time.sleep(2)
+    assert "RUNNING" in cli("job", "status").stdout
+    cli("job", "stop", job[:14])
+
+
+def test_a_file_that_the_command_names_goes_along(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "train.py").write_text("import os, sys; print(sorted(os.listdir())); sys.exit(7)")
+    (tmp_path / "outputs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    done = cli("submit", "--", "python", "train.py", code=7)
+    assert "['outputs', 'train.py']" in done.stdout
+    assert "uploading the current directory, for train.py is in it" in done.stderr
+    assert re.search(r"job FAILED in [\d.]+ s: exit code 7$", done.stderr.strip())
+    assert done.stdout.count("outputs") == 1
+    assert "outputs" not in done.stderr, "its output is told once"
+    status = cli("job", "status").stdout
+    assert "FAILED: exit code 7" in status
+    assert re.search(r"where  deployment-ray-worker-\S+ on node", status)
+    refused = cli("submit", "--", "train.py", code=2)
+    assert "raystead submit -- python train.py" in refused.stderr
+
+
+def test_who_follows_a_job_is_told_of_its_pods_end_and_keeps_what_was_shown(
+    cli: Cli, space: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    process = cli.start("submit", "--", "python", "-c", TICKS.format(ticks=600, code=0))
+    job = job_of(process)
+    until(lambda: "tick 2" in cli("job", "logs", job).stdout, 90, "it prints", every=1)
+    where = re.search(r"where  (\S+)", cli("job", "status", job).stdout)
+    assert where
+    time.sleep(3)
+    space.run("delete", "pod", where[1], "--force", "--grace-period=0", "--wait=false")
+    begun = time.monotonic()
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    assert where[1] in line
+    assert time.monotonic() - begun < 5, line
+    out, said = process.communicate(timeout=120)
+    print("from the pod's end to ours:", time.monotonic() - begun)
+    assert process.returncode == 70
+    assert re.search(r"job FAILED in \d+ s: the node that ran it is gone$", said.strip())
+    assert "class_name" not in said, "none of Ray's internals"
+    kept = cli("job", "logs", job)
+    assert ticks(kept.stdout) == ticks(out)
+    assert "what this machine kept" in kept.stderr
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "elsewhere"))
+    gone = cli("job", "logs", job, code=89)
+    assert "went with the worker that ran it" in gone.stderr
+    assert "aiohttp" not in gone.stderr
+    cli("up")
+
+
 def test_two_submits_at_once_are_two_jobs(cli: Cli) -> None:
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(lambda i: cli("submit", "--", "echo", f"mine {i}"), range(2)))

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.sync.client import connect
+from websockets.sync.client import ClientConnection, connect
 
 QUIET = (
     "--headless=new",
@@ -35,11 +35,8 @@ QUIET = (
 class Page:
     """The one tab of a browser."""
 
-    def __init__(self, port: str) -> None:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
-            pages = [tab for tab in json.load(answer) if tab["type"] == "page"]
-        self._socket = connect(pages[0]["webSocketDebuggerUrl"], max_size=None, proxy=None)
-        self._number = 0
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket, self._number = socket, 0
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
         self._number += 1
@@ -105,7 +102,11 @@ def browser() -> Iterator[Page]:
         try:
             assert process.stderr is not None
             line = next(line for line in process.stderr if "DevTools listening on" in line)
-            yield Page(line.split("127.0.0.1:")[1].split("/")[0])
+            port = line.split("127.0.0.1:")[1].split("/")[0]
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
+                tab = next(tab for tab in json.load(answer) if tab["type"] == "page")
+            with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as socket:
+                yield Page(socket)
         finally:
             process.terminate()
             process.wait(timeout=20)
