@@ -227,9 +227,9 @@ def test_who_follows_a_job_is_told_of_its_pods_end_and_keeps_what_was_shown(
     assert where[1] in line
     assert time.monotonic() - begun < 5, line
     out, said = process.communicate(timeout=120)
-    print("from the pod's end to ours:", time.monotonic() - begun)
+    assert time.monotonic() - begun < 30, "Ray itself needs a minute to notice"
     assert process.returncode == 70
-    assert re.search(r"job FAILED in \d+ s: the node that ran it is gone$", said.strip())
+    assert re.search(r"job FAILED in [\d.]+ s: the pod \S+, where \S+ ran, was deleted$", said.strip()), said
     assert "class_name" not in said, "none of Ray's internals"
     kept = cli("job", "logs", job)
     assert ticks(kept.stdout) == ticks(out)

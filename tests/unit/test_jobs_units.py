@@ -214,6 +214,16 @@ def test_a_driver_whose_pod_is_gone_is_told_at_once_and_its_output_is_not_awaite
     assert sum(clock) < 5
 
 
+def test_ray_need_not_notice_that_a_driver_is_gone(clock: list[float]) -> None:
+    """It takes Ray a minute where a pod went silently, and for ever where it was the head's."""
+    gone = Lost("the pod w-1, where j ran, was deleted", gone=True)
+    ray = Ray([["a\n", ""]], [job("RUNNING")], RayUnreachable("500"))
+    end = follow(ray, "j", write=lambda text: None, tell=lambda event: None, fate=lambda job: gone)  # type: ignore[arg-type]
+    assert (end.status, exit_code(end)) == ("FAILED", 70)
+    assert outcome(end) == Outcome(gone.text)
+    assert 4 < sum(clock) < 6
+
+
 def test_output_that_breaks_the_stream_is_read_another_way_while_the_job_runs() -> None:
     ray = Ray([["a\n"], ["a\n"]], [job("RUNNING"), job("RUNNING"), job("SUCCEEDED")], "a\n\ufffd\n")
     written: list[str] = []

@@ -6,7 +6,7 @@ import re
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from raystead.errors import JobFailed, JobNotFound, RaysteadError, RayUnreachable
@@ -21,6 +21,8 @@ _RARELY = 2.0  # seconds between two questions whether a job that prints now and
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
+_LAST_WORD = 4.0  # seconds in which Ray may say how a job ended whose driver is gone; it may need 60
+_LOST = "DRIVER_LOST"  # our own error type, for a job of which Ray has not noticed it yet
 _BEGINNINGS = 3  # times that a job is begun anew whose node died before it ran
 _END = (
     20.0  # seconds without a new character of an ended job's output: its worker is gone, and the end with it
@@ -94,7 +96,7 @@ def follow(
 
     Args:
         fate: looks at the pod or node of the driver; what it says is told once, and the output of a driver
-            that is gone is not waited for.
+            that is gone is not waited for. Ray may need a minute to notice; the job is FAILED for us before.
         again: starts the job anew, where that is ours to do: Ray gives drivers to a node that died up to
             15 s ago (its health check), and fails the job when it learns of it. Nothing of it ran by then.
 
@@ -132,7 +134,8 @@ def follow(
                 write("\n[raystead: the end of the output could not be read; the job has ended]\n")
                 return job
         else:
-            look(job)
+            if look(job) and look.since > _LAST_WORD:
+                return replace(job, status="FAILED", error_type=_LOST, message=look.why, end_time=time.time())
             if not whole and output.written == before and before <= _SMALL:
                 output.rest()  # a stream that breaks at the same place each time: bytes that are no text
         time.sleep(_POLL)
@@ -150,10 +153,19 @@ class _Look:
     def __init__(self, fate: Fate, tell: Tell) -> None:
         self._fate, self._tell = fate, tell
         self._told: set[str] = set()
-        self._gone = False
+        self._gone: tuple[str, float] | None = None
+
+    @property
+    def why(self) -> str:
+        return self._gone[0] if self._gone else ""
+
+    @property
+    def since(self) -> float:
+        """Seconds since we know that the driver is gone; 0 while it is not."""
+        return time.monotonic() - self._gone[1] if self._gone else 0.0
 
     def __call__(self, job: Job) -> bool:
-        if self._gone:
+        if self._gone is not None:
             return True
         try:
             found = self._fate(job)
@@ -164,7 +176,8 @@ class _Look:
         if found.text not in self._told:
             self._told.add(found.text)
             self._tell(found)
-        self._gone = found.gone
+        if found.gone:
+            self._gone = found.text, time.monotonic()
         return found.gone
 
 
@@ -192,6 +205,8 @@ def outcome(job: Job) -> Outcome:
         )
     if job.status == "STOPPED":
         return Outcome("somebody stopped it")
+    if job.error_type == _LOST:
+        return Outcome(message)
     if job.error_type in _NODE_DIED or "supervisor actor" in message:
         return Outcome(_supervisor(message))
     first, _, rest = message.partition("\n")
