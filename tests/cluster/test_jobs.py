@@ -179,7 +179,8 @@ def test_reading_never_stops_a_job(cli: Cli) -> None:
     job = cli("submit", "--no-wait", "--", "python", "-c", TICKS.format(ticks=600, code=0)).stdout.strip()
     until(lambda: "RUNNING" in cli("job", "status", job).stdout, 60, "it runs", every=1)
     reader = cli.start("job", "logs", "-f")
-    time.sleep(3)
+    assert reader.stdout is not None
+    assert reader.stdout.readline(), "it reads"
     for _ in range(2):
         reader.send_signal(signal.SIGINT)
         time.sleep(0.3)
@@ -238,7 +239,6 @@ def test_who_follows_a_job_is_told_of_its_pods_end_and_keeps_what_was_shown(
     gone = cli("job", "logs", job, code=89)
     assert "went with the worker that ran it" in gone.stderr
     assert "aiohttp" not in gone.stderr
-    cli("up")
 
 
 def test_two_submits_at_once_are_two_jobs(cli: Cli) -> None:
