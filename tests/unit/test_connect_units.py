@@ -8,7 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from raystead.base.groups import HEAD, worker
 from raystead.errors import RayUnreachable
+from raystead.manifests.facts import Facts
+from raystead.manifests.render import manifests
 from raystead.ops import outputs
 from raystead.ops.browser import opened
 from raystead.ops.outputs import going_with
@@ -68,10 +71,13 @@ JOBS = [job("SUCCEEDED", "10.0.0.1"), job("FAILED", "10.0.0.2"), job("RUNNING", 
 def test_outputs_that_go_are_told_beforehand(
     changes: list[tuple[str, int, int]], told: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pods = {"worker": {"10.0.0.1", "10.0.0.2"}, "headgroup": {"10.0.0.9"}}
+    pods = {worker("worker"): {"10.0.0.1", "10.0.0.2"}, HEAD: {"10.0.0.9"}}
     monkeypatch.setattr(outputs, "_addresses", lambda prepared, group: pods[group])
     made = [Change(Action.CHANGE, "Deployment", n, stops=s, restarts=r, loses="x") for n, s, r in changes]
-    prepared: Any = SimpleNamespace(cluster=builtin(), plan=Plan(tuple(made)), anchor="there")
+    objects = manifests(builtin(), Facts(namespace="here"))
+    prepared: Any = SimpleNamespace(
+        cluster=builtin(), objects=objects, plan=Plan(tuple(made)), anchor="there"
+    )
     text = going_with(prepared, lambda: JOBS)
     assert (text is None) if told is None else (told in (text or ""))
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUnreachable, StreamLost
 from raystead.explain.model import Finding
 from raystead.ops import following
@@ -150,10 +151,10 @@ def test_a_head_that_cannot_start_is_told_with_its_reason_and_ends(clock: list[f
 
 
 def test_what_explain_knows_of_the_head_is_why_ray_does_not_answer() -> None:
-    def finding(group: str | None, why: str, confidence: Any = "sure") -> Finding:
+    def finding(group: GroupId | None, why: str, confidence: Any = "sure") -> Finding:
         return Finding("c", group, "pod/x", why, "m", "raystead up", confidence)
 
-    found = [finding("worker", "w"), finding("redis", "r", "unknown"), finding("head", "no such image")]
+    found = [finding(worker("w"), "w"), finding(REDIS, "r", "unknown"), finding(HEAD, "no such image")]
     known = _of_the_head(found)
     assert known is not None
     assert known.what == "the head does not run: no such image"

@@ -81,7 +81,7 @@ def _meant(api: Api, name: str | None) -> tuple[Anchor, str | None]:
         there = anchors(api) if name else []
         if name and len(there) == 1:
             (only,) = there
-            if name in groups(only) or any(named(pod, name) for pod in pods_of(api, only)):
+            if name in map(str, groups(only)) or any(named(pod, name) for pod in pods_of(api, only)):
                 return only, name
         raise
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from raystead.base.groups import HEAD, REDIS
 from raystead.errors import (
     JobNotFound,
     NotReady,
@@ -164,7 +165,7 @@ class _Explained:
 def _of_the_head(findings: Iterable[Finding]) -> NotReady | None:
     """The first cause that keeps the head away: its own, its Redis', or the whole cluster's."""
     for found in findings:
-        if found.group in ("head", "redis", None) and found.confidence != "unknown":
+        if found.group in (HEAD, REDIS, None) and found.confidence != "unknown":
             seen = "; ".join(evidence.text for evidence in found.evidence[:1])
             return NotReady(f"the head does not run: {found.why}", evidence=seen, remedy=found.remedy)
     return None

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from raystead.base import labels, names
+from raystead.base import labels
+from raystead.base.groups import REDIS, GroupId, group_of
 from raystead.errors import RaysteadError
 from raystead.kube.paths import collection
+from raystead.live.makers import makers_of
+from raystead.plan.make import key_of
 
 if TYPE_CHECKING:
     from raystead.ops.planning import Prepared
@@ -41,23 +44,23 @@ def going_with(prepared: Prepared, jobs: Callable[[], list[Job]] | None = None) 
     return f"the output of {some} goes with these pods, but for what clients kept that followed them"
 
 
-def _ending(prepared: Prepared) -> dict[str, int]:
-    """Groups of Ray nodes with pods that end, `headgroup` among them, and how many."""
-    cluster = prepared.cluster
-    name = names.Names(cluster.name, cluster.annotations.get(names.NAMES_ANNOTATION) == names.GUIDE)
-    groups = {name.worker(group.name, index): group.name for index, group in enumerate(cluster.spec.workers)}
-    groups[name.head] = labels.HEAD_GROUP
-    return {
-        groups[change.name]: change.stops + change.restarts
-        for change in prepared.plan.mutating
-        if change.kind == "Deployment" and change.name in groups and change.stops + change.restarts
-    }
+def _ending(prepared: Prepared) -> dict[GroupId, int]:
+    """Groups of Ray nodes with pods that end, and how many."""
+    changes = {change.key: change for change in prepared.plan.mutating}
+    out: dict[GroupId, int] = {}
+    for item in prepared.objects:
+        change = changes.get(key_of(item))
+        for maker in makers_of(item):
+            if change and maker.id != REDIS and (ends := change.stops + change.restarts):
+                out[maker.id] = out.get(maker.id, 0) + ends
+    return out
 
 
-def _addresses(prepared: Prepared, group: str) -> set[str]:
-    selector = f"{labels.OURS}={prepared.cluster.name},{labels.GROUP}={group}"
+def _addresses(prepared: Prepared, group: GroupId) -> set[str]:
+    selector = f"{labels.OURS}={prepared.cluster.name}"
     pods = prepared.api.list(collection(prepared.api.namespace, "Pod"), labels=selector)
-    return {ip for pod in pods if (ip := (pod.get("status") or {}).get("podIP"))}
+    mine = [pod for pod in pods if group_of(pod["metadata"].get("labels") or {}) == group]
+    return {ip for pod in mine if (ip := (pod.get("status") or {}).get("podIP"))}
 
 
 def _jobs(prepared: Prepared) -> list[Job]:
