@@ -199,7 +199,8 @@ class _Interrupts:
         return self
 
     def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        # who was interrupted is leaving: another Ctrl-C on the way out must not end it with a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN if self._count else self._before)
 
     def _note(self, *_: object) -> None:
         self._count += 1
