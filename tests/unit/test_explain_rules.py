@@ -10,6 +10,9 @@ from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiti
 
 from raystead.explain.engine import explain
 from raystead.explain.model import Snapshot
+from raystead.manifests.facts import Facts
+from raystead.manifests.living import Living
+from raystead.spec.model import RayCluster
 
 LOGS = Path(__file__).parents[1] / "data" / "explain" / "logs"
 SCHEDULER = "0/6 nodes are available: {}. preemption: 0/6 nodes are available: 6 Preemption is not helpful for scheduling."
@@ -261,6 +264,8 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("slow", "slow-start", "worker", with_pods("worker", pod("worker", age=190))),
     ("agent hung", "in-ray-but-not-ready", "worker", with_pods("worker", LOST, ray_nodes=(kit.ray_node(LOST),))),
     ("not in Ray", "ready-but-not-in-ray", "worker", replace(healthy(1), ray_nodes=(kit.ray_node(healthy(1).pods[1]),))),
+    ("no token checked", "token-not-as-expected", "head", replace(healthy(), living=Living("disabled", "2.60.0"))),
+    ("older Ray", "ray-version-not-as-expected", "head", replace(healthy(), living=Living("token", "2.53.0"))),
     ("API slow", "api-server-slow", None, replace(healthy(), api_slow=6.5)),
     ("controllers", "controllers-behind", "head", replace(
         healthy(), deployments=(OLD_HEAD, kit.owner("worker", 2)))),
@@ -276,3 +281,31 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
 )
 def test_a_cause_is_found_first_and_alone(cause: str, group: str | None, snapshot: Snapshot) -> None:
     assert kit.causes(explain(snapshot)) == [(cause, group)]
+
+
+AS_ROOT = with_pods("worker", waiting(
+    "worker", "CreateContainerConfigError", "container has runAsNonRoot and image will run as root"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("annotation", "restricted", "in_file", "who", "undone"),
+    [
+        (None, False, False, "it is Ray's own image", True),
+        ("always", True, False, "the annotation raystead.io/hardening: always asks for it", True),
+        (None, True, False, "the namespace enforces PodSecurity `restricted`", False),
+        (None, True, True, "the file's template says runAsNonRoot", False),
+    ],
+)
+def test_a_root_image_is_told_who_forbids_it_and_how_that_is_undone(
+    annotation: str | None, restricted: bool, in_file: bool, who: str, undone: bool
+) -> None:
+    document = AS_ROOT.cluster.document() if AS_ROOT.cluster else {}
+    if annotation:
+        document["metadata"]["annotations"]["raystead.io/hardening"] = annotation
+    if in_file:
+        worker = document["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+        worker["securityContext"] = {"runAsNonRoot": True}
+    cluster = RayCluster.model_validate(document)
+    (found,) = explain(replace(AS_ROOT, cluster=cluster, facts=Facts(restricted=restricted)))
+    assert who in found.means
+    assert ("raystead.io/hardening: never" in found.remedy) == undone

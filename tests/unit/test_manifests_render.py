@@ -331,3 +331,45 @@ def test_redis_takes_the_cpu_that_the_user_names_as_request_and_limit() -> None:
         redis = next(o for o in objects if o["kind"] == "StatefulSet")["spec"]["template"]["spec"]
         resources = redis["containers"][0]["resources"]
         assert (resources["requests"]["cpu"], resources["limits"]["cpu"]) == (request, limit)
+
+
+@pytest.mark.parametrize("given", ["livenessProbe", "readinessProbe"])
+def test_each_probe_is_filled_in_by_itself(given: str) -> None:
+    spec = raw("kuberay-minimal")
+    own = {"exec": {"command": ["true"]}}
+    for group in (spec["spec"]["headGroupSpec"], *spec["spec"]["workerGroupSpecs"]):
+        group["template"]["spec"]["containers"][0][given] = own
+    for item in manifests(RayCluster.model_validate(spec), Facts()):
+        if item["kind"] == "Deployment":
+            ray = item["spec"]["template"]["spec"]["containers"][0]
+            other = ({"livenessProbe", "readinessProbe"} - {given}).pop()
+            assert ray[given] == own
+            assert "httpGet" in ray[other]
+
+
+@pytest.mark.parametrize(
+    ("on_cluster", "on_head", "kept"),
+    [
+        ("true", None, {"head", "worker"}),
+        ("True", None, {"head", "worker"}),
+        (None, "TRUE", {"head"}),
+        ("false", "true", {"head"}),
+        ("false", None, set()),
+    ],
+)
+def test_a_command_is_kept_where_an_annotation_says_so(on_cluster: Any, on_head: Any, kept: set[str]) -> None:
+    spec = raw("kuberay-minimal")
+    key, command = "ray.io/overwrite-container-cmd", ["/bin/sh", "-c", "echo hi; $KUBERAY_GEN_RAY_START_CMD"]
+    if on_cluster:
+        spec["metadata"]["annotations"] = {key: on_cluster}
+    for group in (spec["spec"]["headGroupSpec"], *spec["spec"]["workerGroupSpecs"]):
+        group["template"]["spec"]["containers"][0]["command"] = command
+    if on_head:
+        spec["spec"]["headGroupSpec"]["template"]["metadata"] = {"annotations": {key: on_head}}
+    found = set()
+    for item in manifests(RayCluster.model_validate(spec), Facts()):
+        if item["kind"] == "Deployment":
+            ray = item["spec"]["template"]["spec"]["containers"][0]
+            if ray["command"] == command and "args" not in ray:
+                found.add(item["spec"]["template"]["metadata"]["labels"]["ray.io/node-type"])
+    assert found == kept

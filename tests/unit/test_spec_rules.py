@@ -428,3 +428,36 @@ def test_two_groups_that_differ_in_capitals_alone_are_refused() -> None:
     second = BASE[BASE.index("  - groupName: small") :].replace("small", "Small")
     with pytest.raises(SpecError, match='the group "small" has this name already'):
         load(BASE + second, "f.yaml")
+
+
+@pytest.mark.parametrize(("hosts", "key", "refused"), [(2, "google.com/tpu", True), (1, "google.com/tpu", False),
+                                                       (2, "nvidia.com/gpu", False)])  # fmt: skip
+def test_a_tpu_slice_of_several_hosts_is_refused(hosts: int, key: str, refused: bool) -> None:
+    text = yaml.safe_dump(
+        {
+            "apiVersion": "ray.io/v1",
+            "kind": "RayCluster",
+            "metadata": {"name": "c"},
+            "spec": {
+                "headGroupSpec": {"template": {"spec": {"containers": [{"name": "r", "image": "x"}]}}},
+                "workerGroupSpecs": [
+                    {
+                        "groupName": "tpu",
+                        "numOfHosts": hosts,
+                        "template": {
+                            "spec": {
+                                "containers": [
+                                    {"name": "r", "image": "x", "resources": {"limits": {key: "4"}}}
+                                ]
+                            }
+                        },
+                    }
+                ],
+            },
+        }
+    )
+    if refused:
+        with pytest.raises(SpecError, match="a TPU slice of several hosts"):
+            load(text, "f.yaml")
+    else:
+        load(text, "f.yaml")

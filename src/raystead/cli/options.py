@@ -89,7 +89,10 @@ _SPEC = (
         help="Let these pods in: namespace=NS, pods=KEY=VALUE or both, with a comma; none: nobody.",
     ),
     click.option(
-        "--to", "allow_to", metavar="DOORS", help="With --allow-from: dashboard (default), client, metrics."
+        "--to",
+        "allow_to",
+        metavar="DOORS",
+        help="With --allow-from: dashboard (default), client, metrics, serve, port numbers.",
     ),
 )
 

@@ -47,6 +47,8 @@ def command(file: str | None, policies: str, form: str, **flags: Any) -> None:
         data(dump([wanted.cluster.document()]))
         return
     result = render(wanted, Facts(namespace=flags["namespace"], policies=policies))
+    for line in result.notes:
+        click.echo(f"note: {line}", err=True)
     data(dump(list(result.objects)))
     if result.commands:
         click.echo("# these Secrets are not printed; make them once, before you apply:", err=True)

@@ -11,7 +11,7 @@ from raystead.doctor.model import HEAD, Check, Seen
 from raystead.explain import crashes, images, scheduling, storage
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
-from raystead.manifests.security import bounded, harden
+from raystead.manifests.security import SMALL, bounded, harden_as
 from raystead.manifests.storage import PASSWORD_FILE, storage_kind
 from raystead.spec.model import Json
 
@@ -105,7 +105,7 @@ def job(seen: Seen, name: str, seconds: int) -> Json:
         container["volumeMounts"] = _mounts(ray)
         used = {mount["name"] for mount in container["volumeMounts"]}
         spec["volumes"] = [volume for volume in template["spec"]["volumes"] if volume["name"] in used]
-    spec["containers"] = [bounded(container, ray["resources"])]
+    spec["containers"] = [bounded(container, SMALL)]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -116,7 +116,7 @@ def job(seen: Seen, name: str, seconds: int) -> Json:
             "ttlSecondsAfterFinished": _KEEP_SECONDS,
             "template": {
                 "metadata": {"labels": {**_MADE_BY, **_labels(seen, template)}},
-                "spec": harden(spec),
+                "spec": harden_as(seen.cluster, seen.facts, spec),
             },
         },
     }

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 
 from raystead.doctor.model import Check, Client, Seen
-from raystead.manifests.context import ray_version
+from raystead.manifests.context import dotted, ray_version
+from raystead.manifests.notes import version_note
 from raystead.spec.model import RayCluster
 
 __all__ = ["OLDEST", "SUPPORTED", "check", "fit", "number"]
@@ -26,6 +27,11 @@ def number(text: str) -> tuple[int, int]:
 def check(seen: Seen) -> Iterator[Check]:
     yield _server(seen)
     yield _ray(seen)
+    for line in version_note(seen.cluster):
+        yield Check("ray", "warn", line, "", f"{seen.up} --ray-version VERSION")
+    if reason := seen.context.no_token:
+        what = f"none: {reason}; whoever reaches the dashboard or the client port runs code there"
+        yield Check("token", "warn", what)
 
 
 def _server(seen: Seen) -> Check:
@@ -64,7 +70,8 @@ def fit(cluster: RayCluster, client: Client, find_out: str) -> Check:
     """
     image = str(cluster.spec.head.template.ray_container.get("image") or "")
     known, python = ray_version(cluster), _TAG_PYTHON.search(image.rpartition(":")[2])
-    there = cluster.spec.ray_version or (f"{known[0]}.{known[1]}" if known else "")
+    said = cluster.spec.ray_version if known and not list(version_note(cluster)) else None
+    there = said or (dotted(known) if known else "")
     if not there:
         what = "the cluster's Ray version is not known: the image's tag does not say it"
         return Check("ray", "unknown", what, image, find_out)
@@ -79,6 +86,6 @@ def fit(cluster: RayCluster, client: Client, find_out: str) -> Check:
         differ.append(f"Python {client.python} (the cluster's is {'.'.join(python.groups())})")
     if differ:
         what = f'cluster {there}, {" and ".join(differ)}: submit works, ray.init("ray://…") would not'
-        remedy = f'pip install "ray[default]=={cluster.spec.ray_version or there + ".*"}"'
+        remedy = f'pip install "ray[default]=={said or there + ".*"}"'
         return Check("ray", "warn", what, evidence, remedy)
     return Check("ray", "ok", f"cluster and your python have {client.ray}", evidence)

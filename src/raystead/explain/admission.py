@@ -42,8 +42,9 @@ SECURITY = Cause(
     "pod-security",
     "PodSecurity refuses the pods",
     "PodSecurity `{level}` refuses {missing}: {rules}",
-    "the namespace enforces this level; what raystead renders by itself passes `restricted`, so it is "
-    "something in the file's template (or the mutating webhook of somebody else)",
+    "the namespace enforces this level. `raystead up` finds that out and fills in what the file does not "
+    "say, so it is something that the file says, its annotation raystead.io/hardening: never, a level that "
+    "came after the last `up` (run it again), or the mutating webhook of somebody else",
     "take it out of the pod template, then {up} -f FILE\n"
     'or send to the administrator: "pods of namespace {namespace} need {rules}, which level {level} '
     'forbids"',

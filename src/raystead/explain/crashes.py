@@ -6,12 +6,15 @@ import re
 from collections.abc import Iterator
 
 from raystead.base import quantities
+from raystead.base.groups import GroupId, worker
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
 from raystead.explain.raylogs import NO_RAY, from_log, said
 from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod, Terminated
 from raystead.live.reading import dig
+from raystead.manifests.security import HARDENING_ANNOTATION
+from raystead.spec.model import Group
 
 __all__ = ["CAUSES", "down", "find", "needed"]
 
@@ -73,9 +76,12 @@ NOT_ROOT = Cause(
     "image-runs-as-root",
     "The image runs as root, which is forbidden here",
     "the image {image} runs as root (or as a user without a number), which the pod forbids",
-    "PodSecurity `restricted` wants runAsNonRoot, and the image names no user id that proves it",
-    "set securityContext.runAsUser to a number in the file, then {up} -f FILE",
-    "Container state CreateContainerConfigError with `runAsNonRoot`.",
+    "{who}, and the image names no user id that proves it",
+    "set securityContext.runAsUser to a number in the file, then {up} -f FILE{undo}",
+    "Container state CreateContainerConfigError with `runAsNonRoot`. Whether the file said it or raystead "
+    "filled it in is known from the spec: raystead does so for the Ray container of `rayproject/` images, "
+    "and for every container where the namespace enforces PodSecurity `restricted` or the annotation "
+    "`raystead.io/hardening: always` asks for it.",
 )
 ENDED = Cause(
     "exited-by-itself",
@@ -148,12 +154,41 @@ def _previous(container: Container) -> bool:
 def _not_created(view: View, pod: Pod, container: Container) -> Finding | None:
     evidence = [Evidence(container.message, pod.subject, pod.since("Ready"))]
     if container.waiting == "CreateContainerConfigError" and "runAsNonRoot" in container.message:
-        words = {"image": container.image, "up": view.up}
+        who, undo = _who_forbids(view, pod, container)
+        words = {"image": container.image, "up": view.up, "who": who, "undo": undo}
         return NOT_ROOT.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     if container.waiting in ("CreateContainerError", "RunContainerError"):
         words = {"container": container.name, "said": _tail(container.message), "up": view.up}
         return CANNOT_START.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     return None
+
+
+def _who_forbids(view: View, pod: Pod, container: Container) -> tuple[str, str]:
+    """Whether the file says runAsNonRoot or we filled it in, and how that is undone."""
+    cluster = view.snapshot.cluster
+    groups: dict[GroupId, Group] = {HEAD: cluster.spec.head} if cluster else {}
+    groups |= {worker(g.name): g for g in (cluster.spec.workers if cluster else ())}
+    group = groups.get(pod.group) if pod.group else None
+    if cluster is None or group is None:
+        return "the pod wants runAsNonRoot", ""
+    said = group.template.spec
+    own = [*(said.get("initContainers") or []), *(said.get("containers") or [])]
+    contexts = [said, *(c for c in own if c.get("name") == container.name)]
+    if any((c.get("securityContext") or {}).get("runAsNonRoot") for c in contexts):
+        return "the file's template says runAsNonRoot", ""
+    annotated = cluster.annotations.get(HARDENING_ANNOTATION) == "always"
+    facts = view.snapshot.facts
+    if facts is not None and facts.restricted and not annotated:
+        return (
+            "raystead filled in runAsNonRoot because the namespace enforces PodSecurity `restricted`, which "
+            "refuses the pod without it",
+            "",
+        )
+    why = (
+        f"the annotation {HARDENING_ANNOTATION}: always asks for it" if annotated else "it is Ray's own image"
+    )
+    undo = f"\nor set the annotation {HARDENING_ANNOTATION}: never in the file, then {view.up} -f FILE"
+    return f"raystead filled in runAsNonRoot because {why}", undo
 
 
 def _ended(view: View, pod: Pod, container: Container) -> Finding | None:

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Literal
 
 from raystead.base.groups import GroupId
+from raystead.manifests.facts import Facts
+from raystead.manifests.living import Living
 from raystead.spec.model import Json, RayCluster
 
 __all__ = ["LOG_LINES", "Confidence", "Evidence", "Finding", "LogKey", "Snapshot"]
@@ -76,6 +78,8 @@ class Snapshot:
         namespace_object: the Namespace itself.
         ray_nodes: entries of `data.summary` of the dashboard's `/nodes?view=summary`.
         makers: further objects that keep pods, with their kinds.
+        living: what the dashboard says of itself; None: it was not asked or did not answer.
+        facts: those that the cluster was rendered with.
         logs: the last `LOG_LINES` lines of those that `needed_logs` named; a missing one was not read.
         api_slow: seconds that the slowest request to the API server took.
     """
@@ -97,5 +101,7 @@ class Snapshot:
     namespace_object: Json | None = None
     ray_nodes: Objects = None
     makers: tuple[Json, ...] = ()
+    living: Living | None = None
+    facts: Facts | None = None
     logs: Mapping[LogKey, str] = field(default_factory=dict)
     api_slow: float | None = None

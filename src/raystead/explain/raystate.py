@@ -9,6 +9,7 @@ from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, View, event_evidence, node_state
 from raystead.live.pods import Pod
 from raystead.live.reading import dig
+from raystead.manifests.living import token_difference, version_difference
 
 __all__ = ["CAUSES", "find"]
 
@@ -38,10 +39,29 @@ NOT_READY = Cause(
     "The pod lost its readiness more than 30 s ago, its container runs, and Ray's node list has it ALIVE.",
     confidence="likely",
 )
-CAUSES = (NOT_IN_RAY, NOT_READY)
+OTHER_TOKEN = Cause(
+    "token-not-as-expected",
+    "Ray checks tokens otherwise than the spec says",
+    "{difference}",
+    "{means}",
+    "{remedy}",
+    "The dashboard's answer to `/api/authentication_mode`, which asks for no token, against `authOptions`, "
+    "RAY_AUTH_MODE in the head's env, and the version in the tag of an image that ends in /ray, else "
+    "`rayVersion`; tokens came with Ray 2.52.",
+)
+OTHER_VERSION = Cause(
+    "ray-version-not-as-expected",
+    "Another Ray runs than the spec says",
+    "{difference}",
+    "what depends on the version (tokens, parameters of `ray start`, probes) was chosen for the other one",
+    "{up} --ray-version {version}      or an image that has the version that you want",
+    "The dashboard's answer to `/api/version` against the tag of the head's image, else `rayVersion`.",
+)
+CAUSES = (NOT_IN_RAY, NOT_READY, OTHER_TOKEN, OTHER_VERSION)
 
 
 def find(view: View) -> Iterator[Finding]:
+    yield from _otherwise(view)
     nodes = view.snapshot.ray_nodes
     head = view.group(HEAD)
     if not nodes or head is None or not head.satisfied:
@@ -52,6 +72,25 @@ def find(view: View) -> Iterator[Finding]:
         for pod in group.live:
             if found := _pod(view, pod):
                 yield found
+
+
+def _otherwise(view: View) -> Iterator[Finding]:
+    """What the living Ray says of itself and the spec does not."""
+    living, context = view.snapshot.living, view.context
+    if living is None or context is None:
+        return
+    seen = Seen(HEAD, f"ray of {view.name}", [Evidence(f"authentication_mode: {living.mode}", "dashboard")])
+    if difference := token_difference(context, living):
+        means = "whoever reaches the dashboard or the client port runs code in the cluster"
+        remedy = f"{view.up} --image IMAGE      one with Ray 2.52 or newer"
+        if not context.token:
+            means = "submit, status and connect send no token and are turned away"
+            remedy = "remove authOptions.mode: disabled or RAY_AUTH_MODE from the file, then "
+            remedy += f"{view.up} -f FILE"
+        yield OTHER_TOKEN.found(seen, difference=difference, means=means, remedy=remedy)
+    if difference := version_difference(context, living):
+        seen = Seen(HEAD, f"ray of {view.name}", [Evidence(f"ray_version: {living.version}", "dashboard")])
+        yield OTHER_VERSION.found(seen, difference=difference, up=view.up, version=living.version)
 
 
 def _pod(view: View, pod: Pod) -> Finding | None:

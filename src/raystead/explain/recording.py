@@ -7,6 +7,8 @@ from typing import Any
 
 from raystead.base import kinds
 from raystead.explain.model import Snapshot
+from raystead.manifests.facts import Facts
+from raystead.manifests.living import Living
 from raystead.spec.model import Json, RayCluster
 
 __all__ = ["PARTS", "snapshot"]
@@ -26,5 +28,7 @@ def snapshot(saved: Json) -> Snapshot:
         namespace_object=saved.get("namespace_object"),
         logs={(pod, container, before): text for pod, container, before, text in saved.get("logs") or []},
         api_slow=saved.get("api_slow"),
+        living=Living(**saved["living"]) if saved.get("living") else None,
+        facts=Facts(**saved["facts"]) if saved.get("facts") else None,
         **parts,
     )

@@ -13,24 +13,68 @@ from raystead.manifests.facts import Facts
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
 
-__all__ = ["GCS_PORT", "TOKEN_DIR", "TOKEN_KEY", "TOKEN_MODE_SINCE", "Context", "ray_version"]
+__all__ = [
+    "GCS_PORT",
+    "RESTARTED",
+    "TOKEN_DIR",
+    "TOKEN_KEY",
+    "TOKEN_MODE_SINCE",
+    "Context",
+    "dotted",
+    "image_version",
+    "number",
+    "ray_version",
+    "said_version",
+    "tag_version",
+]
 
 GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
+RESTARTED = "raystead.io/restarted-at"
 TOKEN_DIR = "/etc/raystead/token"
 TOKEN_KEY = "auth_token"  # KubeRay's key in its token Secret
 TOKEN_MODE_SINCE = (2, 52)  # ray.md D
 _VERSION = re.compile(r"(\d+)\.(\d+)")
-_TAG = re.compile(r":(?:nightly-)?(\d+\.\d+)[^/]*$")
+# Ray's own tags: 2.60.0-py311, nightly-2.9…; a date or a build number is none
+_TAG = re.compile(r"^(?:nightly-)?v?(\d)\.(\d+)(?![\d])")
+_AUTH_MODE = "RAY_AUTH_MODE"
+
+
+def tag_version(image: str) -> tuple[int, int] | None:
+    """Major and minor version of Ray in an image's tag, None where it is not known.
+
+    Only repositories that end in `/ray` are believed (rayproject/ray and its mirrors): `acme/trainer:1.4.2`
+    says the version of the trainer.
+    """
+    repository, _, tag = image.partition("@")[0].rpartition(":")
+    match = _TAG.match(tag) if repository.endswith("/ray") else None
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def said_version(cluster: RayCluster) -> tuple[int, int] | None:
+    """Major and minor version of `rayVersion`; None where it is missing or no number."""
+    return number(cluster.spec.ray_version or "")
+
+
+def number(text: str) -> tuple[int, int] | None:
+    """(2, 60) of "2.60.0"; None where there is none."""
+    match = _VERSION.search(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def image_version(cluster: RayCluster) -> tuple[int, int] | None:
+    return tag_version(str(cluster.spec.head.template.ray_container.get("image") or ""))
 
 
 def ray_version(cluster: RayCluster) -> tuple[int, int] | None:
-    """Major and minor version: `rayVersion`, else the head image's tag, else None (unknown)."""
-    said = cluster.spec.ray_version
-    if not said:
-        tag = _TAG.search(str(cluster.spec.head.template.ray_container.get("image", "")).split("@")[0])
-        said = tag.group(1) if tag else ""
-    match = _VERSION.search(said)
-    return (int(match.group(1)), int(match.group(2))) if match else None
+    """Major and minor version of what runs: the head image's tag, else `rayVersion`, else None (unknown).
+
+    People forget `rayVersion` when they change the image, and KubeRay never compares the two.
+    """
+    return image_version(cluster) or said_version(cluster)
+
+
+def dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 @dataclass(frozen=True)
@@ -75,8 +119,25 @@ class Context:
     @property
     def token(self) -> bool:
         """Ray checks tokens in this cluster."""
+        return self.no_token is None
+
+    @cached_property
+    def no_token(self) -> str | None:
+        """Why Ray checks no token, a clause; None where it does.
+
+        The variable RAY_AUTH_MODE of the head goes before `authOptions`, as in Ray itself.
+        """
+        env = self.cluster.spec.head.template.ray_container.get("env") or []
+        mode = next((str(e.get("value") or "").lower() for e in env if e.get("name") == _AUTH_MODE), "")
         auth = self.cluster.spec.auth
-        return self.since(*TOKEN_MODE_SINCE) and not (auth and auth.mode == "disabled")
+        if mode == "disabled":
+            return f"{_AUTH_MODE} is disabled in the head's env"
+        if auth and auth.mode == "disabled" and mode != "token":
+            return "authOptions.mode is disabled"
+        if self.version and self.version < TOKEN_MODE_SINCE:
+            source = "the head's image" if image_version(self.cluster) else "rayVersion"
+            return f"{source} is Ray {dotted(self.version)}, tokens came with {dotted(TOKEN_MODE_SINCE)}"
+        return None
 
     @property
     def token_secret(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from raystead.base import labels
 from raystead.base.groups import HEAD, GroupId, worker
-from raystead.manifests.context import Context
+from raystead.manifests.context import RESTARTED, Context
 from raystead.manifests.pods import head_template, worker_template
 from raystead.spec.model import Json, WorkerGroup
 
@@ -12,7 +12,6 @@ __all__ = ["head_deployment", "worker_deployments"]
 
 PROGRESS_SECONDS = 900  # a wait is 15 minutes at most (design 9)
 _HISTORY = 2
-RESTARTED = "raystead.io/restarted-at"
 
 
 def head_deployment(ctx: Context) -> Json:

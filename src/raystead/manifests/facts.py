@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Facts"]
@@ -23,6 +23,11 @@ class Facts:
         token_secret: Secret with key `auth_token`.
         redis_secret: Secret with key `password`.
         storage_namespace: Ray's key prefix in Redis, set once.
+        restricted: the namespace enforces PodSecurity `restricted`, or refuses pods that are not hardened.
+        demanded: sizes without which a quota or LimitRange refuses a pod: "limits.memory", "requests.cpu" …
+        schedulers: batch schedulers that the API server serves kinds of: `volcano`, `kai-scheduler`.
+        doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
+            "workers:8000".
         restarted: when a group was last restarted on request, or because a Secret that it had read was made
             anew, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
     """
@@ -37,4 +42,14 @@ class Facts:
     token_secret: str | None = None
     redis_secret: str | None = None
     storage_namespace: str | None = None
+    restricted: bool = False
+    demanded: Sequence[str] = ()
+    schedulers: Sequence[str] = ()
+    doors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     restarted: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """JSON has no tuples: what was read from an anchor equals what was found again."""
+        for name in ("demanded", "schedulers"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "doors", {key: tuple(ports) for key, ports in self.doors.items()})

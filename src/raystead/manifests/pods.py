@@ -7,9 +7,12 @@ from raystead.manifests import scripts
 from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
 from raystead.manifests.env import head_address, head_env, merged, without_literal_password, worker_env
 from raystead.manifests.probes import with_probes
-from raystead.manifests.security import SMALL, bounded, harden
+from raystead.manifests.queues import pod_metadata, scheduler
+from raystead.manifests.redis import redis_pod
+from raystead.manifests.security import harden_as
+from raystead.manifests.sizes import HEAD_SIZE, SIDECAR_SIZE, WORKER_SIZE, memory_of, sized
 from raystead.manifests.start import ULIMIT, overwritten, start_command, start_params
-from raystead.manifests.storage import PASSWORD_FILE, READ_ONLY_ALL, HeadStorage, head_storage
+from raystead.manifests.storage import PASSWORD_FILE, READ_ONLY_ALL, HeadStorage, head_storage, storage_kind
 from raystead.spec.model import Group, Json, WorkerGroup
 
 __all__ = ["head_template", "worker_template"]
@@ -18,8 +21,6 @@ HEAD_DRAIN, HEAD_GRACE = 0, 5  # seconds; the head has nobody to hand its work t
 WORKER_DRAIN, WORKER_GRACE = 60, 75
 RAY_UID_GROUP = 1000  # of rayproject/ray; a fresh volume is else root's
 _ORDER = ("name", "image", "imagePullPolicy", "command", "args", "ports", "env", "envFrom", "resources")
-_HEAD_SIZE: Json = {"requests": {"cpu": "1", "memory": "2Gi"}, "limits": {"cpu": "1", "memory": "2Gi"}}
-_WORKER_SIZE: Json = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 
 
 def head_template(ctx: Context) -> Json:
@@ -33,12 +34,14 @@ def head_template(ctx: Context) -> Json:
     if not own:
         ray = _with_command(ray, command, _before(ctx, storage, params))
     ray["env"] = merged(ray, head_env(ctx, command, storage, HEAD_DRAIN, own))
-    ray = with_probes(ctx, bounded(ray, _HEAD_SIZE), params, head=True)
+    ray = with_probes(ctx, sized(ray, HEAD_SIZE, ctx.facts.demanded), params, head=True)
     spec = _spec(ctx, group, ray, storage.volumes, storage.mounts)
-    spec["terminationGracePeriodSeconds"] = _grace(group, HEAD_GRACE)
+    if _alone(ray, group):
+        spec["terminationGracePeriodSeconds"] = _grace(group, HEAD_GRACE)
     if storage.kind == "rocksdb":
-        spec["securityContext"].setdefault("fsGroup", RAY_UID_GROUP)
-        spec["securityContext"].setdefault("fsGroupChangePolicy", "OnRootMismatch")
+        group_id = {"fsGroup": RAY_UID_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
+        said = spec.get("securityContext") or {}
+        spec["securityContext"] = {**said, **{key: v for key, v in group_id.items() if key not in said}}
     return {"metadata": _metadata(ctx, group, None, storage), "spec": spec}
 
 
@@ -53,7 +56,7 @@ def worker_template(ctx: Context, group: WorkerGroup) -> Json:
     grace = _grace(group, WORKER_GRACE)
     drain = max(0, min(WORKER_DRAIN, grace - (WORKER_GRACE - WORKER_DRAIN)))
     ray["env"] = merged(ray, worker_env(ctx, command, drain))
-    ray = with_probes(ctx, bounded(ray, _WORKER_SIZE), params, head=False)
+    ray = with_probes(ctx, sized(ray, WORKER_SIZE, ctx.facts.demanded), params, head=False)
     spec = _spec(ctx, group, ray, [], [])
     spec["terminationGracePeriodSeconds"] = grace
     return {"metadata": _metadata(ctx, group, group.name, None), "spec": spec}
@@ -63,6 +66,14 @@ def _grace(group: Group, default: int) -> int:
     """Seconds between SIGTERM and SIGKILL; the template's, if it says any."""
     said = group.template.spec.get("terminationGracePeriodSeconds")
     return default if said is None else int(said)
+
+
+def _alone(ray: Json, group: Group) -> bool:
+    """Nothing in the pod needs the time between SIGTERM and SIGKILL but Ray itself."""
+    beside = len(group.template.containers) > 1 or any(
+        c.get("restartPolicy") == "Always" for c in group.template.spec.get("initContainers") or []
+    )
+    return not beside and not (ray.get("lifecycle") or {}).get("preStop")
 
 
 def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
@@ -89,15 +100,18 @@ def _with_command(container: Json, command: str, before: str) -> Json:
 
 def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage | None) -> Json:
     said = dict(group.template.metadata)
+    redis = redis_pod(ctx) if storage_kind(ctx.cluster) == "redis" else None
     fixed = labels.node_labels(ctx.cluster.name, name, guide=ctx.guide)
     merged_labels = {**fixed, **(said.get("labels") or {}), **group.labels}
+    queues, annotated = pod_metadata(ctx, fixed[labels.GROUP], redis)
+    merged_labels = {**queues, **merged_labels}
     keep = {
         **labels.selector(ctx.cluster.name, name, guide=True),
         **{key: fixed[key] for key in labels.FIXED},
     }
     merged_labels.update(keep if ctx.guide else {key: fixed[key] for key in labels.FIXED})
     out: Json = {"labels": merged_labels}
-    annotations = dict(said.get("annotations") or {})
+    annotations = {**annotated, **(said.get("annotations") or {})}
     if storage is not None:
         annotations["ray.io/ft-enabled"] = "false" if storage.kind == "none" else "true"
     if annotations:
@@ -106,7 +120,7 @@ def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage
 
 
 def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: list[Json]) -> Json:
-    """The pod's spec with volumes, hardened; restartPolicy is what a Deployment allows."""
+    """The pod's spec with volumes, hardened where it is wanted; restartPolicy is what a Deployment allows."""
     said = group.template.spec
     volumes, mounts = list(volumes), list(mounts)
     have = [str(m.get("mountPath", "")).rstrip("/") for m in ray.get("volumeMounts") or []]
@@ -114,8 +128,10 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     if "/dev/shm" not in have and "plasma-directory" not in group.ray_start_params:
         name = "dshm" if ctx.guide else "shared-mem"
         if name not in names:  # KubeRay too mounts a volume of that name that the user made, with his size
-            memory = str(ray["resources"]["limits"]["memory"])
-            volumes.append({"name": name, "emptyDir": {"medium": "Memory", "sizeLimit": memory}})
+            shared: Json = {"medium": "Memory"}
+            if memory := memory_of(ray):
+                shared["sizeLimit"] = memory
+            volumes.append({"name": name, "emptyDir": shared})
         mounts.append({"name": name, "mountPath": "/dev/shm"})
     if "/tmp" not in have:  # Ray needs all of /tmp, not only /tmp/ray (ray.md I)
         name = _free("tmp", names)
@@ -129,15 +145,18 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     ray = {**ray, "volumeMounts": [*(ray.get("volumeMounts") or []), *mounts]}
     ray.setdefault("name", "ray-head" if group is ctx.cluster.spec.head else "ray-worker")
     ray = {key: ray[key] for key in sorted(ray, key=_rank)}
-    others = [bounded(c, SMALL) for c in group.template.containers[1:]]
+    demanded = ctx.facts.demanded
+    others = [sized(c, SIDECAR_SIZE, demanded) for c in group.template.containers[1:]]
     out: Json = {**said, "restartPolicy": "Always", "containers": [ray, *others]}
+    if chosen := scheduler(ctx):
+        out.setdefault("schedulerName", chosen)
     if said.get("initContainers"):
         where = head_address(ctx)
         out["initContainers"] = [
-            {**bounded(c, SMALL), "env": merged(c, where)} for c in said["initContainers"]
+            {**sized(c, SIDECAR_SIZE, demanded), "env": merged(c, where)} for c in said["initContainers"]
         ]
     out["volumes"] = [*(said.get("volumes") or []), *volumes]
-    return harden(out)
+    return harden_as(ctx.cluster, ctx.facts, out)
 
 
 def _rank(key: str) -> int:

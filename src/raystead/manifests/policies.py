@@ -1,20 +1,24 @@
-"""Network policies (design 11): a cluster's pods among themselves, DNS, Redis; else only what is named."""
+"""Network policies: a cluster's pods among themselves, DNS, Redis, and what is named or the file opens."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.manifests.context import Context
+from raystead.manifests.doors import ports_for
+from raystead.manifests.services import SERVE_PORT, serve_ports
 from raystead.manifests.start import start_params
 from raystead.manifests.storage import storage_kind
 from raystead.spec.allow import ALLOW_ANNOTATION, Allowed, parse_all
-from raystead.spec.model import Json, PolicyRules
+from raystead.spec.model import Json, PolicyRules, WorkerGroup
 
-__all__ = ["policies"]
+__all__ = ["added_to_the_files_rules", "policies"]
 
 POLICIES_ANNOTATION = "raystead.io/policies"
 _REDIS_PORT = 6379
+_DNS_PORT = 53
 _HEAD_METRICS = (44217, 44227)  # of the autoscaler and of the dashboard
 _DNS: Json = {  # to any destination: CoreDNS listens on 53, OpenShift's pods on 5353
     "ports": [{"protocol": p, "port": n} for n in (53, 5353) for p in ("UDP", "TCP")],
@@ -30,6 +34,7 @@ class _Side:
     selector: dict[str, str]
     ingress: list[Json]
     egress: list[Json]
+    own_dns: bool = False  # the file's own rules let it ask a DNS server
 
 
 def policies(ctx: Context) -> list[Json]:
@@ -40,7 +45,7 @@ def policies(ctx: Context) -> list[Json]:
         if ingress:
             rules["Ingress"] = [{"from": _peers(ctx)}, *side.ingress]
         if egress:
-            rules["Egress"] = [{"to": _peers(ctx)}, _DNS, *side.egress]
+            rules["Egress"] = [{"to": _peers(ctx)}, *([] if side.own_dns else [_DNS]), *side.egress]
         if ctx.guide:
             out += [
                 _policy(ctx, f"{side.guide_name}-{k.lower()}", side.selector, {k: rules[k]}) for k in rules
@@ -74,42 +79,89 @@ def _sides(ctx: Context) -> list[_Side]:
     worker = (said.worker if said else None) or PolicyRules()
     own = {group.name: group for group in (said.worker_groups if said else [])}
     selector = _selector(ctx, None)
-    egress = [*_redis_egress(ctx), *head.egress_rules]
+    egress = [*_redis_egress(ctx, head.egress_rules), *head.egress_rules]
     name = f"{ctx.cluster.name}-head"
-    let_in, metrics = _let_in(ctx, head=True), _let_in(ctx, head=False)
-    out = [_Side("ray-head", name, selector, [*let_in, *head.ingress_rules], egress)]
+    into = [*_let_in(ctx, None), *head.ingress_rules]
+    out = [_Side("ray-head", name, selector, into, egress, _reaches(head.egress_rules, _DNS_PORT))]
     if ctx.guide:
         rules: list[PolicyRules] = []
         for group in ctx.cluster.spec.workers:  # one policy for all of them
             if (rule := own.get(group.name, worker)) not in rules:
                 rules.append(rule)
-        into = [*metrics, *(r for rule in rules for r in rule.ingress_rules)]
+        let_in: list[Json] = []
+        for group in ctx.cluster.spec.workers:
+            let_in += [one for one in _let_in(ctx, group) if one not in let_in]
+        into = [*let_in, *(r for rule in rules for r in rule.ingress_rules)]
         outof = [r for rule in rules for r in rule.egress_rules]
-        return [*out, _Side("ray-worker", "", {"app": labels.GUIDE_WORKER["app"]}, into, outof)]
+        own_dns = bool(rules) and all(_reaches(rule.egress_rules, _DNS_PORT) for rule in rules)
+        return [*out, _Side("ray-worker", "", {"app": labels.GUIDE_WORKER["app"]}, into, outof, own_dns)]
     for group in ctx.cluster.spec.workers:
         rule = own.get(group.name, worker)
         name = f"{ctx.cluster.name}-workers-{group.name}".lower()
-        into = [*metrics, *rule.ingress_rules]
-        out.append(_Side("", name, _selector(ctx, group.name), into, rule.egress_rules))
+        into = [*_let_in(ctx, group), *rule.ingress_rules]
+        own_dns = _reaches(rule.egress_rules, _DNS_PORT)
+        out.append(_Side("", name, _selector(ctx, group.name), into, rule.egress_rules, own_dns))
     return out
 
 
-def _let_in(ctx: Context, *, head: bool) -> list[Json]:
-    """Ingress rules for the peers of `--allow-from`; workers have metrics alone."""
+def added_to_the_files_rules(ctx: Context) -> list[str]:
+    """What a file's own `networkPolicy` lacks for a cluster to work, and we add; a line."""
+    _, egress = _directions(ctx)
+    if ctx.cluster.spec.network_policy is None or not egress:
+        return []
+    without = [side.name or side.guide_name for side in _sides(ctx) if not side.own_dns]
+    out = []
+    if without:
+        out.append(f"DNS on 53 and 5353 for {', '.join(without)}")
+    head = ctx.cluster.spec.network_policy.head or PolicyRules()
+    if _redis_egress(ctx, head.egress_rules):
+        out.append("the head's way to Redis")
+    return [f"networkPolicy has no rule for it, so it is added: {' and '.join(out)}"] if out else []
+
+
+def _reaches(rules: Sequence[Json], port: int) -> bool:
+    """Some egress rule lets that port out, to whomever it names."""
+    for rule in rules:
+        ports = rule.get("ports") or []
+        if not ports or any(_covers(one, port) for one in ports):
+            return True
+    return False
+
+
+def _covers(entry: Json, port: int) -> bool:
+    said = entry.get("port")
+    if said is None:
+        return True
+    if isinstance(said, int) and isinstance(end := entry.get("endPort"), int):
+        return said <= port <= end
+    return said == port or (port == _DNS_PORT and said in ("dns", "dns-tcp", 5353))
+
+
+def _let_in(ctx: Context, group: WorkerGroup | None) -> list[Json]:
+    """Ingress rules for the peers of `--allow-from` and for what the file itself opens; None is the head.
+
+    Workers have no dashboard and no client port.
+    """
     params = start_params(ctx.cluster, ctx.cluster.spec.head, head=True)
     metrics = [int(params["metrics-export-port"])]
-    doors = {"metrics": metrics}
-    if head:
-        doors["metrics"] = [*metrics, *_HEAD_METRICS]
-        doors["dashboard"] = [int(params["dashboard-port"])]
-        doors["client"] = [int(params["ray-client-server-port"])]
+    serve = [int(port["containerPort"]) for port in serve_ports(ctx)] or [SERVE_PORT]
+    known = {"metrics": metrics, "serve": serve}
+    if group is None:
+        known["metrics"] = [*metrics, *_HEAD_METRICS]
+        known["dashboard"] = [int(params["dashboard-port"])]
+        known["client"] = [int(params["ray-client-server-port"])]
     rules = []
     for allowed in parse_all(ctx.cluster.annotations.get(ALLOW_ANNOTATION, "")):
-        ports = [number for door in allowed.to for number in doors.get(door, [])]
+        ports = [n for door in allowed.to for n in ([int(door)] if door.isdigit() else known.get(door, []))]
         if ports:
-            port_list = [{"protocol": "TCP", "port": number} for number in ports]
-            rules.append({"from": [_outside(allowed)], "ports": port_list})
+            rules.append({"from": [_outside(allowed)], "ports": _tcp(ports)})
+    if opened := ports_for(ctx, group.name if group else None):
+        rules.append({"ports": _tcp(opened)})
     return rules
+
+
+def _tcp(ports: Sequence[int]) -> list[Json]:
+    return [{"protocol": "TCP", "port": number} for number in ports]
 
 
 def _outside(allowed: Allowed) -> Json:
@@ -136,12 +188,15 @@ def _peers(ctx: Context) -> list[Json]:
     return [{"podSelector": {"matchLabels": {"app": app}}} for app in apps]
 
 
-def _redis_egress(ctx: Context) -> list[Json]:
+def _redis_egress(ctx: Context, own: Sequence[Json]) -> list[Json]:
+    """The head's way to Redis; none is added where the file's own rules have one to that port."""
     kind = storage_kind(ctx.cluster)
     if kind == "redis":
         to = {"podSelector": {"matchLabels": labels.redis_labels(ctx.cluster.name)}}
         return [{"to": [to], "ports": [{"protocol": "TCP", "port": _REDIS_PORT}]}]
-    if kind == "external":  # it may be anywhere, in the cluster or outside: only its port is known
+    if kind == "external" and not _reaches(
+        own, _external_port(ctx)
+    ):  # it may be anywhere, in the cluster or outside: only its port is known
         return [{"ports": [{"protocol": "TCP", "port": _external_port(ctx)}]}]
     return []
 

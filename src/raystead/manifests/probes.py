@@ -12,7 +12,7 @@ _METRICS = "metrics-export-port"
 
 
 def with_probes(ctx: Context, container: Json, params: dict[str, str], *, head: bool) -> Json:
-    """The container with the probes and the metrics port that the user did not give himself."""
+    """The container with the metrics port and those of the two probes that the file does not give."""
     agent = _port(params.get("dashboard-agent-listen-port"), 52365)
     live = "/api/healthz" if head and ctx.since(*_HEALTHZ_SINCE) else "/api/local_raylet_healthz"
     ready = _get("/api/local_raylet_healthz", agent)
@@ -21,9 +21,10 @@ def with_probes(ctx: Context, container: Json, params: dict[str, str], *, head: 
     timeout = 5 if head else 2
     out = dict(container)
     # A worker's probe does not look at the GCS: an outage of the head must not restart the workers.
-    if not any(container.get(key) for key in ("livenessProbe", "readinessProbe")):
+    if not container.get("livenessProbe"):
         liveness = {"initialDelaySeconds": 30, "periodSeconds": 5, "timeoutSeconds": timeout}
         out["livenessProbe"] = {**_get(live, agent), **liveness, "failureThreshold": 120}
+    if not container.get("readinessProbe"):
         readiness = {"initialDelaySeconds": 2, "periodSeconds": 2, "timeoutSeconds": timeout}
         out["readinessProbe"] = {**ready, **readiness, "failureThreshold": 10}
     ports: list[Json] = list(container.get("ports") or [])

@@ -9,8 +9,8 @@ from raystead.base.groups import REDIS
 from raystead.base.names import STORAGE_NAMESPACE_ANNOTATION
 from raystead.errors import SpecError
 from raystead.manifests import scripts
-from raystead.manifests.context import Context
-from raystead.manifests.deployments import RESTARTED
+from raystead.manifests.context import RESTARTED, Context
+from raystead.manifests.queues import pod_metadata, redis_labels, scheduler
 from raystead.manifests.security import harden
 from raystead.manifests.storage import (
     PASSWORD_DIR,
@@ -21,7 +21,7 @@ from raystead.manifests.storage import (
 )
 from raystead.spec.model import Json
 
-__all__ = ["REDIS_IMAGE_ANNOTATION", "REDIS_USER_ANNOTATION", "redis_objects"]
+__all__ = ["REDIS_IMAGE_ANNOTATION", "REDIS_USER_ANNOTATION", "redis_objects", "redis_pod"]
 
 REDIS_IMAGE_ANNOTATION = "raystead.io/redis-image"
 REDIS_MEMORY_ANNOTATION = "raystead.io/redis-memory"
@@ -80,16 +80,18 @@ def _stateful_set(ctx: Context) -> Json:
     # Immutable, and harmless as it is: a StatefulSet takes only pods of its own name. Another selector would
     # replace the Redis of a running cluster.
     selector = {"app": "redis"} if ctx.guide else labels.redis_labels(ctx.cluster.name)
-    on_volume = ctx.facts.has_default_storage or ctx.facts.storage_class is not None
+    on_volume = _on_volume(ctx)
+    pod = redis_pod(ctx)
+    queues, annotations = pod_metadata(ctx, "redis", pod)
+    found = {**redis_labels(ctx), **queues, **selector, labels.OURS: ctx.cluster.name}
+    described: Json = {"labels": found, **({"annotations": annotations} if annotations else {})}
+    template: Json = {"metadata": _restarted(ctx, described), "spec": pod}
     spec: Json = {
         "replicas": 0 if ctx.suspended and on_volume else 1,
         "revisionHistoryLimit": 2,
         "serviceName": ctx.names.redis,
         "selector": {"matchLabels": selector},
-        "template": {
-            "metadata": _restarted(ctx, {"labels": {**selector, labels.OURS: ctx.cluster.name}}),
-            "spec": _pod(ctx, on_volume),
-        },
+        "template": template,
     }
     if on_volume:
         spec["volumeClaimTemplates"] = [_claim(ctx, selector)]
@@ -100,7 +102,8 @@ def _stateful_set(ctx: Context) -> Json:
 def _restarted(ctx: Context, metadata: Json) -> Json:
     """With the time of the last restart, if there was one: another time, another pod."""
     when = ctx.facts.restarted.get(str(REDIS))
-    return {**metadata, "annotations": {RESTARTED: when}} if when else metadata
+    annotations: Json = metadata.get("annotations") or {}
+    return {**metadata, "annotations": {**annotations, RESTARTED: when}} if when else metadata
 
 
 def _claim(ctx: Context, selector: dict[str, str]) -> Json:
@@ -113,14 +116,19 @@ def _claim(ctx: Context, selector: dict[str, str]) -> Json:
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}
 
 
-def _pod(ctx: Context, on_volume: bool) -> Json:
+def _on_volume(ctx: Context) -> bool:
+    return ctx.facts.has_default_storage or ctx.facts.storage_class is not None
+
+
+def redis_pod(ctx: Context) -> Json:
+    """The spec of Redis' pod."""
     secret = {"name": ctx.facts.redis_secret or ctx.names.redis_secret, "key": PASSWORD_KEY}
     volumes: list[Json] = [
         {"name": "config", "configMap": {"name": ctx.names.redis_config}},
         {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
         password_volume(secret),
     ]
-    if not on_volume:
+    if not _on_volume(ctx):
         volumes.append({"name": "data", "emptyDir": {}})
     spec: Json = {
         "automountServiceAccountToken": False,
@@ -134,10 +142,14 @@ def _pod(ctx: Context, on_volume: bool) -> Json:
     for key in (
         "imagePullSecrets",
         "nodeSelector",
+        "priorityClassName",
+        "schedulerName",
         "tolerations",
     ):  # where and how the cluster's pods may run
         if head.get(key):
             spec[key] = head[key]
+    if name := scheduler(ctx):
+        spec.setdefault("schedulerName", name)
     return harden(spec)
 
 

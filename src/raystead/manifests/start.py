@@ -28,14 +28,16 @@ _PORTS = {  # every port that Ray would else choose by itself (ray.md F)
 _WORKER_PORTS = {"min-worker-port": "10002", "max-worker-port": "19999"}
 _HEAD_PORTS = {"port": GCS_PORT, "dashboard-port": "8265", "ray-client-server-port": "10001"}
 _RUNTIME_ENV_AGENT_SINCE = (2, 9)  # older Rays have no such process and refuse the flag
+_OVERWRITE = "ray.io/overwrite-container-cmd"
 _KEEP_VALUE = {"log-color", "include-dashboard", "include-log-monitor"}
 _GPU = re.compile(r"gpu$|^nvidia\.com/mig-\d+g\.\d+gb$")
 _CUSTOM = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": "TPU"}
 
 
 def overwritten(cluster: RayCluster, group: Group) -> bool:
-    """The user starts Ray himself: his command stays as it is."""
-    if cluster.annotations.get("ray.io/overwrite-container-cmd") == "true":
+    """The file starts Ray itself: its command stays. The annotation of a template counts for its group."""
+    on_template = (group.template.metadata.get("annotations") or {}).get(_OVERWRITE, "")
+    if "true" in (cluster.annotations.get(_OVERWRITE, "").lower(), str(on_template).lower()):
         return True
     container = group.template.ray_container
     words = [*(container.get("command") or []), *(container.get("args") or [])]
@@ -93,7 +95,7 @@ def _from_resources(group: Group) -> dict[str, str]:
     cpu = next((said["cpu"] for said in (limits, requests) if _some(said.get("cpu"))), None)
     if cpu is not None:
         params["num-cpus"] = str(quantities.ceil(cpu))
-    if limits.get("memory") is not None:
+    if _some(limits.get("memory")):
         params["memory"] = str(quantities.ceil(limits["memory"]))
     gpu = next((key for key in sorted(limits) if _GPU.search(key) and _some(limits[key])), None)
     if gpu:

@@ -17,6 +17,7 @@ from raystead.doctor.model import Check, Objects, Pods, Seen
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
+from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
@@ -24,7 +25,7 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, storable
 from raystead.ops.client import client
 from raystead.ops.companions import word
-from raystead.ops.facts import default_class, isolating, version_text
+from raystead.ops.facts import Here, default_class, isolating, namespaced, version_text
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
@@ -256,14 +257,19 @@ def _facts(who: Subject, seen: Seen, policies: str | None) -> Facts:
     isolated = bool(isolating(seen.policies or (), seen.cluster))
     if who.anchor is not None:
         kept = who.anchor.with_facts()
-        return replace(kept, policies=policies or kept.policies, isolated=isolated)
-    return Facts(
-        namespace=who.api.namespace,
-        server_version=seen.version,
-        isolated=isolated,
-        policies=policies or "auto",
-        has_default_storage=seen.default_class not in (None, "?"),
-    )
+        facts = replace(kept, policies=policies or kept.policies, isolated=isolated)
+    else:
+        facts = Facts(
+            namespace=who.api.namespace,
+            server_version=seen.version,
+            isolated=isolated,
+            policies=policies or "auto",
+            has_default_storage=seen.default_class not in (None, "?"),
+        )
+    facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
+    if not who.rights.allows("create", "pods"):
+        return facts
+    return namespaced(who.api, seen.cluster, facts, Here(seen.namespace, seen.quotas, seen.limitranges))
 
 
 def _secrets(who: Subject, seen: Seen, password: str | None) -> dict[str, tuple[str, ...] | None]:

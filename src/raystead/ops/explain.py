@@ -15,11 +15,12 @@ from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.live.makers import kinds_that_keep
 from raystead.manifests.facts import Facts
+from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.planning import parallel
-from raystead.ops.ray import head_of, nodes_of
+from raystead.ops.ray import asked, head_of
 
 __all__ = ["Explained", "log_of", "look", "objects_of"]
 
@@ -96,13 +97,16 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
     read = [row.name for row in _PARTS.values()]
     others = [kind for kind in kinds_that_keep(manifests(anchor.cluster, Facts())) if kind not in read]
     makers = tuple({**item, "kind": kind} for kind in others for item in objects_of(api, kind, ours))
+    nodes, living = _ray(api, anchor, parts["pods"] or (), unread)
     return Snapshot(
         cluster=anchor.cluster,
+        facts=anchor.with_facts(),
         namespace=api.namespace,
         name=anchor.name,
         now=api.now(),
         namespace_object=_namespace(api),
-        ray_nodes=_ray_nodes(api, anchor, parts["pods"] or (), unread),
+        ray_nodes=nodes,
+        living=living,
         api_slow=api.slowest,
         makers=makers,
         **parts,
@@ -117,20 +121,26 @@ def _namespace(api: Api) -> Json | None:
         return None
 
 
-def _ray_nodes(
+def _ray(
     api: Api, anchor: Anchor, pods: tuple[Json, ...], unread: list[str]
-) -> tuple[Json, ...] | None:
-    """Ray's own list of its nodes; None where it cannot be had (a head that does not run is no news here)."""
+) -> tuple[tuple[Json, ...] | None, Living | None]:
+    """Ray's own list of its nodes and its word of itself; None where it cannot be had.
+
+    A head that does not run is no news here.
+    """
     head = head_of(pods)
     if head is None:
-        return None
+        return None, None
     name = str(head["metadata"]["name"])
     try:
         token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
-        return tuple(nodes_of(api, anchor.cluster, token, lambda: name).get("summary") or ())
+        answer = asked(api, anchor.cluster, token, lambda: name)
     except RaysteadError as error:
         unread.append(f"Ray's nodes: {error.what}")
-        return None
+        return None, None
+    if answer.error is not None:
+        unread.append(f"Ray's nodes: {answer.error.what}")
+    return None if answer.nodes is None else tuple(answer.nodes.get("summary") or ()), answer.living
 
 
 def _log(api: Api, key: LogKey, unread: list[str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from raystead.base import labels, names
 from raystead.base.kinds import pod_template
@@ -12,21 +12,42 @@ from raystead.doctor import taken, versions
 from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
+from raystead.manifests import sizes
 from raystead.manifests.facts import Facts
+from raystead.manifests.queues import asked_schedulers
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops.rights import rights
 from raystead.spec.model import RayCluster
 
 __all__ = [
+    "Here",
     "caught",
     "default_class",
     "first_facts",
     "isolating",
+    "namespaced",
     "refuse_foreign",
+    "said_of_changes",
     "server_version",
     "version_text",
 ]
+
+_LEVEL = "pod-security.kubernetes.io/enforce"
+_RESTRICTED = re.compile(
+    r'violates PodSecurity "restricted|runAsNonRoot|allowPrivilegeEscalation|seccompProfile|run as non-root'
+)
+_SCHEDULER_GROUPS = (("volcano", "scheduling.volcano.sh"), ("kai-scheduler", "scheduling.run.ai"))
+_ALL_SIZES = tuple(f"{side}.{key}" for side in ("limits", "requests") for key in ("cpu", "memory"))
+
+
+@dataclass(frozen=True)
+class Here:
+    """What was read of the namespace already; None: not read, so it is asked for where it matters."""
+
+    namespace: Json | None = None
+    quotas: Sequence[Json] | None = None
+    limitranges: Sequence[Json] | None = None
 
 
 def first_facts(
@@ -46,10 +67,104 @@ def first_facts(
         storage_namespace=kept,
     )
     notes += more
+    facts = namespaced(api, cluster, facts)
     if storage_kind(cluster) in ("redis", "rocksdb"):
         facts = replace(facts, has_default_storage=default_class(api) is not None)
         notes += _without_volume(cluster, facts)
     return facts, notes
+
+
+def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = None) -> Facts:
+    """The facts with what the namespace demands of pods (hardening, sizes) and who may schedule them.
+
+    Nothing is asked where the answer would change no object, and what cannot be found out stays as it is.
+    """
+    here = here or Here()
+    plain = replace(facts, restricted=False, demanded=())
+    rendered = manifests(cluster, plain)
+    out = facts
+    if manifests(cluster, replace(plain, restricted=True)) != rendered:
+        found = _restricted(api, here.namespace)
+        out = out if found is None else replace(out, restricted=found)
+    if manifests(cluster, replace(plain, demanded=_ALL_SIZES)) != rendered:
+        found_sizes = _demanded(api, here)
+        out = out if found_sizes is None else replace(out, demanded=found_sizes)
+    if asked_schedulers(cluster):
+        out = replace(out, schedulers=_schedulers(api))
+    return out
+
+
+def said_of_changes(before: Facts, after: Facts) -> list[str]:
+    """What became different in the namespace since the last `up`, a line each."""
+    out = []
+    if after.restricted and not before.restricted:
+        out.append("the namespace enforces PodSecurity restricted now: every container is hardened")
+    elif before.restricted and not after.restricted:
+        out.append(
+            "the namespace no longer enforces PodSecurity restricted: only Ray's own images stay hardened"
+        )
+    if more := sorted(set(after.demanded) - set(before.demanded)):
+        out.append(f"a quota or LimitRange demands {', '.join(more)} now: what the file lacks is filled in")
+    if less := sorted(set(before.demanded) - set(after.demanded)):
+        out.append(f"no quota or LimitRange demands {', '.join(less)} any more: what was filled in goes")
+    return out
+
+
+def _restricted(api: Api, namespace: Json | None) -> bool | None:
+    """A pod that asks for nothing is refused for its security; None: that cannot be told.
+
+    The namespace's label answers without a pod. Without it a cluster-wide default or another policy engine
+    may refuse all the same, and only a dry-run knows.
+    """
+    if namespace is None:
+        try:
+            namespace = api.get(f"/api/v1/namespaces/{api.namespace}")
+        except ApiError:
+            namespace = {}  # no right to read it, or none is there: the pods will say so
+    if ((namespace.get("metadata") or {}).get("labels") or {}).get(_LEVEL) == "restricted":
+        return True
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"generateName": "raystead-probe-"},
+        "spec": {"containers": [{"name": "probe", "image": "registry.k8s.io/pause:3.9"}]},
+    }
+    try:
+        api.create(collection(api.namespace, "Pod"), pod, dry_run=True)
+    except ApiError as error:
+        if error.reason == "NamespaceTerminating":
+            raise
+        text = f"{error.what} {error.evidence}"
+        if _RESTRICTED.search(text):
+            return True
+        # a quota is asked last: whoever gets so far has passed all else
+        return False if " quota: " in text else None
+    return False
+
+
+def _schedulers(api: Api) -> tuple[str, ...]:
+    """Batch schedulers whose kinds the API server serves; YuniKorn has none."""
+    try:
+        groups = {str(group.get("name")) for group in api.get("/apis").get("groups") or []}
+    except ApiError:
+        return ()
+    return tuple(name for name, group in _SCHEDULER_GROUPS if group in groups)
+
+
+def _demanded(api: Api, here: Here) -> tuple[str, ...] | None:
+    def listed(kind: str, known: Sequence[Json] | None) -> Sequence[Json] | None:
+        if known is not None:
+            return known
+        try:
+            return api.list(collection(api.namespace, kind))
+        except ApiError:
+            return None
+
+    quotas = listed("ResourceQuota", here.quotas)
+    limitranges = listed("LimitRange", here.limitranges)
+    if quotas is None or limitranges is None:
+        return None
+    return tuple(sizes.demanded(quotas, limitranges))
 
 
 def server_version(api: Api) -> tuple[str, list[str]]:

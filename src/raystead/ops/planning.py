@@ -12,7 +12,9 @@ from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
+from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
+from raystead.manifests.notes import notes as rendered_notes
 from raystead.manifests.render import manifests
 from raystead.ops import companions, secrets
 from raystead.ops import facts as asking
@@ -142,8 +144,9 @@ def prepare(
         asking.refuse_foreign(api, cluster.name)
         facts, notes = asking.first_facts(api, cluster, policies_here, policies or "auto")
     else:
-        facts, notes = _facts_now(anchor, cluster, policies_here, policies)
+        facts, notes = _facts_now(api, anchor, cluster, policies_here, policies)
         facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
+    facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
     needed = tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
@@ -178,7 +181,8 @@ def prepare(
     problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
     problems += asking.caught(api, cluster.name, objects)
     problems += companions.refusals(asked.placed, _of_clusters([*live, *strangers], owned))
-    plan = replace(plan, notes=(*notes, *left, *plan.notes), problems=tuple(problems))
+    every = (*notes, *left, *rendered_notes(cluster, facts), *plan.notes)
+    plan = replace(plan, notes=every, problems=tuple(problems))
     plan = _marked(plan, conflicts)
     uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
     prepared = Prepared(
@@ -294,7 +298,7 @@ def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list
 
 
 def _facts_now(
-    anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json], wish: str | None
+    api: Api, anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json], wish: str | None
 ) -> tuple[Facts, list[str]]:
     """The kept facts, but for what the user says now and for an isolation that came or went."""
     kept, notes = anchor.with_facts(), []
@@ -306,7 +310,8 @@ def _facts_now(
         )
     elif kept.isolated and not facts.isolated:
         notes.append("the namespace no longer restricts egress: the egress policies go")
-    return facts, notes
+    facts = asking.namespaced(api, cluster, facts)
+    return facts, [*notes, *asking.said_of_changes(kept, facts)]
 
 
 def _ask(

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from raystead.base import labels
-from raystead.errors import ApiError
+from raystead.errors import ApiError, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
+from raystead.manifests.living import Living
 
 if TYPE_CHECKING:
     from raystead.kube.forward import Forward
     from raystead.ops.anchor import Anchor
     from raystead.spec.model import RayCluster
 
-__all__ = ["client_port", "dashboard_port", "head_forward", "head_of", "head_picker", "nodes_of"]
+__all__ = ["Answer", "asked", "client_port", "dashboard_port", "head_forward", "head_of", "head_picker"]
 
 
 def dashboard_port(cluster: RayCluster) -> int:
@@ -77,11 +79,20 @@ def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0
         yield forward
 
 
-def nodes_of(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], str]) -> Json:
-    """What the dashboard says of the nodes, asked once.
+@dataclass(frozen=True)
+class Answer:
+    """What the dashboard said: `nodes` None and `error` where it refused to list them."""
+
+    nodes: Json | None
+    living: Living
+    error: RaysteadError | None = None
+
+
+def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], str]) -> Answer:
+    """The dashboard, asked once for itself and for its nodes.
 
     Raises:
-        RayUnreachable, ApiError
+        ApiError: the head cannot be reached.
     """
     from raystead.kube.forward import Forward
     from raystead.rayapi.nodes import NodesClient
@@ -89,6 +100,10 @@ def nodes_of(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[]
     with Forward(api, api.namespace, pick, dashboard_port(cluster)) as forward:
         client = NodesClient(forward.url, token)
         try:
-            return client.nodes()
+            living = client.living()
+            try:
+                return Answer(client.nodes(), living)
+            except RaysteadError as error:
+                return Answer(None, living, error)
         finally:
             client.close()

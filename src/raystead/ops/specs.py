@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
+from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests, secret_commands
 from raystead.ops import companions
 from raystead.spec.flags import Flags, build, notes_of
@@ -31,10 +33,11 @@ class Desired:
 
 @dataclass(frozen=True)
 class Rendered:
-    """Objects in the order in which they can be applied, and the commands that make what they need."""
+    """Objects in the order in which they can be applied, the commands that make what they need, and notes."""
 
     objects: tuple[Json, ...]
     commands: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def desired(flags: Flags, text: str | None = None, filename: str = "", *, home: str | None = None) -> Desired:
@@ -57,5 +60,7 @@ def desired(flags: Flags, text: str | None = None, filename: str = "", *, home: 
 
 def render(wanted: Desired, facts: Facts) -> Rendered:
     """The Kubernetes objects of the cluster, foreign documents of the file last."""
+    facts = replace(facts, doors=foreign_doors(wanted.cluster, wanted.foreign))
     objects = (*manifests(wanted.cluster, facts), *wanted.foreign)
-    return Rendered(objects, tuple(secret_commands(wanted.cluster, facts)))
+    commands = tuple(secret_commands(wanted.cluster, facts))
+    return Rendered(objects, commands, tuple(notes(wanted.cluster, facts)))

@@ -13,11 +13,12 @@ from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
 from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import slim
+from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.listing import clusters
 from raystead.ops.planning import live_objects
-from raystead.ops.ray import head_of, nodes_of
+from raystead.ops.ray import asked, head_of
 from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS
 from raystead.plan.observed import ClusterView, observe
@@ -42,7 +43,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     rendered = manifests(anchor.cluster, anchor.with_facts())
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
-    nodes = _alive(api, anchor, pods, wanting) if ray else None
+    nodes, living = _alive(api, anchor, pods, wanting) if ray else (None, None)
     ours = [
         item
         for kind in _SHOWN
@@ -61,6 +62,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         policies=here.get("NetworkPolicy"),
         events=here.get("Event"),
         ray_nodes=nodes,
+        living=living,
         drift=(*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
         makers=[item for kind in others for item in here.get(kind) or ()],
@@ -99,18 +101,24 @@ def _read(
     return found, found.pop("Pod") or ()
 
 
-def _alive(api: Api, anchor: Anchor, pods: Sequence[Json], wanting: list[str]) -> Sequence[RayNode] | None:
-    """Ray's own view; None where it cannot be had, with the reason."""
+def _alive(
+    api: Api, anchor: Anchor, pods: Sequence[Json], wanting: list[str]
+) -> tuple[Sequence[RayNode] | None, Living | None]:
+    """Ray's own view of its nodes and of itself; None where it cannot be had, with the reason."""
     head = head_of(pods)
     if head is None:
-        return None
+        return None, None
     name = str(head["metadata"]["name"])
     try:
         token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
-        return ray_nodes(nodes_of(api, anchor.cluster, token, lambda: name))
+        answer = asked(api, anchor.cluster, token, lambda: name)
     except Forbidden as error:
         rights = "get on secrets, and " if "secrets" in error.what else ""
         wanting.append(f"alive: needs {rights}get and create on pods/portforward")
+        return None, None
     except RaysteadError as error:
         wanting.append(f"alive: {error.what}")
-    return None
+        return None, None
+    if answer.error is not None:
+        wanting.append(f"alive: {answer.error.what}")
+    return None if answer.nodes is None else ray_nodes(answer.nodes), answer.living

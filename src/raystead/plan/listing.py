@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["KEPT", "ListRow", "image_version", "list_rows"]
 
-_TAG = re.compile(r":(?:nightly-)?(\d+\.\d+(?:\.\w+)?)[^/]*$")
+# as manifests.context.tag_version, which would import the whole model: only repositories that end in /ray
+_TAG = re.compile(r"/ray:(?:nightly-)?v?(\d\.\d+(?:\.\w+)?)(?!\d)[^/]*$")
 KEPT = "data kept"  # by `down --keep-data`: the next `up` finds it, `down NAME` deletes it
 
 
@@ -47,7 +48,7 @@ class ListRow:
 
 
 def image_version(image: str) -> str:
-    """Ray's version as the image's tag tells it, "" where it does not."""
+    """Ray's version as the tag of an image that ends in /ray tells it, "" where it does not."""
     match = _TAG.search(image.split("@")[0])
     return match.group(1) if match else ""
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from raystead.live.pods import pods_of
 from raystead.live.reading import created, dig, name
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
+from raystead.manifests.living import Living, token_difference, version_difference
 from raystead.manifests.storage import storage_kind
 from raystead.plan.groupview import GroupView, NodeView, group_view
 from raystead.plan.headloss import HeadLoss, head_loss
@@ -37,6 +38,8 @@ class ClusterView:
         since: since when it is Ready; None in other states, whose beginning nobody records.
         age: seconds since the anchor was made.
         storage: "redis (volume)", "redis (no volume)", "external", "rocksdb" or "none".
+        token: Ray checks tokens; its own word where it could be asked.
+        no_token: why the spec has none, a clause; "" where it has one.
         policies: None where we may not see them.
         endpoints: port name to "host:port" as seen from the cluster.
         notes: what could not be known and why.
@@ -52,6 +55,7 @@ class ClusterView:
     image: str
     storage: str
     token: bool
+    no_token: str
     policies: bool | None
     groups: tuple[GroupView, ...]
     nodes: tuple[NodeView, ...]
@@ -74,6 +78,7 @@ def observe(
     policies: Sequence[Json] | None = None,
     events: Sequence[Json] | None = None,
     ray_nodes: Sequence[RayNode] | None = None,
+    living: Living | None = None,
     drift: Sequence[str] = (),
     missing_rights: Sequence[str] = (),
     makers: Sequence[Json] = (),
@@ -104,6 +109,7 @@ def observe(
         head=head.newest,
         service=service,
     )
+    known = living or Living()
     made = dig(head.maker.template, "spec", "containers") or cluster.spec.head.template.containers or [{}]
     image = str(made[0].get("image") or "")
     return ClusterView(
@@ -112,17 +118,22 @@ def observe(
         state=state,
         since=live.since,
         age=max(0.0, (now - live.born).total_seconds()),
-        ray_version=cluster.spec.ray_version or image_version(image),
+        ray_version=known.version or image_version(image) or cluster.spec.ray_version or "",
         image=image,
         storage=_storage(cluster, statefulsets),
-        token=ctx.token,
+        token=known.mode == "token" if known.mode else ctx.token,
+        no_token=ctx.no_token or "",
         policies=None if policies is None else bool(policies),
         groups=lines,
         nodes=tuple(node for _, nodes in views for node in nodes),
         endpoints=_endpoints(service),
         drift=tuple(drift),
         last_head_loss=head_loss(head, shown[1:], events),
-        notes=(*missing_rights, *_notes(lines, missing_rights, claims, statefulsets)),
+        notes=(
+            *missing_rights,
+            *_differences(ctx, known),
+            *_notes(lines, missing_rights, claims, statefulsets),
+        ),
         document=_document(cluster, anchor, kuberay_status(cluster, live, now), shown),
     )
 
@@ -143,6 +154,7 @@ def view_json(view: ClusterView) -> Json:
         "image": view.image,
         "storage": view.storage,
         "token": view.token,
+        "noToken": view.no_token or None,
         "policies": view.policies,
         "endpoints": view.endpoints,
         "groups": [_camel(group) for group in view.groups],
@@ -162,6 +174,13 @@ def _camel(value: GroupView | NodeView | HeadLoss) -> Json:
 def _spelled(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.upper() if word == "ip" else word.capitalize() for word in rest)
+
+
+def _differences(ctx: Context, living: Living) -> Iterator[str]:
+    if found := token_difference(ctx, living):
+        yield f"token: {found}"
+    if found := version_difference(ctx, living):
+        yield f"version: {found}"
 
 
 def _state(ctx: Context, groups: Sequence[GroupView], statefulsets: Sequence[Json]) -> str:

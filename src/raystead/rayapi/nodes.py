@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from raystead.errors import RayUnreachable
+from raystead.manifests.living import Living
 
 __all__ = ["NodesClient"]
 
@@ -46,3 +47,17 @@ class NodesClient:
                 "Ray's dashboard does not answer", evidence=f"GET /nodes: {type(error).__name__}"
             ) from error
         return dict(data)
+
+    def living(self) -> Living:
+        """Whether this Ray checks tokens, and its version; never raises, says "" of what it was not told."""
+        mode = self._said("/api/authentication_mode", "authentication_mode")
+        return Living(mode, self._said("/api/version", "ray_version"))
+
+    def _said(self, path: str, key: str) -> str:
+        try:
+            answer = self._http.get(path)
+            if answer.status_code == 404 and key == "authentication_mode":
+                return "disabled"  # a Ray before 2.52, which knows no tokens
+            return str(answer.raise_for_status().json()[key])
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return ""

@@ -2,7 +2,7 @@
 
 All of them stand in one annotation, `raystead.io/allow-from`: `PEER to PORTS; PEER to PORTS`. A peer is
 `namespace=NS`, `pods=KEY=VALUE` (several: all of them) or both, joined by commas; without a namespace it is
-the cluster's own.
+the cluster's own. A port is `dashboard`, `client`, `metrics`, `serve` or a number from 1 to 65535.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ __all__ = ["ALLOW_ANNOTATION", "Allowed", "parse_all", "with_peers"]
 
 ALLOW_ANNOTATION = "raystead.io/allow-from"
 _NAMESPACE = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")
-_DOORS = ("dashboard", "client", "metrics")
+_NUMBER = re.compile(r"^[0-9]{1,5}$")
+_DOORS = ("dashboard", "client", "metrics", "serve")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ def _parse(peer: str, to: str) -> Allowed:
             raise ValueError(f'"{peer.strip()}" is not namespace=NS, pods=KEY=VALUE or both')
     doors = tuple(word.strip() for word in to.split(","))
     for door in doors:
-        if door not in _DOORS:
-            raise ValueError(f'"{door}" is not one of {", ".join(_DOORS)}')
+        if door not in _DOORS and not (_NUMBER.match(door) and 0 < int(door) < 65536):
+            raise ValueError(f'"{door}" is not one of {", ".join(_DOORS)} and no port number')
     return Allowed(namespace, tuple(pods), tuple(dict.fromkeys(doors)))
 
 

@@ -21,6 +21,8 @@ from raystead.spec.yamlio import dotted
 
 __all__ = ["NAME", "Flags", "build", "builtin", "laid_over", "notes_of"]
 
+_REDIS_LABELS = "raystead.io/redis-labels"  # spec knows nothing of manifests, which reads it
+
 _GPU = "nvidia.com/gpu"
 _OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
 _HEAD_FLOOR = 8 * 2**30  # what Ray recommends for a head in production
@@ -223,6 +225,7 @@ class _Change:
                 pod.setdefault("nodeSelector", {})[key] = value
             for key, value in filter(None, labels):
                 template.setdefault("metadata", {}).setdefault("labels", {})[key] = value
+        self._label_redis([pair for pair in labels if pair])
 
     def storage(self, flags: Flags) -> None:
         annotations = self.document["metadata"].setdefault("annotations", {})
@@ -334,6 +337,13 @@ class _Change:
             return None
         return key, value
 
+    def _label_redis(self, pairs: list[tuple[str, str]]) -> None:
+        """`--label` for our own Redis: its pod has no template in the file, so it is in an annotation."""
+        if pairs:
+            annotations = self.document["metadata"].setdefault("annotations", {})
+            before = dict(p.split("=", 1) for p in annotations.get(_REDIS_LABELS, "").split(",") if "=" in p)
+            annotations[_REDIS_LABELS] = ",".join(f"{k}={v}" for k, v in {**before, **dict(pairs)}.items())
+
     def _label(self, flag: str, text: str) -> tuple[str, str] | None:
         pair = self._key_value(flag, text)
         if pair is not None and not is_label(*pair):
@@ -397,6 +407,9 @@ def _sidecars(group: Json) -> tuple[Decimal, Decimal]:
 
 
 def _version_in(image: str | None) -> str | None:
-    """Ray's version in an image's tag, where it stands there: rayproject/ray:2.9.0-py39 -> 2.9.0."""
-    tag = (image or "").rpartition(":")[2].split("-")[0]
+    """Ray's version in the tag of an image that ends in /ray: rayproject/ray:2.9.0-py39 -> 2.9.0."""
+    repository, _, tag = (image or "").rpartition(":")
+    if not repository.endswith("/ray"):
+        return None
+    tag = tag.split("-")[0]
     return tag if tag.count(".") == 2 and all(whole(part) is not None for part in tag.split(".")) else None

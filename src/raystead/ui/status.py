@@ -91,7 +91,7 @@ def _heading(view: ClusterView, now: datetime) -> list[str]:
         f"{view.state}{since}",
         f"Ray {view.ray_version or UNKNOWN}",
         f"state: {view.storage}",
-        f"token: {_on(view.token)}",
+        f"token: {_on(view.token)}" + (f" ({view.no_token})" if view.no_token and not view.token else ""),
         f"policies: {policies}",
         *([] if view.since else [f"age {span(view.age)}"]),
     ]

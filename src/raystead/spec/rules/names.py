@@ -21,6 +21,8 @@ _CHOICES: dict[str, tuple[str, ...] | None] = {
     "raystead.io/redis-memory": None,
     "raystead.io/redis-cpu": None,
     "raystead.io/redis-user": None,
+    "raystead.io/hardening": ("auto", "always", "never"),
+    "raystead.io/redis-labels": None,
     "raystead.io/policies": ("auto", "always", "never"),
     ALLOW_ANNOTATION: None,
 }

@@ -1,0 +1,59 @@
+"""What the user should know of what is rendered: what is off, missing, open, or has no effect here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from raystead.manifests import doors, queues
+from raystead.manifests.context import Context, dotted, image_version, said_version
+from raystead.manifests.facts import Facts
+from raystead.manifests.policies import added_to_the_files_rules
+from raystead.manifests.sizes import missing
+from raystead.spec.model import RayCluster
+
+__all__ = ["notes", "version_note"]
+
+
+def notes(cluster: RayCluster, facts: Facts) -> list[str]:
+    """A line each, for render, plan and up."""
+    ctx = Context(cluster, facts)
+    return [
+        *version_note(cluster),
+        *_token(ctx),
+        *doors.notes(ctx),
+        *added_to_the_files_rules(ctx),
+        *queues.notes(ctx),
+        *_sizes(ctx),
+    ]
+
+
+def version_note(cluster: RayCluster) -> Iterator[str]:
+    """One line where `rayVersion` is not the version of the head's image."""
+    said, image = said_version(cluster), image_version(cluster)
+    if said and image and said != image:
+        yield (
+            f"rayVersion is {cluster.spec.ray_version} and the head's image is Ray {dotted(image)}: "
+            "the image counts"
+        )
+
+
+def _token(ctx: Context) -> Iterator[str]:
+    if ctx.no_token:
+        yield f"no token: {ctx.no_token}. Whoever reaches the dashboard or the client port runs code there"
+
+
+def _sizes(ctx: Context) -> Iterator[str]:
+    """Groups whose Ray takes what the node has, in one line."""
+    found = []
+    for name, group in (("head", ctx.cluster.spec.head), *((g.name, g) for g in ctx.cluster.spec.workers)):
+        lacking = [what for what in missing(group.template.ray_container) if what.endswith("limit")]
+        lacking = [what for what in lacking if _demand(what) not in ctx.facts.demanded]
+        if lacking:
+            found.append(f"{name} ({', '.join(lacking)})")
+    if found:
+        yield f"no limits are said, so Ray may take what its node has: {', '.join(found)}"
+
+
+def _demand(what: str) -> str:
+    key, _, side = what.lower().partition(" ")
+    return f"{side}s.{key}"
