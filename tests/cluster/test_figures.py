@@ -24,10 +24,11 @@ def test_connect_is_back_within_3_seconds_and_a_dead_job_is_failed_within_10(
     faults.delete_pod(running.space, old["metadata"]["name"], force=True)
 
     def serves() -> bool:
-        (pod,) = running.space.items("pods", "-l", HEAD)
-        ready = [c for c in pod["status"].get("conditions") or [] if c["type"] == "Ready"]
-        return (
-            pod["metadata"]["uid"] != old["metadata"]["uid"] and ready != [] and ready[0]["status"] == "True"
+        return any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for pod in running.space.items("pods", "-l", HEAD)
+            if pod["metadata"]["uid"] != old["metadata"]["uid"]
+            for condition in pod["status"].get("conditions") or []
         )
 
     until(serves, 180, "a new head serves")
