@@ -4,6 +4,9 @@
 are alive in Ray; only the ratio means something on a shared machine. Requests are counted in the API
 server's audit log. A thousand workers and a hundred clusters cost nothing: kwok's nodes only say that they
 run.
+
+Where RAYSTEAD_BENCH_KUBERAY names KubeRay's operator (a program, which runs on the test cluster meanwhile)
+or the kubeconfig of a cluster where it runs already, KubeRay takes its turn too. Its CRDs must be there.
 """
 
 # ruff: noqa: E402  # the helpers of the cluster tests are no package
@@ -158,6 +161,51 @@ def alive(client: NodesClient) -> int:
     return sum(node["raylet"].get("state") == "ALIVE" for node in summary)
 
 
+@contextlib.contextmanager
+def kuberay(admin: Kube) -> Iterator[Kube | None]:
+    """The administrator of the cluster where KubeRay's operator runs, if there is one."""
+    named = os.environ.get("RAYSTEAD_BENCH_KUBERAY", "")
+    if not named:
+        yield None
+        return
+    if not Path(named).is_file():
+        raise SystemExit(f"RAYSTEAD_BENCH_KUBERAY is {named}, and there is no such file")
+    runs = os.access(named, os.X_OK)
+    there = admin if runs else Kube(admin.kubectl, Path(named))
+    if there.run("get", "crd", "rayclusters.ray.io", check=False).returncode:
+        raise SystemExit("the cluster that RAYSTEAD_BENCH_KUBERAY names has no CRD rayclusters.ray.io")
+    if not runs:
+        yield there
+        return
+    env = {**os.environ, "KUBECONFIG": str(there.kubeconfig)}
+    operator = subprocess.Popen([named], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield there
+    finally:
+        operator.terminate()
+        operator.wait(30)
+
+
+def kuberays(there: Kube, spec: str) -> float:
+    """Seconds from `kubectl apply` of the same RayCluster to three pods of Ray's that are ready."""
+    name = f"bench-{uuid.uuid4().hex[:6]}"
+    there.run("create", "namespace", name)
+    here = there.at(name)
+    try:
+        begun = time.monotonic()
+        here.apply(spec)
+
+        def ready() -> bool:
+            pods = here.items("pods", "-l", "ray.io/is-ray-node=yes")
+            conditions = [c for pod in pods for c in pod["status"].get("conditions") or []]
+            return sum(c["type"] == "Ready" and c["status"] == "True" for c in conditions) == 3
+
+        until(ready, ALIVE_WITHIN, "KubeRay's cluster has three ready pods")
+        return time.monotonic() - begun
+    finally:
+        there.run("delete", "namespace", name, timeout=300)
+
+
 def objects(there: Space) -> int:
     """What `render` prints, two Secrets and the anchor."""
     return len([d for d in yaml.safe_load_all(Cli(there.user)("render").stdout) if d]) + 3
@@ -167,11 +215,14 @@ def line(label: str, measured: str, target: str) -> None:
     print(f"{label:<52}{measured:>14}{target:>12}", flush=True)
 
 
-def real(admin: Kube, rounds: int) -> None:
+def real(admin: Kube, rounds: int, operator: Kube | None) -> None:
     """Real clusters: the time until three nodes are alive, and requests."""
-    hand, ours = [], []
+    hand, ours, theirs = [], [], []
     for number in range(rounds):
         hand.append(guides(admin))
+        if operator:
+            spec = Cli(admin)("render", "--as", "raycluster", "--storage", "none").stdout
+            theirs.append(kuberays(operator, spec))
         with space(admin) as there:
             cost, first, _ = there.requests("up")
             ours.append(cost.seconds)
@@ -191,6 +242,9 @@ def real(admin: Kube, rounds: int) -> None:
     line("seconds to three nodes, the guide's manifests", f"{h:.1f}", "")
     line("seconds to three nodes, raystead up", f"{o:.1f}", "")
     line("   ratio", f"{o / h:.2f}", "≤ 1.10")
+    if theirs:
+        line("seconds to three ready pods, KubeRay", f"{statistics.median(theirs):.1f}", "")
+        print(f"   all, KubeRay's:   {' '.join(f'{x:.1f}' for x in theirs)}")
     print(f"   all, the guide's: {' '.join(f'{x:.1f}' for x in hand)}")
     print(f"   all, raystead's:  {' '.join(f'{x:.1f}' for x in ours)}")
 
@@ -252,7 +306,8 @@ def main() -> None:
     enter(setting("$NETNS"))
     line("", "measured", "target")
     if said.only != "many":
-        real(admin, said.rounds)
+        with kuberay(admin) as operator:
+            real(admin, said.rounds, operator)
     if said.only != "real":
         thousand(admin, said.workers, said.rounds)
         hundred(admin, said.clusters, said.rounds)
