@@ -62,7 +62,7 @@ for name in ${*:-$ALL}; do
     coredns) as_kubernetes "$out.new" github.com/coredns/coredns "$COREDNS" coredns.go ;;
     cyclonus) module "$out.new" github.com/mattfenwick/cyclonus "$CYCLONUS" github.com/mattfenwick/cyclonus/cmd/cyclonus ;;
     agnhost) agnhost "$out.new" ;;
-    kwok) as_kubernetes "$out.new" sigs.k8s.io/kwok "$KWOK" sigs.k8s.io/kwok/cmd/kwok ;;
+    kwok) module "$out.new" sigs.k8s.io/kwok "$KWOK" sigs.k8s.io/kwok/cmd/kwok ;;
     *) module "$out.new" $c "$CONTAINERD" "$c/cmd/$name" no_btrfs,no_zfs ;;
   esac
   mv "$out.new" "$out"; say "built $name in $((SECONDS - start)) s"

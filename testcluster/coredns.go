@@ -11,6 +11,6 @@ import (
 )
 
 func main() {
-	dnsserver.Directives = []string{"errors", "ready", "cache", "kubernetes"} // in this order, as its own plugin.cfg has them
+	dnsserver.Directives = []string{"ready", "errors", "cache", "kubernetes"} // in the order of its own plugin.cfg
 	coremain.Run()
 }
