@@ -19,7 +19,7 @@ from raystead.live.reading import dig, meta, when
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import storage_kind
-from raystead.spec.flags import NAME
+from raystead.spec.builtin import NAME
 from raystead.spec.model import Json
 
 __all__ = ["HEAD", "REDIS", "Group", "View"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 __all__ = ["words_of"]
@@ -17,5 +16,7 @@ def words_of(text: str) -> str | None:
     """What a page says, without its tags; None where the text is no page."""
     if not _PAGE.match(text):
         return None
+    import html
+
     plain = html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text[:20_000])))
     return " ".join(plain.split())[:_LONGEST].replace("<", "") or "an empty page"

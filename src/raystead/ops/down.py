@@ -17,6 +17,7 @@ from raystead.base.kinds import CLAIM
 from raystead.base.ownership import anchor_uids, labelled, owned, owners_of
 from raystead.errors import ClusterNotFound, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 from raystead.kube.watch import Mirror
 from raystead.live.pods import slim
@@ -25,7 +26,8 @@ from raystead.manifests.render import manifests
 from raystead.ops import rediskeys
 from raystead.ops.anchor import Anchor
 from raystead.ops.events import Applied, Event
-from raystead.ops.planning import existing, live_objects, parallel
+from raystead.ops.living import live_objects
+from raystead.ops.planning import existing
 from raystead.plan.model import Action
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]

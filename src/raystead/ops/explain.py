@@ -12,6 +12,7 @@ from raystead.explain.engine import explain, needed_logs
 from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
 from raystead.explain.view import View
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 from raystead.live.makers import kinds_that_keep
 from raystead.manifests.facts import Facts
@@ -19,7 +20,6 @@ from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
-from raystead.ops.planning import parallel
 from raystead.ops.ray import asked, head_of
 
 __all__ = ["Explained", "log_of", "look", "objects_of"]

@@ -10,10 +10,10 @@ from raystead.errors import RaysteadError
 from raystead.explain.engine import explain, needed_logs
 from raystead.explain.model import Finding, LogKey, Snapshot
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
 from raystead.ops.explain import log_of, objects_of
-from raystead.ops.planning import parallel
 from raystead.ops.watching import Watched
 
 __all__ = ["Explainer"]

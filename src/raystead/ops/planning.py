@@ -19,6 +19,7 @@ from raystead.manifests.render import manifests
 from raystead.ops import companions, secrets
 from raystead.ops import facts as asking
 from raystead.ops.anchor import ROLE, Anchor, decoded, document, storable
+from raystead.ops.living import LISTED, live_objects
 from raystead.ops.restart import stamp, stamps
 from raystead.ops.specs import Desired, desired
 from raystead.plan.make import key_of, make
@@ -29,7 +30,6 @@ from raystead.spec.model import RayCluster
 __all__ = ["Prepared", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
 
 ANCHOR_BYTES = 2**20  # of all values of a ConfigMap together, as the API server counts them
-LISTED = kinds.owned()
 
 
 @dataclass(frozen=True)
@@ -272,20 +272,6 @@ def _unproved(plan: Plan, live: Sequence[Json], owned: frozenset[str]) -> Iterat
                 f"{change.kind}/{change.name} would be {change.action}d, and nothing proves that raystead "
                 "made it (it has no owner reference to the cluster); delete it yourself if it may go"
             )
-
-
-def live_objects(api: Api, name: str, which: Sequence[str] = LISTED) -> dict[str, list[Json]]:
-    """By kind, all objects with our label; of NetworkPolicies all of the namespace.
-
-    Items carry their apiVersion and kind, which lists leave out.
-    """
-
-    def one(kind: str) -> list[Json]:
-        selector = "" if kind == "NetworkPolicy" else f"{labels.OURS}={name}"
-        listing = api.listing(collection(api.namespace, kind), labels=selector)
-        return [{**item, "apiVersion": listing["apiVersion"], "kind": kind} for item in listing["items"]]
-
-    return dict(zip(which, parallel(one, which), strict=True))
 
 
 def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list[Json]:

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from raystead.base import labels, names
 from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.errors import Conflict
-from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import PASSWORD_KEY, storage_kind
 
 if TYPE_CHECKING:
+    from raystead.kube.api import Api, Json
     from raystead.ops.anchor import Anchor
     from raystead.spec.model import RayCluster
 

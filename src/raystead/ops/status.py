@@ -17,7 +17,7 @@ from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.listing import clusters
-from raystead.ops.planning import live_objects
+from raystead.ops.living import live_objects
 from raystead.ops.ray import asked, head_of
 from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from raystead.base.groups import HEAD
 from raystead.base.ownership import owners_of
-from raystead.errors import ApiError, Busy, Conflict, NotReady, ObjectNotFound
+from raystead.errors import ApiError, Busy, Conflict, KubeConfigError, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.facts import Facts
@@ -195,6 +195,10 @@ def wait(
             watched.follow_events()
             if (findings := explainer.look()) is not None:
                 emit(Explained(findings))
+            if isinstance(
+                watched.error, KubeConfigError
+            ):  # the login is refused for good: nothing is seen any more
+                raise watched.error
             trouble = str(watched.error.what) if watched.error else None
             if trouble and trouble != said:
                 emit(Note(trouble))

@@ -13,7 +13,7 @@ from types import TracebackType
 
 from raystead.base import labels
 from raystead.base.groups import REDIS, GroupId
-from raystead.errors import Forbidden, RaysteadError
+from raystead.errors import Forbidden, KubeConfigError, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.forward import Forward
 from raystead.kube.paths import collection
@@ -94,9 +94,10 @@ class Watched:
 
         Raises:
             Forbidden: it may not be read.
+            KubeConfigError: the login is refused.
         """
         for mirror in self.mirrors:
-            if isinstance(mirror.error, Forbidden):
+            if isinstance(mirror.error, Forbidden | KubeConfigError):
                 raise mirror.error
         deadline = time.monotonic() + timeout
         return all(m.listed.wait(max(0.0, deadline - time.monotonic())) for m in self.mirrors)
