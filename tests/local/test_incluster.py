@@ -92,6 +92,9 @@ def test_a_failed_job_is_submitted_once_and_gives_its_code(
     out, err = done.communicate(timeout=120)
     assert done.returncode == 7, err
     assert out.count("once\n") == 1
+    assert err.endswith("FAILED: Job entrypoint command failed with exit code 7\n"), (
+        "the output is not told twice"
+    )
     assert job(cli, wanted["job_id"] + "-2") is None
 
 

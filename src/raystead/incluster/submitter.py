@@ -90,7 +90,7 @@ class Submitter:
             if not again or number >= self.order.attempts:
                 return outcome
             number += 1
-            why = last_line(outcome.message or outcome.reason)
+            why = outcome.message or outcome.reason
             say(f"attempt {number - 1} of {self.order.attempts} failed ({why}); trying again")
 
     def _attempt(self, number: int) -> Outcome:
@@ -203,7 +203,7 @@ class Submitter:
             jobStatus=status,
             jobDeploymentStatus="Failed" if failed else "Complete",
             reason="AppFailed" if failed else "",
-            message=str(job.get("message") or ""),
+            message=headline(str(job.get("message") or "")),
             startTime=_seconds(job.get("start_time")),
             endTime=_seconds(job.get("end_time")) or time.time(),
             exitCode=job.get("driver_exit_code"),
@@ -285,6 +285,12 @@ class _Output(threading.Thread):
         self._done.set()
 
 
+def headline(message: str) -> str:
+    """Ray's message about an ended job without the output that it repeats, in one line."""
+    text = message.split(", last available logs")[0].strip()
+    return text if "\n" not in text else last_line(text)
+
+
 def last_line(text: str) -> str:
     """What a refusal says at its end, where Ray's tracebacks have the reason."""
     lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
@@ -308,7 +314,7 @@ def main(path: str) -> int:
             time.sleep(1.0)
     with contextlib.suppress(OSError), open(_TERMINATION_LOG, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(outcome.text())
-    tail = f": {last_line(outcome.message)}" if outcome.message and outcome.code else ""
+    tail = f": {outcome.message}" if outcome.message and outcome.code else ""
     say(f"job {outcome.jobId} {outcome.jobStatus or outcome.reason}{tail}")
     return outcome.code
 
