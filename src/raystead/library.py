@@ -216,14 +216,16 @@ class Cluster:
         from raystead.ops.changes import prefer_idle
         from raystead.ops.clusters import anchor_of
         from raystead.ops.planning import prepare
-        from raystead.ops.specs import Desired
+        from raystead.ops.specs import Desired, with_cluster
         from raystead.ops.up import apply
         from raystead.ops.up import wait as wait_for
         from raystead.spec.edits import scaled
 
         emit = on_event or _ignore
         anchor = anchor_of(self._api, self.name)
-        prepared = prepare(self._api, Desired(scaled(anchor.cluster, replicas)), anchor)
+        prepared = prepare(
+            self._api, Desired(with_cluster(anchor.document, scaled(anchor.cluster, replicas))), anchor
+        )
         prepared.refuse_problems()
         emit(Planned(prepared.plan))
         prefer_idle(prepared, emit)

@@ -122,7 +122,9 @@ REFUSED = {
     ],
     "plain-deployments.yaml": [(1, "raystead up makes such a cluster by itself, without a file")],
     "ports-udp-longname.yaml": [(21, "has 19 characters, 15 at most")],
-    "rayjob.yaml": [(2, "RayJob is not supported by this version")],
+    "rayjob.yaml": [
+        (6, "there is no such field here; did you mean rayClusterSpec?"),
+    ],
     "request-over-limit.yaml": [(29, "the request for cpu, 2, is over its limit, 1 (see line 28)")],
     "rocks-reserved-env.yaml": [
         (9, "externalStorageNamespace has no effect with backend rocksdb"),

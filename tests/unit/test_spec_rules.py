@@ -132,7 +132,7 @@ BROKEN = [
     ("rayVersion: 2.60.0", "networkPolicy: {workerGroups: [{groupName: large}]}", 6, 'no group "large"'),
     ("name: mine", "name: mine\n  annotations: {raystead.io/nams: guide}", 5, "did you mean raystead.io/names?"),
     ("name: mine", "name: mine\n  annotations: {raystead.io/names: other}", 5, "not one of guide, kuberay"),
-    ("kind: RayCluster", "kind: RayJob", 2, "RayJob is not supported"),
+    ("kind: RayCluster", "kind: RayService", 2, "RayService is not supported"),
     ("apiVersion: ray.io/v1", "apiVersion: ray.io/v2", 1, "is not one of"),
     ("    rayStartParams: {}\n    template:\n      spec:\n        containers:\n        - name: ray-head",
      "    rayStartParams: {labels: a=b}\n    template:\n      spec:\n        containers:\n        - name: ray-head",

@@ -13,6 +13,8 @@ __all__ = [
     "GUIDE_HEAD",
     "GUIDE_WORKER",
     "OURS",
+    "PROGRAM_ROLES",
+    "ROLE",
     "guide_worker",
     "is_label",
     "matches",
@@ -25,6 +27,7 @@ _WORD = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _PREFIX = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 OURS = "raystead.io/cluster"
 ROLE = "raystead.io/role"
+PROGRAM_ROLES = ("submitter", "keeper")  # of pods that ask the head over HTTP
 ANCHORS = f"{ROLE}=anchor"  # selects the ConfigMaps that stand for clusters
 CLUSTER = "ray.io/cluster"
 NODE_TYPE = "ray.io/node-type"

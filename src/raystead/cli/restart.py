@@ -44,5 +44,5 @@ def command(
     api = door(where)
     anchor = anchor_of(api, name)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
-    prepared = prepare(api, Desired(anchor.cluster), anchor, restart=restart)
+    prepared = prepare(api, Desired(anchor.document), anchor, restart=restart)
     carry_out(Reporter(quiet=quiet), prepared, again="raystead up", timeout=timeout, yes=yes)

@@ -22,8 +22,7 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     """
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
-    from raystead.ops.specs import Desired
-    from raystead.spec.edits import suspended
+    from raystead.ops.specs import Desired, with_suspend
 
     reporter = Reporter(quiet=quiet)
     if where.here:
@@ -32,6 +31,6 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     anchor = anchor_of(api, name)
     if not anchor.cluster.spec.suspend:
         reporter.step(f'"{anchor.name}" is not suspended')  # a resume that was cut off waits again
-    prepared = prepare(api, Desired(suspended(anchor.cluster, False)), anchor)
+    prepared = prepare(api, Desired(with_suspend(anchor.document, False)), anchor)
     carry_out(reporter, prepared, again="raystead resume", timeout=timeout, yes=True)
     reporter.hint("raystead status")

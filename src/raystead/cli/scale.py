@@ -51,14 +51,14 @@ def _there(
     from raystead.base.groups import worker
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
-    from raystead.ops.specs import Desired
+    from raystead.ops.specs import Desired, with_cluster
     from raystead.ops.up import apply
     from raystead.spec.edits import scaled
 
     api = door(where)
     anchor = anchor_of(api, name)
     counts = parse_counts(groups, [str(worker(group.name)) for group in anchor.cluster.spec.workers])
-    prepared = prepare(api, Desired(scaled(anchor.cluster, counts)), anchor)
+    prepared = prepare(api, Desired(with_cluster(anchor.document, scaled(anchor.cluster, counts))), anchor)
     if anchor.cluster.spec.suspend:
         prepared.refuse_problems()
         apply(prepared, lambda event: None)

@@ -34,8 +34,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     from raystead.ops.changes import workers_of
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
-    from raystead.ops.specs import Desired
-    from raystead.spec.edits import suspended
+    from raystead.ops.specs import Desired, with_suspend
 
     reporter = Reporter(quiet=quiet)
     if where.here:
@@ -53,7 +52,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
             evidence="the spec has no gcsFaultToleranceOptions",
             remedy="raystead up --storage redis first, or raystead suspend --yes",
         )
-    prepared = prepare(api, Desired(suspended(anchor.cluster, True)), anchor)
+    prepared = prepare(api, Desired(with_suspend(anchor.document, True)), anchor)
     prepared.refuse_problems()
     if not yes and prepared.plan.stops:
         ask(reporter, _costs(api, anchor), yes=yes)

@@ -23,7 +23,6 @@ from .outcome import mark_name
 
 _POLL = 3.0  # seconds between two looks, as KubeRay's operator
 _SAY_EVERY = 600.0  # seconds between two lines of the log while nothing changes
-_ABANDONED = 300.0  # seconds after the job's end without a word of the submitter: it is gone for good
 _TERMINATION_LOG = "/dev/termination-log"
 _KILLED = 143  # exit code for SIGTERM: the Job's podFailurePolicy begins anew
 _IDLE_ACTORS = ("ALIVE", "PENDING_CREATION", "DEPENDENCIES_UNREADY", "RESTARTING")
@@ -42,6 +41,7 @@ class Watch:
         job_id: of the RayJob's first submission.
         what: what ends, in words, for the log and the termination message.
         begun_by: after so long without a job the submitter has given up; None is never.
+        abandoned: after so long without a word of the submitter since the job's end, Ray's own word counts.
         ended_by: after so long the job's deadlines have passed, whatever the submitter says; None is never.
     """
 
@@ -52,6 +52,7 @@ class Watch:
     what: str = "the cluster"
     begun_by: float | None = None
     ended_by: float | None = None
+    abandoned: float = 300.0
 
 
 def say(text: str) -> None:
@@ -127,14 +128,13 @@ class Keeper:
         why = f"job {last.get('submission_id')} is {status}"
         if status not in TERMINAL:
             return (False, why) if condition == "jobStatus=SUCCEEDED" else self._given_up(status, why)
-        # The submitter tells the end; where it is gone for good, Ray's own word counts after five minutes.
         met = {
             "ended",
             f"jobStatus={status}",
             *(["jobDeploymentStatus=Failed"] if status == "FAILED" else []),
         }
         ended = float(last.get("end_time") or 0) / 1000
-        if condition in met and 0 < ended < time.time() - _ABANDONED:
+        if condition in met and 0 < ended < time.time() - self.watch.abandoned:
             return True, f"{why}, and nothing came after it"
         return False, why
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -187,6 +188,8 @@ class Submitter:
                         return self._failed(job_id, "FAILED", "AppFailed", _FORGOTTEN)
                 else:
                     unknown_since, job = None, found
+                    if job.get("status") == "RUNNING":
+                        _show_running()
                     if job.get("status") in TERMINAL:
                         return self._ended(job_id, job)
                 if self._over(running=job.get("status") == "RUNNING"):
@@ -283,6 +286,14 @@ class _Output(threading.Thread):
             return
         self.join(patience)
         self._done.set()
+
+
+def _show_running() -> None:
+    """Makes the file that the pod's readiness probe looks for."""
+    path = os.environ.get("RAYSTEAD_RUNNING_FILE")
+    if path:
+        with contextlib.suppress(OSError), open(path, "a"):  # noqa: PTH123
+            pass
 
 
 def headline(message: str) -> str:

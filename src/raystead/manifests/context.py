@@ -12,6 +12,7 @@ from raystead.manifests.facts import Facts
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
+from raystead.spec.rayjob import ORIGIN_KIND
 
 __all__ = [
     "GCS_PORT",
@@ -144,6 +145,11 @@ class Context:
         auth = self.cluster.spec.auth
         said = auth.secret_name if auth else None
         return said or self.facts.token_secret or self.names.token_secret
+
+    @property
+    def asked_over_http(self) -> bool:
+        """Programs of ours beside the cluster ask its dashboard: those of a RayJob."""
+        return self.cluster.metadata.labels.get(ORIGIN_KIND) == "RayJob"
 
     @property
     def suspended(self) -> bool:

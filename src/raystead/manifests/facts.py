@@ -30,6 +30,8 @@ class Facts:
             "workers:8000".
         restarted: when a group was last restarted on request, or because a Secret that it had read was made
             anew, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
+        keepers: of a RayJob, the uids of the Jobs that end a part of it (`self`, `cluster`, `workers`); never
+            kept in the anchor.
     """
 
     namespace: str | None = None
@@ -47,6 +49,7 @@ class Facts:
     schedulers: Sequence[str] = ()
     doors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     restarted: Mapping[str, str] = field(default_factory=dict)
+    keepers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """JSON has no tuples: what was read from an anchor equals what was found again."""

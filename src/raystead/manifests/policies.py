@@ -52,6 +52,10 @@ def policies(ctx: Context) -> list[Json]:
             ]
         elif rules:
             out.append(_policy(ctx, side.name, side.selector, rules))
+    if egress and ctx.asked_over_http:
+        to = {"podSelector": {"matchLabels": _selector(ctx, None)}}
+        out.append(_policy(ctx, f"{ctx.cluster.name}-programs", {}, {"Egress": [{"to": [to]}, _DNS]}))
+        out[-1]["spec"]["podSelector"] = _programs(ctx)["podSelector"]
     if ingress and storage_kind(ctx.cluster) == "redis":
         out.append(_redis(ctx))
     return out
@@ -151,6 +155,8 @@ def _let_in(ctx: Context, group: WorkerGroup | None) -> list[Json]:
         known["dashboard"] = [int(params["dashboard-port"])]
         known["client"] = [int(params["ray-client-server-port"])]
     rules = []
+    if group is None and ctx.asked_over_http:
+        rules.append({"from": [_programs(ctx)], "ports": _tcp(known["dashboard"])})
     for allowed in parse_all(ctx.cluster.annotations.get(ALLOW_ANNOTATION, "")):
         ports = [n for door in allowed.to for n in ([int(door)] if door.isdigit() else known.get(door, []))]
         if ports:
@@ -162,6 +168,12 @@ def _let_in(ctx: Context, group: WorkerGroup | None) -> list[Json]:
 
 def _tcp(ports: Sequence[int]) -> list[Json]:
     return [{"protocol": "TCP", "port": number} for number in ports]
+
+
+def _programs(ctx: Context) -> Json:
+    """Our own programs beside the cluster: a submitter, keepers."""
+    roles = {"key": labels.ROLE, "operator": "In", "values": list(labels.PROGRAM_ROLES)}
+    return {"podSelector": {"matchLabels": {labels.OURS: ctx.cluster.name}, "matchExpressions": [roles]}}
 
 
 def _outside(allowed: Allowed) -> Json:

@@ -7,7 +7,7 @@ goes when the keeper's Job ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -23,24 +23,22 @@ from raystead.spec.rayjob import ORIGIN_KIND, ORIGIN_NAME, SELECTOR, DeletionRul
 
 __all__ = [
     "PARTS",
-    "keeper_jobs",
+    "job_objects",
     "keeper_name",
+    "keeper_reference",
     "keeper_rules",
-    "programs_config",
-    "programs_name",
     "submission_id",
-    "submitter_job",
-    "under_keepers",
 ]
 
 PARTS = ("self", "cluster", "workers")  # what a keeper may end; each holds those behind it
-ROLE = "raystead.io/role"
 CONTAINER = "ray-job-submitter"  # KubeRay's name
 _VOLUME = "raystead-programs"
+_RUNNING = "/tmp/raystead-job-is-running"  # the submitter makes it: its pod is Ready while the job runs
 _DONE = "DeleteNone"
 _PART = {"DeleteSelf": "self", "DeleteCluster": "cluster", "DeleteWorkers": "workers"}
 _WORDS = {"self": "the RayJob", "cluster": "its cluster", "workers": "its workers"}
 _RETRIES = 6  # of a pod that was killed; who comes next follows the same job
+_ABANDONED = 300.0  # seconds after the job's end without a word of its submitter
 _GRACE = 90  # seconds after a deadline in which a submitter stops the job and tells the outcome
 _SUBMITTER_SIZE: Json = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
@@ -50,6 +48,18 @@ _KEEPER_SIZE: Json = {
     "requests": {"cpu": "10m", "memory": "32Mi"},
     "limits": {"cpu": "100m", "memory": "64Mi"},
 }
+
+
+def job_objects(job: RayJob, ctx: Context, cluster: Sequence[Json]) -> list[Json]:
+    """All objects of the RayJob; `cluster` are those of its cluster, which its keepers own."""
+    uid = ctx.facts.anchor_uid
+    submitter = submitter_job(job, ctx, uid)
+    return [
+        programs_config(job, ctx, uid),
+        *keeper_jobs(job, ctx),
+        *under_keepers(cluster, job, ctx.facts.keepers),
+        *([submitter] if submitter else []),
+    ]
 
 
 def programs_name(name: str) -> str:
@@ -146,15 +156,24 @@ def _watch(job: RayJob, ctx: Context, uid: str | None, part: str, rules: Sequenc
         "what": _WORDS[part],
         "begun_by": begun * attempts + _GRACE if begun else None,
         "ended_by": deadline * attempts + _GRACE if deadline else None,
+        "abandoned": _ABANDONED if _tells_its_outcome(job) else 0.0,
     }
+
+
+def _tells_its_outcome(job: RayJob) -> bool:
+    """Our submitter leaves marks for the keepers; another program, or a person, does not."""
+    if job.spec.submission_mode == "InteractiveMode":
+        return False
+    containers = job.spec.submitter_pod_template.containers if job.spec.submitter_pod_template else []
+    return not any(one.get("command") or one.get("args") for one in containers[:1])
 
 
 def submitter_job(job: RayJob, ctx: Context, uid: str | None) -> Json | None:
     """The Job named like the RayJob, so that `kubectl logs job/NAME` shows the driver's output.
 
-    None where nothing is submitted (InteractiveMode) or the head's pod does it (SidecarMode).
+    None where a person submits (InteractiveMode).
     """
-    if job.spec.submission_mode in ("InteractiveMode", "SidecarMode"):
+    if job.spec.submission_mode == "InteractiveMode":
         return None
     config = job.spec.submitter_config
     limit = config.backoff_limit if config and config.backoff_limit is not None else _RETRIES
@@ -168,7 +187,7 @@ def submitter_job(job: RayJob, ctx: Context, uid: str | None) -> Json | None:
     own = spec["template"]["spec"]
     if own["restartPolicy"] != "Never":  # the file's own; a failure policy needs Never
         spec.pop("podFailurePolicy")
-    return _job(ctx, job.name, _origin(job) | {ROLE: "submitter"}, spec)
+    return _job(ctx, job.name, _origin(job) | {labels.ROLE: "submitter"}, spec)
 
 
 def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
@@ -181,7 +200,10 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
     if not own:
         run = run_program("submitter", "order.json")
         container["command"] = run["command"]
-        container["env"] = [*(container.get("env") or []), *run["env"]]
+        running = {"name": "RAYSTEAD_RUNNING_FILE", "value": _RUNNING}
+        container["env"] = [*(container.get("env") or []), *run["env"], running]
+        probe = {"exec": {"command": ["test", "-e", _RUNNING]}, "periodSeconds": 2}
+        container.setdefault("readinessProbe", probe)
     container["env"] = [*(container.get("env") or []), *_submission_env(job, ctx, uid)]
     container = bounded(container, _SUBMITTER_SIZE)
     pod: Json = {"restartPolicy": "Never", **given, "containers": [container, *containers[1:]]}
@@ -195,7 +217,7 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
         **(metadata.get("labels") or {}),
         **_origin(job),
         labels.OURS: job.name,
-        ROLE: "submitter",
+        labels.ROLE: "submitter",
     }
     return {"metadata": metadata, "spec": pod}
 
@@ -248,16 +270,16 @@ def keeper_jobs(job: RayJob, ctx: Context) -> list[Json]:
         if pull := ctx.cluster.spec.head.template.spec.get("imagePullSecrets"):
             pod["imagePullSecrets"] = pull
         pod["containers"] = [bounded(container, _KEEPER_SIZE)]
-        metadata = {"labels": {**_origin(job), labels.OURS: job.name, ROLE: "keeper"}}
+        metadata = {"labels": {**_origin(job), labels.OURS: job.name, labels.ROLE: "keeper"}}
         template = {"metadata": metadata, "spec": harden(_with_volumes(pod, ctx, job))}
         # A keeper that was killed, evicted or lost with its node begins anew, as often as it takes.
         spec = {"backoffLimit": 2147483647, "ttlSecondsAfterFinished": 0, "template": template}
-        made = _job(ctx, keeper_name(job.name, part), _origin(job) | {ROLE: "keeper"}, spec)
-        out.append(made)
+        made = _job(ctx, keeper_name(job.name, part), _origin(job) | {labels.ROLE: "keeper"}, spec)
+        out += under_keepers([made], job, ctx.facts.keepers) if part == "workers" else [made]
     return out
 
 
-def under_keepers(objects: Sequence[Json], job: RayJob, uids: dict[str, str]) -> list[Json]:
+def under_keepers(objects: Sequence[Json], job: RayJob, uids: Mapping[str, str]) -> list[Json]:
     """The cluster's objects with the owner that ends them; `uids` are those of the keepers that are there.
 
     Objects that carry no owner reference (an offline `render`) get none.

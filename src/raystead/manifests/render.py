@@ -9,10 +9,13 @@ from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.deployments import head_deployment, worker_deployments
 from raystead.manifests.facts import Facts
 from raystead.manifests.policies import policies
+from raystead.manifests.rayjob import job_objects
 from raystead.manifests.redis import redis_objects
 from raystead.manifests.services import services
 from raystead.manifests.storage import PASSWORD_KEY, gcs_claim, inline_password, storage_kind
+from raystead.spec.documents import RayDocument
 from raystead.spec.model import Json, RayCluster
+from raystead.spec.rayjob import RayJob
 
 __all__ = ["manifests", "secret_commands"]
 
@@ -20,9 +23,12 @@ __all__ = ["manifests", "secret_commands"]
 _RANDOM = "head -c 48 /dev/urandom | base64 | tr -d '/+=\\n'"
 
 
-def manifests(cluster: RayCluster, facts: Facts) -> list[Json]:
-    """The objects of the cluster: policies, storage, Services, Deployments. Nothing of it is secret."""
-    ctx = Context(cluster, facts)
+def manifests(document: RayDocument, facts: Facts) -> list[Json]:
+    """The objects of a RayCluster (policies, storage, Services, Deployments) or of a RayJob with its cluster.
+
+    Nothing of it is secret.
+    """
+    ctx = Context(document.cluster, facts)
     claim = gcs_claim(ctx)
     objects = [
         *policies(ctx),
@@ -32,6 +38,8 @@ def manifests(cluster: RayCluster, facts: Facts) -> list[Json]:
         head_deployment(ctx),
         *worker_deployments(ctx),
     ]
+    if isinstance(document, RayJob):
+        objects = job_objects(document, ctx, objects)
     # own copies: nobody who changes an object changes the spec or another object
     return [copy.deepcopy(item) for item in objects]
 

@@ -115,13 +115,14 @@ def document(
     """
     text = json.dumps(what.document(), sort_keys=True, indent=1)
     kept = asdict(replace(facts, anchor_uid=None))
+    del kept["keepers"]
     if previous and kept["storage_namespace"] == previous.uid:
         kept["storage_namespace"] = None
     facts_text = json.dumps(kept, sort_keys=True)
     metadata: Json = {
         "name": names.anchor(what.name),
         "namespace": facts.namespace,
-        "labels": {labels.OURS: what.name, ROLE: "anchor"},
+        "labels": {labels.OURS: what.name, labels.ROLE: "anchor"},
     }
     if previous:
         before = previous.raw["metadata"].get("annotations") or {}
@@ -199,17 +200,17 @@ def decoded(raw: Json) -> Anchor:
     )
 
 
-def storable(cluster: RayCluster) -> tuple[RayCluster, str | None]:
-    """The spec without a Redis password in it, and that password if one was written there.
+def storable(document: RayDocument) -> tuple[RayDocument, str | None]:
+    """The document without a Redis password in it, and that password if one was written there.
 
     The password is replaced by a reference to the Secret that we make for it.
 
     Raises:
         SpecError: the password stands where no reference can (rayStartParams, env).
     """
-    out = copy.deepcopy(cluster.document())
+    out, cluster = copy.deepcopy(document.document()), document.cluster
     password = inline_password(cluster)
-    options = out["spec"].get("gcsFaultToleranceOptions") or {}
+    options = cluster_json(out)["spec"].get("gcsFaultToleranceOptions") or {}
     if (options.get("redisPassword") or {}).get("value") is not None:
         secret = names.Names(cluster.name, False).redis_secret
         options["redisPassword"] = {"valueFrom": {"secretKeyRef": {"name": secret, "key": "password"}}}
@@ -222,9 +223,7 @@ def storable(cluster: RayCluster) -> tuple[RayCluster, str | None]:
     (out["metadata"].get("annotations") or {}).pop(_LAST_APPLIED, None)
     for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"):
         out["metadata"].pop(key, None)
-    from raystead.spec.model import RayCluster
-
-    return RayCluster.model_validate(out), password
+    return parsed(out), password
 
 
 def _restarted(by_label: Mapping[str, str], cluster: Json) -> dict[str, str]:

@@ -29,8 +29,8 @@ from raystead.ops.facts import Here, default_class, isolating, namespaced, versi
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
-from raystead.ops.specs import Desired, desired
-from raystead.spec.flags import NAME, Flags, build
+from raystead.ops.specs import Desired, built, desired
+from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
 __all__ = ["BUDGET", "Examined", "Subject", "examine", "subject"]
@@ -88,7 +88,7 @@ def subject(
     if have.allows("get", "configmaps"):
         anchor = existing(api, asked.cluster.name if asked else flags.name or NAME)
     if asked is None:
-        asked = Desired(build(flags, anchor.cluster if anchor else None))
+        asked = Desired(built(flags, anchor))
     return Subject(api, asked, anchor, have, _held(api, asked.cluster, have))
 
 
@@ -103,7 +103,8 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     Raises:
         ApiUnreachable
     """
-    api, (cluster, password) = who.api, storable(who.asked.cluster)
+    api, (document, password) = who.api, storable(who.asked.document)
+    cluster = document.cluster
     unread: dict[str, str] = {}
     lists = _lists(who, unread)
     seen = Seen(
@@ -118,7 +119,7 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     )
     seen = replace(seen, **_singles(who, unread))
     seen = replace(seen, facts=_facts(who, seen, policies))
-    seen = replace(seen, objects=tuple(manifests(cluster, seen.facts)))
+    seen = replace(seen, objects=tuple(manifests(document, seen.facts)))
     seen = replace(seen, secrets=_secrets(who, seen, password))
     seen = replace(seen, admission=_admission(who, seen, unread))
     asked = api.requests

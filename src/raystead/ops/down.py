@@ -82,6 +82,7 @@ class Found:
         objects, pods: those that are proved to be the cluster's.
         keys: those in a Redis that the cluster does not own, as its head says.
         strangers: what carries its label and is not proved its own, the pods of such objects left out.
+        extra: kinds that only such a document has.
     """
 
     name: str
@@ -91,6 +92,12 @@ class Found:
     strangers: tuple[Json, ...]
     proofs: _Proofs
     keys: rediskeys.Keys | None = None
+    extra: tuple[str, ...] = ()
+
+    @property
+    def controllers(self) -> tuple[str, ...]:
+        """The kinds that make pods."""
+        return (*self.extra, *_CONTROLLERS)
 
 
 def found(api: Api, name: str, *, uid: str | None = None) -> Found:
@@ -110,6 +117,8 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         anchor = None
     roots = {uid} if uid is not None else anchor_uids([*objects, *pods], name)
     proofs = _Proofs(name, roots | ({anchor.uid} if anchor else set()), _makers(anchor))
+    extra = ("Job",) if anchor is not None and anchor.kept.get("kind") == "RayJob" else ()
+    objects = [*_labelled(api, name, extra), *objects]  # its keepers own the rest
     everything = proofs.ours([*objects, *pods])
     ours = {item["metadata"]["uid"] for item in everything}
     strangers = [item for item in (*objects, *pods) if item["metadata"]["uid"] not in ours]
@@ -134,6 +143,7 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         tuple(strangers),
         proofs,
         rediskeys.keys_in(everything, name),
+        extra,
     )
 
 
@@ -178,7 +188,7 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
             )
     if keep_data:
         kept += _keep(api, what)
-    swept = (*_KINDS, "Pod", *(() if keep_data else (CLAIM,)))
+    swept = (*what.extra, *_KINDS, "Pod", *(() if keep_data else (CLAIM,)))
     remains = _sweep(delete, what, swept, deadline)
     return Downed(what.name, time.monotonic() - begun, len(delete.uids), remains, tuple(kept))
 
@@ -219,7 +229,7 @@ def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
     the kubelet does not shorten a stop that is under way.
     """
     api, changed = delete.api, threading.Event()
-    for kind in _CONTROLLERS:
+    for kind in what.controllers:
         delete([i for i in what.objects if i["kind"] == kind], propagation="Orphan")
     delete(what.pods)
     path, selector = collection(api.namespace, "Pod"), f"{labels.OURS}={what.name}"
@@ -228,7 +238,7 @@ def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
             changed.clear()
             mine = what.proofs.ours(pods.items)
             if pods.listed.is_set() and (delete(mine) or not mine):
-                here = what.proofs.ours(_labelled(api, what.name, _CONTROLLERS))
+                here = what.proofs.ours(_labelled(api, what.name, what.controllers))
                 if not delete(here, propagation="Orphan") and not what.proofs.ours(pods.items):
                     return True
             changed.wait(_TICK)

@@ -16,15 +16,16 @@ from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
 from raystead.manifests.notes import notes as rendered_notes
 from raystead.manifests.render import manifests
-from raystead.ops import companions, secrets
+from raystead.ops import companions, rayjobs, secrets
 from raystead.ops import facts as asking
-from raystead.ops.anchor import ROLE, Anchor, decoded, document, storable
+from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.living import LISTED, live_objects
 from raystead.ops.restart import stamp, stamps
-from raystead.ops.specs import Desired, desired
+from raystead.ops.specs import Desired, built, desired
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Key, Plan
-from raystead.spec.flags import NAME, Flags, build
+from raystead.spec.documents import RayDocument
+from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
 __all__ = ["Prepared", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
@@ -38,7 +39,7 @@ class Prepared:
 
     Attributes:
         anchor: the cluster as it is now; None when there is none.
-        cluster: the spec to apply, without secrets.
+        document: what to apply, without secrets.
         objects: rendered; owner references stand in them only where the anchor is there already.
         live: what has our label, but for objects of others that the spec does not ask for.
         uids: of every live object that the plan may delete or replace.
@@ -47,7 +48,7 @@ class Prepared:
 
     api: Api = field(repr=False)
     anchor: Anchor | None
-    cluster: RayCluster
+    document: RayDocument
     facts: Facts
     objects: tuple[Json, ...]
     secrets: tuple[secrets.NeededSecret, ...]
@@ -57,6 +58,11 @@ class Prepared:
     force: bool = False
     owners: tuple[Json, ...] = ()
     uids: Mapping[Key, str] = field(default_factory=dict)
+
+    @property
+    def cluster(self) -> RayCluster:
+        """The cluster that the document asks for."""
+        return self.document.cluster
 
     @property
     def anchor_changes(self) -> bool:
@@ -75,7 +81,7 @@ class Prepared:
         """The anchor as it is to be."""
         named = [f"{item['kind']}/{item['metadata']['name']}" for item in self.foreign]
         kept = self.anchor.foreign if self.anchor else ()
-        out = document(self.cluster, self.facts, self.anchor, list(dict.fromkeys([*kept, *named])))
+        out = document(self.document, self.facts, self.anchor, list(dict.fromkeys([*kept, *named])))
         before = self.anchor.raw["metadata"].get("ownerReferences") if self.anchor else None
         if owners := [*self.owners] or before:
             out["metadata"]["ownerReferences"] = owners
@@ -98,7 +104,7 @@ def wanted(
     """
     if text is None:
         anchor = existing(api, flags.name or NAME)
-        return Desired(build(flags, anchor.cluster if anchor else None)), anchor
+        return Desired(built(flags, anchor)), anchor
     asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
     if namespace is None and asked.cluster.metadata.namespace:
         api.namespace = asked.cluster.metadata.namespace
@@ -134,7 +140,8 @@ def prepare(
         ClusterExists: the name belongs to a Ray cluster that is not ours.
         ApiError: the namespace is missing or being deleted, or the server refuses an object.
     """
-    cluster, password = storable(asked.cluster)
+    wish, password = storable(asked.document)
+    cluster = wish.cluster
     found = live_objects(api, cluster.name)
     policies_here = found.pop("NetworkPolicy")
     live = [item for items in found.values() for item in items]
@@ -147,15 +154,19 @@ def prepare(
         facts, notes = _facts_now(api, anchor, cluster, policies_here, policies)
         facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
     facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
+    if wish.kind == "RayJob":
+        facts = replace(facts, keepers=rayjobs.keepers(api, wish.name, anchor))
     needed = tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
         anew, told = _read_anew([one for one in needed if one.name not in given], live, cluster)
         facts = replace(facts, restarted={**facts.restarted, **anew})
         notes += told
-    objects = tuple(manifests(cluster, facts))
+    objects = tuple(manifests(wish, facts))
     paths = Discovery(api)
-    previous = manifests(anchor.cluster, anchor.with_facts()) if anchor else None
+    previous = None
+    if anchor:
+        previous = manifests(anchor.document, replace(anchor.with_facts(), keepers=facts.keepers))
     made = kinds.made_by([*objects, *(previous or ())])
     rare = [kind for kind in kinds.owned(made) if kind not in LISTED]
     live += [item for items in live_objects(api, cluster.name, rare).values() for item in items]
@@ -181,12 +192,13 @@ def prepare(
     problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
     problems += asking.caught(api, cluster.name, objects)
     problems += companions.refusals(asked.placed, _of_clusters([*live, *strangers], owned))
+    problems += rayjobs.refusals(wish, anchor)
     every = (*notes, *left, *rendered_notes(cluster, facts), *plan.notes)
     plan = replace(plan, notes=every, problems=tuple(problems))
     plan = _marked(plan, conflicts)
     uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
     prepared = Prepared(
-        api, anchor, cluster, facts, objects, needed, asked.foreign, tuple(live), plan, force, uids=uids
+        api, anchor, wish, facts, objects, needed, asked.foreign, tuple(live), plan, force, uids=uids
     )
     large = too_large(prepared.anchor_document())
     return replace(prepared, plan=replace(plan, problems=(*plan.problems, *large)))
@@ -258,7 +270,7 @@ def _of_clusters(live: Sequence[Json], owned: frozenset[str]) -> dict[Key, str]:
         found = item["metadata"].get("labels") or {}
         name = str(found.get(labels.OURS) or "")
         proved = item["metadata"]["uid"] in owned or ownership.anchor_uids([item], name)
-        if name and (proved or found.get(ROLE) == "anchor"):
+        if name and (proved or found.get(labels.ROLE) == "anchor"):
             out[key_of(item)] = name
     return out
 

@@ -9,17 +9,21 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests, secret_commands
 from raystead.ops import companions
+from raystead.ops.anchor import Anchor
+from raystead.spec.documents import RayDocument
+from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Note
+from raystead.spec.rayjob import RayJob
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What the user asked for: the cluster, the foreign documents of its file, and notes on the file."""
+    """What the user asked for: the document, the foreign documents of its file, and notes on the file."""
 
-    cluster: RayCluster
+    document: RayDocument
     foreign: tuple[Json, ...] = ()
     notes: tuple[Note, ...] = ()
     places: tuple[str, ...] = ()  # file and line of each foreign document
@@ -29,6 +33,11 @@ class Desired:
         """The foreign documents, each with its file and line; "" where they came from no file."""
         places = (*self.places, *[""] * len(self.foreign))
         return tuple(zip(self.foreign, places, strict=False))
+
+    @property
+    def cluster(self) -> RayCluster:
+        """The cluster that the document asks for."""
+        return self.document.cluster
 
 
 @dataclass(frozen=True)
@@ -55,12 +64,36 @@ def desired(flags: Flags, text: str | None = None, filename: str = "", *, home: 
     file = load(text, filename, flags)
     namespace = flags.namespace or file.cluster.metadata.namespace or home
     found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
-    return Desired(file.cluster, found.documents, (*file.notes, *found.notes), found.places)
+    return Desired(file.document, found.documents, (*file.notes, *found.notes), found.places)
+
+
+def built(flags: Flags, anchor: Anchor | None) -> RayDocument:
+    """The cluster's own document with the flags laid over it, or the built-in spec with the flags.
+
+    Raises:
+        SpecError: with every problem of the flags.
+    """
+    if anchor is None:
+        return build(flags)
+    return with_cluster(anchor.document, build(flags, anchor.cluster))
+
+
+def with_cluster(document: RayDocument, cluster: RayCluster) -> RayDocument:
+    """The document with another spec of its cluster."""
+    return document.with_cluster(cluster) if isinstance(document, RayJob) else cluster
+
+
+def with_suspend(document: RayDocument, suspend: bool) -> RayDocument:
+    """The document suspended, or not: a RayJob says so itself, not its cluster."""
+    if isinstance(document, RayJob):
+        spec = document.spec.model_copy(update={"suspend": suspend})
+        return document.model_copy(update={"spec": spec})
+    return suspended(document.cluster, suspend)
 
 
 def render(wanted: Desired, facts: Facts) -> Rendered:
     """The Kubernetes objects of the cluster, foreign documents of the file last."""
     facts = replace(facts, doors=foreign_doors(wanted.cluster, wanted.foreign))
-    objects = (*manifests(wanted.cluster, facts), *wanted.foreign)
+    objects = (*manifests(wanted.document, facts), *wanted.foreign)
     commands = tuple(secret_commands(wanted.cluster, facts))
     return Rendered(objects, commands, tuple(notes(wanted.cluster, facts)))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from raystead.base import names
 from raystead.base.groups import HEAD
 from raystead.base.ownership import owners_of
 from raystead.errors import ApiError, Busy, Conflict, KubeConfigError, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.facts import Facts
+from raystead.manifests.rayjob import PARTS, keeper_name, keeper_reference
 from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, decoded
@@ -57,9 +59,11 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         secrets.make(api, secret, prepared.cluster.name, anchor.uid, live_secrets)
         if change := changes.get(("Secret", secret.name)):
             emit(Applied(change.kind, change.name, change.action))
-    objects = (*manifests(prepared.cluster, facts), *prepared.foreign)
-    steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
     paths = Discovery(api)
+    if prepared.document.kind == "RayJob":
+        facts = replace(facts, keepers=_keepers(prepared, facts, paths))
+    objects = (*manifests(prepared.document, facts), *prepared.foreign)
+    steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
 
     def one(step: _Step) -> None:
         path = paths.path(step.item, api.namespace)
@@ -82,11 +86,31 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     return anchor
 
 
+def _keepers(prepared: Prepared, facts: Facts, paths: Discovery) -> dict[str, str]:
+    """Makes the RayJob's keepers, the outermost first, for each has to be there before what it owns.
+
+    Returns:
+        Their uids by the part that each ends. The one that ends everything owns the anchor.
+    """
+    api, uids = prepared.api, dict(facts.keepers)
+    for part in PARTS:
+        name = keeper_name(prepared.document.name, part)
+        objects = manifests(prepared.document, replace(facts, keepers=uids))
+        for item in objects:
+            if key_of(item) == ("Job", name):
+                uids[part] = str(api.apply(paths.path(item, api.namespace), item)["metadata"]["uid"])
+        if part == "self" and part in uids:
+            owner = keeper_reference(prepared.document.name, part, uids[part])
+            body = {"metadata": {"uid": facts.anchor_uid, "ownerReferences": [owner]}}
+            api.patch(path_of(api.namespace, "ConfigMap", names.anchor(prepared.document.name)), body)
+    return uids
+
+
 def _give_way(api: Api, name: str, emit: Emit) -> None:
     """Brings the objects to the spec that came after ours: what we wrote last may be older than it."""
     now = existing(api, name)
     if now is not None:
-        apply(prepare(api, Desired(now.cluster), now), emit)
+        apply(prepare(api, Desired(now.document), now), emit)
 
 
 def _write_anchor(prepared: Prepared) -> Anchor:

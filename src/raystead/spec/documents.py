@@ -1,4 +1,4 @@
-"""The documents that a cluster may come from: RayCluster, and later RayJob, RayService and RayCronJob.
+"""The documents that a cluster may come from: RayCluster and RayJob, later RayService and RayCronJob.
 
 Each derives its cluster. To accept another kind: its name in `ACCEPTED`, its model (a `RayDocument`) in
 `parsed`, and in `cluster_json` where its cluster stands. `load` reads it then, and the anchor keeps it whole.
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ACCEPTED", "LATER", "RayDocument", "cluster_json", "parsed"]
 
-ACCEPTED = ("RayCluster",)
+ACCEPTED = ("RayCluster", "RayJob")
 LATER = tuple(kind for kind in ("RayJob", "RayService", "RayCronJob") if kind not in ACCEPTED)
 
 
@@ -46,8 +46,13 @@ def cluster_json(value: Any) -> Json:
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind not in ACCEPTED:
         raise ValueError(f"{kind} is not supported by this version" if kind else "it is no document")
-    cluster: Json = value
-    return cluster
+    if kind == "RayCluster":
+        cluster: Json = value
+        return cluster
+    metadata, spec = value["metadata"], value["spec"]["rayClusterSpec"]
+    if value["spec"].get("suspend"):
+        spec = {**spec, "suspend": True}
+    return {"apiVersion": value["apiVersion"], "kind": "RayCluster", "metadata": metadata, "spec": spec}
 
 
 def parsed(value: Json) -> RayDocument:
@@ -56,6 +61,10 @@ def parsed(value: Json) -> RayDocument:
     Raises:
         ValueError: it is of a kind that is not accepted, or does not follow its model.
     """
+    if value.get("kind") == "RayJob":
+        from raystead.spec.rayjob import RayJob
+
+        return RayJob.model_validate(value)
     from raystead.spec.model import RayCluster
 
     return RayCluster.model_validate(cluster_json(value))

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 import yaml
 
+from raystead.spec.finding import Finding, version_of
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path
 
 __all__ = ["cron_problems", "job_notes", "job_problems"]
 
-Finding = tuple[Path, str, str]
+_Found = Iterator[tuple[Path, str, str]]
 JOB_NAME_MAX, CRON_NAME_MAX = 47, 36
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")  # what goes later takes along what goes before
@@ -35,30 +36,39 @@ _NAMES = {
 
 def job_problems(job: RayJob) -> Iterator[Finding]:
     """Every broken rule of a RayJob: where, what, what to write instead."""
-    yield from _name(job.name, JOB_NAME_MAX, job.metadata.generate_name)
-    yield from _spec(job.spec, ("spec",))
+    for found in (_name(job.name, JOB_NAME_MAX, job.metadata.generate_name), _spec(job.spec, ("spec",))):
+        yield from (Finding(*one) for one in found)
 
 
 def cron_problems(cron: RayCronJob) -> Iterator[Finding]:
     """Every broken rule of a RayCronJob."""
-    yield from _name(cron.name, CRON_NAME_MAX, cron.metadata.generate_name)
-    yield from _schedule(cron.spec.schedule)
+    for found in (
+        _name(cron.name, CRON_NAME_MAX, cron.metadata.generate_name),
+        _schedule(cron.spec.schedule),
+        _spec(cron.spec.job_template, ("spec", "jobTemplate")),
+    ):
+        yield from (Finding(*one) for one in found)
     if cron.spec.time_zone is not None and not cron.spec.time_zone.strip():
-        yield ("spec", "timeZone"), "the time zone is empty", 'for example "Europe/Zurich"; or remove it'
-    yield from _spec(cron.spec.job_template, ("spec", "jobTemplate"))
+        yield Finding(
+            ("spec", "timeZone"), "the time zone is empty", 'for example "Europe/Zurich"; or remove it'
+        )
 
 
 def job_notes(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
     """What has another effect than under KubeRay, or none."""
     strategy = spec.deletion_strategy
     if strategy and (strategy.on_success or strategy.on_failure):
-        yield (*at, "deletionStrategy"), "KubeRay's old form; it is read", "deletionRules says the same"
-    if spec.submission_mode == "HTTPMode":
-        what = "a submitter in the namespace sends the request here: there is no operator"
-        yield (*at, "submissionMode"), what, ""
+        path = (*at, "deletionStrategy")
+        yield Finding(path, "KubeRay's old form; it is read", "deletionRules says the same")
+    here = {
+        "HTTPMode": "a submitter in the namespace sends the request: there is no operator here",
+        "SidecarMode": "the submitter has a pod of its own here; the head's loss fails the job all the same",
+    }
+    if spec.submission_mode in here:
+        yield Finding((*at, "submissionMode"), here[spec.submission_mode])
 
 
-def _name(name: str, most: int, generated: str | None) -> Iterator[Finding]:
+def _name(name: str, most: int, generated: str | None) -> _Found:
     path: Path = ("metadata", "name")
     if not name:
         if generated:
@@ -71,7 +81,7 @@ def _name(name: str, most: int, generated: str | None) -> Iterator[Finding]:
         yield path, f'"{name}" is not a valid name', "lower-case letters, digits and -, a letter first"
 
 
-def _spec(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+def _spec(spec: RayJobSpec, at: Path) -> _Found:
     yield from _where_it_runs(spec, at)
     yield from _mode(spec, at)
     yield from _numbers(spec, at)
@@ -88,11 +98,14 @@ def _spec(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
         )
 
 
-def _where_it_runs(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+def _where_it_runs(spec: RayJobSpec, at: Path) -> _Found:
     selector = (*at, "clusterSelector")
     if spec.cluster is None and not spec.cluster_selector:
         yield at, "there is neither rayClusterSpec nor clusterSelector", "add one of them"
         return
+    if spec.cluster is None:
+        what = "a job on a cluster that is there already is not a RayJob here"
+        yield selector, what, f"raystead submit --name {spec.cluster_selector.get(SELECTOR) or 'NAME'} -- …"
     if not spec.cluster_selector:
         return
     if not spec.cluster_selector.get(SELECTOR):
@@ -115,7 +128,7 @@ def _where_it_runs(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
         yield (*at, "shutdownAfterJobFinishes"), "a cluster of others is never deleted", "remove it"
 
 
-def _mode(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+def _mode(spec: RayJobSpec, at: Path) -> _Found:
     if spec.submission_mode == "InteractiveMode" and spec.backoff_limit > 0:
         yield (*at, "backoffLimit"), "InteractiveMode submits nothing, so nothing is tried again", "remove it"
     if spec.submission_mode != "SidecarMode":
@@ -130,7 +143,7 @@ def _mode(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
         yield path, f"SidecarMode needs restartPolicy Never, not {policy}", "Never, or remove it"
 
 
-def _numbers(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+def _numbers(spec: RayJobSpec, at: Path) -> _Found:
     for key, value, least in (
         ("activeDeadlineSeconds", spec.active_deadline_seconds, 1),
         ("preRunningDeadlineSeconds", spec.pre_running_deadline_seconds, 1),
@@ -146,7 +159,7 @@ def _numbers(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
         yield path, "it has an effect only with shutdownAfterJobFinishes: true", "add that, or remove this"
 
 
-def _texts(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+def _texts(spec: RayJobSpec, at: Path) -> _Found:
     if spec.runtime_env_yaml:
         path = (*at, "runtimeEnvYAML")
         try:
@@ -165,12 +178,12 @@ def _texts(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
             found = None
         if not isinstance(found, dict) or not all(_number(v) for v in found.values()):
             yield path, "expected JSON with a number per resource", """for example: '{"accelerator": 1}'"""
-    version = _version(spec.cluster.ray_version) if spec.cluster else None
+    version = version_of(spec.cluster.ray_version) if spec.cluster else None
     if spec.metadata and version is not None and version < _METADATA_SINCE:
         yield (*at, "metadata"), "a job's metadata needs Ray 2.6", "raise rayVersion or remove metadata"
 
 
-def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> Iterator[Finding]:
+def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> _Found:
     rules = strategy.deletion_rules
     legacy = [one for one in (strategy.on_success, strategy.on_failure) if one is not None]
     if not rules and not legacy:
@@ -204,7 +217,7 @@ def _policies(strategy: DeletionStrategy, at: Path) -> Iterator[tuple[str | None
             yield one.policy, (*at, key, "policy")
 
 
-def _conditions(strategy: DeletionStrategy, at: Path) -> Iterator[Finding]:
+def _conditions(strategy: DeletionStrategy, at: Path) -> _Found:
     seen: dict[tuple[str, str], int] = {}
     for i, rule in enumerate(strategy.deletion_rules):
         path = (*at, "deletionRules", i, "condition")
@@ -227,7 +240,7 @@ def _conditions(strategy: DeletionStrategy, at: Path) -> Iterator[Finding]:
                 yield (*at, "deletionRules"), what, f"{after} has to be the later one"
 
 
-def _schedule(text: str) -> Iterator[Finding]:
+def _schedule(text: str) -> _Found:
     path: Path = ("spec", "schedule")
     words = text.split()
     if "TZ" in text:
@@ -269,8 +282,3 @@ def _cron_number(word: str, name: str) -> int | None:
 
 def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _version(text: str | None) -> tuple[int, int] | None:
-    match = re.match(r"^(\d+)\.(\d+)", text or "")
-    return (int(match[1]), int(match[2])) if match else None

@@ -1,14 +1,15 @@
-"""A file's text to the one RayCluster in it, with all problems at once."""
+"""A file's text to the one RayCluster or RayJob in it, with all problems at once."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from raystead.spec import rules
-from raystead.spec.documents import ACCEPTED, LATER
+from raystead.spec.documents import ACCEPTED, LATER, RayDocument, cluster_json
 from raystead.spec.finding import Finding
 from raystead.spec.flags import Flags, laid_over
 from raystead.spec.foreign import TEMPLATE, Recognised, is_template, named_for_what_it_is, plain_objects
@@ -19,19 +20,26 @@ from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecFile", "load", "unpacked"]
 
+_CLUSTER_AT: Path = ("spec", "rayClusterSpec")  # of a RayJob
+P = TypeVar("P", bound=Problem)
+
 
 @dataclass(frozen=True)
 class SpecFile:
-    """The cluster of a file, the documents that are not ours, and notes."""
+    """The document of a file that is ours, those that are not, and notes."""
 
-    cluster: RayCluster
+    document: RayDocument
     foreign: tuple[Json, ...] = ()
     notes: tuple[Note, ...] = ()
     foreign_documents: tuple[Document, ...] = ()  # the same, each with its positions
 
+    @property
+    def cluster(self) -> RayCluster:
+        return self.document.cluster
+
 
 def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
-    """The file as a cluster, with `flags` laid over it before its rules are asked.
+    """The file's document, with `flags` laid over its cluster before its rules are asked.
 
     Raises:
         SpecError: with every problem of the file, each with its position.
@@ -48,12 +56,68 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
         problems.append(Problem(filename, 1, 1, "", *_nothing_of_ours(sorted_out.foreign, text)))
     if not sorted_out.ours:
         raise problems_error(problems)
-    cluster, found, notes = _Reading(sorted_out.ours[0], filename, flags or Flags()).cluster()
+    ours, wish = sorted_out.ours[0], flags or Flags()
+    made: RayDocument | None
+    if ours.value.get("kind") == "RayJob":
+        made, found, notes = _job(ours, filename, wish)
+    else:
+        made, found, notes = _Reading(ours, filename, wish).cluster()
     problems += found
-    if problems or cluster is None:
+    if problems or made is None:
         raise problems_error(problems)
     documents_of_others = tuple(sorted_out.foreign_documents)
-    return SpecFile(cluster, tuple(sorted_out.foreign), tuple(notes), documents_of_others)
+    return SpecFile(made, tuple(sorted_out.foreign), tuple(notes), documents_of_others)
+
+
+def _job(
+    document: Document, filename: str, flags: Flags
+) -> tuple[RayDocument | None, list[Problem], list[Note]]:
+    """A RayJob: its own rules, and those of the cluster in it."""
+    from raystead.spec import jobrules
+    from raystead.spec.rayjob import RayJob
+
+    value = without_nulls(document.value)
+    if flags.name and isinstance(value.get("metadata"), dict):
+        metadata = {key: one for key, one in value["metadata"].items() if key != "generateName"}
+        value = {**value, "metadata": {**metadata, "name": flags.name}}
+
+    def placed(findings: Iterable[Finding]) -> list[Problem]:
+        return [Problem(filename, *document.at(f.path), dotted(f.path), f.what, f.instead) for f in findings]
+
+    try:
+        job = RayJob.model_validate(value)
+    except ValidationError as error:
+        own = [fault for fault in explained(error, RayJob) if fault.path[:2] != _CLUSTER_AT]
+        if own or not isinstance(value_at(value, _CLUSTER_AT), dict):
+            return None, placed(own), []
+        job = None
+    problems = placed(jobrules.job_problems(job)) if job else []
+    if not isinstance(value_at(value, _CLUSTER_AT), dict):
+        return None, problems, []
+    cluster, found, notes = _Reading(_cluster_in(document, value), filename, flags).cluster()
+    told = {problem.path for problem in problems}
+    problems += [_inside(one) for one in found if one.path not in told or one.path.startswith("spec")]
+    if job is None or cluster is None:
+        return None, problems, []
+    notes = [_inside(note) for note in notes]
+    notes += [Note(**vars(one)) for one in placed(jobrules.job_notes(job.spec, ("spec",)))]
+    return job.with_cluster(cluster), problems, notes
+
+
+def _cluster_in(document: Document, value: Json) -> Document:
+    """The RayCluster inside a RayJob as a document of its own, with the places of the file."""
+    positions = {path: at for path, at in document.positions.items() if path[:1] == ("metadata",)}
+    for path, at in document.positions.items():
+        if path[:2] == _CLUSTER_AT:
+            positions["spec", *path[2:]] = at
+    return Document(cluster_json(value), positions)
+
+
+def _inside(problem: P) -> P:
+    """A problem of the cluster inside a RayJob, named by its path in the file."""
+    at = ".".join(map(str, _CLUSTER_AT))
+    path = problem.path
+    return replace(problem, path=at + path.removeprefix("spec") if path.startswith("spec") else path)
 
 
 class _Sorted:
@@ -80,7 +144,9 @@ class _Sorted:
             self._problem(item, ("kind",), what, "give the RayCluster in a file of its own")
         elif api.startswith("ray.io/") and kind in ACCEPTED:
             if self.ours:
-                self._problem(item, ("kind",), "a second RayCluster", "one file, one cluster")
+                same = self.ours[0].value.get("kind") == kind
+                what = f"a second {kind}" if same else f"a {kind} beside another of Ray's documents"
+                self._problem(item, ("kind",), what, "one file, one cluster")
             self.ours.append(item)
         else:
             name = value_at(value, ("metadata", "name"))

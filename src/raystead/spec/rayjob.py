@@ -22,6 +22,8 @@ __all__ = [
 SELECTOR = "ray.io/cluster"  # the one key of clusterSelector that KubeRay reads
 ORIGIN_NAME = "ray.io/originated-from-cr-name"
 ORIGIN_KIND = "ray.io/originated-from-crd"
+MODE = "ray.io/job-submission-mode"
+_DERIVED = (ORIGIN_NAME, ORIGIN_KIND, MODE)
 Policy = Literal["DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone"]
 
 
@@ -91,11 +93,30 @@ class RayJob(Model):
         return self.metadata.name or ""
 
     @property
-    def cluster(self) -> RayCluster | None:
-        """Its RayCluster, with the RayJob's name, labels and annotations; None with a clusterSelector."""
-        if self.spec.cluster is None:
-            return None
+    def annotations(self) -> dict[str, str]:
+        return self.metadata.annotations
+
+    @property
+    def cluster(self) -> RayCluster:
+        """Its RayCluster, with the RayJob's name, labels and annotations; suspended while the job is."""
         return derived(self.metadata, self.name, "RayJob", self.spec)
+
+    def with_cluster(self, cluster: RayCluster) -> RayJob:
+        """The same job with another cluster: its spec, labels and annotations."""
+        wanted = cluster.spec
+        if self.spec.suspend:  # the job says so, not its cluster
+            fields = wanted.model_dump(by_alias=True, exclude_unset=True)
+            fields.pop("suspend", None)
+            wanted = ClusterSpec.model_validate(fields)
+        spec = self.spec.model_copy(update={"cluster": wanted})
+        own = {key: value for key, value in cluster.metadata.labels.items() if key not in _DERIVED}
+        changed: dict[str, object] = {}
+        if own != self.metadata.labels:
+            changed["labels"] = own
+        if cluster.annotations != self.annotations:
+            changed["annotations"] = cluster.annotations
+        metadata = self.metadata.model_copy(update=changed)
+        return self.model_copy(update={"metadata": metadata, "spec": spec})
 
     def document(self) -> Json:
         """As KubeRay's YAML would say it: only what was set."""
@@ -125,10 +146,8 @@ class RayCronJob(Model):
         return self.metadata.name or ""
 
     @property
-    def cluster(self) -> RayCluster | None:
+    def cluster(self) -> RayCluster:
         """The RayCluster of each tick, before its objects get names of their own."""
-        if self.spec.job_template.cluster is None:
-            return None
         return derived(self.metadata, self.name, "RayCronJob", self.spec.job_template)
 
     def document(self) -> Json:
@@ -145,7 +164,8 @@ def derived(metadata: Metadata, name: str, kind: str, spec: RayJobSpec) -> RayCl
         **metadata.labels,
         ORIGIN_NAME: name,
         ORIGIN_KIND: kind,
-        "ray.io/job-submission-mode": spec.submission_mode,
+        MODE: spec.submission_mode,
     }
     body = metadata.model_copy(update={"name": name, "labels": labels, "generate_name": None})
-    return RayCluster(metadata=body, spec=spec.cluster)
+    wanted = spec.cluster.model_copy(update={"suspend": True}) if spec.suspend else spec.cluster
+    return RayCluster(metadata=body, spec=wanted)

@@ -65,17 +65,17 @@ def without_faults(value: Json, faults: Iterable[Finding]) -> Json:
     return value
 
 
-def explained(error: ValidationError) -> Iterator[Finding]:
-    """The model's errors as findings."""
+def explained(error: ValidationError, document: type[BaseModel] = RayCluster) -> Iterator[Finding]:
+    """The errors of a document's model as findings."""
     for item in error.errors():
         path: Path = tuple(item["loc"])
-        yield Finding(path, *_words(item, path))
+        yield Finding(path, *_words(item, path, document))
 
 
-def _words(item: Any, path: Path) -> tuple[str, str]:
+def _words(item: Any, path: Path, document: type[BaseModel]) -> tuple[str, str]:
     kind, value = item["type"], item["input"]
     if kind == "extra_forbidden":
-        return "there is no such field here", _meant(path)
+        return "there is no such field here", _meant(path, document)
     if kind == "missing":
         return "this field is missing", "add it"
     if kind in _EXPECTED:
@@ -89,10 +89,10 @@ def _words(item: Any, path: Path) -> tuple[str, str]:
     return f"{item['msg'][:1].lower()}{item['msg'][1:]}, not {given(value)}", ""
 
 
-def _meant(path: Path) -> str:
+def _meant(path: Path, document: type[BaseModel]) -> str:
     """For a field that does not exist: the near one that does, or the place where it belongs."""
     name = str(path[-1])
-    here = _fields(_model_at(path[:-1]))
+    here = _fields(_model_at(path[:-1], document))
     same = [field for field in here if field.lower() == name.lower()]
     close = same or difflib.get_close_matches(name, here, n=1)
     if close:
@@ -107,8 +107,8 @@ def _fields(model: type[BaseModel] | None) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()] if model else []
 
 
-def _model_at(path: Path) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = RayCluster
+def _model_at(path: Path, document: type[BaseModel]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = document
     for key in path:
         if isinstance(key, int):
             continue
