@@ -1,5 +1,6 @@
 """What every ring of tests has in common: which tests stay together on one worker, and what a run took."""
 
+import signal
 from collections import defaultdict
 from collections.abc import Generator, Iterable
 from functools import cache
@@ -42,6 +43,12 @@ def group_of(path: Path) -> str:
 
 def _place(name: str, names: tuple[str, ...]) -> int:
     return names.index(name) if name in names else len(names)
+
+
+def pytest_configure() -> None:
+    """Ctrl-C reaches what tests start, also from a shell's background job, whose children would ignore it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
