@@ -13,7 +13,7 @@ import pytest
 import yaml
 from bare import Server
 from cli import RAYSTEAD, Cli
-from kube import Kube
+from kube import Kube, until
 from relay import Relay
 
 pytestmark = pytest.mark.api
@@ -38,17 +38,49 @@ def user(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Kube:
     return one
 
 
+def through(relay: Relay, user: Kube, folder: Path) -> dict[str, str]:
+    """The environment of a verb whose way to the server is the relay."""
+    document = yaml.safe_load(user.kubeconfig.read_text())
+    document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{relay.port}"
+    path = folder / "config"
+    path.write_text(yaml.safe_dump(document))
+    return {**Cli(user).env, "KUBECONFIG": str(path)}
+
+
+def test_an_interrupted_run_cleans_up_for_seconds_at_most(user: Kube, server: Server, tmp_path: Path) -> None:
+    """It has promised to delete its cluster; where the server is away the lease does that."""
+    relay = Relay(server.port)
+    env = through(relay, user, tmp_path)
+    with subprocess.Popen(
+        [RAYSTEAD, "run", "--name", "once", "--", "true"],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        until(
+            lambda: user.run("get", "deployment/once-head", check=False).returncode == 0, 60, "it has begun"
+        )
+        relay.refuse()
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        begun = time.monotonic()
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    assert time.monotonic() - begun < 4 + 2 * (os.getloadavg()[0] > 4), err
+    assert process.returncode in (77, 130), (process.returncode, out, err)
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize("how", ["freeze", "refuse"])
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_interrupt_in_an_outage_ends_a_verb_within_a_second(
     verb: str, how: str, user: Kube, server: Server, tmp_path: Path
 ) -> None:
     relay = Relay(server.port)
-    document = yaml.safe_load(user.kubeconfig.read_text())
-    document["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{relay.port}"
-    path = tmp_path / "config"
-    path.write_text(yaml.safe_dump(document))
-    env = {**Cli(user).env, "KUBECONFIG": str(path)}
+    env = through(relay, user, tmp_path)
     with subprocess.Popen(
         [RAYSTEAD, *verb.split()], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -37,6 +37,7 @@ _TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
 _FIRST_PATIENCE = 2.0  # seconds while no request has ever succeeded: a wrong address is told at once
 _PATIENCE = 60.0  # seconds of trying once the server has answered: a restart takes 5 to 30
 _PATIENCE_500 = 10.0  # seconds: etcd's change of leader takes less, a broken webhook stays broken
+_HURRY, _HURRY_TIMEOUT = 0.5, 5.0  # seconds of trying, and of waiting for one answer, after an interrupt
 _IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
 
 
@@ -64,6 +65,7 @@ class Api:
         self.requests = 0
         self.notice = notice
         self._trace = trace
+        self._longest: float | None = None  # seconds that any one answer may take
         self._clock = Clock()
         self._pool: Connections | None = None
         self._lock = threading.Lock()
@@ -73,6 +75,11 @@ class Api:
     def now(self) -> datetime:
         """The time by the server's clock: what it and its nodes wrote is compared with that."""
         return self._clock.now()
+
+    def hurry(self) -> None:
+        """Somebody waits for our end: from now on requests are given up soon when the server is away."""
+        self.patience = min(self.patience, _HURRY)
+        self._longest = _HURRY_TIMEOUT
 
     # -- single objects -------------------------------------------------------------------------------
 
@@ -285,6 +292,8 @@ class Api:
         login: Login,
         timeout: float | None,
     ) -> Answer:
+        if self._longest is not None:
+            timeout = min(timeout or self._longest, self._longest)
         begun = time.time()
         answer = self._connections().request(
             method, target, [*headers, *self.access.headers(login)], data, login=login, timeout=timeout

@@ -62,6 +62,9 @@ def temporary(
                 held.follow(anchor)
                 wait(api, anchor, timeout=timeout, emit=emit)
             yield anchor
+        except KeyboardInterrupt:
+            api.hurry()  # in an outage the lease deletes what we cannot
+            raise
         finally:
             uid = anchor.uid if anchor else _written(api, cluster.name, held)
             # not there: it never came to be, or somebody was faster
