@@ -144,7 +144,7 @@ def test_no_file_of_the_client_holds_one(planted: Planted) -> None:
 
 
 def test_in_pods_only_ray_itself_shows_redis_password(planted: Planted) -> None:
-    """ray.md A: the head's own processes show what `ray start` was given; nobody else does."""
+    """docs/facts/ray.md#redis-password: the head's own processes show what `ray start` was given; nobody else does."""
     lines: dict[str, list[str]] = {}
     for item in planted.user.items("pods"):
         name = item["metadata"]["name"]

@@ -20,7 +20,7 @@ from raystead.manifests.start import start_params
 from raystead.spec.model import Group, Json, RayCluster, WorkerGroup
 
 _OVERHEAD = 100 * 2**20  # the least object store that is useful; Ray refuses less than 75 MB
-_WORKER_PORTS = 100  # ports for worker processes of a node; ray.md F: 99 were enough for 1-2 CPUs
+_WORKER_PORTS = 100  # ports for worker processes of a node: 99 were enough (docs/facts/ray.md#ports)
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LONGEST_FOLDER = 12
 _HONOURED = {"name", "image", "resources", "env", "ports"}
@@ -60,7 +60,8 @@ def find_ray() -> tuple[str, str]:
     """Ray's program and its version, of the Python that runs us.
 
     Raises:
-        RayMissing: there is none, or one before 2.57 (the GCS keeps its state in RocksDB, ray.md C).
+        RayMissing: there is none, or one before 2.57 (the GCS keeps its state in RocksDB,
+            docs/facts/ray.md#rocksdb).
     """
     program = Path(sys.executable).parent / "ray"
     try:
@@ -290,7 +291,7 @@ def with_workers(
 
 
 def environment(uid: str, directory: Path) -> dict[str, str]:
-    """What every process of the cluster has in its environment; the token is a file (ray.md D)."""
+    """The environment of every process of the cluster; the token is a file (docs/facts/ray.md#tokens)."""
     return {
         MARKER: uid,
         "RAY_AUTH_MODE": "token",

@@ -168,7 +168,7 @@ class Supervisor:
                     os.truncate(log, 0)
 
     def _fail_dead_jobs_later(self) -> None:
-        """Ray looks for dead drivers only when its job agent is first asked (ray.md B): a child asks it."""
+        """Ray looks for dead drivers only when its job agent is first asked (docs/facts/ray.md#jobs)."""
         subprocess.Popen([sys.executable, "-m", "raystead.local.supervisor", str(self.directory), "ask-jobs"])
 
     def _gcs_open(self) -> bool:

@@ -12,7 +12,8 @@ from raystead.spec.model import Json, RayCluster
 __all__ = ["cleanup_pod"]
 
 DEADLINE = 120  # seconds; KubeRay gives its own 300
-# Ray's own function; a wrong password aborts the process, so it has a process of its own (ray.md A).
+# Ray's own function. A wrong password aborts its process, so it has one of its own
+# (docs/facts/ray.md#redis-password).
 _SCRIPT = f"""\
 import os
 from ray._private.gcs_utils import cleanup_redis_storage

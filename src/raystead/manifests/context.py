@@ -33,7 +33,7 @@ GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
 RESTARTED = "raystead.io/restarted-at"
 TOKEN_DIR = "/etc/raystead/token"
 TOKEN_KEY = "auth_token"  # KubeRay's key in its token Secret
-TOKEN_MODE_SINCE = (2, 52)  # ray.md D
+TOKEN_MODE_SINCE = (2, 52)  # docs/facts/ray.md#tokens
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 # Ray's own tags: 2.60.0-py311, nightly-2.9…; a date or a build number is none
 _TAG = re.compile(r"^(?:nightly-)?v?(\d)\.(\d+)(?![\d])")

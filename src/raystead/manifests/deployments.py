@@ -10,7 +10,7 @@ from raystead.spec.model import Json, WorkerGroup
 
 __all__ = ["head_deployment", "worker_deployments"]
 
-PROGRESS_SECONDS = 900  # a wait is 15 minutes at most (design 9)
+PROGRESS_SECONDS = 900  # as long as `up` waits
 _HISTORY = 2
 
 

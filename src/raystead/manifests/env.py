@@ -1,4 +1,6 @@
-"""Environment of Ray's container: KubeRay's (kuberay.md 1.4) and what makes a cluster survive its head."""
+"""Environment of Ray's container: KubeRay's, and what makes a cluster survive its head.
+
+(docs/facts/kuberay.md#environment, docs/facts/ray.md#head-loss)"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from raystead.spec.model import Json
 
 __all__ = ["head_address", "head_env", "merged", "without_literal_password", "worker_env"]
 
-RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage (ray.md 0.2)
+RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage
 CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a head is slow or being replaced
 # Ray's 2000 and 1000 leave raylets asleep for 1.8 s when the GCS is back (bench/survival.py).
 BACKOFF_MS, CHECK_MS = "500", "250"

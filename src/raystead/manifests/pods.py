@@ -1,4 +1,6 @@
-"""Pod templates: the user's, with what a Ray pod needs filled in (kuberay.md 1.2-1.5)."""
+"""Pod templates: the user's, with what a Ray pod needs filled in.
+
+(docs/facts/kuberay.md#names-and-labels, docs/facts/kuberay.md#probes-and-volumes)"""
 
 from __future__ import annotations
 
@@ -133,7 +135,7 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
                 shared["sizeLimit"] = memory
             volumes.append({"name": name, "emptyDir": shared})
         mounts.append({"name": name, "mountPath": "/dev/shm"})
-    if "/tmp" not in have:  # Ray needs all of /tmp, not only /tmp/ray (ray.md I)
+    if "/tmp" not in have:  # docs/facts/ray.md#memory-and-disk
         name = _free("tmp", names)
         volumes.append({"name": name, "emptyDir": {}})
         mounts.append({"name": name, "mountPath": "/tmp"})

@@ -32,7 +32,7 @@ DEFAULT_USER = "999"  # `redis` of the official image, which else starts as root
 VOLUME = "1Gi"
 _CONFIG_DIR = "/usr/local/etc/redis"
 _RUN_DIR = "/run/redis"
-# A working directory of 90 MiB takes Redis to 193 MB (ray.md A).
+# A working directory of 90 MiB takes Redis to 193 MB (docs/facts/ray.md#state).
 _SIZE: Json = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "1Gi"}}
 _CONFIG = """\
 dir /data

@@ -96,7 +96,8 @@ print(*(f"{name}={shlex.quote(value)}" for name, value in zip(names, (*taken, ad
 ')"
 """
 
-# Ray marks jobs of dead drivers as failed only when the agent's job manager is first asked (ray.md B).
+# Ray marks jobs of dead drivers as failed only when the agent's job manager is first asked
+# (docs/facts/ray.md#jobs).
 FAIL_DEAD_JOBS = """\
 python3 -IS -c '
 import os, time

@@ -1,4 +1,6 @@
-"""`ray start`: its parameters inferred from the container (kuberay.md 1.3) and its command line."""
+"""`ray start`: its parameters inferred from the container, and its command line.
+
+(docs/facts/kuberay.md#the-start-command)"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ULIMIT", "overwritten", "start_command", "start_params"]
 
 ULIMIT = "ulimit -n ${RAY_START_ULIMIT_OPEN_FILES:-65536}"
-_PORTS = {  # every port that Ray would else choose by itself (ray.md F)
+_PORTS = {  # every port that Ray would otherwise choose by itself (docs/facts/ray.md#ports)
     "object-manager-port": "8076",
     "node-manager-port": "8077",
     "dashboard-agent-grpc-port": "8078",

@@ -107,7 +107,7 @@ def environment(connection: Connection) -> dict[str, str]:
 
 
 def token_environment(token: str | None) -> dict[str, str]:
-    """The token for Ray's clients; Ray ignores one without the mode (ray.md D)."""
+    """The token for Ray's clients; Ray ignores one without the mode (docs/facts/ray.md#tokens)."""
     if token is None:
         return {"RAY_AUTH_MODE": "disabled"}
     headers = json.dumps({"Authorization": f"Bearer {token}"})

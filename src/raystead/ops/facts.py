@@ -1,4 +1,4 @@
-"""What only the cluster can tell: asked before the first `up`, kept in the anchor from then on (design 3)."""
+"""What only the cluster can tell: asked before the first `up`, kept in the anchor from then on."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
 
 
 def refuse_foreign(api: Api, name: str) -> None:
-    """Refuses a name that KubeRay or somebody's pods carry already (design 2).
+    """Refuses a name that KubeRay or somebody's pods carry already: selectors would catch both.
 
     Raises:
         ClusterExists: there are such pods, or a RayCluster of that name.

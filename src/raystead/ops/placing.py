@@ -1,4 +1,6 @@
-"""Where a job's driver runs: on a worker where there is one, so that the job survives its head (design 12).
+"""Where a job's driver runs: on a worker where there is one, so that the job survives its head.
+
+(docs/facts/ray.md#jobs, docs/adr/0007-drivers-on-workers.md)
 
 Ray puts a driver on the head unless the job names resources or a node's labels. A label selector costs no
 resource, so a driver waits for no busy worker; `ray.io/node-group` is the group that our pods are started

@@ -1,4 +1,4 @@
-"""`up`: the anchor first, then everything else at once, then the wait for Ray's nodes (design 4, 5)."""
+"""`up`: the anchor first, then everything else at once, then the wait for Ray's nodes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from raystead.plan.model import Action, Change
 
 __all__ = ["TIMEOUT", "apply", "wait"]
 
-TIMEOUT = 900.0  # seconds that a wait may last (design 9)
+TIMEOUT = 900.0  # seconds that a wait may last: a large image on a slow network takes ten minutes
 _REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
 _TICK = 0.25  # seconds between two looks while nothing changes
 _FIRST_LOOK = 5.0  # seconds for the first lists; then what is there is shown, not that nothing is there

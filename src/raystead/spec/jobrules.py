@@ -1,4 +1,6 @@
-"""KubeRay's rules for RayJob and RayCronJob, each a small function over the model (docs/facts/kuberay.md)."""
+"""KubeRay's rules for RayJob and RayCronJob, each a small function over the model.
+
+(docs/facts/kuberay.md#jobs)"""
 
 from __future__ import annotations
 
