@@ -106,7 +106,7 @@ def test_an_old_head_that_lives_on_writes_no_more(survivor: Survivor, tmp_path: 
     template["containers"][0]["lifecycle"] = {"preStop": {"exec": {"command": ["sleep", "20"]}}}
     file = tmp_path / "slow-end.yaml"
     file.write_text(yaml.safe_dump(spec))
-    survivor.raystead("up", "-f", str(file))
+    survivor.raystead("up", "-f", str(file), "--yes")  # the head restarts
     old, user = survivor.pods(HEAD)[0], survivor.user
     name, address = old["metadata"]["name"], old["status"]["podIP"]
     script = 'REDISCLI_AUTH="$(cat /etc/raystead/redis/password)" timeout 50 redis-cli monitor'
