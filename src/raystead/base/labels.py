@@ -12,6 +12,8 @@ __all__ = [
     "FIXED",
     "GUIDE_HEAD",
     "GUIDE_WORKER",
+    "ORIGIN_KIND",
+    "ORIGIN_NAME",
     "OURS",
     "PROGRAM_ROLES",
     "ROLE",
@@ -32,6 +34,8 @@ ANCHORS = f"{ROLE}=anchor"  # selects the ConfigMaps that stand for clusters
 CLUSTER = "ray.io/cluster"
 NODE_TYPE = "ray.io/node-type"
 GROUP = "ray.io/group"
+ORIGIN_KIND = "ray.io/originated-from-crd"  # of what a RayJob asks for
+ORIGIN_NAME = "ray.io/originated-from-cr-name"
 FIXED = (NODE_TYPE, GROUP, CLUSTER, OURS)  # no template may override these
 HEAD_GROUP = "headgroup"
 

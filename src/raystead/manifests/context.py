@@ -12,7 +12,6 @@ from raystead.manifests.facts import Facts
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
-from raystead.spec.rayjob import ORIGIN_KIND
 
 __all__ = [
     "GCS_PORT",
@@ -149,7 +148,7 @@ class Context:
     @property
     def asked_over_http(self) -> bool:
         """Programs of ours beside the cluster ask its dashboard: those of a RayJob."""
-        return self.cluster.metadata.labels.get(ORIGIN_KIND) == "RayJob"
+        return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob"
 
     @property
     def suspended(self) -> bool:

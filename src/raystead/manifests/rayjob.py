@@ -19,7 +19,7 @@ from raystead.manifests.security import bounded, harden
 from raystead.manifests.start import start_params
 from raystead.manifests.storage import READ_ONLY_ALL
 from raystead.spec.model import Json
-from raystead.spec.rayjob import ORIGIN_KIND, ORIGIN_NAME, SELECTOR, DeletionRule, RayJob, RayJobSpec
+from raystead.spec.rayjob import SELECTOR, DeletionRule, RayJob, RayJobSpec
 
 __all__ = [
     "PARTS",
@@ -310,7 +310,7 @@ def _failed(container: str) -> Json:
 
 def _origin(job: RayJob) -> dict[str, str]:
     """KubeRay's labels of a submitter, by which a user's own policies find it."""
-    return {ORIGIN_NAME: job.name, ORIGIN_KIND: "RayJob"}
+    return {labels.ORIGIN_NAME: job.name, labels.ORIGIN_KIND: "RayJob"}
 
 
 def _job(ctx: Context, name: str, extra: dict[str, str], spec: Json) -> Json:

@@ -6,12 +6,11 @@ from typing import Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
+from raystead.base.labels import ORIGIN_KIND, ORIGIN_NAME
 from raystead.spec.model import ClusterSpec, Metadata, Model, PodTemplate, RayCluster
 from raystead.spec.template import Json, StringMap
 
 __all__ = [
-    "ORIGIN_KIND",
-    "ORIGIN_NAME",
     "SELECTOR",
     "DeletionRule",
     "RayCronJob",
@@ -20,8 +19,6 @@ __all__ = [
 ]
 
 SELECTOR = "ray.io/cluster"  # the one key of clusterSelector that KubeRay reads
-ORIGIN_NAME = "ray.io/originated-from-cr-name"
-ORIGIN_KIND = "ray.io/originated-from-crd"
 MODE = "ray.io/job-submission-mode"
 _DERIVED = (ORIGIN_NAME, ORIGIN_KIND, MODE)
 Policy = Literal["DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone"]
