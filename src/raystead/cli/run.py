@@ -15,7 +15,7 @@ from raystead.base import times
 from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 from raystead.cli.submit import options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
-from raystead.errors import Remains, Unsupported, UsageError
+from raystead.errors import JobFailed, Remains, Unsupported, UsageError
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -38,7 +38,7 @@ _NOT_ASKED: dict[str, Any] = {
 
 
 @click.command("run")
-@click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
+@click.argument("cmd", nargs=-1, metavar="[-- CMD…]")
 @spec_options
 @click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
 @click.option("--no-working-dir", is_flag=True, help="Send nothing, though the command names a file here.")
@@ -75,6 +75,7 @@ def command(
     \b
     raystead run -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead run -f raycluster.yaml -- pytest tests/
+    raystead run -f rayjob.yaml          follow a RayJob to its end; what goes then, its file says
     """
     from raystead.cli.jobs import say_waiting
     from raystead.ops.drivers import NamespaceDrivers
@@ -89,6 +90,8 @@ def command(
         raise Unsupported(
             "a local cluster is not made for one job", remedy="raystead up --local, then submit"
         )
+    if not cmd:
+        _rayjob(reporter, where, file, flags, policies, timeout)
     lease = seconds(ttl)
     given: dict[str, Any] = {"working_dir": working_dir, "no_working_dir": no_working_dir}
     given |= {"exclude": exclude, "runtime_env": runtime_env}
@@ -124,6 +127,49 @@ def command(
     for done in left:
         _say_down(reporter, done, code)
     sys.exit(code)
+
+
+def _rayjob(
+    reporter: Reporter,
+    where: Where,
+    file: str | None,
+    flags: dict[str, Any],
+    policies: str | None,
+    timeout: float | None,
+) -> NoReturn:
+    """Brings a RayJob up and follows its submitter; exits with the driver's code.
+
+    Raises:
+        UsageError: there is no command and no RayJob.
+    """
+    from raystead.ops.planning import prepare, wanted
+    from raystead.ops.rayjobs import follow, state
+    from raystead.ops.up import TIMEOUT, apply, wait
+    from raystead.spec.flags import Flags
+
+    text, filename = read_file(file)
+    api = door(where)
+    asked, anchor = wanted(api, Flags(**flags), text, filename, namespace=where.namespace)
+    if asked.document.kind != "RayJob":
+        raise UsageError(
+            "there is no command to run", remedy="raystead run -f FILE -- CMD, or a RayJob in FILE"
+        )
+    say_notes(reporter, asked)
+    prepared = prepare(api, asked, anchor, policies=policies)
+    prepared.refuse_problems()
+    name = prepared.document.name
+    with _view(reporter) as emit:
+        anchor = apply(prepared, emit)
+        wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit, until=lambda: state(api, name).submitted)
+    ended = follow(api, anchor, write=reporter.write, tell=reporter.warn)
+    took = (
+        f" after {times.rounded((ended.ended - ended.started).total_seconds())}"
+        if ended.ended and ended.started
+        else ""
+    )
+    why = f": {ended.message or ended.reason}" if ended.deployment_status == "Failed" else ""
+    reporter.step(f"RayJob {anchor.name} {ended.job_status or ended.deployment_status}{took}{why}")
+    sys.exit(0 if ended.deployment_status == "Complete" else ended.exit_code or JobFailed.exit_code)
 
 
 def seconds(text: str) -> int:

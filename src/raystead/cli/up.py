@@ -11,7 +11,10 @@ from raystead.cli.changing import yes_option
 from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
     from raystead.ops.specs import Desired
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
@@ -102,13 +105,24 @@ def command(
         prefer_idle(prepared, emit)
         anchor = apply(prepared, emit)
         if waits:
-            wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit)
+            wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit, until=_submitted(api, anchor))
     if not waits:
         reporter.hint("raystead status")
-    elif anchor.cluster.spec.suspend:
+    elif anchor.suspended:
         reporter.hint("raystead resume")
+    elif prepared.document.kind == "RayJob":
+        reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{anchor.name}")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+
+
+def _submitted(api: Api, anchor: Anchor) -> Callable[[], bool] | None:
+    """Of a RayJob: whether its job has begun, for then its cluster may end before it was ever whole."""
+    if anchor.kept.get("kind") != "RayJob":
+        return None
+    from raystead.ops.rayjobs import state
+
+    return lambda: state(api, anchor.name).submitted
 
 
 def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:

@@ -46,6 +46,11 @@ class JobState:
     def over(self) -> bool:
         return self.deployment_status in ("Complete", "Failed")
 
+    @property
+    def submitted(self) -> bool:
+        """Ray has the job, or the RayJob is over already."""
+        return self.over or self.job_status == "RUNNING"
+
     def kuberay(self) -> Json:
         """The fields of a RayJob's status that KubeRay writes, those that are known."""
         out: Json = {

@@ -22,6 +22,7 @@ from raystead.spec.model import Json
 from raystead.spec.rayjob import SELECTOR, DeletionRule, RayJob, RayJobSpec
 
 __all__ = [
+    "CONTAINER",
     "PARTS",
     "job_objects",
     "keeper_name",

@@ -23,11 +23,12 @@ from raystead.kube.watch import Mirror
 from raystead.live.pods import slim
 from raystead.manifests.context import Context
 from raystead.manifests.render import manifests
-from raystead.ops import rediskeys
+from raystead.ops import rayjobs, rediskeys
 from raystead.ops.anchor import Anchor
-from raystead.ops.events import Applied, Event
+from raystead.ops.events import Applied, Event, Note
 from raystead.ops.living import live_objects
 from raystead.ops.planning import existing
+from raystead.ops.ray import head_of
 from raystead.plan.model import Action
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]
@@ -175,6 +176,8 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         for one in (what.anchor.foreign if what.anchor else ())
     ]
     kept += [f"{_listed([one])} ({_HAS_LABEL})" for one in what.strangers]
+    if what.extra and what.anchor and head_of(what.pods) and (told := rayjobs.stop(api, what.anchor)):
+        emit(Note(told))
     ended = _end_pods(delete, what, deadline)
     if what.keys and not what.anchor and (what.keys.claims or not what.keys.beside_the_head):
         kept.append(f"{what.keys} (the anchor, which says how to reach it, is gone): {what.keys.command}")

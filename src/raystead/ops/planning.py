@@ -192,7 +192,7 @@ def prepare(
     problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
     problems += asking.caught(api, cluster.name, objects)
     problems += companions.refusals(asked.placed, _of_clusters([*live, *strangers], owned))
-    problems += rayjobs.refusals(wish, anchor)
+    problems += rayjobs.refusals(api, wish, anchor)
     every = (*notes, *left, *rendered_notes(cluster, facts), *plan.notes)
     plan = replace(plan, notes=every, problems=tuple(problems))
     plan = _marked(plan, conflicts)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
+from raystead.base import labels
 from raystead.base.ownership import owners_of
 from raystead.errors import ObjectNotFound
 from raystead.kube.api import Api, Json
+from raystead.kube.logs import Follow, Line
 from raystead.kube.paths import collection, path_of
 from raystead.live.rayjob import JobState, job_state
-from raystead.manifests.rayjob import PARTS, keeper_name
+from raystead.manifests.rayjob import CONTAINER, PARTS, keeper_name
 from raystead.ops.anchor import Anchor
 from raystead.spec.documents import RayDocument
 from raystead.spec.rayjob import RayJob
 
-__all__ = ["keepers", "refusals", "state"]
+__all__ = ["follow", "keepers", "refusals", "state", "stop"]
 
-_JOB_LABEL = "batch.kubernetes.io/job-name"
+_JOB_LABEL = "job-name"  # of the Job controller; the longer form exists only since 1.27
+_LOOK = 2.0  # seconds between two looks at the submitter's Job
+_REST = 5.0  # seconds for the rest of its output, once it has ended
 
 
 def keepers(api: Api, name: str, anchor: Anchor | None) -> dict[str, str]:
@@ -35,9 +40,13 @@ def keepers(api: Api, name: str, anchor: Anchor | None) -> dict[str, str]:
     return found
 
 
-def refusals(wish: RayDocument, anchor: Anchor | None) -> Iterator[str]:
+def refusals(api: Api, wish: RayDocument, anchor: Anchor | None) -> Iterator[str]:
     """What of the wish cannot be had because of what is there already."""
     if anchor is None:
+        return
+    if anchor.document.kind == wish.kind == "RayJob" and (now := state(api, wish.name)).over:
+        again = f"raystead down {wish.name}, then raystead up -f FILE, runs it again"
+        yield f"RayJob {wish.name} has ended ({now.job_status or now.reason}): {again}"
         return
     if anchor.document.kind != wish.kind:
         there = f"{anchor.name} is a {anchor.document.kind}, not a {wish.kind}"
@@ -60,3 +69,54 @@ def state(api: Api, name: str) -> JobState:
         job = api.get(path_of(api.namespace, "Job", name))
     pods = api.list(collection(api.namespace, "Pod"), labels=f"{_JOB_LABEL}={name}") if job else []
     return job_state(job, pods)
+
+
+def follow(
+    api: Api, anchor: Anchor, *, write: Callable[[str], None], tell: Callable[[str], None]
+) -> JobState:
+    """Follows the RayJob to its end: `write` gets its submitter's output, `tell` why it is not further yet.
+
+    Raises:
+        ObjectNotFound: the submitter's Job was deleted.
+    """
+    selector = f"{labels.OURS}={anchor.name},{labels.ROLE}=submitter"
+    told, looked, over = "", 0.0, None
+    with Follow(api, anchor.namespace, selector, wanted=lambda pod: [CONTAINER]) as logs:
+        while True:
+            for item in logs.next(0.5):
+                if isinstance(item, Line):
+                    write(item.text + "\n")
+            now = time.monotonic()
+            if over is not None:
+                if now - looked > _REST:
+                    return over
+                continue
+            if now - looked < _LOOK:
+                continue
+            looked = now
+            api.get(path_of(api.namespace, "Job", anchor.name))
+            seen = state(api, anchor.name)
+            if seen.message and seen.message != told and not seen.over:
+                told = seen.message
+                tell(told)
+            over = seen if seen.over else None
+
+
+def stop(api: Api, anchor: Anchor) -> str:
+    """Asks Ray to stop the RayJob's job; a sentence where that was not possible, "" otherwise."""
+    from raystead.errors import JobNotFound, RaysteadError
+    from raystead.ops.jobs import job_client
+
+    seen = state(api, anchor.name)
+    if seen.over or not seen.id or anchor.suspended:
+        return ""
+    try:
+        with job_client(api, anchor) as client:
+            for job in client.list():
+                if job.id.startswith(seen.id) and not job.ended:
+                    client.stop(job.id)
+    except JobNotFound:
+        return ""
+    except RaysteadError as error:
+        return f"the job was not stopped first: {error.what}"
+    return ""

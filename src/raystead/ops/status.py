@@ -15,7 +15,7 @@ from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import slim
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import secrets
+from raystead.ops import rayjobs, secrets
 from raystead.ops.listing import clusters
 from raystead.ops.living import live_objects
 from raystead.ops.ray import asked, head_of
@@ -23,6 +23,7 @@ from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS
 from raystead.plan.observed import ClusterView, observe
 from raystead.plan.raynodes import RayNode, ray_nodes
+from raystead.spec.edits import suspended
 
 if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
@@ -40,6 +41,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     With fewer rights than `edit` it says less, and which right is missing.
     """
     wanting: list[str] = []
+    job = rayjobs.state(api, anchor.name) if anchor.kept.get("kind") == "RayJob" else None
     rendered = manifests(anchor.cluster, anchor.with_facts())
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
@@ -51,8 +53,9 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
     wanted = [i for i in rendered if here.get(i["kind"]) is not None]
-    view = observe(
-        cluster=anchor.cluster,
+    ended = job is not None and job.over and not here.get("Deployment")
+    seen = observe(
+        cluster=suspended(anchor.cluster, True) if ended else anchor.cluster,
         anchor=anchor.raw,
         deployments=here.get("Deployment") or (),
         statefulsets=here.get("StatefulSet") or (),
@@ -63,15 +66,17 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         events=here.get("Event"),
         ray_nodes=nodes,
         living=living,
-        drift=(*missing(wanted, ours), *drift_of(ours, wanted)),
+        drift=() if ended else (*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
         makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
     )
+    if job is not None:
+        seen = replace(seen, job=job, state="ended" if ended else seen.state)
     if not anchor.foreign:
-        return view
+        return seen
     brought = f"came with the file: {', '.join(anchor.foreign)} (raystead down -f FILE removes them too)"
-    return replace(view, notes=(*view.notes, brought))
+    return replace(seen, notes=(*seen.notes, brought))
 
 
 def _read(

@@ -32,6 +32,7 @@ TIMEOUT = 900.0  # seconds that a wait may last: a large image on a slow network
 _REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
 _TICK = 0.25  # seconds between two looks while nothing changes
 _FIRST_LOOK = 5.0  # seconds for the first lists; then what is there is shown, not that nothing is there
+_UNTIL_EVERY = 3.0  # seconds between two looks at what ends a wait early
 _ANCHOR_EVERY = 3.0  # seconds between two questions for the anchor while the objects are not as applied
 Emit = Callable[[Event], None]
 
@@ -184,6 +185,7 @@ def wait(
     """Waits until the wanted pods are ready and as many nodes are alive in Ray.
 
     `timeout` in seconds. An API server that goes away is waited for; the reason for every wait is emitted.
+    `until` ends the wait early, for example when the job for which the cluster was made has begun.
 
     Raises:
         NotReady: not within `timeout`; with the findings as evidence.
@@ -198,7 +200,7 @@ def wait(
 
     with Watched(api, anchor.cluster, token) as watched:
         explainer = Explainer(api, anchor, watched)
-        asked = begun
+        asked = looked = begun
         watched.listed(_FIRST_LOOK)
         while True:
             watched.changed.clear()
@@ -213,6 +215,10 @@ def wait(
                 done = _done(anchor, watched, now)
                 emit(done)
                 return done
+            if until is not None and time.monotonic() - looked > _UNTIL_EVERY:
+                looked = time.monotonic()
+                if until():
+                    return _done(anchor, watched, now)
             if watched.overtaken() and time.monotonic() - asked > _ANCHOR_EVERY:
                 asked = time.monotonic()
                 _still_ours(api, anchor)

@@ -104,7 +104,9 @@ def _row(
     ready = {maker: maker.ready(pods.get(maker.id, ())) for maker in nodes}
     heads = [maker for maker in nodes if maker.id.role is Role.HEAD]
     workers = [maker for maker in nodes if maker.id.is_worker]
-    if heads and not any(map(_wanted, nodes)):
+    if not nodes and '"kind": "RayJob"' in (anchor.get("data") or {}).get("document", ""):
+        state = "ended"  # a RayJob outlives its cluster
+    elif heads and not any(map(_wanted, nodes)):
         state = "suspended"
     elif not heads or not all(ready[maker] for maker in heads):
         state = "not ready"

@@ -13,6 +13,7 @@ from raystead.base.groups import HEAD, GroupId, worker
 from raystead.live.groups import Group, groups
 from raystead.live.makers import makers_of
 from raystead.live.pods import pods_of
+from raystead.live.rayjob import JobState
 from raystead.live.reading import created, dig, name
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
@@ -34,7 +35,7 @@ class ClusterView:
 
     Attributes:
         state: "Ready" (all pods wanted are ready, and alive if Ray could be asked), "partly" (the head is and
-            something else is not), "not ready", "suspended".
+            something else is not), "not ready", "suspended"; "ended" for a RayJob whose cluster is gone.
         since: since when it is Ready; None in other states, whose beginning nobody records.
         age: seconds since the anchor was made.
         storage: "redis (volume)", "redis (no volume)", "external", "rocksdb" or "none".
@@ -44,6 +45,7 @@ class ClusterView:
         endpoints: port name to "host:port" as seen from the cluster.
         notes: what could not be known and why.
         document: the RayCluster with the status KubeRay would write.
+        job: of a RayJob, how far it is.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ClusterView:
     last_head_loss: HeadLoss | None
     notes: tuple[str, ...]
     document: Json
+    job: JobState | None = None
 
 
 def observe(
@@ -163,6 +166,8 @@ def view_json(view: ClusterView) -> Json:
         "lastHeadLoss": None if loss is None else {**_camel(loss), "at": instant(loss.at)},
         "notes": list(view.notes),
     }
+    if view.job is not None:
+        known["rayJob"] = view.job.kuberay()
     return {**view.document, "raystead": known}
 
 

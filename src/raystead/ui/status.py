@@ -11,6 +11,7 @@ from raystead.base.quantities import short_bytes
 from raystead.base.times import ago, span
 
 if TYPE_CHECKING:
+    from raystead.live.rayjob import JobState
     from raystead.plan.listing import ListRow
     from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
 
@@ -24,6 +25,8 @@ _NOTE_MIN = 24  # narrower than this a note is unreadable beside the table and g
 def status_text(view: ClusterView, *, now: datetime, width: int | None = None, wide: bool = False) -> str:
     """The whole state. `width` in columns, None where nothing has to fit; `wide` adds a line a pod."""
     lines = _joined(_heading(view, now), width)
+    if view.job:
+        lines += _joined(_job(view.job, now), width)
     lines += _groups(view.groups, width)
     if wide and view.nodes:
         lines += ["", *_nodes(view.nodes, width)]
@@ -36,9 +39,25 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     return "\n".join(lines)
 
 
+def _job(job: JobState, now: datetime) -> list[str]:
+    """A RayJob's line: its submission, how far it is, and why."""
+    parts = [f"job {job.id}".strip(), f"{job.deployment_status} {job.job_status}".strip()]
+    if job.over and job.started and job.ended:
+        parts.append(f"took {span((job.ended - job.started).total_seconds())}")
+    elif job.started:
+        parts.append(f"since {span((now - job.started).total_seconds())}")
+    if job.failed > 1 or (job.failed and not job.over):
+        parts.append(f"{job.failed} attempts failed")
+    if job.reason or job.message:
+        parts.append(": ".join(part for part in (job.reason, job.message) if part))
+    return parts
+
+
 def next_command(view: ClusterView, *, named: bool = True) -> str:
     """What is most useful after this status; the only cluster of a namespace need not be `named`."""
     name = f" --name {view.name}" if named else ""
+    if view.job and view.job.pod and view.state != "not ready":
+        return f"kubectl logs --namespace {view.namespace} job/{view.name}"
     if view.state == "suspended":
         return f"raystead resume{name}"
     if view.state != "Ready":
