@@ -15,7 +15,7 @@ import yaml
 from raystead.base import labels, names
 from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
 from raystead.manifests.programs import FOLDER, program_files, program_volume, run_program
-from raystead.manifests.security import bounded, harden
+from raystead.manifests.security import bounded, harden_as
 from raystead.manifests.start import start_params
 from raystead.manifests.storage import READ_ONLY_ALL
 from raystead.spec.model import Json
@@ -38,6 +38,8 @@ _RUNNING = "/tmp/raystead-job-is-running"  # the submitter makes it: its pod is 
 _DONE = "DeleteNone"
 _PART = {"DeleteSelf": "self", "DeleteCluster": "cluster", "DeleteWorkers": "workers"}
 _WORDS = {"self": "the RayJob", "cluster": "its cluster", "workers": "its workers"}
+_POLICY_SINCE = (1, 26)  # before, a failed submitter is made again and follows the same ended job
+_IGNORED: Json = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
 _RETRIES = 6  # of a pod that was killed; who comes next follows the same job
 _ABANDONED = 300.0  # seconds after the job's end without a word of its submitter
 _GRACE = 90  # seconds after a deadline in which a submitter stops the job and tells the outcome
@@ -178,16 +180,14 @@ def submitter_job(job: RayJob, ctx: Context, uid: str | None) -> Json | None:
         return None
     config = job.spec.submitter_config
     limit = config.backoff_limit if config and config.backoff_limit is not None else _RETRIES
-    ended = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}, _failed(CONTAINER)]
     spec: Json = {
         "backoffLimit": limit,
         "suspend": job.spec.suspend,
-        "podFailurePolicy": {"rules": ended},
         "template": _submitter_template(job, ctx, uid),
     }
-    own = spec["template"]["spec"]
-    if own["restartPolicy"] != "Never":  # the file's own; a failure policy needs Never
-        spec.pop("podFailurePolicy")
+    never = spec["template"]["spec"]["restartPolicy"] == "Never"  # the file may say otherwise
+    if never and _number(ctx.facts.server_version) >= _POLICY_SINCE:
+        spec["podFailurePolicy"] = {"rules": [_IGNORED, _failed(CONTAINER)]}
     return _job(ctx, job.name, _origin(job) | {labels.ROLE: "submitter"}, spec)
 
 
@@ -211,8 +211,8 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
     if not said:
         pull = head.spec.get("imagePullSecrets")
         pod |= {"imagePullSecrets": pull} if pull else {}
-        pod = harden({**pod, "automountServiceAccountToken": False})
-    pod = _with_volumes(pod, ctx, job)
+        pod["automountServiceAccountToken"] = False
+    pod = harden_as(ctx.cluster, ctx.facts, _with_volumes(pod, ctx, job))
     metadata: Json = dict(said.metadata) if said else {}
     metadata["labels"] = {
         **(metadata.get("labels") or {}),
@@ -271,8 +271,9 @@ def keeper_jobs(job: RayJob, ctx: Context) -> list[Json]:
         if pull := ctx.cluster.spec.head.template.spec.get("imagePullSecrets"):
             pod["imagePullSecrets"] = pull
         pod["containers"] = [bounded(container, _KEEPER_SIZE)]
+        pod = _with_volumes(pod, ctx, job)
         metadata = {"labels": {**_origin(job), labels.OURS: job.name, labels.ROLE: "keeper"}}
-        template = {"metadata": metadata, "spec": harden(_with_volumes(pod, ctx, job))}
+        template = {"metadata": metadata, "spec": harden_as(ctx.cluster, ctx.facts, pod)}
         # A keeper that was killed, evicted or lost with its node begins anew, as often as it takes.
         spec = {"backoffLimit": 2147483647, "ttlSecondsAfterFinished": 0, "template": template}
         made = _job(ctx, keeper_name(job.name, part), _origin(job) | {labels.ROLE: "keeper"}, spec)
@@ -316,6 +317,12 @@ def _origin(job: RayJob) -> dict[str, str]:
 
 def _job(ctx: Context, name: str, extra: dict[str, str], spec: Json) -> Json:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": ctx.metadata(name, extra), "spec": spec}
+
+
+def _number(version: str | None) -> tuple[int, int]:
+    """The server's version; an unknown one counts as new."""
+    major, _, minor = (version or "99.0").partition(".")
+    return int(major), int(minor.rstrip("+"))
 
 
 def _text(value: Any) -> str:
