@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 __all__ = ["Facts"]
 
+_ALL_SIZES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -25,6 +27,9 @@ class Facts:
         storage_namespace: Ray's key prefix in Redis, set once.
         restricted: the namespace enforces PodSecurity `restricted`, or refuses pods that are not hardened.
         demanded: sizes without which a quota or LimitRange refuses a pod: "limits.memory", "requests.cpu" …
+        gives_user_ids: the namespace gives pods their user ids itself, as OpenShift does.
+        filled: an anchor of format 1: every container was given sizes and was hardened. Such a
+            cluster keeps that, for to take it away would restart its pods.
         schedulers: batch schedulers that the API server serves kinds of: `volcano`, `kai-scheduler`.
         doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
             "workers:8000".
@@ -46,10 +51,22 @@ class Facts:
     storage_namespace: str | None = None
     restricted: bool = False
     demanded: Sequence[str] = ()
+    gives_user_ids: bool = False
+    filled: bool = False
     schedulers: Sequence[str] = ()
     doors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     restarted: Mapping[str, str] = field(default_factory=dict)
     keepers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def needed_sizes(self) -> Sequence[str]:
+        """The sizes that every container is given."""
+        return _ALL_SIZES if self.filled else self.demanded
+
+    @property
+    def hardens_all(self) -> bool:
+        """Every container is hardened, unless the file says otherwise."""
+        return self.filled or self.restricted
 
     def __post_init__(self) -> None:
         """JSON has no tuples: what was read from an anchor equals what was found again."""

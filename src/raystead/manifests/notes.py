@@ -47,7 +47,7 @@ def _sizes(ctx: Context) -> Iterator[str]:
     found = []
     for name, group in (("head", ctx.cluster.spec.head), *((g.name, g) for g in ctx.cluster.spec.workers)):
         lacking = [what for what in missing(group.template.ray_container) if what.endswith("limit")]
-        lacking = [what for what in lacking if _demand(what) not in ctx.facts.demanded]
+        lacking = [what for what in lacking if _demand(what) not in ctx.facts.needed_sizes]
         if lacking:
             found.append(f"{name} ({', '.join(lacking)})")
     if found:

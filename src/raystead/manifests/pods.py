@@ -36,7 +36,7 @@ def head_template(ctx: Context) -> Json:
     if not own:
         ray = _with_command(ray, command, _before(ctx, storage, params))
     ray["env"] = merged(ray, head_env(ctx, command, storage, HEAD_DRAIN, own))
-    ray = with_probes(ctx, sized(ray, HEAD_SIZE, ctx.facts.demanded), params, head=True)
+    ray = with_probes(ctx, sized(ray, HEAD_SIZE, ctx.facts.needed_sizes), params, head=True)
     spec = _spec(ctx, group, ray, storage.volumes, storage.mounts)
     if _alone(ray, group):
         spec["terminationGracePeriodSeconds"] = _grace(group, HEAD_GRACE)
@@ -58,7 +58,7 @@ def worker_template(ctx: Context, group: WorkerGroup) -> Json:
     grace = _grace(group, WORKER_GRACE)
     drain = max(0, min(WORKER_DRAIN, grace - (WORKER_GRACE - WORKER_DRAIN)))
     ray["env"] = merged(ray, worker_env(ctx, command, drain))
-    ray = with_probes(ctx, sized(ray, WORKER_SIZE, ctx.facts.demanded), params, head=False)
+    ray = with_probes(ctx, sized(ray, WORKER_SIZE, ctx.facts.needed_sizes), params, head=False)
     spec = _spec(ctx, group, ray, [], [])
     spec["terminationGracePeriodSeconds"] = grace
     return {"metadata": _metadata(ctx, group, group.name, None), "spec": spec}
@@ -147,7 +147,7 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     ray = {**ray, "volumeMounts": [*(ray.get("volumeMounts") or []), *mounts]}
     ray.setdefault("name", "ray-head" if group is ctx.cluster.spec.head else "ray-worker")
     ray = {key: ray[key] for key in sorted(ray, key=_rank)}
-    demanded = ctx.facts.demanded
+    demanded = ctx.facts.needed_sizes
     others = [sized(c, SIDECAR_SIZE, demanded) for c in group.template.containers[1:]]
     out: Json = {**said, "restartPolicy": "Always", "containers": [ray, *others]}
     if chosen := scheduler(ctx):

@@ -154,7 +154,8 @@ def redis_pod(ctx: Context) -> Json:
 
 
 def _user(ctx: Context) -> Json:
-    said = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, DEFAULT_USER)
+    default = "none" if ctx.facts.gives_user_ids else DEFAULT_USER
+    said = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, default)
     if said == "none":
         return {}
     if not said.isdigit():

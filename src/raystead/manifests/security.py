@@ -57,7 +57,7 @@ def hardening(cluster: RayCluster, facts: Facts) -> str:
     said = cluster.annotations.get(HARDENING_ANNOTATION, "auto")
     if said == "never":
         return "none"
-    return "all" if said == "always" or facts.restricted else "ray"
+    return "all" if said == "always" or facts.hardens_all else "ray"
 
 
 def harden_as(cluster: RayCluster, facts: Facts, spec: Json) -> Json:

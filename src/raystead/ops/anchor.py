@@ -181,7 +181,7 @@ def decoded(raw: Json) -> Anchor:
         doors = dict(json.loads(data.get("doors") or "{}"))
         facts = Facts(**json.loads(data["facts"]))
         if number == 1:
-            facts = replace(facts, restarted=_restarted(facts.restarted, spec))
+            facts = replace(facts, filled=True, restarted=_restarted(facts.restarted, spec))
         foreign = tuple(map(str, json.loads(data.get("foreign") or "[]")))
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(metadata["name"], f"{type(error).__name__}: {str(error)[:200]}") from None

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _LEVEL = "pod-security.kubernetes.io/enforce"
+_USER_IDS = "openshift.io/sa.scc.uid-range"  # OpenShift's annotation of a namespace that gives user ids
 _RESTRICTED = re.compile(
     r'violates PodSecurity "restricted|runAsNonRoot|allowPrivilegeEscalation|seccompProfile|run as non-root'
 )
@@ -83,8 +84,12 @@ def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = 
     plain = replace(facts, restricted=False, demanded=())
     rendered = manifests(cluster, plain)
     out = facts
+    if facts.anchor_uid is None and manifests(cluster, replace(plain, gives_user_ids=True)) != rendered:
+        here = replace(here, namespace=_namespace(api, here))
+        given = (here.namespace or {}).get("metadata", {}).get("annotations") or {}
+        out = replace(out, gives_user_ids=_USER_IDS in given)
     if manifests(cluster, replace(plain, restricted=True)) != rendered:
-        found = _restricted(api, here.namespace)
+        found = _restricted(api, _namespace(api, here))
         out = out if found is None else replace(out, restricted=found)
     if manifests(cluster, replace(plain, demanded=_ALL_SIZES)) != rendered:
         found_sizes = _demanded(api, here)
@@ -110,17 +115,22 @@ def said_of_changes(before: Facts, after: Facts) -> list[str]:
     return out
 
 
-def _restricted(api: Api, namespace: Json | None) -> bool | None:
+def _namespace(api: Api, here: Here) -> Json:
+    """The namespace itself; {} where it cannot be read: the pods will tell."""
+    if here.namespace is not None:
+        return here.namespace
+    try:
+        return api.get(f"/api/v1/namespaces/{api.namespace}")
+    except ApiError:
+        return {}
+
+
+def _restricted(api: Api, namespace: Json) -> bool | None:
     """A pod that asks for nothing is refused for its security; None: that cannot be told.
 
     The namespace's label answers without a pod. Without it a cluster-wide default or another policy engine
     may refuse all the same, and only a dry-run knows.
     """
-    if namespace is None:
-        try:
-            namespace = api.get(f"/api/v1/namespaces/{api.namespace}")
-        except ApiError:
-            namespace = {}  # no right to read it, or none is there: the pods will say so
     if ((namespace.get("metadata") or {}).get("labels") or {}).get(_LEVEL) == "restricted":
         return True
     pod = {
