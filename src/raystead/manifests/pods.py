@@ -40,7 +40,7 @@ def head_template(ctx: Context) -> Json:
     spec = _spec(ctx, group, ray, storage.volumes, storage.mounts)
     if _alone(ray, group):
         spec["terminationGracePeriodSeconds"] = _grace(group, HEAD_GRACE)
-    if storage.kind == "rocksdb":
+    if storage.kind == "rocksdb" and not ctx.facts.gives_user_ids:
         group_id = {"fsGroup": RAY_UID_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
         said = spec.get("securityContext") or {}
         spec["securityContext"] = {**said, **{key: v for key, v in group_id.items() if key not in said}}
