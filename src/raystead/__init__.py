@@ -1,24 +1,37 @@
 """A Ray cluster in the namespace you have: KubeRay's YAML in, plain Kubernetes objects out.
 
-`Cluster` is the library; `errors` holds everything it raises. Both are imported when they are first used,
-so that the command line starts fast.
+`Cluster` is the library; `errors` holds everything it raises, `events` what its waits tell, `views` what it
+answers with. All are imported when they are first used, so that the command line starts fast.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raystead.base.version import __version__
 
 if TYPE_CHECKING:
-    from raystead.library import Cluster, connect
+    from raystead import errors, events, views
+    from raystead.library import Cluster, JobHandle, SpecFlags, connect
 
-__all__ = ["Cluster", "__version__", "connect"]
+__all__ = [
+    "Cluster",
+    "JobHandle",
+    "SpecFlags",
+    "__version__",
+    "connect",
+    "errors",
+    "events",
+    "views",
+]
 
+if not TYPE_CHECKING:  # a type checker knows every name, and finds those that are not there
 
-def __getattr__(name: str) -> Any:
-    if name in ("Cluster", "connect"):
-        from raystead import library
+    def __getattr__(name: str) -> object:
+        import importlib
 
-        return getattr(library, name)
-    raise AttributeError(f"module 'raystead' has no attribute {name!r}")
+        if name in ("errors", "events", "views"):
+            return importlib.import_module(f"raystead.{name}")
+        if name in __all__:
+            return getattr(importlib.import_module("raystead.library"), name)
+        raise AttributeError(f"module 'raystead' has no attribute {name!r}")

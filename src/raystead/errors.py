@@ -28,7 +28,8 @@ RaysteadError
 ├── CommandNotStarted (86)   exec could not start the command
 ├── ObjectNotFound (87)       an object that a command needs is not there
 ├── RayRefuses (88)           Ray refuses a request: its token, or what it asks
-└── OutputGone (89)           the worker that had a job's output is gone
+├── OutputGone (89)           the worker that had a job's output is gone
+└── WrongState (90)           the cluster's state forbids it: suspended, without a store, beside jobs
 
 1 is a question answered with no, `plan --exit-code` with changes, or a fault of raystead itself. 130 is an
 interrupted command. A job's own exit code is passed through by `submit`.
@@ -36,7 +37,7 @@ interrupted command. A job's own exit code is passed through by `submit`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 __all__ = [
     "EXIT_CODES",
@@ -50,6 +51,7 @@ __all__ = [
     "Forbidden",
     "JobFailed",
     "JobNotFound",
+    "KnownCause",
     "KubeConfigError",
     "NewerFormat",
     "NotEnough",
@@ -64,14 +66,50 @@ __all__ = [
     "RaysteadError",
     "Remains",
     "SpecError",
+    "SpecProblem",
     "StateError",
     "StreamLost",
     "Unsupported",
     "UploadTooLarge",
     "UsageError",
+    "WrongState",
 ]
 
 INTERRUPTED = 130
+
+
+class SpecProblem(Protocol):
+    """One problem of a spec; `line` and `column` count from 1, 0 where there is no file."""
+
+    @property
+    def file(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def column(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def instead(self) -> str: ...
+
+
+class KnownCause(Protocol):
+    """One cause of a wait, as `explain` names it; `cause` is its page in docs/causes."""
+
+    @property
+    def cause(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def means(self) -> str: ...
+    @property
+    def remedy(self) -> str: ...
+    @property
+    def confidence(self) -> str: ...
 
 
 class RaysteadError(Exception):
@@ -100,7 +138,15 @@ class UsageError(RaysteadError):
 
 
 class SpecError(RaysteadError):
+    """`problems`: each with its file, line, column, path, what is wrong and what to write instead."""
+
     exit_code = 2
+
+    def __init__(
+        self, what: str, *, evidence: str = "", remedy: str = "", problems: tuple[SpecProblem, ...] = ()
+    ) -> None:
+        super().__init__(what, evidence=evidence, remedy=remedy)
+        self.problems = problems
 
 
 class ClusterNotFound(RaysteadError):
@@ -120,7 +166,15 @@ class RayMissing(RaysteadError):
 
 
 class NotReady(RaysteadError):
+    """`findings`: what is known of why, the surest and weightiest first."""
+
     exit_code = 68
+
+    def __init__(
+        self, what: str, *, evidence: str = "", remedy: str = "", findings: tuple[KnownCause, ...] = ()
+    ) -> None:
+        super().__init__(what, evidence=evidence, remedy=remedy)
+        self.findings = findings
 
 
 class PortInUse(RaysteadError):
@@ -195,7 +249,29 @@ class ApiUnreachable(ApiError):
 
 
 class Forbidden(ApiError):
+    """`verb`, `resource` ("pods", "deployments.apps") and `namespace` of the right that is missing.
+
+    They are "" where the refusal names none; `namespace` also where the right is for the whole cluster.
+    """
+
     exit_code = 78
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        evidence: str = "",
+        remedy: str = "",
+        status: int = 0,
+        reason: str = "",
+        verb: str = "",
+        resource: str = "",
+        namespace: str = "",
+    ) -> None:
+        super().__init__(what, evidence=evidence, remedy=remedy, status=status, reason=reason)
+        self.verb = verb
+        self.resource = resource
+        self.namespace = namespace
 
 
 class Conflict(ApiError):
@@ -230,6 +306,10 @@ class Remains(RaysteadError):
 
 class ProblemsFound(RaysteadError):
     exit_code = 84
+
+
+class WrongState(RaysteadError):
+    exit_code = 90
 
 
 def _all_below(cls: type[RaysteadError]) -> list[type[RaysteadError]]:

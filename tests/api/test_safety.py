@@ -16,7 +16,7 @@ from kube import Kube, until
 from raystead.errors import Busy, ClusterNotFound, Conflict
 from raystead.kube.api import Api
 from raystead.kube.paths import path_of
-from raystead.ops import run as running
+from raystead.ops import bring as bringing
 from raystead.ops.anchor import Anchor
 from raystead.ops.down import Downed, down, found
 from raystead.ops.planning import existing, own_pods, prepare, wanted
@@ -54,7 +54,7 @@ def spec(*groups: Json, storage: str = "none", name: str = "small") -> str:
 
 
 def up(api: Api, text: str) -> Anchor:
-    asked, anchor = wanted(api, Flags(), text, "test.yaml")
+    _, asked, anchor = wanted(api, Flags(), text, "test.yaml")
     prepared = prepare(api, asked, anchor)
     prepared.refuse_problems()
     return apply(prepared, lambda event: None)
@@ -127,7 +127,7 @@ def test_up_deletes_nothing_that_only_carries_our_label(user: Kube, api: Api) ->
     theirs = copies(user)
     before = uids(theirs, user)
     up(api, spec(group("a"), group("b")))
-    asked, anchor = wanted(api, Flags(), spec(group("a")), "test.yaml")
+    _, asked, anchor = wanted(api, Flags(), spec(group("a")), "test.yaml")
     plan = prepare(api, asked, anchor).plan
     assert {c.key for c in plan.mutating} & {(k, i["metadata"]["name"]) for k, i in theirs.items()} == set()
     assert any("Deployment/mine" in note for note in plan.notes)
@@ -211,7 +211,7 @@ def test_up_refuses_before_it_would_catch_other_teams_pods(
         item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": POD}
         item["metadata"]["labels"] = {"app": app}
         user.apply(item)
-    asked, anchor = wanted(api, Flags())
+    _, asked, anchor = wanted(api, Flags())
     prepared = prepare(api, asked, anchor)
     (problem,) = prepared.plan.problems
     assert "Service/service-ray-cluster" in problem
@@ -220,7 +220,7 @@ def test_up_refuses_before_it_would_catch_other_teams_pods(
     with pytest.raises(Conflict, match="nothing was changed"):
         prepared.refuse_problems()
     user.run("delete", "pod", "their-head", "--now")
-    prepared = prepare(api, *wanted(api, Flags()))
+    prepared = prepare(*wanted(api, Flags()))
     assert prepared.plan.problems == ()
 
 
@@ -240,7 +240,7 @@ def test_a_repair_does_not_put_an_old_spec_over_a_newer_one(user: Kube, api: Api
     """It was planned first and comes second: it is told before it has changed anything."""
     up(api, spec(group("a", 2)))
     user.run("delete", "deployment", "small-a-worker")
-    repair = prepare(api, *wanted(api, Flags(name="small")))
+    repair = prepare(*wanted(api, Flags(name="small")))
     assert repair.mutates
     assert not repair.anchor_changes
     up(api, spec(group("a", 5, image="ray:new")))
@@ -264,7 +264,7 @@ def test_a_repair_that_is_overtaken_brings_the_newer_spec_back(user: Kube, api: 
 
     mine = Dawdling(access_of(user))
     with pytest.raises(Busy):
-        apply(prepare(mine, *wanted(mine, Flags(name="small"))), lambda event: None)
+        apply(prepare(*wanted(mine, Flags(name="small"))), lambda event: None)
     assert user.get("deployment", "small-a-worker")["spec"]["replicas"] == 5
     end(api)
 
@@ -296,7 +296,7 @@ def once(api: Api, text: str, inside: Callable[[], None]) -> None:
 
 @pytest.fixture
 def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "wait", lambda *args, **more: None)
+    monkeypatch.setattr(bringing, "wait", lambda *args, **more: None)
 
 
 @pytest.mark.usefixtures("no_wait")
@@ -362,9 +362,9 @@ def secret(value: str) -> Json:
 
 def test_a_changed_secret_of_the_file_is_applied_and_never_shown(user: Kube, api: Api) -> None:
     up(api, with_others(secret("first-value")))
-    again = prepare(api, *wanted(api, Flags(), with_others(secret("first-value")), "f.yaml"))
+    again = prepare(*wanted(api, Flags(), with_others(secret("first-value")), "f.yaml"))
     assert not again.mutates
-    changed = prepare(api, *wanted(api, Flags(), with_others(secret("second-value")), "f.yaml"))
+    changed = prepare(*wanted(api, Flags(), with_others(secret("second-value")), "f.yaml"))
     (change,) = changed.plan.mutating
     assert change.key == ("Secret", "keys")
     assert "value" not in repr(change.fields)
@@ -384,7 +384,7 @@ def test_what_the_server_does_not_take_is_told_with_its_line_and_all_at_once(use
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "good"}},
     )
     lines = [text[: text.index(f"kind: {kind}")].count("\n") for kind in ("Queue", "Role", "Service")]
-    asked, anchor = wanted(api, Flags(), text, "f.yaml")
+    _, asked, anchor = wanted(api, Flags(), text, "f.yaml")
     problems = prepare(api, asked, anchor).plan.problems
     for line, words in zip(
         lines, ("the cluster has no Queue", "you may not patch roles", "Service"), strict=True
@@ -433,7 +433,7 @@ def test_who_has_read_a_secret_restarts_when_it_is_made_anew(
     text = spec(group("a"), storage="redis")
     up(api, text)
     user.run("delete", "secret", secret)
-    plan = prepare(api, *wanted(api, Flags(), text, "f.yaml")).plan
+    plan = prepare(*wanted(api, Flags(), text, "f.yaml")).plan
     stamp = "spec.template.metadata.annotations"
     assert {c.name for c in plan.mutating if any(f.path.startswith(stamp) for f in c.fields)} == restarts
     assert any(f"Secret/{secret} gets a new value" in note for note in plan.notes)

@@ -53,7 +53,7 @@ def spec(*groups: Json, storage: str = "none", name: str = "small") -> str:
 
 
 def up(api: Api, text: str | None = None) -> Anchor:
-    asked, anchor = wanted(api, Flags(), text, "test.yaml")
+    _, asked, anchor = wanted(api, Flags(), text, "test.yaml")
     return apply(prepare(api, asked, anchor), lambda event: None)
 
 
@@ -74,7 +74,7 @@ def ours(api: Api, name: str) -> set[tuple[str, str]]:
 
 def whole(api: Api, name: str, text: str | None) -> set[tuple[str, str]]:
     """Asserts that nothing is left to do and nothing is owned by an anchor that is gone."""
-    asked, anchor = wanted(api, Flags(name=None if text else name), text, "test.yaml")
+    _, asked, anchor = wanted(api, Flags(name=None if text else name), text, "test.yaml")
     assert anchor is not None
     prepared = prepare(api, asked, anchor)
     assert not prepared.mutates, prepared.plan.mutating
@@ -178,7 +178,7 @@ def test_two_ups_of_one_spec_both_succeed(user: Kube, api: Api) -> None:
 
         def run(line: threading.Barrier = line, ends: list[object] = ends) -> None:
             mine = Api(access_of(user))
-            asked, anchor = wanted(mine, Flags(), text, "test.yaml")
+            _, asked, anchor = wanted(mine, Flags(), text, "test.yaml")
             prepared = prepare(mine, asked, anchor)
             line.wait(patience(30))
             try:
@@ -203,7 +203,7 @@ def test_of_two_ups_of_different_specs_one_is_told(user: Kube, api: Api) -> None
             up(api, spec(group("other")))
         prepared = []
         for text in texts:
-            asked, anchor = wanted(api, Flags(), text, "test.yaml")
+            _, asked, anchor = wanted(api, Flags(), text, "test.yaml")
             prepared.append(prepare(Api(access_of(user)), asked, anchor))
         ends: dict[int, object] = {}
 

@@ -37,6 +37,7 @@ def test_the_table_of_exit_codes_is_api() -> None:
         "ObjectNotFound": 87,
         "RayRefuses": 88,
         "OutputGone": 89,
+        "WrongState": 90,
     }
 
 

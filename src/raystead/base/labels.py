@@ -12,6 +12,7 @@ __all__ = [
     "FIXED",
     "GUIDE_HEAD",
     "GUIDE_WORKER",
+    "OBJECT_LABELS",
     "ORIGIN_KIND",
     "ORIGIN_NAME",
     "OURS",
@@ -21,13 +22,16 @@ __all__ = [
     "is_label",
     "matches",
     "node_labels",
+    "of_objects",
     "redis_labels",
     "selector",
+    "steers",
 ]
 
 _WORD = re.compile(r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$")
 _PREFIX = re.compile(r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$")
 OURS = "raystead.io/cluster"
+OBJECT_LABELS = "raystead.io/labels"  # annotation of a RayCluster: "team=nlp,cost=42", on all its objects
 ROLE = "raystead.io/role"
 PROGRAM_ROLES = ("submitter", "keeper")  # of pods that ask the head over HTTP
 ANCHORS = f"{ROLE}=anchor"  # selects the ConfigMaps that stand for clusters
@@ -103,3 +107,15 @@ def is_label(key: str, value: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     good = bool(name) and all(_WORD.match(part) and len(part) <= 63 for part in (name, value))
     return good and (not slash or bool(_PREFIX.match(prefix)))
+
+
+def steers(key: str) -> bool:
+    """A label that controllers act on (Kueue's queue, a topology), which belongs on pods alone."""
+    domain = key.rpartition("/")[0]
+    return domain.endswith(("k8s.io", "kubernetes.io", "ray.io")) or domain.startswith("raystead.io")
+
+
+def of_objects(annotations: dict[str, str]) -> dict[str, str]:
+    """The labels that a RayCluster's annotation asks for on all its objects; what is no label is left out."""
+    pairs = (pair.strip().partition("=") for pair in annotations.get(OBJECT_LABELS, "").split(","))
+    return {key: value for key, equals, value in pairs if equals and is_label(key, value) and not steers(key)}

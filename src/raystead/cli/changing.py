@@ -14,6 +14,7 @@ from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
+    from raystead.ops.bring import Brought
     from raystead.ops.planning import Prepared
     from raystead.plan.model import Key, Plan
 
@@ -111,21 +112,19 @@ def carry_out(
     verb did not name.
     """
     from raystead.cli.waits import follow
-    from raystead.ops import changes
+    from raystead.ops.bring import TIMEOUT, bring
     from raystead.ops.outputs import going_with
-    from raystead.ops.up import TIMEOUT, apply, wait
 
     prepared.refuse_problems()
     if (outputs := going_with(prepared)) is not None:
         reporter.warn(outputs)
     say_costs(reporter, prepared, yes=yes, stops_meant=stops_meant)
-    api, name = prepared.api, prepared.cluster.name
-    shrinks = bool(changes.shrinking(prepared))
-    before = changes.workers_of(api, name) if shrinks else []
-    with follow(reporter, api, name, again) as emit:
-        emit.planned(prepared.plan)
-        idle = changes.prefer_idle(prepared, emit)
-        wait(api, apply(prepared, emit), timeout=timeout or TIMEOUT, emit=emit)
-    if shrinks:
-        for gone in changes.went(before, changes.workers_of(api, name), idle):
-            reporter.step(f"{gone.group}: {gone.pod} went" + (f" ({gone.was})" if gone.was else ""))
+    with follow(reporter, prepared.api, prepared.cluster.name, again) as emit:
+        brought = bring(prepared, emit, timeout=timeout or TIMEOUT)
+    say_who_went(reporter, brought)
+
+
+def say_who_went(reporter: Reporter, brought: Brought) -> None:
+    """A line for each worker that ended because its group shrank."""
+    for gone in brought.went:
+        reporter.step(f"{gone.group}: {gone.pod} went" + (f" ({gone.was})" if gone.was else ""))

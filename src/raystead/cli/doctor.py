@@ -59,8 +59,7 @@ def command(
             remedy="raystead up --local",
         )
     reporter = Reporter(quiet=quiet)
-    api = door(where)
-    who = subject(api, Flags(**flags), *read_file(file), namespace=where.namespace)
+    who = subject(door(where), Flags(**flags), *read_file(file), namespace=where.namespace)
     if rbac:
         _role(who)
         return

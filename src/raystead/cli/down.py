@@ -70,7 +70,7 @@ def _there(
     api = door(where)
     others: tuple[dict[str, Any], ...] = ()
     if file is not None:
-        name, others = _of_file(api, where, name, file)
+        api, name, others = _of_file(api, where, name, file)
     chosen = name or anchor_of(api, None).name
     _refuse_to_guess(name, chosen, yes)
     try:
@@ -100,15 +100,15 @@ def _there(
         _remove(reporter, api, chosen, others, True, keep_data)
 
 
-def _of_file(api: Api, where: Where, name: str | None, file: str) -> tuple[str, tuple[dict[str, Any], ...]]:
-    """The cluster that the file means, and its other documents."""
-    from raystead.ops.specs import desired
+def _of_file(
+    api: Api, where: Where, name: str | None, file: str
+) -> tuple[Api, str, tuple[dict[str, Any], ...]]:
+    """Where the file's cluster is, its name, and the file's other documents."""
+    from raystead.ops.specs import located
     from raystead.spec.flags import Flags
 
-    asked = desired(Flags(name=name, namespace=where.namespace), *read_file(file), home=api.namespace)
-    if where.namespace is None and asked.cluster.metadata.namespace:
-        api.namespace = asked.cluster.metadata.namespace
-    return asked.cluster.name, asked.foreign
+    api, asked = located(api, Flags(name=name), *read_file(file), namespace=where.namespace)
+    return api, asked.cluster.name, asked.foreign
 
 
 def _remove(

@@ -42,7 +42,7 @@ def command(
     raystead exec worker -- nvidia-smi
     """
     from raystead.kube.execs import Target, interactive
-    from raystead.ops.pods import one_pod
+    from raystead.ops.pods import default_container, one_pod
 
     if where.here:
         raise UsageError(
@@ -61,7 +61,7 @@ def command(
             f'both "{place}" and --{"pod" if pod else "group"} say where', remedy="give one of them"
         )
     meant = one_pod(api, anchor, pod or group or place or "head")
-    target = Target(api.namespace, meant["metadata"]["name"], container or _first(meant))
+    target = Target(api.namespace, meant["metadata"]["name"], container or default_container(meant))
     words = typed_command() or _SHELL
     sys.exit(interactive(api, target, words, tty=terminal if tty is None else tty))
 
@@ -84,11 +84,3 @@ def _meant(api: Api, name: str | None) -> tuple[Anchor, str | None]:
             if name in map(str, groups(only)) or any(named(pod, name) for pod in pods_of(api, only)):
                 return only, name
         raise
-
-
-def _first(pod: dict[str, object]) -> str | None:
-    """The container that is meant: the one of kubectl's annotation, else the first, as Ray's is."""
-    from raystead.kube.logs import containers_of
-
-    given = pod["metadata"].get("annotations") or {}  # type: ignore[attr-defined]
-    return given.get("kubectl.kubernetes.io/default-container") or containers_of(pod)[0]

@@ -76,7 +76,7 @@ class Lazy(click.Group):
                 raise
             from raystead.ops.rights import explained
 
-            raise explained(api, error, ctx.meta.get(ORIGIN, lambda _: "")(api.namespace)) from error
+            raise explained(api, error, ctx.meta.get(ORIGIN, lambda _: "")(error.namespace)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -51,16 +51,16 @@ def command(
     raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
     """
     from raystead.errors import Conflict
-    from raystead.ops.planning import prepare, wanted
+    from raystead.ops.bring import planned
+    from raystead.ops.planning import wanted
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter, json_text
     from raystead.ui.plans import plan_json, plan_text
 
     reporter = Reporter(quiet=quiet)
-    api = door(where)
-    desired, anchor = wanted(api, Flags(**flags), *read_file(file), namespace=where.namespace)
+    api, desired, anchor = wanted(door(where), Flags(**flags), *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    plan = prepare(api, desired, anchor, policies=policies, force=force, reveal=show_values).plan
+    plan = planned(api, desired, anchor, policies=policies, force=force, reveal=show_values).plan
     if output == "json":
         click.echo(json_text(plan_json(plan)))
     else:

@@ -34,8 +34,8 @@ def command(
     raystead restart gpu
     raystead restart head
     """
+    from raystead.ops.bring import planned
     from raystead.ops.clusters import anchor_of
-    from raystead.ops.planning import prepare
     from raystead.ops.restart import groups_named, stamp
     from raystead.ops.specs import Desired
 
@@ -44,5 +44,5 @@ def command(
     api = door(where)
     anchor = anchor_of(api, name)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
-    prepared = prepare(api, Desired(anchor.document), anchor, restart=restart)
+    prepared = planned(api, Desired(anchor.document), anchor, restart=restart)
     carry_out(Reporter(quiet=quiet), prepared, again="raystead up", timeout=timeout, yes=yes)

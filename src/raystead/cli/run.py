@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,9 +22,6 @@ if TYPE_CHECKING:
     from raystead.ops.specs import Desired
     from raystead.ui.plain import Reporter
 
-_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: no words
-_STEM = 40  # characters of the file's own name that a run's name begins with
-_LEAST = 60  # seconds; a shorter lease is lost in a restart of the API server
 _NOT_ASKED: dict[str, Any] = {
     "env": (),
     "metadata_json": None,
@@ -96,8 +92,7 @@ def command(
     given: dict[str, Any] = {"working_dir": working_dir, "no_working_dir": no_working_dir}
     given |= {"exclude": exclude, "runtime_env": runtime_env}
     options = options_from(cmd, {**_NOT_ASKED, **given, "runtime_env_json": runtime_env_json})
-    api = door(where)
-    asked = _asked(api, where, file, flags)
+    api, asked = _asked(door(where), where, file, flags)
     say_notes(reporter, asked)
     left: list[Downed] = []
     with (
@@ -178,37 +173,23 @@ def seconds(text: str) -> int:
     Raises:
         UsageError: it is none, or too short.
     """
+    from raystead.ops.run import LEAST_LEASE
+
     value = int(times.in_seconds(text) or 0)
-    if value < _LEAST:
+    if value < LEAST_LEASE:
         raise UsageError(f'--ttl "{text}" is no time of a minute or more', remedy="for example --ttl 10m")
     return value
 
 
-def _asked(api: Api, where: Where, file: str | None, flags: dict[str, Any]) -> Desired:
-    """What the user asks for, under a name of its own unless he gave one."""
-    from raystead.ops.specs import desired
+def _asked(api: Api, where: Where, file: str | None, flags: dict[str, Any]) -> tuple[Api, Desired]:
+    """What the user asks for, under a name of its own unless they gave one, and where."""
+    from raystead.ops.run import named
+    from raystead.ops.specs import located
     from raystead.spec.flags import Flags
 
     text, filename = read_file(file)
-    if flags["name"] is None:
-        flags["name"] = f"{_stem(text, filename)}-{''.join(secrets.choice(_ALPHABET) for _ in range(5))}"
-    asked = desired(Flags(**flags, namespace=where.namespace), text, filename, home=api.namespace)
-    if where.namespace is None and asked.cluster.metadata.namespace:
-        api.namespace = asked.cluster.metadata.namespace
-    return asked
-
-
-def _stem(text: str | None, filename: str) -> str:
-    """The name in the file, or what it is to be generated from; it is checked later."""
-    from raystead.spec.load import unpacked
-    from raystead.spec.yamlio import read
-
-    for document in (item for whole in read(text or "", filename)[0] for item in unpacked(whole)):
-        metadata = document.value.get("metadata") if isinstance(document.value, dict) else None
-        if isinstance(metadata, dict) and document.value.get("kind") == "RayCluster":
-            said = str(metadata.get("name") or metadata.get("generateName") or "run")
-            return said[:_STEM].rstrip("-")
-    return "run"
+    flags["name"] = flags["name"] or named(text, filename)
+    return located(api, Flags(**flags), text, filename, namespace=where.namespace)
 
 
 @contextmanager

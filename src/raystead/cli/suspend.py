@@ -8,7 +8,7 @@ import click
 
 from raystead.cli.changing import ask, carry_out, timeout_option, yes_option
 from raystead.cli.options import Where, door, place_options, quiet_option
-from raystead.errors import Unsupported, UsageError
+from raystead.errors import Unsupported
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     raystead resume
     """
     from raystead.manifests.storage import storage_kind
+    from raystead.ops.bring import planned
     from raystead.ops.changes import workers_of
     from raystead.ops.clusters import anchor_of
-    from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_suspend
+    from raystead.ops.suspending import refuse_loss
 
     reporter = Reporter(quiet=quiet)
     if where.here:
@@ -46,13 +47,9 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
         reporter.hint("raystead resume")
         return
     storage = storage_kind(anchor.cluster)
-    if storage == "none" and not yes:
-        raise UsageError(
-            f'"{anchor.name}" keeps its state in the head\'s memory alone: suspending it loses all of it',
-            evidence="the spec has no gcsFaultToleranceOptions",
-            remedy="raystead up --storage redis first, or raystead suspend --yes",
-        )
-    prepared = prepare(api, Desired(with_suspend(anchor.document, True)), anchor)
+    if not yes:
+        refuse_loss(anchor)
+    prepared = planned(api, Desired(with_suspend(anchor.document, True)), anchor)
     prepared.refuse_problems()
     if not yes and prepared.plan.stops:
         ask(reporter, _costs(api, anchor), yes=yes)

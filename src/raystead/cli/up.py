@@ -82,17 +82,15 @@ def command(
     if where.local:
         _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT)
         return
-    from raystead.cli.changing import say_costs
+    from raystead.cli.changing import say_costs, say_who_went
     from raystead.cli.waits import follow
-    from raystead.ops.changes import prefer_idle
-    from raystead.ops.planning import prepare, wanted
-    from raystead.ops.up import TIMEOUT, apply, wait
+    from raystead.ops.bring import TIMEOUT, bring, planned
+    from raystead.ops.planning import wanted
     from raystead.ui.plans import plan_text
 
-    api = door(where)
-    desired, anchor = wanted(api, asked, *read_file(file), namespace=where.namespace)
+    api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    prepared = prepare(api, desired, anchor, policies=policies, force=force)
+    prepared = planned(api, desired, anchor, policies=policies, force=force)
     prepared.refuse_problems()
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))
@@ -101,28 +99,16 @@ def command(
         _beside_others(reporter, api, prepared.cluster.name, yes)
     say_costs(reporter, prepared, yes=yes)
     with follow(reporter, api, prepared.cluster.name) as emit:
-        emit.planned(prepared.plan)
-        prefer_idle(prepared, emit)
-        anchor = apply(prepared, emit)
-        if waits:
-            wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit, until=_submitted(api, anchor))
+        brought = bring(prepared, emit, waits=waits, timeout=timeout or TIMEOUT)
+    say_who_went(reporter, brought)
     if not waits:
         reporter.hint("raystead status")
-    elif anchor.suspended:
+    elif brought.anchor.suspended:
         reporter.hint("raystead resume")
     elif prepared.document.kind == "RayJob":
-        reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{anchor.name}")
+        reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{brought.anchor.name}")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
-
-
-def _submitted(api: Api, anchor: Anchor) -> Callable[[], bool] | None:
-    """Of a RayJob: whether its job has begun, for then its cluster may end before it was ever whole."""
-    if anchor.kept.get("kind") != "RayJob":
-        return None
-    from raystead.ops.rayjobs import state
-
-    return lambda: state(api, anchor.name).submitted
 
 
 def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ def command(
     raystead verify --faults head --yes
     """
     from raystead.ops.clusters import anchor_of
-    from raystead.ops.verify import FAULTS, possible, running_jobs, verify
+    from raystead.ops.verify import FAULTS, new_id, possible, refuse_beside_jobs, verify
     from raystead.ui.plain import Reporter, json_text
 
     if where.here:
@@ -52,18 +51,13 @@ def command(
     anchor = anchor_of(api, name)
     chosen = possible(anchor, wish)
     if not yes:
-        if jobs := running_jobs(api, anchor):
-            raise UsageError(
-                f'{len(jobs)} jobs run on "{anchor.name}": {", ".join(jobs[:3])}',
-                remedy="wait for them, or raystead verify --yes: they should survive, this is the proof",
-            )
+        refuse_beside_jobs(api, anchor)
         ask(reporter, f'delete {", ".join(chosen)} of "{anchor.name}" by force, one after the other', yes=yes)
-    job_id = f"raystead-verify-{secrets.token_hex(4)}"
     outcomes = verify(
         api,
         anchor,
         chosen,
-        job_id,
+        new_id(),
         lambda said: reporter.step(said) if isinstance(said, str) else _tell(reporter, said),
     )
     if output == "json":

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raystead.ops.events import Event, Note, Planned
-from raystead.plan.model import Plan
+from raystead.ops.events import Event, Note
 from raystead.ui.live import view
 from raystead.ui.plain import Reporter
 
@@ -25,9 +24,6 @@ class Emit:
 
     def __call__(self, event: Event) -> None:
         self._take(event)
-
-    def planned(self, plan: Plan) -> None:
-        self._take(Planned(plan))
 
 
 @contextmanager

@@ -78,6 +78,9 @@ def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
             remedy=f'ask for the right "{right["verb"]}" on "{named}"{where}: raystead doctor --rbac',
             status=code,
             reason=reason,
+            verb=right["verb"],
+            resource=named,
+            namespace=right["namespace"] or "",
         )
     if "because it is being terminated" in message:
         return ApiError(

@@ -5,6 +5,7 @@ Objects stay the JSON they came as: building a model of each costs 20 times the 
 
 from __future__ import annotations
 
+import copy
 import json
 import ssl
 import threading
@@ -71,6 +72,17 @@ class Api:
         self._lock = threading.Lock()
         self._answered = False
         self._troubled = False  # requests are being repeated, and that was said
+
+    def inside(self, namespace: str | None) -> Api:
+        """The same server, user and connections for objects of another namespace; None: the same."""
+        if namespace is None or namespace == self.namespace:
+            return self
+        with self._lock:
+            if self._pool is None:
+                self._pool = Connections(self.access)
+            other = copy.copy(self)
+        other.namespace = namespace
+        return other
 
     def now(self) -> datetime:
         """The time by the server's clock: what it and its nodes wrote is compared with that."""

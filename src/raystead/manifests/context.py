@@ -166,7 +166,8 @@ class Context:
         out: Json = {"name": name}
         if self.namespace:
             out["namespace"] = self.namespace
-        out["labels"] = {**(extra or {}), labels.OURS: self.cluster.name}
+        asked = labels.of_objects(self.cluster.annotations)
+        out["labels"] = {**asked, **(extra or {}), labels.OURS: self.cluster.name}
         if annotations:
             out["annotations"] = dict(annotations)
         if owned and self.facts.anchor_uid:

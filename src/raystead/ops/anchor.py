@@ -122,7 +122,11 @@ def document(
     metadata: Json = {
         "name": names.anchor(what.name),
         "namespace": facts.namespace,
-        "labels": {labels.OURS: what.name, labels.ROLE: "anchor"},
+        "labels": {
+            **labels.of_objects(what.cluster.annotations),
+            labels.OURS: what.name,
+            labels.ROLE: "anchor",
+        },
     }
     if previous:
         before = previous.raw["metadata"].get("annotations") or {}

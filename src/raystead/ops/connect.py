@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raystead.errors import PortInUse, RaysteadError, StateError
+from raystead.errors import PortInUse, RaysteadError, WrongState
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -66,7 +66,7 @@ def connect(
         client: also for ray.init("ray://…").
 
     Raises:
-        StateError: the cluster is suspended.
+        WrongState: the cluster is suspended.
         PortInUse: a local port is taken.
         Forbidden: this user may not read the token's Secret.
     """
@@ -75,7 +75,7 @@ def connect(
     from raystead.ops.ray import head_forward
 
     if anchor.suspended:
-        raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+        raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     token = secrets.token_for(api, anchor)
     with ExitStack() as stack:
         forwards = [_dashboard(stack, api, anchor, port)]

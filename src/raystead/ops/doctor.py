@@ -29,7 +29,7 @@ from raystead.ops.facts import Here, default_class, isolating, namespaced, versi
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
-from raystead.ops.specs import Desired, built, desired
+from raystead.ops.specs import Desired, built, located
 from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
@@ -80,9 +80,7 @@ def subject(
     """
     asked = None
     if text is not None:
-        asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
-    if asked is not None and namespace is None and asked.cluster.metadata.namespace:
-        api.namespace = asked.cluster.metadata.namespace
+        api, asked = located(api, flags, text, filename, namespace=namespace)
     have = rights(api)
     anchor = None
     if have.allows("get", "configmaps"):

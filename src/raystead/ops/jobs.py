@@ -21,8 +21,8 @@ from raystead.errors import (
     RayRefuses,
     RaysteadError,
     RayUnreachable,
-    StateError,
     UsageError,
+    WrongState,
 )
 from raystead.ops.following import PATIENCE, Lost, Waiting, patiently
 from raystead.ops.package import Package, pack, package_of_file, refuse_too_large
@@ -48,6 +48,7 @@ __all__ = [
     "local_sources",
     "newest_first",
     "submit",
+    "submit_once",
 ]
 _EXPLAIN_EVERY = 5.0  # seconds between two looks at why the head does not run
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -108,10 +109,13 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Submission:
-    """A started job. `again` starts it anew under the same id: for one that ended before it ran."""
+    """A started job. `again` starts it anew under the same id: for one that ended before it ran.
+
+    It is None for a job that somebody else started.
+    """
 
     id: str
-    again: Callable[[], None]
+    again: Callable[[], None] | None
 
 
 Event = Packing | Packed | Uploading | Submitted | Waiting | Lost
@@ -123,7 +127,7 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
     """The job API of a cluster in a namespace, over a forward that follows the head.
 
     Raises:
-        StateError: the cluster is suspended.
+        WrongState: the cluster is suspended.
         Forbidden: this user may not read the token's Secret.
     """
     from raystead.ops import secrets
@@ -131,7 +135,7 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
     from raystead.ops.ray import head_forward
 
     if anchor.cluster.spec.suspend:
-        raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+        raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
     with head_forward(api, anchor) as forward:
         explained = _Explained(api, anchor)
@@ -167,7 +171,8 @@ def _of_the_head(findings: Iterable[Finding]) -> NotReady | None:
     for found in findings:
         if found.group in (HEAD, REDIS, None) and found.confidence != "unknown":
             seen = "; ".join(evidence.text for evidence in found.evidence[:1])
-            return NotReady(f"the head does not run: {found.why}", evidence=seen, remedy=found.remedy)
+            what = f"the head does not run: {found.why}"
+            return NotReady(what, evidence=seen, remedy=found.remedy, findings=(found,))
     return None
 
 
@@ -205,6 +210,36 @@ def submit(
 
     emit(Submitted(job_id, begin()))
     return Submission(job_id, again)
+
+
+def submit_once(
+    client: JobClient,
+    options: SubmitOptions,
+    *,
+    emit: Emit,
+    on_worker: bool = False,
+    patience: float = PATIENCE,
+) -> Submission:
+    """As `submit`; but if there is a job of the given id already, nothing is sent and that one is meant."""
+    job_id = options.submission_id
+    if job_id is None:
+        return submit(client, options, emit=emit, on_worker=on_worker, patience=patience)
+
+    def there() -> bool:
+        try:
+            patiently(lambda: client.get(job_id), tell=emit, patience=patience)
+        except JobNotFound:
+            return False
+        return True
+
+    if there():
+        return Submission(job_id, None)
+    try:
+        return submit(client, options, emit=emit, on_worker=on_worker, patience=patience)
+    except RayRefuses:
+        if there():  # somebody was faster
+            return Submission(job_id, None)
+        raise
 
 
 def _new_id() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from raystead.base import labels
 from raystead.base.kinds import CLAIM
 from raystead.errors import Forbidden
@@ -15,12 +17,17 @@ from raystead.plan.listing import ListRow, list_rows
 __all__ = ["clusters"]
 
 
-def clusters(api: Api, *, all_namespaces: bool = False) -> tuple[ListRow, ...]:
+def clusters(
+    api: Api, *, all_namespaces: bool = False, chosen: Mapping[str, str] | None = None
+) -> tuple[ListRow, ...]:
     """One row a cluster, from anchors, Deployments and claims alone: three requests and one a page of 500.
+
+    `chosen`: only clusters whose anchors have all of these labels.
 
     Raises:
         Forbidden: they may not be read there.
     """
+    selected = [f"{key}={value}" for key, value in (chosen or {}).items()]
 
     def path(kind: str) -> str:
         whole = collection(api.namespace, kind)
@@ -28,7 +35,11 @@ def clusters(api: Api, *, all_namespaces: bool = False) -> tuple[ListRow, ...]:
 
     def listed(kind: str) -> list[Json]:
         try:
-            return api.list(path(kind), labels=labels.ANCHORS if kind == "ConfigMap" else labels.OURS)
+            if kind == "ConfigMap":
+                return api.list(path(kind), labels=",".join((labels.ANCHORS, *selected)))
+            if kind == CLAIM and selected:
+                return []  # kept data belongs to no cluster that has labels
+            return api.list(path(kind), labels=labels.OURS)
         except Forbidden:
             if kind == CLAIM:
                 return []  # then kept data is not seen; the clusters are

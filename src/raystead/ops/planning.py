@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from raystead.base import kinds, labels, names, ownership
 from raystead.base.groups import GroupId
@@ -21,14 +22,14 @@ from raystead.ops import facts as asking
 from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.living import LISTED, live_objects
 from raystead.ops.restart import stamp, stamps
-from raystead.ops.specs import Desired, built, desired
+from raystead.ops.specs import Desired, built, located
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Key, Plan
 from raystead.spec.documents import RayDocument
 from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
-__all__ = ["Prepared", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
+__all__ = ["Prepared", "Wanted", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
 
 ANCHOR_BYTES = 2**20  # of all values of a ConfigMap together, as the API server counts them
 
@@ -92,23 +93,29 @@ class Prepared:
         return self.plan.mutates or self.anchor_changes
 
 
+class Wanted(NamedTuple):
+    """What is asked for, of an API server in the namespace that is meant; `anchor`: the cluster as it is."""
+
+    api: Api
+    asked: Desired
+    anchor: Anchor | None
+
+
 def wanted(
     api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
-) -> tuple[Desired, Anchor | None]:
+) -> Wanted:
     """What the user asks for, and the cluster as it is: a file replaces the spec, flags change parts.
 
-    `namespace` is the one he chose in words; else a file's own namespace counts, as in kubectl.
+    `namespace` is the one they chose in words; else a file's own namespace counts, as in kubectl.
 
     Raises:
         SpecError: with every problem of the file and the flags.
     """
     if text is None:
         anchor = existing(api, flags.name or NAME)
-        return Desired(built(flags, anchor)), anchor
-    asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
-    if namespace is None and asked.cluster.metadata.namespace:
-        api.namespace = asked.cluster.metadata.namespace
-    return asked, existing(api, asked.cluster.name)
+        return Wanted(api, Desired(built(flags, anchor)), anchor)
+    api, asked = located(api, flags, text, filename, namespace=namespace)
+    return Wanted(api, asked, existing(api, asked.cluster.name))
 
 
 def existing(api: Api, name: str) -> Anchor | None:

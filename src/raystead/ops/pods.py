@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from raystead.base import labels
 from raystead.base.groups import HEAD, GroupId, worker
 from raystead.base.groups import named as word
-from raystead.errors import ObjectNotFound, StateError, UsageError
+from raystead.errors import ObjectNotFound, UsageError, WrongState
 from raystead.kube.api import Api, Json
+from raystead.kube.logs import containers_of
 from raystead.kube.paths import collection
 from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
@@ -44,12 +45,12 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
     """The running pod that `what` means (a group's newest).
 
     Raises:
-        StateError: the cluster is suspended.
+        WrongState: the cluster is suspended.
         ObjectNotFound: such pods are there, and none runs.
         UsageError: there is no such pod or group.
     """
     if anchor.suspended:
-        raise StateError(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+        raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     pods = pods_of(api, anchor)
     meant = [pod for pod in pods if named(pod, what)]
     if not meant and word(what) not in groups(anchor):
@@ -68,6 +69,12 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
             f'no pod of "{what}" runs now', evidence=f"pods: {states or 'none'}", remedy="raystead explain"
         )
     return max(running, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+
+
+def default_container(pod: Json) -> str | None:
+    """The container that is meant: the one of kubectl's annotation, else the first, as Ray's is."""
+    given = pod["metadata"].get("annotations") or {}
+    return given.get("kubectl.kubernetes.io/default-container") or containers_of(pod)[0]
 
 
 def groups(anchor: Anchor) -> list[GroupId]:

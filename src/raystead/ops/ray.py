@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
     from raystead.spec.model import RayCluster
 
-__all__ = ["Answer", "asked", "client_port", "dashboard_port", "head_forward", "head_of", "head_picker"]
+__all__ = [
+    "Answer",
+    "asked",
+    "client_port",
+    "dashboard_port",
+    "head_forward",
+    "head_of",
+    "head_picker",
+    "service_host",
+]
 
 
 def dashboard_port(cluster: RayCluster) -> int:
@@ -67,6 +76,13 @@ def head_picker(api: Api, name: str) -> Callable[[], str]:
         return str(head["metadata"]["name"])
 
     return pick
+
+
+def service_host(anchor: Anchor) -> str:
+    """The head's Service by its DNS name, as pods of the Kubernetes cluster know it."""
+    from raystead.manifests.context import Context
+
+    return Context(anchor.cluster, anchor.with_facts()).head_host
 
 
 @contextmanager

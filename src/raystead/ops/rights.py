@@ -50,11 +50,11 @@ def explained(api: Api, error: Forbidden, origin: str = "") -> Forbidden:
     Args:
         origin: where the namespace was taken from, if not from the user's own words.
     """
-    here = api.namespace
-    if f"in namespace {here}" not in error.what:
+    here = error.namespace
+    if not here:
         return error
     try:
-        have, user = rights(api), user_name(api)
+        have, user = rights(api.inside(here)), user_name(api)
     except RaysteadError:
         return error
     binding = f"kubectl create rolebinding raystead-edit --clusterrole=edit {_subject(user)} -n {here}"
@@ -69,7 +69,16 @@ def explained(api: Api, error: Forbidden, origin: str = "") -> Forbidden:
         remedy = f"ask an administrator: {binding}"
     else:
         return error
-    return Forbidden(what, evidence=seen, remedy=remedy, status=error.status, reason=error.reason)
+    return Forbidden(
+        what,
+        evidence=seen,
+        remedy=remedy,
+        status=error.status,
+        reason=error.reason,
+        verb=error.verb,
+        resource=error.resource,
+        namespace=here,
+    )
 
 
 def _subject(user: str | None) -> str:

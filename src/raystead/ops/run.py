@@ -1,7 +1,8 @@
-"""A cluster for one job: up, whatever the caller does, down; and a lease, should he be killed."""
+"""A cluster for one job: up, whatever the caller does, down; and a lease, should its process be killed."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -10,17 +11,38 @@ from raystead.base.ownership import owners_of
 from raystead.errors import ClusterExists, ClusterNotFound, UsageError
 from raystead.kube.api import Api
 from raystead.ops.anchor import Anchor
+from raystead.ops.bring import TIMEOUT, bring, planned
 from raystead.ops.down import Downed, down, found
-from raystead.ops.events import Event, Planned
+from raystead.ops.events import Event
 from raystead.ops.lease import Lease
-from raystead.ops.planning import existing, prepare
+from raystead.ops.planning import existing
 from raystead.ops.specs import Desired
-from raystead.ops.up import TIMEOUT, apply, wait
 
-__all__ = ["temporary"]
+__all__ = ["LEAST_LEASE", "named", "temporary"]
 
+LEAST_LEASE = 60  # seconds; a shorter lease is lost in a restart of the API server
+_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"  # no vowels: no words
+_STEM = 40  # characters of the file's own name that a run's name begins with
 
 Emit = Callable[[Event], None]
+
+
+def named(text: str | None, filename: str) -> str:
+    """A new name for the cluster of one run: the file's own name, or "run", and a random word."""
+    return f"{_stem(text, filename)}-{''.join(secrets.choice(_ALPHABET) for _ in range(5))}"
+
+
+def _stem(text: str | None, filename: str) -> str:
+    """The name in the file, or what it is to be generated from; it is checked later."""
+    from raystead.spec.load import unpacked
+    from raystead.spec.yamlio import read
+
+    for document in (item for whole in read(text or "", filename)[0] for item in unpacked(whole)):
+        metadata = document.value.get("metadata") if isinstance(document.value, dict) else None
+        if isinstance(metadata, dict) and document.value.get("kind") == "RayCluster":
+            said = str(metadata.get("name") or metadata.get("generateName") or "run")
+            return said[:_STEM].rstrip("-")
+    return "run"
 
 
 @contextmanager
@@ -51,22 +73,25 @@ def temporary(
     """
     cluster = asked.cluster
     _refuse(api, asked)
-    prepared = prepare(api, asked, None, policies=policies)
+    prepared = planned(api, asked, None, policies=policies)
     prepared.refuse_problems()
     with Lease(api, cluster, lease, note) as held:
-        anchor: Anchor | None = None
+        made: list[Anchor] = []
+
+        def applied(anchor: Anchor) -> None:
+            made.append(anchor)
+            held.follow(anchor)
+
         try:
             with view() as emit:
-                emit(Planned(prepared.plan))
-                anchor = apply(replace(prepared, owners=(held.reference,)), emit)
-                held.follow(anchor)
-                wait(api, anchor, timeout=timeout, emit=emit)
-            yield anchor
+                leased = replace(prepared, owners=(held.reference,))
+                bring(leased, emit, timeout=timeout, applied=applied)
+            yield made[0]
         except KeyboardInterrupt:
             api.hurry()  # in an outage the lease deletes what we cannot
             raise
         finally:
-            uid = anchor.uid if anchor else _written(api, cluster.name, held)
+            uid = made[0].uid if made else _written(api, cluster.name, held)
             # not there: it never came to be, or somebody was faster
             with suppress(ClusterNotFound), view() as emit:
                 if uid is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
@@ -17,6 +18,9 @@ from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Note
 from raystead.spec.rayjob import RayJob
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,21 @@ def with_suspend(document: RayDocument, suspend: bool) -> RayDocument:
         spec = document.spec.model_copy(update={"suspend": suspend})
         return document.model_copy(update={"spec": spec})
     return suspended(document.cluster, suspend)
+
+
+def located(
+    api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
+) -> tuple[Api, Desired]:
+    """What a file asks for, and the API server in the namespace that is meant.
+
+    The one place that decides it: the namespace chosen in words, else the file's own, else the context's,
+    as in kubectl.
+
+    Raises:
+        SpecError: with every problem of the file or of the flags.
+    """
+    asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
+    return api.inside(namespace or asked.cluster.metadata.namespace), asked
 
 
 def render(wanted: Desired, facts: Facts) -> Rendered:

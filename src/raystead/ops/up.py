@@ -262,4 +262,5 @@ def _not_ready(anchor: Anchor, watched: Watched, explainer: Explainer, seconds: 
         late.append(watched.ray_error.what)
     evidence = "; ".join([*(f.why for f in findings), *late]) or "every pod is ready, Ray lacks nodes"
     remedy = findings[0].remedy if findings else "raystead explain; raystead up goes on waiting"
-    return NotReady(f'"{anchor.name}" is not ready after {seconds:.0f} s', evidence=evidence, remedy=remedy)
+    what = f'"{anchor.name}" is not ready after {seconds:.0f} s'
+    return NotReady(what, evidence=evidence, remedy=remedy, findings=tuple(findings))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
-from raystead.errors import JobNotFound, NotReady, RaysteadError, StateError, Unsupported, UsageError
+from raystead.errors import JobNotFound, NotReady, RaysteadError, Unsupported, UsageError, WrongState
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.live.pods import Pod
@@ -29,7 +30,18 @@ from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
 from raystead.rayapi.nodes import NodesClient
 
-__all__ = ["FAULTS", "Beat", "Outcome", "beats_in", "judge", "possible", "running_jobs", "verify"]
+__all__ = [
+    "FAULTS",
+    "Beat",
+    "Outcome",
+    "beats_in",
+    "judge",
+    "new_id",
+    "possible",
+    "refuse_beside_jobs",
+    "running_jobs",
+    "verify",
+]
 
 FAULTS = ("head", "redis", "worker")
 PATIENCE = 300.0  # seconds for a cluster to be whole again
@@ -173,18 +185,36 @@ def running_jobs(api: Api, anchor: Anchor) -> list[str]:
         return [job.id for job in jobs.list() if not job.ended]
 
 
+def refuse_beside_jobs(api: Api, anchor: Anchor) -> None:
+    """Refuses to break a cluster under the jobs of others.
+
+    Raises:
+        WrongState: jobs run.
+    """
+    if jobs := running_jobs(api, anchor):
+        raise WrongState(
+            f'{len(jobs)} jobs run on "{anchor.name}": {", ".join(jobs[:3])}',
+            remedy="wait for them, or raystead verify --yes: they should survive, this is the proof",
+        )
+
+
+def new_id() -> str:
+    """An id for the job that proves it."""
+    return f"raystead-verify-{randomness.token_hex(4)}"
+
+
 def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: Emit) -> list[Outcome]:
     """Makes each fault in turn and waits until the cluster is whole; the job and the actor are removed after.
 
     Raises:
-        StateError: the cluster is not whole before the first fault.
+        WrongState: the cluster is not whole before the first fault.
         NotReady: it is not whole again in time.
     """
     outcomes = []
     with _clients(api, anchor) as (jobs, nodes):
         proof = _Proof(api, anchor, jobs, nodes)
         if not proof.whole(set()):
-            raise StateError(
+            raise WrongState(
                 f'"{anchor.name}" is not whole now: a fault would prove nothing', remedy="raystead status"
             )
         proof.until_buried()
@@ -289,7 +319,7 @@ class _Proof:
         else:
             found = [p for p in pods if _is_worker(p) and Pod.of(p).name != self.driver]
         if not found:
-            raise StateError(f"there is no {fault} pod now", remedy="raystead status")
+            raise WrongState(f"there is no {fault} pod now", remedy="raystead status")
         return found[-1]
 
     def _until(self, what: Callable[[], bool], begun: float) -> float:

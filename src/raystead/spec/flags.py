@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
-from raystead.base.labels import is_label
+from raystead.base.labels import OBJECT_LABELS, is_label, steers
 from raystead.base.quantities import binary, parse
 from raystead.spec import rules
 from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
@@ -225,7 +225,8 @@ class _Change:
                 pod.setdefault("nodeSelector", {})[key] = value
             for key, value in filter(None, labels):
                 template.setdefault("metadata", {}).setdefault("labels", {})[key] = value
-        self._label_redis([pair for pair in labels if pair])
+        self._annotate(_REDIS_LABELS, [pair for pair in labels if pair])
+        self._annotate(OBJECT_LABELS, [pair for pair in labels if pair and not steers(pair[0])])
 
     def storage(self, flags: Flags) -> None:
         annotations = self.document["metadata"].setdefault("annotations", {})
@@ -337,12 +338,12 @@ class _Change:
             return None
         return key, value
 
-    def _label_redis(self, pairs: list[tuple[str, str]]) -> None:
-        """`--label` for our own Redis: its pod has no template in the file, so it is in an annotation."""
+    def _annotate(self, key: str, pairs: list[tuple[str, str]]) -> None:
+        """`--label` for what has no place in the file: our own Redis' pod, and objects that are not pods."""
         if pairs:
             annotations = self.document["metadata"].setdefault("annotations", {})
-            before = dict(p.split("=", 1) for p in annotations.get(_REDIS_LABELS, "").split(",") if "=" in p)
-            annotations[_REDIS_LABELS] = ",".join(f"{k}={v}" for k, v in {**before, **dict(pairs)}.items())
+            before = dict(p.split("=", 1) for p in annotations.get(key, "").split(",") if "=" in p)
+            annotations[key] = ",".join(f"{k}={v}" for k, v in {**before, **dict(pairs)}.items())
 
     def _label(self, flag: str, text: str) -> tuple[str, str] | None:
         pair = self._key_value(flag, text)

@@ -40,9 +40,8 @@ def problems_error(problems: Iterable[Problem]) -> SpecError:
     """One error that lists them all, each once, in the order of the file."""
     listed = sorted(set(problems))
     count = "a problem" if len(listed) == 1 else f"{len(listed)} problems"
-    error = SpecError("\n".join([f"the spec has {count}:", *(f"  {p}" for p in listed)]))
-    error.problems = tuple(listed)  # type: ignore[attr-defined]
-    return error
+    text = "\n".join([f"the spec has {count}:", *(f"  {p}" for p in listed)])
+    return SpecError(text, problems=tuple(listed))
 
 
 def given(value: Any) -> str:

@@ -22,6 +22,7 @@ _CHOICES: dict[str, tuple[str, ...] | None] = {
     "raystead.io/redis-cpu": None,
     "raystead.io/redis-user": None,
     "raystead.io/hardening": ("auto", "always", "never"),
+    "raystead.io/labels": None,
     "raystead.io/redis-labels": None,
     "raystead.io/policies": ("auto", "always", "never"),
     ALLOW_ANNOTATION: None,

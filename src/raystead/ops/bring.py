@@ -1,0 +1,123 @@
+"""How every verb brings a cluster about: plan, refuse, let idle workers go first, apply, wait, say who went.
+
+`planned` and `bring` are two steps, because a command line shows the plan and asks in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from raystead.base.groups import GroupId
+from raystead.kube.api import Api
+from raystead.ops import changes
+from raystead.ops.anchor import Anchor
+from raystead.ops.changes import Went
+from raystead.ops.events import Done, Event, Planned
+from raystead.ops.planning import Prepared, prepare
+from raystead.ops.specs import Desired
+from raystead.ops.up import TIMEOUT, apply, wait
+
+__all__ = ["CHECKS", "TIMEOUT", "Brought", "Check", "awaited", "bring", "planned"]
+
+Emit = Callable[[Event], None]
+Check = Callable[[Prepared], Iterable[str]]  # sentences that forbid the change; none where all is well
+# What is checked before every change, beside what the server's dry-run refuses.
+CHECKS: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What `bring` has done.
+
+    Attributes:
+        anchor: the cluster as it was applied.
+        done: how the wait ended; None where nobody waited.
+        went: workers that ended because their groups shrank, known after a wait.
+    """
+
+    anchor: Anchor
+    done: Done | None = None
+    went: tuple[Went, ...] = ()
+
+
+def planned(
+    api: Api,
+    asked: Desired,
+    anchor: Anchor | None,
+    *,
+    policies: str | None = None,
+    force: bool = False,
+    restart: Mapping[GroupId, str] | None = None,
+    reveal: bool = False,
+    checks: Sequence[Check] | None = None,
+) -> Prepared:
+    """What a change would do, with all that forbids it among the plan's problems; nothing is changed.
+
+    Args:
+        checks: asked only where something would change; default: `CHECKS`.
+
+    Raises:
+        As `prepare`, whose arguments the others are.
+    """
+    prepared = prepare(api, asked, anchor, policies=policies, force=force, restart=restart, reveal=reveal)
+    if not prepared.mutates:
+        return prepared
+    found = [text for check in (CHECKS if checks is None else checks) for text in check(prepared)]
+    if not found:
+        return prepared
+    plan = replace(prepared.plan, problems=tuple(dict.fromkeys((*prepared.plan.problems, *found))))
+    return replace(prepared, plan=plan)
+
+
+def bring(
+    prepared: Prepared,
+    emit: Emit,
+    *,
+    waits: bool = True,
+    timeout: float = TIMEOUT,
+    applied: Callable[[Anchor], None] | None = None,
+) -> Brought:
+    """Makes the cluster what was planned, and waits until it is ready.
+
+    Args:
+        waits: False returns as soon as everything is applied.
+        timeout: seconds to wait.
+        applied: called between the apply and the wait.
+
+    Raises:
+        Conflict: the plan has problems; nothing was changed.
+        Busy: another raystead changed the cluster in the meantime.
+        NotReady: it is not ready within `timeout`.
+        ApiError: the server refuses something that its dry-run did not.
+    """
+    prepared.refuse_problems()
+    emit(Planned(prepared.plan))
+    api, name = prepared.api, prepared.cluster.name
+    shrinks = waits and bool(changes.shrinking(prepared))
+    before = changes.workers_of(api, name) if shrinks else []
+    idle = changes.prefer_idle(prepared, emit)
+    anchor = apply(prepared, emit)
+    if applied is not None:
+        applied(anchor)
+    if not waits:
+        return Brought(anchor)
+    done = awaited(api, anchor, emit, timeout=timeout)
+    went = changes.went(before, changes.workers_of(api, name), idle) if shrinks else []
+    return Brought(anchor, done, tuple(went))
+
+
+def awaited(api: Api, anchor: Anchor, emit: Emit, *, timeout: float = TIMEOUT) -> Done:
+    """Waits until the cluster is ready; that of a RayJob until its job has begun, for it may end before.
+
+    Raises:
+        NotReady, Busy: as `wait`.
+    """
+
+    def begun() -> bool:
+        from raystead.ops.rayjobs import state
+
+        return state(api, anchor.name).submitted
+
+    of_a_job = anchor.kept.get("kind") == "RayJob"
+    return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None)

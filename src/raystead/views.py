@@ -1,0 +1,39 @@
+"""What `raystead.Cluster`'s methods answer with: frozen values."""
+
+from raystead.doctor.model import Check
+from raystead.explain.model import Evidence, Finding
+from raystead.kube.execs import Result
+from raystead.ops.connect import Connection
+from raystead.ops.doctor import Examined
+from raystead.ops.down import Downed
+from raystead.ops.explain import Explained
+from raystead.ops.specs import Rendered
+from raystead.ops.verify import Outcome
+from raystead.plan.model import Action, Change, FieldChange, Plan
+from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
+from raystead.rayapi.jobs import Job
+from raystead.spec.model import RayCluster
+
+__all__ = [
+    "Action",
+    "Change",
+    "Check",
+    "ClusterView",
+    "Connection",
+    "Downed",
+    "Evidence",
+    "Examined",
+    "Explained",
+    "FieldChange",
+    "Finding",
+    "GroupView",
+    "HeadLoss",
+    "Job",
+    "ListRow",
+    "NodeView",
+    "Outcome",
+    "Plan",
+    "RayCluster",
+    "Rendered",
+    "Result",
+]
