@@ -96,9 +96,9 @@ def _signature(value: Any) -> str:
     if not callable(value):
         return ""
     shown = inspect.signature(value)
-    return str(
-        shown.replace(parameters=[p for p in shown.parameters.values() if p.name not in ("self", "cls")])
-    )
+    kept = [one for one in shown.parameters.values() if one.name not in ("self", "cls")]
+    text = str(shown.replace(parameters=kept))
+    return re.sub(r"<function (\w+) at \w+>", r"\1", text).replace("'", "")
 
 
 def test_the_public_surface_is_the_reviewed_one() -> None:
