@@ -11,10 +11,7 @@ from raystead.cli.changing import yes_option
 from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from raystead.kube.api import Api
-    from raystead.ops.anchor import Anchor
     from raystead.ops.specs import Desired
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter

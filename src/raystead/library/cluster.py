@@ -367,10 +367,10 @@ class Cluster:
             NotReady: not within `timeout` seconds; its `findings` say why.
             Busy: it was deleted, or another spec was applied in the meantime.
         """
-        from raystead.ops.up import wait
+        from raystead.ops.bring import awaited
 
         must_be(timeout=("a number of seconds", timeout))
-        return wait(self._api, self._anchor(), timeout=timeout, emit=on_event or ignore)
+        return awaited(self._api, self._anchor(), on_event or ignore, timeout=timeout)
 
     def scale(
         self,
