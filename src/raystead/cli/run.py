@@ -137,25 +137,22 @@ def _rayjob(
     Raises:
         UsageError: there is no command and no RayJob.
     """
-    from raystead.ops.planning import prepare, wanted
-    from raystead.ops.rayjobs import follow, state
-    from raystead.ops.up import TIMEOUT, apply, wait
+    from raystead.ops.bring import TIMEOUT, bring, planned
+    from raystead.ops.planning import wanted
+    from raystead.ops.rayjobs import follow
     from raystead.spec.flags import Flags
 
     text, filename = read_file(file)
-    api = door(where)
-    asked, anchor = wanted(api, Flags(**flags), text, filename, namespace=where.namespace)
+    api, asked, anchor = wanted(door(where), Flags(**flags), text, filename, namespace=where.namespace)
     if asked.document.kind != "RayJob":
         raise UsageError(
             "there is no command to run", remedy="raystead run -f FILE -- CMD, or a RayJob in FILE"
         )
     say_notes(reporter, asked)
-    prepared = prepare(api, asked, anchor, policies=policies)
+    prepared = planned(api, asked, anchor, policies=policies)
     prepared.refuse_problems()
-    name = prepared.document.name
     with _view(reporter) as emit:
-        anchor = apply(prepared, emit)
-        wait(api, anchor, timeout=timeout or TIMEOUT, emit=emit, until=lambda: state(api, name).submitted)
+        anchor = bring(prepared, emit, timeout=timeout or TIMEOUT).anchor
     ended = follow(api, anchor, write=reporter.write, tell=reporter.warn)
     took = (
         f" after {times.rounded((ended.ended - ended.started).total_seconds())}"
