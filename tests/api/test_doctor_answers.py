@@ -137,7 +137,7 @@ def test_a_quota_in_numbers_and_what_it_says_comes_true(
     assert quota["remedy"].startswith("raystead up --workers 1\n")
     assert "requests.cpu ≥ 1.6" in quota["remedy"]
     assert check(said, "pod security")["verdict"] == "ok"
-    assert raystead(user, "up", "--wait=false").returncode == 0
+    assert raystead(user, "up", "--wait=false", "--yes").returncode == 0
     until(lambda: len(space.items("pods")) == 3, 30, "all but one pod are made")
     again = doctor(user)  # what the cluster itself uses is not held against it
     assert check(again, "quota")["what"] == quota["what"]

@@ -431,7 +431,7 @@ def test_a_namespace_that_is_being_deleted_takes_nothing(
 
 
 def test_a_namespace_deleted_during_the_wait_ends_it(user: Kube, admin: Kube) -> None:
-    running = Cli(user).start("up", "--storage", "none")
+    running = Cli(user).start("up", "--storage", "none", "--yes")
     until(lambda: user.items("deployments"), 30, "the objects are there")
     admin.run("delete", "namespace", user.namespace, "--wait=false")
     _, err = running.communicate(timeout=patience(60))
@@ -441,7 +441,7 @@ def test_a_namespace_deleted_during_the_wait_ends_it(user: Kube, admin: Kube) ->
 
 def test_a_cluster_taken_down_by_another_ends_the_wait(user: Kube) -> None:
     raystead = Cli(user)
-    running = raystead.start("up", "--storage", "none")
+    running = raystead.start("up", "--storage", "none", "--yes")
     until(lambda: len(user.items("deployments")) == 2, 30, "the objects are there")
     raystead("down", "--yes")
     _, err = running.communicate(timeout=patience(30))
@@ -450,6 +450,6 @@ def test_a_cluster_taken_down_by_another_ends_the_wait(user: Kube) -> None:
 
 
 def test_a_wait_that_is_over_says_what_is_missing_and_why(user: Kube) -> None:
-    done = Cli(user)("up", "--storage", "none", "--timeout", "5", code=68)
+    done = Cli(user)("up", "--storage", "none", "--timeout", "5", "--yes", code=68)
     assert "is not ready after 5 s" in done.stderr
     assert "quota" in done.stderr

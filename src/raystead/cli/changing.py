@@ -50,6 +50,46 @@ def ask(reporter: Reporter, what: str, *, yes: bool, instead: str = "") -> None:
         click.get_current_context().exit(NO)
 
 
+def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) -> None:
+    """What doctor's checks say against it, before anything is stopped; where one fails, it is asked for.
+
+    Args:
+        up: the words that bring this spec up, for remedies.
+
+    Raises:
+        ProblemsFound: a check fails, there is no terminal to ask at, and no --yes.
+    """
+    from raystead.errors import ProblemsFound
+    from raystead.ops.checking import failing
+
+    found = failing(prepared, up)
+    failed = [check for check in found if check.verdict == "fail"]
+    if failed and not yes and not sys.stdin.isatty():
+        raise ProblemsFound(
+            "; ".join(f"{check.name}: {check.what}" for check in failed),
+            evidence="nothing was changed",
+            remedy="\n".join([*dict.fromkeys(c.remedy for c in failed if c.remedy), "or add --yes"]),
+        )
+    for check in found:
+        reporter.warn(f"{check.name}: {check.what}")
+        for line in check.remedy.split("\n") if check.remedy else ():
+            reporter.hint(line)
+    if failed:
+        names = ", ".join(dict.fromkeys(check.name for check in failed))
+        ask(reporter, f"the cluster will not be whole ({names})", yes=yes)
+
+
+def up_words(name: str, file: str | None = None) -> str:
+    """`raystead up` for one spec, as it is typed."""
+    import shlex
+
+    from raystead.spec.builtin import NAME
+
+    if file is not None:
+        return f"raystead up -f {shlex.quote(file)}"
+    return "raystead up" if name == NAME else f"raystead up --name {name}"
+
+
 def say_costs(reporter: Reporter, prepared: Prepared, *, yes: bool, stops_meant: bool = False) -> None:
     """What is worth knowing and what is lost; where something is, it is asked for."""
     plan = _without_idle(prepared) if not yes and prepared.plan.losses else prepared.plan
@@ -116,6 +156,7 @@ def carry_out(
     from raystead.ops.outputs import going_with
 
     prepared.refuse_problems()
+    say_checks(reporter, prepared, up_words(prepared.cluster.name), yes=yes)
     if (outputs := going_with(prepared)) is not None:
         reporter.warn(outputs)
     say_costs(reporter, prepared, yes=yes, stops_meant=stops_meant)

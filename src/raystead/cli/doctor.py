@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from raystead.cli.changing import up_words
 from raystead.cli.options import (
     Where,
     door,
@@ -49,7 +50,7 @@ def command(
     """
     from raystead.errors import ProblemsFound, Unsupported
     from raystead.ops.doctor import examine, subject
-    from raystead.spec.flags import NAME, Flags
+    from raystead.spec.flags import Flags
     from raystead.ui.doctor import examined_json, examined_text
     from raystead.ui.plain import Reporter, json_text
 
@@ -64,9 +65,7 @@ def command(
         _role(who)
         return
     say_notes(reporter, who.asked)
-    up = "raystead up" + (f" -f {file}" if file else "")
-    if who.asked.cluster.name != NAME and not file:
-        up += f" --name {who.asked.cluster.name}"
+    up = up_words(who.asked.cluster.name, file)
     said = examine(who, up=up, policies=policies, probes=probe)
     if output == "json":
         click.echo(json_text(examined_json(said)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -50,23 +51,32 @@ def command(
     raystead plan -f raycluster.yaml -o json
     raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
     """
-    from raystead.errors import Conflict
+    from raystead.cli.changing import up_words
+    from raystead.errors import Conflict, ProblemsFound
     from raystead.ops.bring import planned
+    from raystead.ops.checking import failing
     from raystead.ops.planning import wanted
     from raystead.spec.flags import Flags
+    from raystead.ui.doctor import check_rows
     from raystead.ui.plain import Reporter, json_text
     from raystead.ui.plans import plan_json, plan_text
 
     reporter = Reporter(quiet=quiet)
     api, desired, anchor = wanted(door(where), Flags(**flags), *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    plan = planned(api, desired, anchor, policies=policies, force=force, reveal=show_values).plan
+    prepared = planned(api, desired, anchor, policies=policies, force=force, reveal=show_values)
+    plan = prepared.plan
+    checks = failing(prepared, up_words(prepared.cluster.name, file))
     if output == "json":
-        click.echo(json_text(plan_json(plan)))
+        click.echo(json_text({**plan_json(plan), "checks": [asdict(check) for check in checks]}))
     else:
-        click.echo(plan_text(plan, colour=reporter.colour and sys.stdout.isatty()))
+        colour = reporter.colour and sys.stdout.isatty()
+        click.echo("\n".join([plan_text(plan, colour=colour), *check_rows(checks, colour=colour)]))
     if plan.problems:
         raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
+    if any(check.verdict == "fail" for check in checks):
+        reporter.hint("raystead up with the same words asks first; --yes goes on all the same")
+        click.get_current_context().exit(ProblemsFound.exit_code)
     if plan.mutates:
         reporter.hint("raystead up with the same words applies it")
     if tells and plan.mutates:

@@ -79,7 +79,7 @@ def command(
     if where.local:
         _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT)
         return
-    from raystead.cli.changing import say_costs, say_who_went
+    from raystead.cli.changing import say_checks, say_costs, say_who_went, up_words
     from raystead.cli.waits import follow
     from raystead.ops.bring import TIMEOUT, bring, planned
     from raystead.ops.planning import wanted
@@ -94,6 +94,8 @@ def command(
         return
     if anchor is None and not flags["name"] and file is None:
         _beside_others(reporter, api, prepared.cluster.name, yes)
+    up = up_words(prepared.cluster.name, file)
+    say_checks(reporter, prepared, up, yes=yes)
     say_costs(reporter, prepared, yes=yes)
     with follow(reporter, api, prepared.cluster.name) as emit:
         brought = bring(prepared, emit, waits=waits, timeout=timeout or TIMEOUT)

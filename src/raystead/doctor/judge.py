@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from raystead.doctor import admission, images, limits, network, quota, rights, state, taken, versions
+from collections.abc import Collection
+from dataclasses import replace
+
+from raystead.base.groups import GroupId
+from raystead.doctor import (
+    admission,
+    images,
+    limits,
+    network,
+    nodes,
+    quota,
+    rights,
+    state,
+    taken,
+    versions,
+)
 from raystead.doctor.model import Check, Seen
 from raystead.doctor.rights import Rights
+from raystead.live.makers import makers_of
+from raystead.spec.model import Json
 
-__all__ = ["judge"]
+__all__ = ["judge", "standing_in_the_way"]
 
 
 def judge(seen: Seen, held: Rights) -> tuple[Check, ...]:
@@ -18,11 +35,38 @@ def judge(seen: Seen, held: Rights) -> tuple[Check, ...]:
         *taken.check(seen),
         *quota.check(seen),
         *limits.check(seen),
+        *nodes.check(seen),
         *admission.check(seen),
         *network.check(seen),
         *state.check(seen),
         *images.check(seen),
     )
+
+
+def standing_in_the_way(seen: Seen, changing: Collection[GroupId]) -> tuple[Check, ...]:
+    """What `plan` and `up` say of the same checks: failures, and what nodes make doubtful.
+
+    Args:
+        changing: the groups whose pods are made anew or become more. What is wrong with the others is left
+            to `doctor` and `explain`: they are not touched.
+    """
+    touched = replace(
+        seen, objects=tuple(o for o in seen.objects if _group_of(o) is None or _group_of(o) in changing)
+    )
+    found = (
+        *quota.check(seen),
+        *limits.check(touched),
+        *nodes.check(touched),
+        *admission.check(touched),
+        *network.check(seen),
+        *state.check(seen),
+        *images.check(touched),
+    )
+    return tuple(check for check in found if check.verdict == "fail" or check.name == "nodes")
+
+
+def _group_of(item: Json) -> GroupId | None:
+    return next((maker.id for maker in makers_of(item)), None)
 
 
 def _terminating(seen: Seen) -> tuple[Check, ...]:

@@ -94,6 +94,7 @@ class Seen:
         up: the words that bring this very spec up, for remedies.
         exists: a cluster of this name is there and is ours.
         objects: rendered with `facts`.
+        companions: the other documents of the file, which `up` applies too.
         version: "1.36", and what the server calls itself.
         user: his name to the server.
         pods: all of the namespace; so are the other lists.
@@ -108,6 +109,7 @@ class Seen:
     up: str
     client: Client
     objects: tuple[Json, ...] = ()
+    companions: tuple[Json, ...] = ()
     exists: bool = False
     version: str = ""
     git_version: str = ""
@@ -121,6 +123,7 @@ class Seen:
     statefulsets: Objects = None
     services: Objects = None
     claims: Objects = None
+    nodes: Objects = None
     raycluster: Json | None = None
     default_class: str | None = None
     admission: Mapping[GroupId, Json | str] = field(default_factory=dict)
@@ -150,6 +153,10 @@ class Seen:
         part = KINDS[kind].part
         found: Objects = getattr(self, part) if part else None
         return found
+
+    def brought(self, kind: str) -> set[str]:
+        """Names of the file's own documents of a kind."""
+        return {str(item["metadata"]["name"]) for item in self.companions if item.get("kind") == kind}
 
     def ours(self, item: Json) -> bool:
         return bool(((item.get("metadata") or {}).get("labels") or {}).get(labels.OURS) == self.name)

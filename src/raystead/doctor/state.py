@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.kinds import CLAIM
 from raystead.doctor.model import Check, Seen, claims_of
 from raystead.manifests.context import TOKEN_KEY
 from raystead.manifests.storage import PASSWORD_KEY, head_storage, storage_kind
@@ -20,7 +21,7 @@ def check(seen: Seen) -> Iterator[Check]:
             what = f"the Secret {name} is there and has no key {keys_of[name]}"
             remedy = f"add the key, or kubectl delete secret {name}: up makes it then"
             yield Check("secrets", "fail", what, f"secret/{name}: {', '.join(keys) or 'empty'}", remedy)
-        if keys is None and name not in keys_of:
+        if keys is None and name not in keys_of and name not in seen.brought("Secret"):
             what = f"the Secret {name} is not there; pods that name it do not start"
             remedy = f"kubectl create secret generic {name} …"
             yield Check("secrets", "fail", what, f"secret/{name}: not found", remedy)
@@ -64,6 +65,7 @@ def _claims(seen: Seen) -> Iterator[Check]:
         return
     there = {claim["metadata"]["name"] for claim in seen.claims}
     there |= {item["metadata"]["name"] for item in seen.objects if item["kind"] == "PersistentVolumeClaim"}
+    there |= seen.brought(CLAIM)
     there |= {claim for item in seen.objects for claim in claims_of(item).values()}
     for pods in seen.groups:
         for volume in (pods.pod.get("spec") or {}).get("volumes") or []:

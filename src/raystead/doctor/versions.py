@@ -30,7 +30,8 @@ def check(seen: Seen) -> Iterator[Check]:
     for line in version_note(seen.cluster):
         yield Check("ray", "warn", line, "", f"{seen.up} --ray-version VERSION")
     if reason := seen.context.no_token:
-        what = f"none: {reason}; whoever reaches the dashboard or the client port runs code there"
+        what = f"the cluster has none ({reason}): "
+        what += "whoever reaches the dashboard or the client port runs code there"
         yield Check("token", "warn", what)
 
 

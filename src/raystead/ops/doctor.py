@@ -13,7 +13,7 @@ from raystead.base import kinds
 from raystead.base.groups import GroupId
 from raystead.doctor import rights as needing
 from raystead.doctor.judge import judge
-from raystead.doctor.model import Check, Objects, Pods, Seen
+from raystead.doctor.model import Check, Objects, Seen
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
@@ -23,6 +23,7 @@ from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, storable
+from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
 from raystead.ops.companions import word
 from raystead.ops.facts import Here, default_class, isolating, namespaced, version_text
@@ -113,6 +114,7 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
         exists=who.anchor is not None,
         user=who.held.user,
         unread=unread,
+        companions=who.asked.foreign,
         **lists,
     )
     seen = replace(seen, **_singles(who, unread))
@@ -244,7 +246,10 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
             return {"default_class": "?"}
         return {"default_class": default_class(api)}
 
-    asks: tuple[Callable[[], Json], ...] = (version, namespace, raycluster, storage)
+    def nodes() -> Json:
+        return {"nodes": listed_nodes(api, have)}
+
+    asks: tuple[Callable[[], Json], ...] = (version, namespace, raycluster, storage, nodes)
     found: Json = {}
     for answer in parallel(lambda ask: ask(), asks):
         found |= answer
@@ -313,14 +318,4 @@ def _admission(who: Subject, seen: Seen, unread: dict[str, str]) -> Mapping[Grou
     if len(seen.groups) > len(tried):
         unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
 
-    def answer(pods: Pods) -> Json | str:
-        metadata = {**pods.pod.get("metadata", {}), "generateName": "raystead-doctor-"}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pods.pod["spec"]}
-        try:
-            return who.api.create(collection(who.api.namespace, "Pod"), body, dry_run=True)
-        except ApiError as error:
-            if error.status in (0, 429, 503, 504):
-                raise  # a webhook that fails answers 500
-            return error.evidence or error.what
-
-    return {pods.group: said for pods, said in zip(tried, parallel(answer, tried), strict=True)}
+    return answers_to(who.api, tried)

@@ -44,6 +44,7 @@ class Prepared:
         objects: rendered; owner references stand in them only where the anchor is there already.
         live: what has our label, but for objects of others that the spec does not ask for.
         uids: of every live object that the plan may delete or replace.
+        policies: all NetworkPolicies of the namespace.
         owners: what the anchor itself is to belong to (a lease); () keeps what it belongs to.
     """
 
@@ -59,6 +60,7 @@ class Prepared:
     force: bool = False
     owners: tuple[Json, ...] = ()
     uids: Mapping[Key, str] = field(default_factory=dict)
+    policies: tuple[Json, ...] = ()
 
     @property
     def cluster(self) -> RayCluster:
@@ -205,7 +207,18 @@ def prepare(
     plan = _marked(plan, conflicts)
     uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
     prepared = Prepared(
-        api, anchor, wish, facts, objects, needed, asked.foreign, tuple(live), plan, force, uids=uids
+        api,
+        anchor,
+        wish,
+        facts,
+        objects,
+        needed,
+        asked.foreign,
+        tuple(live),
+        plan,
+        force,
+        uids=uids,
+        policies=tuple(policies_here),
     )
     large = too_large(prepared.anchor_document())
     return replace(prepared, plan=replace(plan, problems=(*plan.problems, *large)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from raystead.doctor.model import Check, plural
 from raystead.ops.doctor import Examined
 
-__all__ = ["examined_json", "examined_text", "summary"]
+__all__ = ["check_rows", "examined_json", "examined_text", "summary"]
 
 _MARKS = {"ok": "✓", "fail": "✗", "warn": "!", "unknown": "?"}
 _COLOURS = {"ok": "32", "fail": "31", "warn": "33", "unknown": "36"}
@@ -23,14 +23,19 @@ def examined_text(said: Examined, *, colour: bool = False, width: int | None = N
     parts = [f"context {said.context}", f"namespace {said.namespace}"]
     parts += [f"server {said.server}"] if said.server else []
     parts += [f"you: {said.user}"] if said.user else []
-    column = max(len(check.name) for check in said.checks) + 6
-    lines = ["   ".join(parts)]
-    for check, after in pairwise((*said.checks, None)):
+    return "\n".join(["   ".join(parts), *check_rows(said.checks, colour=colour, width=width), summary(said)])
+
+
+def check_rows(checks: Sequence[Check], *, colour: bool = False, width: int | None = None) -> list[str]:
+    """The lines of each check, its remedy below."""
+    column = max((len(check.name) for check in checks), default=0) + 6
+    lines: list[str] = []
+    for check, after in pairwise((*checks, None)):
         if check and after and (check.name, check.remedy) == (after.name, after.remedy):
             check = replace(check, evidence="", remedy="")  # once, below the last of them
         if check:
             lines += _rows(check, column, colour, width)
-    return "\n".join([*lines, summary(said)])
+    return lines
 
 
 def summary(said: Examined) -> str:

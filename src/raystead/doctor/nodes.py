@@ -1,0 +1,61 @@
+"""Whether a machine is large enough for a pod, where nodes may be listed; else only what is hardly meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from raystead.base import quantities
+from raystead.doctor.amounts import Amounts, effective, shown
+from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen
+from raystead.spec.model import Json
+
+__all__ = ["check"]
+
+# Beyond these a size is more often a slip than a wish: few machines on offer have more.
+_PLAUSIBLE: Amounts = {"cpu": Decimal(192), "memory": Decimal(2 * 2**40)}
+_UNKNOWN = "you may not list nodes"
+
+
+def check(seen: Seen) -> Iterator[Check]:
+    """One check; none where nodes cannot be seen and every size is plausible."""
+    pods = [one for one in seen.groups if one.wanted]
+    if seen.nodes:
+        yield from _against(seen, pods, seen.nodes)
+        return
+    odd = [text for one in pods for text in _beyond(one)]
+    if not odd:
+        return
+    why = "there is no node now" if seen.nodes is not None else seen.unread.get("nodes", _UNKNOWN)
+    what = f"not checked, {why}; {'; '.join(odd)}: hardly any machine has that much"
+    yield Check("nodes", "unknown", what, "", _smaller(seen, pods))
+
+
+def _against(seen: Seen, pods: list[Pods], nodes: tuple[Json, ...]) -> Iterator[Check]:
+    rooms = [_allocatable(node) for node in nodes]
+    for one in pods:
+        asked = effective(one.pod["spec"], "requests")
+        if any(all(room.get(name, Decimal(0)) >= value for name, value in asked.items()) for room in rooms):
+            continue
+        most = {n: max((room.get(n, Decimal(0)) for room in rooms), default=Decimal(0)) for n in asked}
+        short = {n: v for n, v in asked.items() if v > most[n]} or asked
+        text = " and ".join(f"{shown(n, v)} of {n}" for n, v in short.items())
+        best = " and ".join(f"{shown(n, most[n])} of {n}" for n in short)
+        what = f"{one.one} asks for {text}; the largest of {len(rooms)} nodes has {best}"
+        yield Check("nodes", "warn", what, "a cluster autoscaler may add a larger one", _smaller(seen, [one]))
+
+
+def _allocatable(node: Json) -> Amounts:
+    found = (node.get("status") or {}).get("allocatable") or {}
+    return {name: quantities.parse(value) for name, value in found.items()}
+
+
+def _beyond(pods: Pods) -> Iterator[str]:
+    for name, value in effective(pods.pod["spec"], "requests").items():
+        if name in _PLAUSIBLE and value > _PLAUSIBLE[name]:
+            yield f"{pods.one} asks for {shown(name, value)} of {name}"
+
+
+def _smaller(seen: Seen, pods: list[Pods]) -> str:
+    sides = dict.fromkeys("head" if one.group == HEAD else "worker" for one in pods if one.group != REDIS)
+    return f"{seen.up} {' '.join(f'--{side}-cpu LESS --{side}-memory LESS' for side in sides)}"

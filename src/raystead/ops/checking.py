@@ -1,0 +1,127 @@
+"""What `doctor` knows, asked before `plan` and `up` change anything: the same checks, words and numbers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from raystead.base import kinds
+from raystead.base.groups import GroupId
+from raystead.base.version import __version__
+from raystead.doctor.judge import standing_in_the_way
+from raystead.doctor.model import Check, Client, Objects, Pods, Seen
+from raystead.errors import ApiError, Forbidden, ObjectNotFound
+from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
+from raystead.kube.paths import collection
+from raystead.live.makers import makers_of
+from raystead.ops.planning import Prepared
+from raystead.ops.rights import Rights, rights
+from raystead.plan.make import key_of
+from raystead.plan.model import Action, Change
+
+__all__ = ["answers_to", "failing", "listed_nodes"]
+
+_LISTS = kinds.parts("Event", "ReplicaSet", "Deployment", "StatefulSet", "Service", "NetworkPolicy")
+_LIVE = {row.part: kind for kind in ("Deployment", "StatefulSet", "Service") for row in (kinds.KINDS[kind],)}
+_MOST = 5  # pods of different groups that are tried
+
+
+def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
+    """The checks that fail for the pods that the plan makes; nothing is asked where it makes none.
+
+    Args:
+        up: the words that bring this spec up, for remedies.
+
+    Raises:
+        ApiUnreachable
+    """
+    groups = _changing(prepared)
+    if not groups:
+        return ()
+    api = prepared.api
+    lists: dict[str, Any] = dict(zip(_LISTS, parallel(lambda part: _listed(api, part), _LISTS), strict=True))
+    lists |= {part: tuple(i for i in prepared.live if i["kind"] == kind) for part, kind in _LIVE.items()}
+    seen = Seen(
+        cluster=prepared.cluster,
+        facts=prepared.facts,
+        up=up,
+        client=Client(__version__),
+        objects=prepared.objects,
+        companions=prepared.foreign,
+        exists=prepared.anchor is not None,
+        default_class=None if prepared.facts.has_default_storage else "?",
+        policies=prepared.policies,
+        **lists,
+    )
+    tried = [pods for pods in seen.groups if pods.group in groups and pods.wanted][:_MOST]
+    with contextlib.suppress(Forbidden):  # no pod may be tried: the rest is known all the same
+        seen = replace(seen, admission=answers_to(api, tried))
+    if any(check.name == "nodes" for check in standing_in_the_way(seen, groups)):
+        seen = replace(seen, nodes=listed_nodes(api, rights(api)))
+    return standing_in_the_way(seen, groups)
+
+
+def answers_to(api: Api, tried: Iterable[Pods]) -> dict[GroupId, Json | str]:
+    """By group, what the server answers to the creation of one pod that is not made: it, or why not.
+
+    Raises:
+        Forbidden: the user may not create pods.
+    """
+
+    def answer(pods: Pods) -> Json | str:
+        metadata = {**pods.pod.get("metadata", {}), "generateName": "raystead-doctor-"}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pods.pod["spec"]}
+        try:
+            return api.create(collection(api.namespace, "Pod"), body, dry_run=True)
+        except ApiError as error:
+            if isinstance(error, Forbidden) or error.status in (0, 429, 503, 504):
+                raise  # a webhook that fails answers 500
+            return error.evidence or error.what
+
+    tried = list(tried)
+    return {pods.group: said for pods, said in zip(tried, parallel(answer, tried), strict=True)}
+
+
+def listed_nodes(api: Api, have: Rights) -> Objects:
+    """The cluster's nodes, which few users of a namespace may list; None: not this one."""
+    if not have.allows("list", "nodes"):
+        return None
+    try:
+        return tuple(api.list("/api/v1/nodes"))
+    except (Forbidden, ObjectNotFound):
+        return None  # a role of the namespace alone names them, and gives nothing
+
+
+def _listed(api: Api, part: str) -> Objects:
+    row = _LISTS[part]
+    try:
+        return tuple({**item, "kind": row.name} for item in api.list(collection(api.namespace, row.name)))
+    except Forbidden:
+        return None
+
+
+def _changing(prepared: Prepared) -> frozenset[GroupId]:
+    """Groups of which pods will be made: created, replaced, of another template, or more of them."""
+    makers = {key_of(item): [maker.id for maker in makers_of(item)] for item in prepared.objects}
+    making = [change.key for change in prepared.plan.mutating if _makes(change)]
+    return frozenset(one for key in making for one in makers.get(key, ()))
+
+
+def _makes(change: Change) -> bool:
+    if change.action in (Action.CREATE, Action.REPLACE):
+        return True
+    if change.action is not Action.CHANGE:
+        return False
+    for field in change.fields:
+        if field.path.startswith("spec.template"):
+            return True
+        if field.path == "spec.replicas" and _number(field.after) > _number(field.before):
+            return True
+    return False
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 1  # the server's default

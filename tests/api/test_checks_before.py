@@ -1,0 +1,112 @@
+"""What doctor knows, `plan` and `up` know: in its words, and before anything is stopped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from audit import Audit
+from cli import Cli
+from doctors import check, doctor
+from kube import Kube, until
+
+pytestmark = pytest.mark.api
+MakeSpace = Callable[..., Kube]
+AsUser = Callable[[Kube, str], Kube]
+SMALL = {
+    "apiVersion": "v1",
+    "kind": "LimitRange",
+    "metadata": {"name": "small"},
+    "spec": {"limits": [{"type": "Container", "max": {"memory": "3Gi"}}]},
+}
+
+
+def test_a_size_over_the_limit_range_is_refused_before_a_healthy_worker_is_stopped(
+    namespace: MakeSpace, as_user: AsUser
+) -> None:
+    space = namespace()
+    edit = Cli(as_user(space, "edit"))
+    edit("up", "--wait=false")
+    space.apply(SMALL)
+    generation = space.get("deployment", "deployment-ray-worker")["metadata"]["generation"]
+    words = check(doctor(edit.user, "--worker-memory", "4Gi"), "limits")
+    assert "the limit of memory 4Gi is over the maximum 3Gi" in words["what"]
+
+    refused = edit("up", "--wait=false", "--worker-memory", "4Gi", code=84)
+    assert f"limits: {words['what']}" in refused.stderr
+    assert words["remedy"].splitlines()[0] == "raystead up --worker-memory 3Gi"
+    assert words["remedy"].splitlines()[0] in refused.stderr
+    assert space.get("deployment", "deployment-ray-worker")["metadata"]["generation"] == generation
+
+    planned = edit("plan", "--worker-memory", "4Gi", "-o", "json", code=84)
+    assert [one["what"] for one in json.loads(planned.stdout)["checks"]] == [words["what"]]
+    assert words["what"] in edit("plan", "--worker-memory", "4Gi", code=84).stdout
+
+    edit("up", "--wait=false", "--worker-memory", "3Gi", "--yes")  # what the advice says is taken
+    edit("up", "--wait=false", "--worker-memory", "4Gi", "--yes")  # who insists gets it
+    assert space.get("deployment", "deployment-ray-worker")["metadata"]["generation"] == generation + 2
+
+
+def test_too_small_a_quota_is_told_in_numbers_before_anything_is_made(
+    namespace: MakeSpace, as_user: AsUser
+) -> None:
+    space = namespace(quota={"requests.cpu": "1200m"})
+    edit = Cli(as_user(space, "edit"))
+    until(lambda: space.get("quota", "quota").get("status", {}).get("used"), 20, "the quota counts")
+    words = check(doctor(edit.user), "quota")
+    refused = edit("up", "--wait=false", code=84)
+    assert words["what"] in refused.stderr
+    assert "raystead up --workers 1" in refused.stderr
+    assert not space.items("configmaps,deployments", "-l", "raystead.io/cluster")
+    edit("up", "--wait=false", "--workers", "1")
+    grown = edit("scale", "3", code=84)
+    assert "of worker will be refused" in grown.stderr
+    edit("scale", "0", "--yes", "--timeout", "1s", code=None)  # fewer is never refused
+    assert space.get("deployment", "deployment-ray-worker")["spec"]["replicas"] == 0
+
+
+def test_an_unchanged_up_asks_nothing_more(namespace: MakeSpace, as_user: AsUser, audit: Audit) -> None:
+    space = namespace()
+    edit = Cli(as_user(space, "edit"))
+    edit("up", "--wait=false")
+    audit.mark()
+    edit("up", "--wait=false")
+    asked = audit.requests(edit.user.user)
+    assert not [r for r in asked if r.resource in ("resourcequotas", "limitranges")]
+    assert not [r for r in asked if r.resource == "pods" and r.verb == "create"]
+
+
+def test_a_claim_and_a_secret_that_the_file_brings_are_not_missing(
+    namespace: MakeSpace, as_user: AsUser, tmp_path: Path
+) -> None:
+    edit = Cli(as_user(namespace(), "edit"))
+    cluster = yaml.safe_load(edit("render", "--as", "raycluster").stdout)
+    pod = cluster["spec"]["workerGroupSpecs"][0]["template"]["spec"]
+    pod["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    pod["containers"][0]["envFrom"] = [{"secretRef": {"name": "keys"}}]
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "keys"}, "stringData": {"a": "b"}}
+    whole, bare = tmp_path / "whole.yaml", tmp_path / "bare.yaml"
+    whole.write_text(yaml.safe_dump_all([cluster, claim, secret]))
+    bare.write_text(yaml.safe_dump_all([cluster]))
+    assert doctor(edit.user, "-f", str(whole))["problems"] == 0
+    edit("plan", "-f", str(whole))
+    assert "mounts the claim data, which is not there" in edit("up", "-f", str(bare), code=84).stderr
+
+
+def test_a_size_beyond_any_machine_is_honestly_not_checked(namespace: MakeSpace, as_user: AsUser) -> None:
+    user = as_user(namespace(), "edit")
+    found = check(doctor(user, "--worker-cpu", "4000"), "nodes")
+    assert found["verdict"] == "unknown"
+    assert found["what"].startswith("not checked, you may not list nodes; worker pod asks for 4000 of cpu")
+    assert not [c for c in doctor(user)["checks"] if c["name"] == "nodes"]
+    planned = Cli(user)("plan", "--worker-cpu", "4000")
+    assert "? nodes" in planned.stdout
