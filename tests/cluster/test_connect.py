@@ -30,6 +30,16 @@ def raystead(running: Running) -> Cli:
     return running.cli
 
 
+def serving(raystead: Cli, old: str) -> bool:
+    """Another head than that one is ready."""
+    return any(
+        c["type"] == "Ready" and c["status"] == "True"
+        for pod in raystead.user.items("pods", "-l", HEAD)
+        if pod["metadata"]["name"] != old
+        for c in pod["status"].get("conditions") or []
+    )
+
+
 class Connected:
     """`raystead connect` as it runs."""
 
@@ -98,8 +108,11 @@ def test_the_dashboard_in_a_browser_asks_once_and_outlives_its_head(raystead: Cl
             if keep := os.environ.get("RAYSTEAD_PICTURES"):
                 page.picture(Path(keep) / f"{round}.png")
             if round == "at first":
+                old = raystead.user.items("pods", "-l", HEAD)[0]["metadata"]["name"]
                 raystead.user.run("delete", "pod", "-l", HEAD, "--force", "--grace-period=0")
-                until(lambda: here.version() == 200, 240, "the new head answers", every=1)
+                # the old head answers until its containers end; only a page of the new one tells anything
+                until(lambda old=old: serving(raystead, old), 180, "a new head serves")
+                until(lambda: here.version() == 200, 60, "it answers at the same address", every=1)
                 page.reload()
 
 
@@ -198,16 +211,7 @@ def test_a_lost_head_interrupts_and_does_not_end_connect_and_logs(
     old = raystead.user.get("pods", "-l", HEAD)["items"][0]["metadata"]["name"]
     faults.delete_pod(raystead.user, old, force=force)
 
-    def serving() -> bool:
-        pods = raystead.user.items("pods", "-l", HEAD)
-        return any(
-            c["type"] == "Ready" and c["status"] == "True"
-            for pod in pods
-            if pod["metadata"]["name"] != old
-            for c in pod["status"].get("conditions") or []
-        )
-
-    until(serving, 180, "a new head serves")
+    until(lambda: serving(raystead, old), 180, "a new head serves")
     begun = time.monotonic()
     until(lambda: here.version() == 200, 3, "the same address serves again", every=0.1)
     print(f"back {time.monotonic() - begun:.1f} s after the new head is ready")
