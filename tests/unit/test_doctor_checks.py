@@ -331,6 +331,29 @@ def test_names_and_labels_in_use(there: Json, verdict: str, words: str) -> None:
     assert words in said.what
 
 
+def service(**selector: str) -> Json:
+    return {"kind": "Service", "metadata": {"name": "a"}, "spec": {"selector": selector}}
+
+
+def guarding(**selector: str) -> Json:
+    spec = {"podSelector": {"matchLabels": selector}}
+    return {"kind": "NetworkPolicy", "metadata": {"name": "a"}, "spec": spec}
+
+
+@pytest.mark.parametrize(
+    "objects, asked",
+    [
+        ([], []),
+        ([service(app="a"), guarding(app="b"), guarding(app="a")], ["app in (a,b)"]),
+        ([service(app="a"), service(app="b", role="x"), guarding(app="b")], ["app in (a,b)"]),
+        ([service(role="x", app="a"), service(zone="1")], ["zone in (1)", "app=a,role=x"]),
+        ([service(**{"app": "redis", "raystead.io/cluster": "c"}), guarding()], []),
+    ],
+)
+def test_pods_of_others_are_looked_for_in_few_requests(objects: list[Json], asked: list[str]) -> None:
+    assert taken.selectors(objects) == asked
+
+
 # -- images, state, versions ------------------------------------------------------------------------------
 
 

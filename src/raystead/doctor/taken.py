@@ -9,7 +9,7 @@ from raystead.base.kinds import KINDS
 from raystead.doctor.model import Check, Seen
 from raystead.spec.model import Json
 
-__all__ = ["caught", "check", "widest"]
+__all__ = ["caught", "check", "selectors"]
 
 _SHOWN = 3
 _NEEDED = ("Deployment", "StatefulSet", "Service", "Pod")  # without one of them nobody can tell
@@ -80,11 +80,25 @@ def caught(objects: Sequence[Json], pods: Iterable[Json]) -> Iterator[tuple[str,
             yield f"{' and '.join(selecting)} would also select pods of others", evidence
 
 
-def widest(objects: Sequence[Json]) -> list[dict[str, str]]:
-    """The labels by which the objects select pods, without those that another of them includes."""
+def selectors(objects: Sequence[Json]) -> list[str]:
+    """As few label selectors as find every pod that the objects select, but for those of our own label.
+
+    Those of one and the same label are one; what another of them includes is left out.
+    """
     every = [dict(words) for words in dict.fromkeys(tuple(sorted(_term(item).items())) for item in objects)]
     every = [one for one in every if one]
-    return [one for one in every if not any(o != one and o.items() <= one.items() for o in every)]
+    widest = [one for one in every if not any(o != one and o.items() <= one.items() for o in every)]
+    single: dict[str, list[str]] = {}
+    several = []
+    for one in widest:
+        if labels.OURS in one:
+            continue  # nobody else's pods have our label and another cluster's name at once
+        if len(one) == 1:
+            ((key, value),) = one.items()
+            single.setdefault(key, []).append(value)
+        else:
+            several.append(",".join(f"{key}={value}" for key, value in one.items()))
+    return [*(f"{key} in ({','.join(values)})" for key, values in single.items()), *several]
 
 
 def _term(item: Json) -> dict[str, str]:

@@ -249,10 +249,8 @@ def caught(api: Api, name: str, objects: Sequence[Json]) -> list[str]:
     """What doctor's check of names says of pods of others that our Services and policies would select."""
     others = f"{labels.OURS}!={name}"
     pods: dict[str, Json] = {}
-    for selector in taken.widest(objects):
-        if labels.OURS in selector:
-            continue  # nobody else's pods have our label and another cluster's name at once
-        chosen = ",".join([*(f"{key}={value}" for key, value in selector.items()), others])
+    for selector in taken.selectors(objects):
+        chosen = f"{selector},{others}"
         for pod in api.list(collection(api.namespace, "Pod"), labels=chosen, keep=_labels_alone):
             pods[pod["metadata"]["name"]] = pod
     return [f"{what}; {evidence}" for what, evidence in taken.caught(objects, pods.values())]
