@@ -9,7 +9,7 @@ Where RAYSTEAD_BENCH_KUBERAY names KubeRay's operator (a program, which runs on 
 or the kubeconfig of a cluster where it runs already, KubeRay takes its turn too. Its CRDs must be there.
 """
 
-# ruff: noqa: E402  # the helpers of the cluster tests are no package
+# ruff: noqa: E402  # the helpers of the cluster tests are not a package
 
 from __future__ import annotations
 

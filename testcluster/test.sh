@@ -18,7 +18,7 @@ if [ -z "${RAYSTEAD_TEST_KUBECONFIG:-}" ]; then
   fi
 fi
 marks=$1; shift
-tests() {  # pytest; that a selection holds no test is no failure
+tests() {  # pytest; a selection without a test is not a failure
   .venv/bin/python -m pytest -o timeout=900 --durations=20 "$@" tests/cluster || { local code=$?; [ $code = 5 ] || failed=$code; }
 }
 failed=0

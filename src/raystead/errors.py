@@ -31,7 +31,7 @@ RaysteadError
 ├── OutputGone (89)           the worker that had a job's output is gone
 └── WrongState (90)           the cluster's state forbids it: suspended, without a store, beside jobs
 
-1 is a question answered with no, `plan --exit-code` with changes, or a fault of raystead itself. 130 is an
+1 is a question answered with no, `plan --exit-code` with changes, or a bug in raystead itself. 130 is an
 interrupted command. A job's own exit code is passed through by `submit`.
 """
 

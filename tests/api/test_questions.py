@@ -48,7 +48,7 @@ def test_without_a_terminal_a_restart_needs_yes_and_the_question_names_it(edit: 
 def test_a_bare_up_beside_a_cluster_of_another_name_needs_yes(edit: Cli, space: Kube) -> None:
     edit("up", "--name", "mine", "--wait=false")
     refused = edit("up", "--wait=false", code=2)
-    assert '"ray-cluster" would be a new cluster beside mine' in refused.stderr
+    assert '"ray-cluster" would be a new cluster next to mine' in refused.stderr
     assert "raystead up --name mine" in refused.stderr
     assert len(edit("list").stdout.splitlines()) == 2
     edit("up", "--name", "ray-cluster", "--wait=false")

@@ -497,8 +497,8 @@ def test_keys_beside_the_head_end_with_it_or_are_said_to_be_on_their_claim(user:
     anchor = up(api, with_redis("127.0.0.1:6380", volumes=volumes))
     (line,) = end(api).kept
     assert line == (
-        f"the keys RAY{anchor.uid}@… in Redis at 127.0.0.1:6380, beside the head: "
-        "their data is on PersistentVolumeClaim/redis-data"
+        f"the keys RAY{anchor.uid}@… in Redis at 127.0.0.1:6380: that Redis ran next to the head, "
+        "and its data is on PersistentVolumeClaim/redis-data"
     )
     assert time.monotonic() - begun < 60
     assert existing(api, "small") is None

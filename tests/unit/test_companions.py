@@ -38,7 +38,7 @@ REFUSED = [
     (document("Namespace", "elsewhere"), "f.yaml:2:", "choose it with -n elsewhere"),
     ("apiVersion: v1\nkind: ConfigMap\nmetadata:\n  generateName: x-\n", "f.yaml:3:", "this ConfigMap has no name"),
     ("apiVersion: v1\nkind: ConfigMap\n", "f.yaml:1:", "this ConfigMap has no name"),
-    (document("Secret", "x") + "---\n" + document("Secret", "x"), "f.yaml:9:", "stands twice, first in line 1"),
+    (document("Secret", "x") + "---\n" + document("Secret", "x"), "f.yaml:9:", "appears twice, first on line 1"),
 ]  # fmt: skip
 
 

@@ -283,7 +283,7 @@ ISOLATED = Facts(namespace="team", isolated=True)
 @pytest.mark.parametrize(
     ("policies", "facts", "verdict", "words"),
     [
-        ((), Facts(namespace="team"), "ok", "no NetworkPolicy of others"),
+        ((), Facts(namespace="team"), "ok", "no other NetworkPolicy"),
         ((DENY,), ISOLATED, "warn", "egress and ingress restricted here (deny): policies will be added"),
         (
             (DENY,), replace(ISOLATED, policies="never"), "fail",
@@ -291,7 +291,7 @@ ISOLATED = Facts(namespace="team", isolated=True)
         ),
         ((policy("in"),), Facts(namespace="team"), "warn", "ingress restricted here (in)"),
         ((policy("in"),), Facts(namespace="team", policies="never"), "fail", "worker to the head (in)"),
-        ((policy("x", podSelector={"matchLabels": {"app": "web"}}),), Facts(namespace="team"), "ok", "no Network"),
+        ((policy("x", podSelector={"matchLabels": {"app": "web"}}),), Facts(namespace="team"), "ok", "no other Network"),
         ((policy("web", podSelector={"matchLabels": {"type": "ray"}}),), Facts(namespace="team"), "warn", "(web)"),
     ],
 )  # fmt: skip
@@ -315,7 +315,7 @@ OURS = {"raystead.io/cluster": "ray-cluster"}
         ({"pods": (named("Pod", "x", **RAY),)}, "fail", 'another Ray cluster are called "ray-cluster"'),
         ({"pods": (named("Pod", "x", **RAY, **OURS),)}, "ok", "nobody else"),
         ({"raycluster": {"metadata": {"name": "ray-cluster"}}}, "fail", 'KubeRay has a RayCluster "ray-cluster"'),
-        ({"services": (named("Service", "redis"),)}, "fail", "Service/redis is there and not of this"),
+        ({"services": (named("Service", "redis"),)}, "fail", "Service/redis exists and this cluster did not make"),
         ({"services": (named("Service", "redis", **OURS),)}, "ok", "nobody else"),
         ({"deployments": (named("Deployment", "deployment-ray-head"),)}, "fail", "Deployment/deployment-ray-head"),
         ({"pods": (named("Pod", "mine", app="redis"),)}, "ok", "nobody else"),

@@ -193,7 +193,7 @@ def test_exit_codes(end: Job, code: int) -> None:
         (job("FAILED", None, "runtime_env setup failed: Failed to set up runtime environment.\npip: no such package"), Outcome("runtime_env setup failed: Failed to set up runtime environment", "pip: no such package")),
         (job("FAILED", None, "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\nThe actor died because its node has died. Node Id: 4"), Outcome("the node that ran it is gone")),
         (job("FAILED", None, "Job supervisor actor died: x\nThe actor never ran - it was cancelled"), Outcome("its node died before it began")),
-        (job("FAILED", None, "Job supervisor actor died: OutOfMemoryError"), Outcome("Ray stopped it, for its node was short of memory")),
+        (job("FAILED", None, "Job supervisor actor died: OutOfMemoryError"), Outcome("Ray stopped it because its node was short of memory")),
         (job("FAILED"), Outcome("")),
     ],
 )  # fmt: skip

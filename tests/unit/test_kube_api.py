@@ -328,7 +328,7 @@ def test_patience_ends() -> None:
 
 def test_an_answer_that_is_no_json_is_a_sentence() -> None:
     with ScriptedServer(answer(200, b"<html>Log in to the hotel's network</html>")) as server:
-        with pytest.raises(ApiError, match="is no API server") as caught:
+        with pytest.raises(ApiError, match="is not an API server") as caught:
             Api(server.access()).get(POD)
         assert "hotel" in caught.value.evidence
 

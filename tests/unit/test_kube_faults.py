@@ -310,7 +310,7 @@ HOTEL = b"<!DOCTYPE html><html><head><title>Hotel</title><style>p{color:red}</st
 @pytest.mark.parametrize("code", [200, 302, 403, 407, 451])
 def test_a_page_instead_of_json_is_told_as_what_it_is(code: int) -> None:
     with ScriptedServer(answer(code, HOTEL, Content_Type="text/html")) as server:
-        with pytest.raises(ApiError, match="is no API server") as caught:
+        with pytest.raises(ApiError, match="is not an API server") as caught:
             Api(server.access()).get(POD)
         assert "Hotel" in caught.value.evidence
         assert "<" not in caught.value.evidence

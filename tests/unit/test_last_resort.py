@@ -96,16 +96,16 @@ def test_every_input_ends_in_a_sentence(case: Case, tmp_path: Path) -> None:
     kubeconfig(tmp_path, "http://127.0.0.1:9")
     done = run(case, tmp_path)
     assert "Traceback" not in done.stdout + done.stderr
-    assert "fault of raystead" not in done.stderr
+    assert "bug in raystead" not in done.stderr
     assert "Exception ignored" not in done.stderr
     assert (done.returncode, case.says in done.stderr) == (case.code, True), done.stderr
 
 
 HTML = b"<html><head><title>Sign in</title></head><body>proxy \x1b]0;owned\x07</body></html>"
 SERVERS: dict[str, tuple[Answer, int, str]] = {
-    "HTML of a proxy": (answer(200, HTML), 80, "is no API server"),
+    "HTML of a proxy": (answer(200, HTML), 80, "is not an API server"),
     "HTML of a proxy that refuses": (answer(403, HTML), 80, "proxy"),
-    "JSON that is no object": (answer(200, [1, 2]), 80, "is no API server"),
+    "JSON that is no object": (answer(200, [1, 2]), 80, "is not an API server"),
     "a message with escapes": (answer(400, status(400, "no \x1b]52;c;aGk=\x07 \u202e no")), 80, r"\x1b]52;c;aGk=\x07 \u202e"),
 }  # fmt: skip
 
@@ -130,7 +130,7 @@ def test_whatever_answers_for_an_api_server(name: str, verb: str, tmp_path: Path
         kubeconfig(tmp_path, f"http://127.0.0.1:{server.port}")
         done = run(Case([verb], code), tmp_path)
     assert "Traceback" not in done.stderr
-    assert "fault of raystead" not in done.stderr, done.stderr
+    assert "bug in raystead" not in done.stderr, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
 
@@ -147,7 +147,7 @@ def fail(message: str) -> BaseException:
 
 def test_a_fault_of_ours_names_kind_and_place_and_no_value() -> None:
     text = failure.told(fail("Invalid header b'Bearer abcdefgh0123\\n'"), debug=False)
-    assert text.startswith("this is a fault of raystead")
+    assert text.startswith("this is a bug in raystead")
     assert "KeyError at" in text
     assert "test_last_resort.py:" in text
     assert "--debug" in text
@@ -166,7 +166,7 @@ def test_a_fault_of_ours_names_kind_and_place_and_no_value() -> None:
 )
 def test_debug_shows_the_way_and_masks_what_may_be_secret(secret: str) -> None:
     text = failure.told(fail(secret.format("s3cretS3cretS3cret")), debug=True)
-    assert "which came of" in text
+    assert "caused by" in text
     assert "ValueError: " in text
     assert "s3cret" not in text
 

@@ -253,7 +253,7 @@ def test_secrets_of_the_users_are_not_made() -> None:
 def test_bad_redis_user_is_a_sentence() -> None:
     spec = raw("guide")
     spec["metadata"]["annotations"]["raystead.io/redis-user"] = "root"
-    with pytest.raises(SpecError, match="no user id"):
+    with pytest.raises(SpecError, match="not a user id"):
         manifests(RayCluster.model_validate(spec), Facts())
 
 

@@ -273,7 +273,7 @@ def test_a_foreign_object_with_our_name_is_a_problem_and_left_alone() -> None:
     made = make(manifests(spec, FACTS), [live, other], {}, desired=spec)
     assert [p.partition(";")[0] for p in made.problems] == [
         'Service/a-head-svc exists and belongs to the cluster "b"',
-        "Deployment/a-head exists and is not of raystead's making",
+        "Deployment/a-head exists and was not made by raystead",
     ]
     assert the(made, "Deployment/a-head").action is Action.UNCHANGED
 

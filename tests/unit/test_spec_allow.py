@@ -28,11 +28,11 @@ def test_peers_are_added_replaced_and_taken_away() -> None:
         ("pods=app", "dashboard", "is not namespace=NS"),
         ("namespace=Mon!", "dashboard", "not a valid namespace"),
         ("pods=app=a b", "dashboard", "not a valid label"),
-        ("namespace=a", "gcs", '"gcs" is not one of dashboard, client, metrics, serve and no port number'),
-        ("namespace=a", "0", '"0" is not one of'),
-        ("namespace=a", "65536", '"65536" is not one of'),
-        ("namespace=a", "\u00b2", "is not one of"),
-        ((), "client", "with --allow-from only"),
+        ("namespace=a", "gcs", '"gcs" is neither one of dashboard, client, metrics, serve nor a port number'),
+        ("namespace=a", "0", '"0" is neither one of'),
+        ("namespace=a", "65536", '"65536" is neither one of'),
+        ("namespace=a", "\u00b2", "is neither one of"),
+        ((), "client", "only has an effect with --allow-from"),
     ],
 )
 def test_nonsense_is_a_problem(peer: str, to: str, said: str) -> None:

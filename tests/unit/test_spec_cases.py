@@ -84,14 +84,14 @@ READ = {
 REFUSED = {
     # file: (line of the problem, a part of it), in the order of the file
     "anchors.yaml": [(1, "x-ray: there is no such field here")],
-    "duplicate-env.yaml": [(19, "HF_HOME is here twice (see line 17)")],
+    "duplicate-env.yaml": [(19, "HF_HOME appears twice (see line 17)")],
     "duplicate-mounts.yaml": [
-        (18, "/models is here twice (see line 17)"),
+        (18, "/models appears twice (see line 17)"),
         (18, 'there is no volume "m2"; did you mean m?'),
-        (21, "name m is here twice (see line 20)"),
+        (21, "name m appears twice (see line 20)"),
     ],
     "duplicate-ports.yaml": [
-        (18, "containerPort 8265/TCP is here twice (see line 17)"),
+        (18, "containerPort 8265/TCP appears twice (see line 17)"),
         (20, "two ports are named client (see line 19)"),
     ],
     "env-int-bool.yaml": [

@@ -83,12 +83,12 @@ REFUSED = [
     ({"metadata": FT % "True"}, "fault tolerance without the address of a Redis"),
     ({"metadata": FT % "false", "env": ADDRESS}, "RAY_REDIS_ADDRESS without fault tolerance"),
     ({"metadata": FT % "false", "spec": REDIS}, "remove the annotation"),
-    ({"env": ADDRESS, "spec": REDIS}, "RAY_REDIS_ADDRESS cannot be set beside"),
+    ({"env": ADDRESS, "spec": REDIS}, "RAY_REDIS_ADDRESS cannot be set together with"),
     ({"env": "{name: REDIS_PASSWORD, value: x}", "spec": REDIS}, "use gcsFaultToleranceOptions.redisPassword"),
     ({"env": "{name: REDIS_USERNAME, value: x}"}, "use gcsFaultToleranceOptions.redisUsername"),
     ({"head": "rayStartParams: {redis-username: x}"}, "redis-username cannot be set here"),
-    ({"head": "rayStartParams: {redis-username: x}", "spec": REDIS}, "redis-username cannot be set beside"),
-    ({"head": "rayStartParams: {redis-password: x}", "spec": REDIS}, "redis-password cannot be set beside"),
+    ({"head": "rayStartParams: {redis-username: x}", "spec": REDIS}, "redis-username cannot be set together with"),
+    ({"head": "rayStartParams: {redis-password: x}", "spec": REDIS}, "redis-password cannot be set together with"),
     (
         {"metadata": "annotations: {ray.io/external-storage-namespace: x}", "spec": REDIS},
         "use gcsFaultToleranceOptions.externalStorageNamespace",
@@ -103,7 +103,7 @@ REFUSED = [
         ({"head": f"resources: {{example.com/a: '1'}}\nrayStartParams: {{{param}: '{value}'}}"}, f"{param} cannot be set")
         for param, value in (("num-cpus", 1), ("num-gpus", 1), ("memory", 1000000), ("resources", '"{\\"a\\": 1}"'))
     ],
-    ({"worker": "resources: {CPU: '1'}\nrayStartParams: {memory: '1000000'}"}, "memory cannot be set beside"),
+    ({"worker": "resources: {CPU: '1'}\nrayStartParams: {memory: '1000000'}"}, "memory cannot be set together with"),
     ({"spec": ROCKS, "env": "{name: RAY_gcs_storage, value: memory}"}, "RAY_gcs_storage is set by backend rocksdb"),
     ({"spec": ROCKS, "env": "{name: RAY_gcs_storage_path, value: /d}"}, "RAY_gcs_storage_path is set by"),
     ({"spec": ROCKS, "container": "volumeMounts: [{name: x, mountPath: /data/gcs/}]"}, "/data/gcs are taken"),
@@ -112,7 +112,7 @@ REFUSED = [
         {"spec": "gcsFaultToleranceOptions: {backend: rocksdb, storage: {claimName: c, accessModes: [ReadWriteOnce]}}"},
         "claimName excludes accessModes",
     ),
-    ({"spec": "gcsFaultToleranceOptions: {redisAddress: r, storage: {size: 1Gi}}"}, "with backend rocksdb only"),
+    ({"spec": "gcsFaultToleranceOptions: {redisAddress: r, storage: {size: 1Gi}}"}, "only has an effect with backend rocksdb"),
     (
         {"spec": "networkPolicy: {}", "worker": "labels: {a: b c}"},
         '"a: b c" is not a valid label',

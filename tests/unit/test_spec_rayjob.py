@@ -104,4 +104,4 @@ def test_a_suspended_job_has_a_suspended_cluster() -> None:
 
 def test_a_job_beside_a_cluster_is_refused() -> None:
     other = "\n---\n" + FILE.replace("kind: RayJob", "kind: RayCluster")
-    assert "a RayCluster beside another of Ray's documents" in refused(FILE + other)
+    assert "a RayCluster next to another of Ray's documents" in refused(FILE + other)

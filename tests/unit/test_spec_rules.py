@@ -56,7 +56,7 @@ BROKEN = [
     ("name: mine", "name: 12", 4, "write it in quotes"),
     ("rayVersion: 2.60.0", "rayVersion: 2.6", 6, "write it in quotes"),
     ("rayVersion: 2.60.0", "rayVersion: new\n  authOptions: {mode: token}", 7, '2.52.0 or newer, not "new"'),
-    ("rayVersion: 2.60.0", "rayVersion: 2.60.0\n  rayVersion: 2.9.0", 7, "here twice, first in line 6"),
+    ("rayVersion: 2.60.0", "rayVersion: 2.60.0\n  rayVersion: 2.9.0", 7, "appears twice, first on line 6"),
     ("rayVersion: 2.60.0", "rayVersio: 2.60.0", 6, "did you mean rayVersion?"),
     ("replicas: 1", "replicas: -1", 16, "-1 is negative"),
     ("replicas: 1", "minReplicas: 3\n    maxReplicas: 2", 16, "more than maxReplicas 2"),
@@ -109,8 +109,8 @@ BROKEN = [
     ("replicas: 1", "resources: {cpu: lots}", 16, "is not a valid quantity"),
     ("replicas: 1", "labels: {a: 'x y'}", 16, "not a valid label"),
     ("groupName: small", "groupName: ''", 15, "has no name"),
-    ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 6, "autoscaling is not in this version"),
-    ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "TLS is not in this version"),
+    ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 6, "autoscaling is not supported by this version"),
+    ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "TLS is not supported by this version"),
     ("rayVersion: 2.60.0", "historyServerOptions: {a: b}", 6, "history server"),
     ("rayVersion: 2.60.0", "managedBy: kueue.x-k8s.io/multikueue", 6, "multikueue"),
     ("rayVersion: 2.60.0", "authOptions: {enableK8sTokenAuth: true}", 6, "outside the namespace"),
@@ -357,7 +357,7 @@ def test_flags_name_a_redis_one_has() -> None:
         (Flags(storage="external"), "--redis-address HOST:PORT"),
         (Flags(redis_address="redis"), "is not HOST:PORT"),
         (Flags(storage="none", redis_address="redis:6379"), "no effect with --storage none"),
-        (Flags(redis_password_secret="team-redis"), "with --redis-address only"),
+        (Flags(redis_password_secret="team-redis"), "only has an effect with --redis-address"),
     ],
 )
 def test_flags_of_a_redis_that_cannot_be_meant(flags: Flags, said: str) -> None:
@@ -457,7 +457,7 @@ def test_a_tpu_slice_of_several_hosts_is_refused(hosts: int, key: str, refused: 
         }
     )
     if refused:
-        with pytest.raises(SpecError, match="a TPU slice of several hosts"):
+        with pytest.raises(SpecError, match="TPU slices of several hosts"):
             load(text, "f.yaml")
     else:
         load(text, "f.yaml")

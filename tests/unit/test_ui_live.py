@@ -1,4 +1,4 @@
-"""What a wait looks like: in place on a terminal, one line a change of state elsewhere."""
+"""What a wait looks like: in place on a terminal, one line per change of state elsewhere."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ PLAN = Plan(
         Change(Action.DELETE, "Deployment", "a-b-worker", stops=3, reason='group "b" is removed'),
     ),
     notes=("PersistentVolumeClaim/x stays",),
-    problems=("Service/y exists and is not of raystead's making",),
+    problems=("Service/y exists and was not made by raystead",),
 )
 
 

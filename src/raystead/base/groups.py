@@ -65,7 +65,7 @@ def named(word: str) -> GroupId:
 
 
 def group_of(found: Mapping[str, str]) -> GroupId | None:
-    """The group that a pod's labels say; None: it is no pod of Ray or of our Redis."""
+    """The group that a pod's labels say; None: not a pod of Ray or of our Redis."""
     kind = found.get(labels.NODE_TYPE)
     if kind == "head":
         return HEAD

@@ -1,4 +1,4 @@
-"""Every kind of object that raystead makes, reads or deletes: one row a kind, all tables made of the rows.
+"""Every kind of object that raystead makes, reads or deletes: one row per kind, the source of every table.
 
 A new kind is a new row here and nothing else: paths, plans, `down`, quotas and rights follow from it.
 """
@@ -32,7 +32,7 @@ class Kind:
         template: where its pod template is; () where it makes no pods.
         immutable: fields that only a new object can change. An object with such fields holds no state itself,
             so that it may be replaced.
-        short_quota: a ResourceQuota counts it as `PLURAL` too, beside `count/PLURAL.GROUP`.
+        short_quota: a ResourceQuota counts it as `PLURAL` too, not only as `count/PLURAL.GROUP`.
         part: the name of its list in what `explain` and `doctor` look at; "" where neither does.
         anybodys: those of others in the namespace matter to us too, so the list is not limited to our label.
         verbs: what a user of raystead may have to do with it.

@@ -24,7 +24,7 @@ from raystead.cli.up import policies_option, say_notes
 @click.command("doctor")
 @spec_options
 @policies_option
-@click.option("--probe", is_flag=True, help="Run a short Job too: image, Ray in it, DNS, Redis, the way out.")
+@click.option("--probe", is_flag=True, help="Also run a short Job: image, its Ray, DNS, Redis, egress.")
 @click.option("--rbac", is_flag=True, help="Print the Role and RoleBinding to ask for, nothing else.")
 @output_option
 @quiet_option

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command("down")
 @cluster_options
-@click.option("-f", "--file", "file", metavar="FILE", help="The file of `up`: what else it brought goes too.")
+@click.option(
+    "-f", "--file", "file", metavar="FILE", help="The file given to `up`: delete its other objects too."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
 @click.option("--keep-data", is_flag=True, help="Keep the volume: the next up finds the actors' state again.")
@@ -91,7 +93,7 @@ def _there(
             reporter.warn(f"left: {text}")
     if done.remains:
         raise Remains(
-            f'"{done.name}" is not wholly gone after {done.seconds:.0f} s',
+            f'"{done.name}" is not completely gone after {done.seconds:.0f} s',
             evidence="; ".join(done.remains),
             remedy=f"raystead down {done.name} again, or look at the above with kubectl describe",
         )

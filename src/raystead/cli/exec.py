@@ -23,7 +23,9 @@ _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 @click.option("--group", metavar="GROUP", help="Into a pod of this worker group; default: the head.")
 @click.option("--pod", metavar="POD", help="Into this pod.")
 @click.option("--container", metavar="NAME", help="Into this container; default: the pod's first.")
-@click.option("--tty/--no-tty", default=None, help="A terminal; default: if stdin and stdout are one.")
+@click.option(
+    "--tty/--no-tty", default=None, help="Allocate a terminal; default: if stdin and stdout are one."
+)
 def command(
     name: str | None,
     where: Where,

@@ -19,12 +19,12 @@ _HERE = Path(__file__).parent.parent
 
 def told(error: BaseException, *, debug: bool) -> str:
     """The sentences for an exception that nobody expected."""
-    what = f"this is a fault of raystead, not of what you asked: {_kind(error)} at {_place(error)}"
+    what = f"this is a bug in raystead, not a mistake of yours: {_kind(error)} at {_place(error)}"
     seen = f"raystead {__version__}, Python {platform.python_version()}"
     if isinstance(error, RecursionError):
         what = f"what was given is nested too deeply: {_place(error)}"
     elif isinstance(error, MemoryError):
-        what = f"this machine has not enough memory for what was given: {_place(error)}"
+        what = f"this machine does not have enough memory for what was given: {_place(error)}"
     remedy = "report it with the output of the same command with --debug" if not debug else ""
     text = RaysteadError(what, evidence=seen, remedy=remedy).diagnostics()
     return f"{text}\n{_way(error)}" if debug else text
@@ -61,5 +61,5 @@ def _way(error: BaseException) -> str:
         lines.append(f"  {_kind(step)}: {masked_text(str(step)[:500], random=True)}")
         step = step.__cause__ or step.__context__
         if step is not None:
-            lines.append("  which came of")
+            lines.append("  caused by")
     return "\n".join(lines)

@@ -98,7 +98,7 @@ def _moment(seconds: float | None) -> str:
 
 @command.command("logs")
 @_job
-@click.option("-f", "--follow", "follow", is_flag=True, help="Go on until the job ends; exits with its code.")
+@click.option("-f", "--follow", "follow", is_flag=True, help="Follow until the job ends; exit with its code.")
 @place_options
 @quiet_option
 def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet: bool) -> None:

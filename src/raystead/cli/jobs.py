@@ -79,7 +79,7 @@ def say_waiting(reporter: Reporter, event: Waiting | Lost) -> None:
         reporter.warn("Ray answers again")
     else:
         seen = f" ({event.why.evidence})" if event.why.evidence else ""
-        reporter.warn(f"{event.why.what}{seen}; trying on")
+        reporter.warn(f"{event.why.what}{seen}; still trying")
 
 
 def follow_to_exit(

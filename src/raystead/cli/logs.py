@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 @click.command("logs")
 @click.argument("what", required=False, metavar="[GROUP|POD]")
 @place_options
-@click.option("-f", "--follow", is_flag=True, help="Go on as lines come, over restarts; Ctrl-C ends.")
+@click.option("-f", "--follow", is_flag=True, help="Follow new lines, across restarts; Ctrl-C ends.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Only the last N lines of each.")
-@click.option("--since", type=SPAN, metavar="SPAN", help="Only what is newer: 30s, 10m, 2h, 1d.")
+@click.option("--since", type=SPAN, metavar="SPAN", help="Only lines newer than this: 30s, 10m, 2h, 1d.")
 @click.option("--previous", is_flag=True, help="The run before the last restart.")
 @click.option("--container", metavar="NAME", help="Only containers of this name.")
 @click.option("--timestamps", is_flag=True, help="Each line with its time.")
@@ -117,7 +117,7 @@ def _follow(api: Api, anchor: Anchor, wanted: Wanted, timestamps: bool) -> None:
                     raise gone
                 if (error := stream.error) is not None and told != error.what:
                     told = error.what
-                    click.echo(f"{error.what}; trying on", err=True)
+                    click.echo(f"{error.what}; still trying", err=True)
 
 
 def _ray(api: Api, anchor: Anchor, wanted: Wanted, file: str, follow: bool) -> None:

@@ -152,7 +152,7 @@ def _run() -> int:
 
 
 def _not_text(error: UnicodeEncodeError) -> UsageError:
-    """A word of the command line that is no text and had to be sent as text."""
+    """A word of the command line that is not text and had to be sent as text."""
     word = error.object if len(error.object) < 100 else f"{error.object[:100]}…"
     return UsageError(
         "a name or value is not UTF-8 text",

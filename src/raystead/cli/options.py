@@ -29,7 +29,7 @@ class _Span(click.ParamType[float]):
         """Seconds."""
         seconds = times.in_seconds(value) if isinstance(value, str) else float(value)
         if seconds is None:
-            self.fail(f'"{value}" is no span of time; write for example 90, 90s, 10m or 2h', param, ctx)
+            self.fail(f'"{value}" is not a time span; write for example 90, 90s, 10m or 2h', param, ctx)
         return seconds
 
 
@@ -130,7 +130,7 @@ class Where:
 
     @property
     def here(self) -> bool:
-        """The verb works on this machine: it was said, or there is no way to an API server."""
+        """The verb works on this machine: --local was given, or no kubeconfig leads to an API server."""
         if self.local:
             return True
         if self.namespace or self.context or self.kubeconfig:
@@ -207,7 +207,7 @@ def read_file(file: str | None) -> tuple[str | None, str]:
 
     Raises:
         UsageError: it cannot be read.
-        SpecError: it is no text, or too large for a spec.
+        SpecError: it is not text, or too large for a spec.
     """
     from raystead.spec.text import MAX_BYTES, decode
 

@@ -24,7 +24,9 @@ from raystead.cli.up import force_option, policies_option, say_notes
 @spec_options
 @policies_option
 @force_option
-@click.option("--show-values", is_flag=True, help="Values too that may be secrets (those of Secrets never).")
+@click.option(
+    "--show-values", is_flag=True, help="Also show values that may be secrets (never those of Secrets)."
+)
 @click.option(
     "--exit-code", "tells", is_flag=True, help="Exit with 1 when there is something to change (CI)."
 )
@@ -78,6 +80,6 @@ def command(
         reporter.hint("raystead up with the same words asks first; --yes goes on all the same")
         click.get_current_context().exit(ProblemsFound.exit_code)
     if plan.mutates:
-        reporter.hint("raystead up with the same words applies it")
+        reporter.hint("raystead up with the same options applies it")
     if tells and plan.mutates:
         click.get_current_context().exit(1)

@@ -42,7 +42,10 @@ _NOT_ASKED: dict[str, Any] = {
 @click.option("--runtime-env", metavar="FILE", help="Ray's runtime environment, YAML or JSON.")
 @click.option("--runtime-env-json", metavar="JSON", help="The same, inline.")
 @click.option(
-    "--ttl", default="10m", metavar="TIME", help="Its life when this command is killed; default 10m."
+    "--ttl",
+    default="10m",
+    metavar="TIME",
+    help="How long the cluster outlives a killed command; default 10m.",
 )
 @click.option("--timeout", type=SPAN, metavar="SPAN", help="How long to wait until it is ready, default 15m.")
 @policies_option
@@ -174,7 +177,7 @@ def seconds(text: str) -> int:
 
     value = int(times.in_seconds(text) or 0)
     if value < LEAST_LEASE:
-        raise UsageError(f'--ttl "{text}" is no time of a minute or more', remedy="for example --ttl 10m")
+        raise UsageError(f'--ttl "{text}" is not a time of at least a minute', remedy="for example --ttl 10m")
     return value
 
 
@@ -217,7 +220,7 @@ def _say_down(reporter: Reporter, done: Downed, code: int) -> None:
         reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
         return
     error = Remains(
-        f'"{done.name}" is not wholly gone after {done.seconds:.0f} s',
+        f'"{done.name}" is not completely gone after {done.seconds:.0f} s',
         evidence="; ".join(done.remains),
         remedy=f"raystead down --name {done.name}",
     )

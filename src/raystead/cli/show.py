@@ -11,7 +11,7 @@ from raystead.ui.plain import table
 
 
 def nodes_text(status: LocalStatus) -> str:
-    """A line a node; the dashboard stands on the head's."""
+    """One line per node; the head's has the dashboard's address."""
     width = max((len(node.name) for node in status.nodes), default=4)
     lines = []
     for node in status.nodes:

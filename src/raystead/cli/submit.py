@@ -90,7 +90,7 @@ def start(
             if isinstance(event, jobs.Packed):
                 package = event.package
                 does = "the cluster has" if event.known else "uploading"
-                what = f"the current directory, for {event.why} is in it: " if event.why else ""
+                what = f"the current directory, because {event.why} is in it: " if event.why else ""
                 left = f", {package.ignored} ignored" if package.ignored else ""
                 size = human_bytes(package.bytes)
                 files = "1 file" if package.files == 1 else f"{package.files} files"
@@ -112,7 +112,7 @@ def start(
 
 
 def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
-    """One line with how it ended and why, and what Ray tells that is no output of the job; the exit code.
+    """One line with how it ended and why, and what Ray tells that is not the job's output; the exit code.
 
     Of a job that no driver's code explains the reason is the only word there is: said also when quiet.
     """

@@ -23,7 +23,7 @@ policies_option = click.option(
     help="Network policies: ingress, and egress where the namespace restricts it (auto, the default).",
 )
 force_option = click.option(
-    "--force-conflicts", "force", is_flag=True, help="Take fields over that somebody else manages."
+    "--force-conflicts", "force", is_flag=True, help="Take over fields that somebody else manages."
 )
 
 
@@ -111,12 +111,12 @@ def command(
 
 
 def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:
-    """Without a name `up` means the built-in one; beside a cluster of another name that may be a mistake."""
+    """Without a name `up` means the built-in one; next to a cluster of another name that may be a mistake."""
     from raystead.cli.changing import ask
     from raystead.ops.clusters import anchors
 
     if there := [other.name for other in anchors(api)]:
-        what = f'"{name}" would be a new cluster beside {", ".join(there)} in namespace {api.namespace}'
+        what = f'"{name}" would be a new cluster next to {", ".join(there)} in namespace {api.namespace}'
         ask(reporter, what, yes=yes, instead=f"raystead up --name {there[0]} for the one that is there")
 
 

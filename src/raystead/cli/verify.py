@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.option("--faults", metavar="LIST", help="Of head, redis, worker; default: all that can be survived.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask, also beside jobs; needed without a terminal.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, even while jobs run; needed without a terminal.")
 @place_options
 @output_option
 @quiet_option

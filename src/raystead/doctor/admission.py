@@ -41,7 +41,7 @@ def check(seen: Seen) -> Iterator[Check]:
         yield Check("admission", "unknown", what, why, "raystead plan, then raystead explain")
     elif limited:
         what = "PodSecurity and other rules could not be asked: a LimitRange refuses the pods before them"
-        yield Check("admission", "unknown", what, "", "mend the sizes, then raystead doctor again")
+        yield Check("admission", "unknown", what, "", "fix the sizes and run raystead doctor again")
     elif not refused:
         yield _passed(seen)
 

@@ -11,7 +11,7 @@ from raystead.explain.tags import better, complaint
 __all__ = ["check", "wrong"]
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-# a first part without a dot or a port is no host but part of the repository
+# a first part without a dot or a port is not a host but part of the repository
 _HOST = rf"(?:localhost(?::\d+)?|{_LABEL}(?::\d+)|{_LABEL}(?:\.{_LABEL})+(?::\d+)?)"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}")
@@ -35,7 +35,7 @@ def check(seen: Seen) -> Iterator[Check]:
             yield Check(
                 "image",
                 "fail",
-                f'"{image}" {where} is no image reference: {why}',
+                f'"{image}" {where} is not a valid image reference: {why}',
                 "",
                 f"{seen.up} --image IMAGE",
             )

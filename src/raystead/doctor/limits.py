@@ -15,7 +15,7 @@ __all__ = ["check", "with_defaults"]
 
 
 def check(seen: Seen) -> Iterator[Check]:
-    """One check a group that breaks a rule; else one for all."""
+    """One check per group that breaks a rule, otherwise one for all."""
     if seen.limitranges is None:
         why = "LimitRanges may not be read: whether the sizes are allowed is not known"
         yield Check("limits", "unknown", why, seen.unread.get("limitranges", ""), "raystead doctor --rbac")
@@ -87,7 +87,7 @@ def _rules(item: Json, requests: Amounts, limits: Amounts) -> Iterator[_Broken]:
     for name, value in (item.get("min") or {}).items():
         least, said = quantities.parse(value), f"the minimum {value}"
         if name not in requests:
-            yield _Broken(f"{name} must be said, at least {value}", name, least)
+            yield _Broken(f"{name} must be given, at least {value}", name, least)
         elif requests[name] < least:
             yield _Broken(f"{name} {shown(name, requests[name])} is under {said}", name, least)
         elif name in limits and limits[name] < least:

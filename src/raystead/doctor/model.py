@@ -54,7 +54,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Client:
-    """The user's side: our version, and what stands in the Python on his PATH (None: no such thing)."""
+    """The user's side: our version, and what the Python on their PATH has (None: no such thing)."""
 
     raystead: str
     python: str | None = None
@@ -96,7 +96,7 @@ class Seen:
         objects: rendered with `facts`.
         companions: the other documents of the file, which `up` applies too.
         version: "1.36", and what the server calls itself.
-        user: his name to the server.
+        user: the name by which the server knows them.
         pods: all of the namespace; so are the other lists.
         raycluster: KubeRay's object of our name.
         default_class: the class that a claim without one gets; None there is none, "?" not known.

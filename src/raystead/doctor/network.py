@@ -40,7 +40,7 @@ def check(seen: Seen) -> Iterator[Check]:
         what = f"{directions} restricted here ({', '.join(named)}): {does}"
         yield Check("network", "warn", what, f"{_evidence(named)}; {_UNSEEN}", _PROBE)
     else:
-        yield Check("network", "ok", "no NetworkPolicy of others restricts our pods", _UNSEEN, _PROBE)
+        yield Check("network", "ok", "no other NetworkPolicy restricts our pods", _UNSEEN, _PROBE)
 
 
 def _names(policies: Iterable[Json], pods: Iterable[Pod], way: str) -> list[str]:

@@ -213,9 +213,9 @@ def _template(seen: Seen) -> Json:
 
 
 def _labels(seen: Seen, template: Json) -> dict[str, str]:
-    """Those by which our policies choose such a pod, and no more: it is no node of the cluster.
+    """Those by which our policies choose such a pod, and no more: it is not a node of the cluster.
 
-    None beside a living cluster: its head's Service would send Ray's traffic to the probe.
+    None next to a running cluster: its head's Service would send Ray's traffic to the probe.
     """
     if seen.exists:
         return {}

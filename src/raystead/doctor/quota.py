@@ -38,7 +38,7 @@ class _Room:
 
 
 def check(seen: Seen) -> Iterator[Check]:
-    """One check a quota."""
+    """One check per quota."""
     if seen.quotas is None:
         why = "quotas may not be read: whether the pods fit is not known"
         yield Check("quota", "unknown", why, seen.unread.get("quotas", ""), "raystead doctor --rbac")

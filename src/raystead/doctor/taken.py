@@ -49,7 +49,8 @@ def _names(seen: Seen) -> Iterator[Check]:
                 taken.append(f"{item['kind']}/{name}")
     if taken:
         many = len(taken) > 1
-        what = f"{', '.join(taken)} {'are' if many else 'is'} there and not of this cluster's making"
+        verb, it = ("exist", "them") if many else ("exists", "it")
+        what = f"{', '.join(taken)} {verb} and this cluster did not make {it}"
         remedy = "delete them" if many else f"kubectl delete {taken[0].lower()}"
         yield Check("names", "fail", what, "", f"{remedy}\nor {_elsewhere(seen)}")
 
@@ -77,7 +78,7 @@ def caught(objects: Sequence[Json], pods: Iterable[Json]) -> Iterator[tuple[str,
         if found:
             text = ", ".join(f"{key}={value}" for key, value in words)
             evidence = f"{_list('pod', found)} {'carries' if len(found) == 1 else 'carry'} its labels {text}"
-            yield f"{' and '.join(selecting)} would also select pods of others", evidence
+            yield f"{' and '.join(selecting)} would also select somebody else's pods", evidence
 
 
 def selectors(objects: Sequence[Json]) -> list[str]:
@@ -122,7 +123,9 @@ def _catchers(seen: Seen) -> Iterator[Check]:
         groups = [str(g.group) for g in seen.groups if labels.matches({"matchLabels": selector}, g.labels)]
         taken = {(o["kind"], o["metadata"]["name"]) for o in seen.objects}
         if groups and ("Service", item["metadata"]["name"]) not in taken:
-            what = f"Service {item['metadata']['name']} of others would also send to {', '.join(groups)}"
+            what = (
+                f"somebody else's Service {item['metadata']['name']} would also send to {', '.join(groups)}"
+            )
             text = ", ".join(f"{key}={value}" for key, value in selector.items())
             yield Check(
                 "names", "warn", what, f"its selector is {text}", "give that Service a narrower selector"

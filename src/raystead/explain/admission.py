@@ -31,10 +31,10 @@ QUOTA = Cause(
 )
 QUOTA_NEEDS = Cause(
     "quota-needs-requests",
-    "The quota wants every container to say what it needs",
+    "The quota requires every container to state what it needs",
     "quota `{quota}` refuses {missing}: {container} must say {what}",
-    "with a quota on {what}, a pod in which one container does not say it is refused; our own containers "
-    "always do",
+    "with a quota on {what}, a pod is refused if one of its containers does not state it; our own "
+    "containers always do",
     "give {container} `resources` with {what} in the file, then {up} -f FILE",
     _SEEN + "`failed quota … must specify`.",
 )
@@ -43,8 +43,8 @@ SECURITY = Cause(
     "PodSecurity refuses the pods",
     "PodSecurity `{level}` refuses {missing}: {rules}",
     "the namespace enforces this level. `raystead up` finds that out and fills in what the file does not "
-    "say, so it is something that the file says, its annotation raystead.io/hardening: never, a level that "
-    "came after the last `up` (run it again), or the mutating webhook of somebody else",
+    "say. What is left is something that the file itself says, its annotation raystead.io/hardening: never, "
+    "a level set after the last `up` (run it again), or somebody else's mutating webhook",
     "take it out of the pod template, then {up} -f FILE\n"
     'or send to the administrator: "pods of namespace {namespace} need {rules}, which level {level} '
     'forbids"',
@@ -63,8 +63,8 @@ WEBHOOK = Cause(
     "webhook-denied",
     "A policy of the cluster refuses the pods",
     "admission webhook or policy {webhook} refuses {missing}: {said}",
-    "the cluster's administrator checks every pod with rules of his own",
-    "change the pod template so that it obeys, then {up} -f FILE\n"
+    "the cluster's administrator checks every pod against additional rules",
+    "change the pod template so that it complies, then {up} -f FILE\n"
     'or send to the administrator: "{webhook} refuses our pods in namespace {namespace}: {said}"',
     _SEEN + "`admission webhook … denied the request`, or a ValidatingAdmissionPolicy.",
 )
@@ -97,7 +97,7 @@ REFUSED = Cause(
     "The API server refuses the pods",
     "{missing} refused: {said}",
     "the API server's sentence says why; its controllers try again by themselves, ever more slowly",
-    'mend it, or send to the administrator: "pods of namespace {namespace} are refused: {said}"',
+    'fix it, or send to the administrator: "pods of namespace {namespace} are refused: {said}"',
     _SEEN + "a text that no other page explains.",
     confidence="likely",
 )

@@ -1,4 +1,4 @@
-"""A snapshot in, ranked findings out: one a trouble, causes without their symptoms."""
+"""A snapshot in, ranked findings out: one per problem, causes without their symptoms."""
 
 from __future__ import annotations
 

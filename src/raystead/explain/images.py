@@ -102,8 +102,8 @@ FAILED = Cause(
 )
 SLOW = Cause(
     "image-slow",
-    "The image takes long to come",
-    "image {image} is being pulled for {seconds} s",
+    "The image takes a long time to pull",
+    "image {image} has been pulling for {seconds} s",
     "Ray's images are about 1 GB; the first pull on a node is slow, later ones are not needed",
     "wait, or {up} {flag} MIRROR/{name}      from a registry near the nodes",
     "Event Pulling without Pulled or Failed after it, for more than 180 s: 1 GB takes 160 s at 50 Mbit/s.",

@@ -29,8 +29,8 @@ OVER_LIMIT = Cause(
     "evicted-over-limit",
     "The pod wrote more to local disk or memory volumes than its limit",
     "the pod was evicted: {said}",
-    "what it writes to /tmp (logs, spilled objects, packages) or /dev/shm counts; it is started anew and "
-    "will do it again",
+    "what it writes to /tmp (logs, spilled objects, packages) or /dev/shm counts; it is started again and "
+    "will do the same",
     "raise the limit (ephemeral-storage, or the emptyDir's sizeLimit) in the file, then {up} -f FILE",
     "The pod's phase is Failed with reason Evicted and a text on ephemeral storage or an emptyDir, in "
     "the last 10 minutes, and its group lacks a pod.",

@@ -19,7 +19,7 @@ TOKEN = Cause(
     "the head refuses this pod's token",
     "the pod started with another token than the head, or with none: the Secret was changed after one of "
     "them started, or RAY_AUTH_MODE differs between head and workers",
-    "raystead restart      all pods read the same token anew",
+    "raystead restart      all pods read the same token again",
     "Ray's log: `InvalidAuthToken: Authentication token is missing or incorrect`.",
 )
 TOKEN_FILE = Cause(
@@ -82,7 +82,7 @@ STATE_LOST = Cause(
     "gcs-state-lost",
     "The head came back without its memory",
     "the head came back without knowing its nodes",
-    "{lost}; every node of before starts anew, detached actors and jobs are gone",
+    "{lost}; every node restarts, detached actors and jobs are gone",
     "nothing, the nodes join again by themselves\n"
     "{up} --storage redis      keeps the state from now on, if it was kept nowhere",
     "A worker's last run ended with `GCS returned an authentication error … data loss in the DB`, and it "
@@ -277,7 +277,7 @@ def _storage_words(view: View) -> dict[str, str]:
     redis = view.context.names.redis if view.context else "redis"
     lost = "its store is empty: Redis lost its data, or the volume is new"
     if view.storage == "none":
-        lost = "this cluster keeps the head's state nowhere, so a restarted head begins anew"
+        lost = "this cluster keeps the head's state nowhere, so a restarted head starts empty"
     if view.storage == "external":
         return {
             "lost": lost,

@@ -75,7 +75,7 @@ def find(view: View) -> Iterator[Finding]:
 
 
 def _otherwise(view: View) -> Iterator[Finding]:
-    """What the living Ray says of itself and the spec does not."""
+    """What the running Ray says of itself and the spec does not."""
     living, context = view.snapshot.living, view.context
     if living is None or context is None:
         return

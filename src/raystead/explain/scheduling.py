@@ -62,7 +62,7 @@ SELECTOR = Cause(
 AFFINITY = Cause(
     "pod-affinity",
     "Rules about which pods share a node leave no node",
-    "rules on pods beside each other leave no node: {rule} ({nodes})",
+    "rules about which pods share a node leave no node: {rule} ({nodes})",
     "affinity, anti-affinity, spread or host ports in the pod template (or in somebody's pods) exclude "
     "every node",
     "change `affinity`, `topologySpreadConstraints` or `hostPort` in the group's template, then {up} -f FILE",

@@ -32,7 +32,7 @@ CLASS_MISSING = Cause(
     "claim-class-missing",
     "A claim names a StorageClass that does not exist",
     "claim {claim} gets no volume: StorageClass {storage_class} does not exist",
-    "the pod waits for the volume for ever; a claim's class cannot be changed, it must be made anew",
+    "the pod waits for the volume for ever; a claim's class cannot be changed, it must be created again",
     "kubectl delete pvc {claim}, then {up} with a StorageClass that exists (kubectl get storageclass)",
     "The claim is Pending and ProvisioningFailed says `storageclass … not found`.",
 )
@@ -40,7 +40,7 @@ PROVISION = Cause(
     "claim-not-provisioned",
     "The claim's volume cannot be made",
     "claim {claim} gets no volume: {said}",
-    "whoever makes volumes of class {storage_class} fails; the pod waits",
+    "the provisioner of class {storage_class} fails; the pod waits",
     'send to the administrator: "claim {claim} in namespace {namespace} (class {storage_class}): {said}"',
     "The claim is Pending and its newest event is ProvisioningFailed.",
 )

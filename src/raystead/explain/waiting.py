@@ -67,7 +67,7 @@ HUNG = Cause(
 SLOW = Cause(
     "slow-start",
     "A pod does not become ready",
-    "the pod runs for {seconds} s and is not ready: {probe}",
+    "the pod has been running for {seconds} s and is not ready: {probe}",
     "{guess}",
     "{up} {flag}      more CPU\nraystead logs {pod}",
     "The container has run for 180 s, with all it needs ready, and was never ready: twelve times the "

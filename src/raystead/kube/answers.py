@@ -23,7 +23,7 @@ _OWNER = re.compile(r'conflicts? with "(?P<manager>[^"]+)"')
 
 
 class Gone(ApiError):
-    """HTTP 410: a list or watch went on from a version that the server has forgotten; kube begins anew."""
+    """HTTP 410: a list or watch went on from a version that the server has forgotten; kube starts over."""
 
 
 def status_of(text: str) -> dict[str, Any]:

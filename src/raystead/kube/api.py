@@ -148,7 +148,7 @@ class Api:
     def listing(
         self, path: str, *, labels: str = "", fields: str = "", keep: Callable[[Json], Json] | None = None
     ) -> Json:
-        """The whole list with its resourceVersion; begins anew when the server forgot the pages' version."""
+        """The whole list with its resourceVersion; starts over when the server forgot the pages' version."""
         query: Json = {"limit": _PAGE}
         if labels:
             query["labelSelector"] = labels
@@ -336,7 +336,7 @@ class Api:
 
     def _somebody_else(self, evidence: str) -> ApiError:
         return ApiError(
-            f"what answers at {self.access.server} is no API server",
+            f"what answers at {self.access.server} is not an API server",
             evidence=evidence,
             remedy=f"check the server and proxy of the context {self.access.context}",
         )

@@ -216,7 +216,7 @@ class _Session:
         try:
             status = json.loads(self._end)
         except ValueError:
-            raise self._lost("the Status at the end of the stream is torn") from None
+            raise self._lost("the Status at the end of the stream is incomplete") from None
         return outcome(status, self._target, self._command)
 
     def _lost(self, evidence: str) -> StreamLost:

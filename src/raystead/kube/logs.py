@@ -29,7 +29,7 @@ __all__ = ["Follow", "Line", "Note", "Seen", "Source", "containers_of", "read", 
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20  # bytes of a line after which it is cut, lest one without end fills the memory
-_SILENCE = 60.0  # seconds without a byte after which a stream is opened anew: it may be dead
+_SILENCE = 60.0  # seconds without a byte after which a stream is opened again: it may be dead
 _KEPT_SECONDS = 3  # how many different seconds of lines `Seen` keeps; stdout and stderr may be out of order
 _JOIN = 0.3  # seconds that an end waits for the threads
 _BATCHES = 64  # batches that wait for the reader; more would only use memory
@@ -85,7 +85,7 @@ class Seen:
         return (min(self._kept) + self._zone).decode() if self._kept else None
 
     def resume(self) -> None:
-        """A stream begins anew at `since`: what it repeats is not new."""
+        """A stream starts again at `since`: what it repeats is not new."""
         self._expected = Counter()
         for lines in self._kept.values():
             self._expected.update(lines)
@@ -311,7 +311,7 @@ class _Reader(threading.Thread):
             # 404: gone, the state tells; 400: it has not begun, though it looks so
             if error.status not in (400, 404) and self._told != error.evidence:
                 self._told = error.evidence
-                self._put([Note(self._source, f"its log cannot be read now, trying on: {error.evidence}")])
+                self._put([Note(self._source, f"its log cannot be read now, still trying: {error.evidence}")])
             return error.status == 404
         return True
 

@@ -13,7 +13,7 @@ _LONGEST = 200  # characters
 
 
 def words_of(text: str) -> str | None:
-    """What a page says, without its tags; None where the text is no page."""
+    """What a page says, without its tags; None where the text is not a page."""
     if not _PAGE.match(text):
         return None
     import html

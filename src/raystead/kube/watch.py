@@ -1,4 +1,4 @@
-"""A collection kept up to date: list, watch, resume, list anew on 410, back off, end."""
+"""A collection kept up to date: list, watch, resume, list again on 410, back off, end."""
 
 from __future__ import annotations
 

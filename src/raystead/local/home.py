@@ -1,4 +1,4 @@
-"""Where local clusters are kept, for who only asks whether there are any."""
+"""Where local clusters are kept, for callers that only ask whether there are any."""
 
 from __future__ import annotations
 

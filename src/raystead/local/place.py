@@ -254,7 +254,7 @@ class LocalPlace:
                 raise NotReady(
                     f"{failing['name']} has ended {failing['same']} times with the same error",
                     evidence=failing["error"] or failing["note"],
-                    remedy=f"mend that, then the same command again; {self.directory / 'logs'} has more",
+                    remedy=f"fix that and run the command again; {self.directory / 'logs'} has more",
                 )
             if time.monotonic() > deadline:
                 late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
@@ -302,7 +302,7 @@ class LocalPlace:
         return {node["name"]: node for node in told["nodes"]}, living
 
     def _end(self) -> None:
-        """Ends the processes and removes all files; `made.json` alone says which, so a bad plan is no bar."""
+        """Ends the processes and removes all files; `made.json` says which, whatever the plan holds."""
         with contextlib.suppress(OSError, ValueError):
             made = json.loads((self.directory / "made.json").read_text())
             end_marked(made["uid"], grace=_GRACE)

@@ -70,7 +70,7 @@ def find_ray() -> tuple[str, str]:
         version = ""
     if not version or not program.exists():
         raise RayMissing(
-            "there is no Ray beside this raystead",
+            "Ray is not installed with this raystead",
             evidence=f"{sys.executable} has no ray package",
             remedy="pip install 'raystead[local]'",
         )

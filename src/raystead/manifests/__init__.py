@@ -1,1 +1,1 @@
-"""(spec, facts) -> Kubernetes objects; one module a kind. Pure."""
+"""(spec, facts) -> Kubernetes objects; one module per kind. Pure."""

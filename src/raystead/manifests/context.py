@@ -147,7 +147,7 @@ class Context:
 
     @property
     def asked_over_http(self) -> bool:
-        """Programs of ours beside the cluster ask its dashboard: those of a RayJob."""
+        """Programs of ours outside the Ray pods ask its dashboard: those of a RayJob."""
         return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob"
 
     @property

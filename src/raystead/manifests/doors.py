@@ -1,7 +1,7 @@
 """Doors that the file itself opens: the policies let in whom they are for, and the plan says so.
 
 A Service of type LoadBalancer or NodePort, a port named serve, and an Ingress, Route or Service among the
-file's other documents lead from outside to a port of ours; who comes through them cannot be named by a label.
+file's other documents lead from outside to a port of ours. No label names those who come through them.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Facts:
         doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
             "workers:8000".
         restarted: when a group was last restarted on request, or because a Secret that it had read was made
-            anew, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
+            again, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
         keepers: of a RayJob, the uids of the Jobs that end a part of it (`self`, `cluster`, `workers`); never
             kept in the anchor.
     """

@@ -1,4 +1,4 @@
-"""What the living Ray says of itself, against what the spec makes us believe."""
+"""What the running Ray says of itself, against what the spec makes us believe."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def token_difference(ctx: Context, living: Living) -> str | None:
         old = number(living.version)
         why = f": it is {living.version}, tokens came with {dotted(TOKEN_MODE_SINCE)}"
         why = why if old and old < TOKEN_MODE_SINCE else ""
-        return f"a token is asked for, and the living Ray checks none{why}"
-    return f"no token is expected ({ctx.no_token}), and the living Ray checks one"
+        return f"a token is asked for, and the running Ray checks none{why}"
+    return f"no token is expected ({ctx.no_token}), and the running Ray requires one"
 
 
 def version_difference(ctx: Context, living: Living) -> str | None:

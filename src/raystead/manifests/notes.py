@@ -51,7 +51,7 @@ def _sizes(ctx: Context) -> Iterator[str]:
         if lacking:
             found.append(f"{name} ({', '.join(lacking)})")
     if found:
-        yield f"no limits are said, so Ray may take what its node has: {', '.join(found)}"
+        yield f"no limits are given, so Ray may take what its node has: {', '.join(found)}"
 
 
 def _demand(what: str) -> str:

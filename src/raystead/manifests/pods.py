@@ -129,7 +129,7 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     names = {v.get("name") for v in said.get("volumes") or []}
     if "/dev/shm" not in have and "plasma-directory" not in group.ray_start_params:
         name = "dshm" if ctx.guide else "shared-mem"
-        if name not in names:  # KubeRay too mounts a volume of that name that the user made, with his size
+        if name not in names:  # KubeRay too mounts a volume of that name that the user made, with their size
             shared: Json = {"medium": "Memory"}
             if memory := memory_of(ray):
                 shared["sizeLimit"] = memory

@@ -95,13 +95,13 @@ def notes(ctx: Context) -> Iterator[str]:
     """What of it has no effect here, or only where something is installed."""
     said, asked = ctx.cluster.metadata.labels, asked_schedulers(ctx.cluster)
     if _KUEUE in said:
-        yield f"{_KUEUE} stands on every pod: it works where Kueue's integration of plain pods is on"
+        yield f"{_KUEUE} is set on every pod: it works where Kueue's integration of plain pods is on"
     for name in asked:
         groups = [ctx.cluster.spec.head, *ctx.cluster.spec.workers]
         named = [group.template.spec.get("schedulerName") for group in groups]
         if name not in ctx.facts.schedulers and not all(named):
             yield (
-                f"the labels of {name} stand on every pod, schedulerName is left to the templates: nothing "
+                f"the labels of {name} are set on every pod, schedulerName is left to the templates: nothing "
                 f"shows that {name} is installed here; write schedulerName: {name} there if it is"
             )
     if _GANG in said and "yunikorn" not in asked:
@@ -115,7 +115,7 @@ def _chosen(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _task_groups(ctx: Context, redis: Json | None) -> str:
-    """YuniKorn's gang: one entry a group, with what one of its pods asks for."""
+    """YuniKorn's gang: one entry per group, with what one of its pods asks for."""
     spec = ctx.cluster.spec
     out = [_task_group("headgroup", 1, spec.head)]
     out += [_task_group(g.name, g.min_replicas * g.num_of_hosts, g) for g in spec.workers]

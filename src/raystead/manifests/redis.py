@@ -160,7 +160,7 @@ def _user(ctx: Context) -> Json:
         return {}
     if not said.isdigit():
         raise SpecError(
-            f'The annotation {REDIS_USER_ANNOTATION} is "{said}", which is no user id.',
+            f'The annotation {REDIS_USER_ANNOTATION} is "{said}", which is not a user id.',
             remedy="Write a number, or none where the cluster itself gives user ids (OpenShift).",
         )
     return {"runAsUser": int(said), "runAsGroup": int(said), "fsGroup": int(said)}

@@ -136,7 +136,7 @@ def _with_accelerator(custom: Mapping[str, float], limits: Json) -> dict[str, fl
 
 
 def _said_resources(params: Mapping[str, str], group: Group) -> dict[str, str]:
-    """The user's `resources` with the container's accelerator added; {} leaves what he wrote."""
+    """The user's `resources` with the container's accelerator added; {} leaves what they wrote."""
     limits: Json = (group.template.ray_container.get("resources") or {}).get("limits") or {}
     try:
         custom = json.loads(params["resources"].strip("'\"` ").replace('\\"', '"'))

@@ -58,7 +58,7 @@ def storage_kind(cluster: RayCluster) -> str:
 
 
 def inline_password(cluster: RayCluster) -> str | None:
-    """The Redis password that stands in the spec itself; it belongs into a Secret, never into an object."""
+    """The Redis password that stands in the spec itself; it belongs in a Secret, never in another object."""
     options = cluster.spec.gcs_fault_tolerance
     if options and options.redis_password and options.redis_password.value:
         return options.redis_password.value

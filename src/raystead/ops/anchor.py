@@ -47,8 +47,8 @@ class Anchor:
         resource_version: the lock: a write that names an older one is refused by the server.
         written_by: version of the raystead that wrote it.
         kept: the document as JSON.
-        doors: what who connects needs, as it was applied: the token's Secret, None without one, and the ports
-            of dashboard and client. {} where an older raystead wrote the anchor.
+        doors: what a client needs to connect, as it was applied: the token's Secret, None without one, and
+            the ports of dashboard and client. {} where an older raystead wrote the anchor.
         foreign: "Kind/name" of what its file brought along; applied, not owned.
         raw: the ConfigMap itself.
     """
@@ -243,5 +243,5 @@ def _damaged(name: str, why: str) -> StateError:
     return StateError(
         f"the ConfigMap {name} does not hold a cluster that can be read",
         evidence=why,
-        remedy=f"raystead up -f FILE makes it anew, kubectl delete configmap {name} deletes the cluster",
+        remedy=f"raystead up -f FILE creates it again, kubectl delete configmap {name} deletes the cluster",
     )

@@ -58,7 +58,7 @@ def check_program(words: Sequence[str], directory: Path) -> tuple[str, ...] | No
         return None
     ending = path.suffix
     if "/" not in program and ending not in _INTERPRETERS and shutil.which(program):
-        return None  # a program of that name is meant, and a file beside us has the same
+        return None  # a program of that name is meant, and a file next to us has the same
     if ending in _INTERPRETERS:
         return (_INTERPRETERS[ending], program, *rest)
     if os.access(path, os.X_OK):

@@ -18,7 +18,7 @@ from raystead.spec.yamlio import Document, Path, dotted
 
 __all__ = ["Companions", "checked", "refusals", "word"]
 
-# What lives outside of namespaces, of Kubernetes itself and of what stands beside Ray; a kind that is not
+# What lives outside of namespaces, of Kubernetes itself and of what accompanies Ray; a kind that is not
 # listed here is found out by asking the server.
 _CLUSTER_SCOPED = frozenset(
     (
@@ -105,7 +105,7 @@ class _Check:
             what = f"{word(item)} is {self.reserved[key]} of this very cluster, which raystead makes itself"
             self._problem(document, ("metadata", "name"), what, "give it another name")
         elif key in self._seen:
-            what = f"{word(item)} stands twice, first in line {self._seen[key]}"
+            what = f"{word(item)} appears twice, first on line {self._seen[key]}"
             self._problem(document, ("metadata", "name"), what, "keep one")
         self._seen.setdefault(key, document.at(())[0])
         return True

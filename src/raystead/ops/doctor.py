@@ -226,7 +226,7 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
             raise ApiError(
                 f"there is no namespace {api.namespace}",
                 evidence=error.evidence,
-                remedy="choose one you have with -n",
+                remedy="choose one of yours with -n",
                 status=404,
             ) from error
 

@@ -256,7 +256,7 @@ def _sweep(delete: _Deleting, what: Found, swept: Sequence[str], deadline: float
         anchors = [i for i in listed if _is_anchor(i, what.name)]
         here = what.proofs.ours(listed)
         if not here or any(i["metadata"]["uid"] != known for i in anchors):
-            return ()  # another raystead up began anew: what is there now is its own
+            return ()  # another raystead up started over: what is there now is its own
         if over:
             return _reasons(here)
         over = time.monotonic() > deadline
@@ -299,7 +299,7 @@ def _reasons(items: Sequence[Json]) -> tuple[str, ...]:
 def _why_it_stays(item: Json) -> str:
     metadata = item["metadata"]
     if not metadata.get("deletionTimestamp"):
-        return "was made anew while all was deleted"
+        return "was created again while everything was being deleted"
     if finalizers := metadata.get("finalizers"):
         return f"waits for {', '.join(finalizers)}"
     return "is being deleted, its node has not confirmed it"

@@ -78,7 +78,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth a line that is no error."""
+    """Something worth a line that is not an error."""
 
     text: str
 

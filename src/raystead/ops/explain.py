@@ -126,7 +126,7 @@ def _ray(
 ) -> tuple[tuple[Json, ...] | None, Living | None]:
     """Ray's own list of its nodes and its word of itself; None where it cannot be had.
 
-    A head that does not run is no news here.
+    A head that does not run is not news here.
     """
     head = head_of(pods)
     if head is None:

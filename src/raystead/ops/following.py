@@ -23,7 +23,7 @@ _SMALL = 1 << 20  # characters up to which the whole output is fetched again to 
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
 _LAST_WORD = 4.0  # seconds in which Ray may say how a job ended whose driver is gone; it may need 60
 _LOST = "DRIVER_LOST"  # our own error type, for a job of which Ray has not noticed it yet
-_BEGINNINGS = 3  # times that a job is begun anew whose node died before it ran
+_BEGINNINGS = 3  # times that a job is started again whose node died before it ran
 _END = (
     20.0  # seconds without a new character of an ended job's output: its worker is gone, and the end with it
 )
@@ -97,7 +97,7 @@ def follow(
     Args:
         fate: looks at the pod or node of the driver; what it says is told once, and the output of a driver
             that is gone is not waited for. Ray may need a minute to notice; the job is FAILED for us before.
-        again: starts the job anew, where that is ours to do: Ray gives drivers to a node that died up to
+        again: starts the job again, where that is ours to do: Ray gives drivers to a node that died up to
             15 s ago (its health check), and fails the job when it learns of it. Nothing of it ran by then.
 
     Raises:
@@ -137,7 +137,7 @@ def follow(
             if look(job) and look.since > _LAST_WORD:
                 return replace(job, status="FAILED", error_type=_LOST, message=look.why, end_time=time.time())
             if not whole and output.written == before and before <= _SMALL:
-                output.rest()  # a stream that breaks at the same place each time: bytes that are no text
+                output.rest()  # a stream that breaks at the same place each time: bytes that are not text
         time.sleep(_POLL)
 
 
@@ -183,7 +183,7 @@ class _Look:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: `why` in a few words, "" if it succeeded; `more`: what Ray tells beside its output."""
+    """How a job ended: `why` in a few words, "" if it succeeded; `more`: what Ray adds to its output."""
 
     why: str
     more: str = ""
@@ -214,15 +214,15 @@ def outcome(job: Job) -> Outcome:
 
 
 def _supervisor(message: str) -> str:
-    """Ray's words about the process beside the driver, whose end is the job's."""
+    """Ray's words about the process next to the driver, whose end is the job's."""
     if "actor never ran" in message:
         return "its node died before it began"
     if "OutOfMemory" in message or "memory pressure" in message:
-        return "Ray stopped it, for its node was short of memory"
+        return "Ray stopped it because its node was short of memory"
     if "node has died" in message or "node was terminated" in message or "node died" in message:
         return "the node that ran it is gone"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return f"the process beside it died ({lines[0][:200]})" if lines else "the process beside it died"
+    return f"a process next to it died ({lines[0][:200]})" if lines else "a process next to it died"
 
 
 def _signalled(code: int) -> bool:

@@ -109,7 +109,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Submission:
-    """A started job. `again` starts it anew under the same id: for one that ended before it ran.
+    """A started job. `again` starts it once more under the same id: for one that ended before it ran.
 
     It is None for a job that somebody else started.
     """

@@ -119,7 +119,7 @@ class Lease:
             except RaysteadError as error:
                 if not told and not self._stop.is_set():
                     told = True
-                    self._emit(Note(f"the cluster's lease is not renewed now: {error.what}"))
+                    self._emit(Note(f"the cluster's lease could not be renewed: {error.what}"))
 
     def _renew(self, deadline: int) -> None:
         """Raises the Job's deadline to so many seconds after its start; a later one is left.

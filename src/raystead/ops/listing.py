@@ -1,4 +1,4 @@
-"""`list`: a line a cluster. It is typed more often than any other verb, so it imports as little as it can."""
+"""`list`: one line per cluster. It is typed more often than any other verb, so it imports little."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["clusters"]
 def clusters(
     api: Api, *, all_namespaces: bool = False, chosen: Mapping[str, str] | None = None
 ) -> tuple[ListRow, ...]:
-    """One row a cluster, from anchors, Deployments and claims alone: three requests and one a page of 500.
+    """One row per cluster, from anchors, Deployments and claims alone: three requests and their pages of 500.
 
     `chosen`: only clusters whose anchors have all of these labels.
 

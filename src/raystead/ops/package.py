@@ -71,7 +71,7 @@ def measure(directory: Path, excludes: Sequence[str] = ()) -> Sizes:
     """Adds up what `pack` would take; stops early where it is hopelessly large.
 
     Raises:
-        UsageError: it is no directory, or something in it cannot be read.
+        UsageError: it is not a directory, or something in it cannot be read.
     """
     _must_be_directory(directory)
     begun = time.monotonic()
@@ -119,7 +119,7 @@ def pack(
         progress: gets the bytes read and the bytes in all.
 
     Raises:
-        UsageError: it is no directory, or something in it cannot be read or named in a zip.
+        UsageError: it is not a directory, or something in it cannot be read or named in a zip.
         UploadTooLarge: the zip is over Ray's limit, or is certain to be; nothing was sent.
     """
     sizes = refuse_too_large(directory, excludes)
@@ -168,7 +168,7 @@ def package_of_file(file: Path, target: Path, *, module: bool) -> Package:
     if not file.name.endswith((".py", ".whl") if module else ARCHIVES):
         what = "a Python module" if module else "a working directory"
         raise UsageError(
-            f"{file} is no directory, and as {what} Ray takes no such file",
+            f"{file} is not a directory, and Ray takes no such file as {what}",
             remedy=f"give a directory, or a file of {kinds}",
         )
     digest = hashlib.sha1(usedforsecurity=False)

@@ -77,7 +77,7 @@ class Prepared:
         if self.plan.problems:
             raise Conflict(
                 "nothing was changed: " + "; ".join(self.plan.problems),
-                remedy="raystead plan shows everything; mend the above, then the same command again",
+                remedy="raystead plan shows everything; fix the above and run the command again",
             )
 
     def anchor_document(self) -> Json:
@@ -239,7 +239,7 @@ def too_large(anchor: Json) -> list[str]:
 def _read_anew(
     needed: Sequence[secrets.NeededSecret], live: Sequence[Json], cluster: RayCluster
 ) -> tuple[dict[str, str], list[str]]:
-    """Restarts of the groups that are there and have read a Secret which is made anew; and why."""
+    """Restarts of the groups that are there and have read a Secret that is made again; and why."""
     there = {maker.id for maker in makers_of(*live)}
     ours = [item for item in live if item["kind"] == "Secret"]
     anew: dict[str, str] = {}
@@ -413,7 +413,7 @@ def _refused(api: Api, error: ApiError) -> None:
         raise ApiError(
             f"there is no namespace {api.namespace}",
             evidence=error.evidence,
-            remedy="choose one you have with -n",
+            remedy="choose one of yours with -n",
             status=404,
         ) from error
 

@@ -50,7 +50,7 @@ def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tupl
             raise
         out.append(Check("probe", "unknown", f"the probe could not be made: {error.what}", error.evidence))
     finally:
-        # its pod and policies go with it; a name that was never made is no news
+        # its pod and policies go with it; a name that was never made is not news
         with contextlib.suppress(ApiError):
             uid = (made.get("metadata") or {}).get(
                 "uid"
@@ -92,7 +92,7 @@ def _fault(api: Api, seen: Seen, name: str, pods: list[Json]) -> Check | None:
     if not failed:
         return None
     what = "the probe's pod is refused, so nothing more is known"
-    return Check("probe", "unknown", what, str(failed[-1].get("message")), "mend the above first")
+    return Check("probe", "unknown", what, str(failed[-1].get("message")), "fix the above first")
 
 
 def _events(api: Api, name: str) -> tuple[Json, ...]:

@@ -113,7 +113,7 @@ def remove(api: Api, anchor: Anchor, pods_ended: bool, emit: Callable[[Event], N
     if keys.beside_the_head:
         # That Redis ended with the head's pod, and its data too, unless it is on a claim of the user's.
         claims = " and ".join(f"PersistentVolumeClaim/{claim}" for claim in keys.claims)
-        return "", f"{keys}, beside the head: their data is on {claims}" if claims else ""
+        return "", f"{keys}: that Redis ran next to the head, and its data is on {claims}" if claims else ""
     if not pods_ended:
         return f"{keys}: pods still use them", ""
     path = path_of(api.namespace, "Pod", pod["metadata"]["name"])

@@ -27,7 +27,7 @@ class Removed:
 
 
 def remove(api: Api, documents: Sequence[Json], *, keep_data: bool, emit: Callable[[Event], None]) -> Removed:
-    """Deletes the documents' objects, the last first, each by its uid; those of a living cluster stay.
+    """Deletes the documents' objects, the last first, each by its uid; those of a running cluster stay.
 
     Args:
         keep_data: claims stay.

@@ -36,7 +36,7 @@ def modules_of(runtime_env: dict[str, Any]) -> list[Any]:
     """The entries of `py_modules`.
 
     Raises:
-        UsageError: it is no list.
+        UsageError: it is not a list.
     """
     value = runtime_env.get("py_modules") or []
     if not isinstance(value, list):

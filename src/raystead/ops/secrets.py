@@ -110,7 +110,7 @@ def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Se
 def lacking(secret: NeededSecret) -> Conflict:
     return Conflict(
         f"the Secret {secret.name} exists and has no key {secret.key}",
-        evidence="it is not of this cluster's making",
+        evidence="this cluster did not make it",
         remedy=f"delete it, or add the key {secret.key}, or give the cluster another name",
     )
 

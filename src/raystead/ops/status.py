@@ -1,4 +1,4 @@
-"""`status` and `list`: reads what this user may read, says what he may not, and lets `plan` judge it."""
+"""`status` and `list`: reads what this user may read, says what they may not, and lets `plan` judge it."""
 
 from __future__ import annotations
 

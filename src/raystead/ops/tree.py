@@ -97,7 +97,7 @@ class Walk:
             if _ignored(name + ("/" if folder else ""), given, rules):
                 self.ignored += 1
             elif not _is_text(item.name):
-                self._trouble.append(f"{printable(name)}: the name is not UTF-8, and a zip file has no other")
+                self._trouble.append(f"{printable(name)}: the name is not UTF-8, which a zip file needs")
             elif folder:
                 identity = (status.st_dev, status.st_ino)
                 if identity in above:
@@ -124,7 +124,7 @@ class Walk:
 
 
 def printable(name: str) -> str:
-    """A file's name for people; bytes that are no UTF-8 are question marks, as --exclude can match them."""
+    """A file's name for people; bytes that are not UTF-8 become ?, which --exclude can match."""
     return "".join(c if c.isprintable() and not "\ud800" <= c <= "\udfff" else "?" for c in name)
 
 

@@ -117,7 +117,7 @@ def _give_way(api: Api, name: str, emit: Emit) -> None:
 def _write_anchor(prepared: Prepared) -> Anchor:
     """Creates or replaces the anchor, before every change of an object, a repair included.
 
-    The version that was read is the lock: who comes second is refused before they put anything older over it.
+    The version that was read is the lock: the second writer is refused before anything older goes over it.
     """
     api = prepared.api
     body = prepared.anchor_document()
@@ -261,6 +261,6 @@ def _not_ready(anchor: Anchor, watched: Watched, explainer: Explainer, seconds: 
     if watched.ray_error and not findings:
         late.append(watched.ray_error.what)
     evidence = "; ".join([*(f.why for f in findings), *late]) or "every pod is ready, Ray lacks nodes"
-    remedy = findings[0].remedy if findings else "raystead explain; raystead up goes on waiting"
+    remedy = findings[0].remedy if findings else "raystead explain; raystead up waits again"
     what = f'"{anchor.name}" is not ready after {seconds:.0f} s'
     return NotReady(what, evidence=evidence, remedy=remedy, findings=tuple(findings))

@@ -171,7 +171,7 @@ def possible(anchor: Anchor, wish: Sequence[str]) -> list[str]:
         else "there is no Redis of this cluster's own on a volume: its loss loses the state",
         "worker": ""
         if workers > 1
-        else "there is one worker: with it goes the job that is to prove something",
+        else "there is only one worker: its loss ends the job that verify watches",
     }
     for fault in wish:
         if reasons.get(fault):
@@ -256,9 +256,11 @@ def _started(jobs: JobClient, job_id: str) -> str:
         if len(beats_in(log)) > 1:
             return next((str(said["driver"]) for said in _lines(log) if "driver" in said), "")
         if job.ended:
-            raise NotReady("the job of the proof does not run", evidence=job.message.strip()[-300:])
+            raise NotReady("the verification job does not run", evidence=job.message.strip()[-300:])
         time.sleep(_TICK)
-    raise NotReady(f"the job of the proof does not beat after {PATIENCE:.0f} s", remedy="raystead status")
+    raise NotReady(
+        f"the verification job shows no sign of life after {PATIENCE:.0f} s", remedy="raystead status"
+    )
 
 
 def _tidy(jobs: JobClient, job_id: str) -> None:
@@ -393,7 +395,7 @@ def judge(
 ) -> Outcome:
     """What was lost. `seen`: beats before the fault; `ended`: the job's status if it did not go on.
 
-    A lost worker takes the state of its actors along, and Ray makes them anew: that is no loss here.
+    A lost worker takes the state of its actors along, and Ray makes them again: that is not a loss here.
     """
     before, during = beats[:seen], beats[seen:]
     numbers = [b.n for b in before if b.n is not None], [b.n for b in during if b.n is not None]

@@ -1,7 +1,7 @@
 """Who changed the cluster's objects by hand: read from their managedFields, so it costs no request.
 
 The server notes for every field who wrote it. A field of ours that somebody other than us wrote, with another
-value than the spec's, is drift: the next `up` would put it back, and names him.
+value than the spec's, is drift: the next `up` would put it back, and names the writer.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ABSENT = object()
 
 
 def drift_of(objects: Sequence[Json], wanted: Sequence[Json]) -> tuple[str, ...]:
-    """A sentence for each object and manager: what he changed, when. `wanted` is what we would apply."""
+    """A sentence for each object and manager: what it changed, and when. `wanted` is what we would apply."""
     ours = {(item["kind"], item["metadata"]["name"]): item for item in wanted}
     out = []
     for item in objects:

@@ -58,7 +58,7 @@ class GroupView:
 def group_view(
     group: Group, index: NodeIndex | None, now: datetime
 ) -> tuple[GroupView, tuple[NodeView, ...]]:
-    """The group's line, and a line a pod: the present ones, then those on their way out."""
+    """The group's line, then one line per pod: the present ones, then those on their way out."""
     counted = {id(pod) for pod in group.current}
     nodes: list[NodeView] = []
     notes: list[PodNote] = []

@@ -1,4 +1,4 @@
-"""A line a cluster, from anchors and makers alone: two requests however many clusters there are."""
+"""One line per cluster, from anchors and makers alone: two requests however many clusters there are."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from raystead.spec.model import Json
 
 __all__ = ["loses", "state_place"]
 
-_ANEW = "Ray starts anew on all nodes"
+_ANEW = "Ray restarts on all nodes"
 _EVERYTHING = "all actors, jobs and objects"
 HEAD_WITHOUT_STORAGE = f"{_EVERYTHING}: the head keeps its state in its own pod (storage: none), {_ANEW}"
 HEAD_WITH_STORAGE = "drivers that run on the head; actors and workers stay"

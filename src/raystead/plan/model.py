@@ -48,7 +48,7 @@ class Change:
         restarts: running pods that restart because of it.
         stops: running pods that end and do not come back.
         loses: a sentence on the state that dies with it, empty when none does.
-        reason: why it is replaced, deleted or created anew; empty where the fields say it.
+        reason: why it is replaced, deleted or created again; empty where the fields say it.
         by: who wants it, when no field tells (create, delete).
         conflict: a sentence on fields that somebody else manages; empty when none does.
     """

@@ -67,7 +67,7 @@ def foreign(live: Json, cluster: str) -> str:
     """A live object that has a name we need and is not this cluster's."""
     kind, name = live["kind"], live["metadata"]["name"]
     owner = (live["metadata"].get("labels") or {}).get(labels.OURS)
-    whose = f'belongs to the cluster "{owner}"' if owner else "is not of raystead's making"
+    whose = f'belongs to the cluster "{owner}"' if owner else "was not made by raystead"
     return f'{kind}/{name} exists and {whose}; delete or rename it, or give "{cluster}" another name'
 
 

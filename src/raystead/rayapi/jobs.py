@@ -148,7 +148,7 @@ class JobClient:
         self._call("DELETE", f"/api/jobs/{job_id}", job_id=job_id)
 
     def logs(self, job_id: str) -> str:
-        """The driver's whole output so far; bytes that are no UTF-8 are replaced.
+        """The driver's whole output so far; bytes that are not UTF-8 are replaced.
 
         Raises:
             RayUnreachable: nobody has it, or nobody who has it answers.

@@ -26,7 +26,7 @@ class NodesClient:
         self._http.close()
 
     def nodes(self) -> dict[str, Any]:
-        """`data` of `/nodes?view=summary`: `summary` is one entry a node, dead ones included.
+        """`data` of `/nodes?view=summary`: `summary` has one entry per node, dead ones included.
 
         Raises:
             RayUnreachable: no answer, or not an answer of Ray's dashboard.

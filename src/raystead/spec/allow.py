@@ -56,7 +56,7 @@ def _parse(peer: str, to: str) -> Allowed:
     doors = tuple(word.strip() for word in to.split(","))
     for door in doors:
         if door not in _DOORS and not (_NUMBER.match(door) and 0 < int(door) < 65536):
-            raise ValueError(f'"{door}" is not one of {", ".join(_DOORS)} and no port number')
+            raise ValueError(f'"{door}" is neither one of {", ".join(_DOORS)} nor a port number')
     return Allowed(namespace, tuple(pods), tuple(dict.fromkeys(doors)))
 
 

@@ -41,11 +41,11 @@ def cluster_json(value: Any) -> Json:
     """The RayCluster in a document, both as JSON: a few of its fields are read without importing the models.
 
     Raises:
-        ValueError: it is no document of a kind that is accepted.
+        ValueError: it is not a document of a kind that is accepted.
     """
     kind = value.get("kind") if isinstance(value, dict) else None
     if kind not in ACCEPTED:
-        raise ValueError(f"{kind} is not supported by this version" if kind else "it is no document")
+        raise ValueError(f"{kind} is not supported by this version" if kind else "it is not a document")
     if kind == "RayCluster":
         cluster: Json = value
         return cluster

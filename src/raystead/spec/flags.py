@@ -170,7 +170,7 @@ class _Change:
         """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars."""
         if flags.whole_node is None:
             if flags.reserve is not None:
-                self.problem("reserve", "it has an effect with --whole-node only")
+                self.problem("reserve", "it only has an effect with --whole-node")
             return
         node, reserve = (
             self._pair("whole-node", flags.whole_node),
@@ -255,9 +255,9 @@ class _Change:
         annotations["raystead.io/storage"] = kind
 
     def allow(self, flags: Flags) -> None:
-        """Who may connect from outside, beside those that might already."""
+        """Who may connect from outside, in addition to those that might already."""
         if flags.allow_to and not flags.allow_from:
-            self.problem("to", "it has an effect with --allow-from only")
+            self.problem("to", "it only has an effect with --allow-from")
         if not flags.allow_from:
             return
         annotations = self.document["metadata"].setdefault("annotations", {})
@@ -286,7 +286,7 @@ class _Change:
             name, _, key = flags.redis_password_secret.partition(":")
             reference = {"name": name, "key": key or "password"}
             if not options.get("redisAddress"):
-                self.problem("redis-password-secret", "it has an effect with --redis-address only")
+                self.problem("redis-password-secret", "it only has an effect with --redis-address")
             options["redisPassword"] = {"valueFrom": {"secretKeyRef": reference}}
 
     def _ray_containers(self) -> list[Json]:
@@ -397,7 +397,7 @@ def _mount_claim(pod: Json, ray: Json, claim: str, path: str) -> None:
 
 
 def _sidecars(group: Json) -> tuple[Decimal, Decimal]:
-    """CPU and memory that the containers beside Ray's ask for."""
+    """CPU and memory that the containers other than Ray's ask for."""
     total = {"cpu": Decimal(0), "memory": Decimal(0)}
     for container in (group["template"].get("spec", {}).get("containers") or [])[1:]:
         resources = container.get("resources") or {}

@@ -67,7 +67,7 @@ def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
 
 
 def plain_objects(kinds: list[str], text: str) -> Recognised:
-    """A file of other objects alone: the objects of a Ray cluster by hand, or what goes beside one."""
+    """A file of other objects alone: the objects of a Ray cluster by hand, or what accompanies one."""
     listed = ", ".join(dict.fromkeys(kinds))
     if "Deployment" in kinds and "ray start" in text:
         what = f"there is no RayCluster in this file: its {listed} are the objects of a cluster made by hand"

@@ -115,11 +115,11 @@ def _where_it_runs(spec: RayJobSpec, at: Path) -> _Found:
     if spec.suspend:
         yield (
             (*at, "suspend"),
-            "a job on a cluster of others cannot be suspended",
+            "a job on somebody else's cluster cannot be suspended",
             "remove suspend or clusterSelector",
         )
     if spec.backoff_limit > 0:
-        yield (*at, "backoffLimit"), "a job on a cluster of others is not tried again", "remove it"
+        yield (*at, "backoffLimit"), "a job on somebody else's cluster is not tried again", "remove it"
     if spec.submission_mode == "SidecarMode":
         yield (
             (*at, "submissionMode"),
@@ -127,7 +127,7 @@ def _where_it_runs(spec: RayJobSpec, at: Path) -> _Found:
             "use K8sJobMode",
         )
     if spec.shutdown_after_job_finishes:
-        yield (*at, "shutdownAfterJobFinishes"), "a cluster of others is never deleted", "remove it"
+        yield (*at, "shutdownAfterJobFinishes"), "somebody else's cluster is never deleted", "remove it"
 
 
 def _mode(spec: RayJobSpec, at: Path) -> _Found:
@@ -201,11 +201,11 @@ def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> _Found:
         if policy == "DeleteWorkers" and autoscaling:
             yield (
                 path,
-                "DeleteWorkers does not go with the autoscaler, which makes them anew",
+                "DeleteWorkers does not go with the autoscaler, which creates them again",
                 "DeleteCluster",
             )
         if policy in ("DeleteWorkers", "DeleteCluster") and spec.cluster_selector:
-            yield path, "a cluster of others is never deleted", "DeleteSelf or DeleteNone"
+            yield path, "somebody else's cluster is never deleted", "DeleteSelf or DeleteNone"
         if policy == "DeleteNone" and not rules and spec.shutdown_after_job_finishes:
             yield path, "DeleteNone and shutdownAfterJobFinishes contradict each other", "keep one of them"
     yield from _conditions(strategy, at)

@@ -145,7 +145,7 @@ class _Sorted:
         elif api.startswith("ray.io/") and kind in ACCEPTED:
             if self.ours:
                 same = self.ours[0].value.get("kind") == kind
-                what = f"a second {kind}" if same else f"a {kind} beside another of Ray's documents"
+                what = f"a second {kind}" if same else f"a {kind} next to another of Ray's documents"
                 self._problem(item, ("kind",), what, "one file, one cluster")
             self.ours.append(item)
         else:

@@ -141,7 +141,7 @@ class UpgradeStrategy(Model):
 
 
 class PolicyRules(Model):
-    """Rules beside ours; each is Kubernetes' own, passed through."""
+    """Rules in addition to ours; each is Kubernetes' own, passed through."""
 
     ingress_rules: list[Json] = Field(default_factory=list)
     egress_rules: list[Json] = Field(default_factory=list)

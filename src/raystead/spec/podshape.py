@@ -124,7 +124,7 @@ def _list(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Finding]
             continue  # missing, or of a wrong type: told already
         if key in seen:
             shown = "/".join(map(str, key))
-            what = f"{shape.keys[0]} {shown} is here twice"
+            what = f"{shape.keys[0]} {shown} appears twice"
             yield True, Finding((*at, shape.keys[0]), what, "keep one", (*path, seen[key], shape.keys[0]))
         seen.setdefault(key, i)
 

@@ -87,7 +87,9 @@ def _refuse_depth(text: str) -> None:
 
 def _too_deep(mark: Any) -> yaml.MarkedYAMLError:
     what = f"lists and mappings are nested more than {_MAX_DEPTH} deep"
-    return yaml.MarkedYAMLError(problem=what, problem_mark=mark, note="a RayCluster needs no such depth")
+    return yaml.MarkedYAMLError(
+        problem=what, problem_mark=mark, note="a RayCluster is never nested that deep"
+    )
 
 
 class _Builder:
@@ -147,7 +149,7 @@ class _Builder:
             elif key in out:
                 first = self.positions[(*path, key)][0]
                 self._problem(
-                    mark, (*path, key), f"this key is here twice, first in line {first}", "keep one"
+                    mark, (*path, key), f"this key appears twice, first on line {first}", "keep one"
                 )
             else:
                 self.positions[(*path, key)] = (mark.line + 1, mark.column + 1)

@@ -19,7 +19,7 @@ _WORDS = {"ok": "", "fail": "problem: ", "warn": "note: ", "unknown": "unknown: 
 
 
 def examined_text(said: Examined, *, colour: bool = False, width: int | None = None) -> str:
-    """A heading, a row a check with its remedy below, a line that counts them."""
+    """A heading, one row per check with its remedy below, a line that counts them."""
     parts = [f"context {said.context}", f"namespace {said.namespace}"]
     parts += [f"server {said.server}"] if said.server else []
     parts += [f"you: {said.user}"] if said.user else []

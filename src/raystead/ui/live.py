@@ -1,4 +1,4 @@
-"""A wait, drawn: a region that is redrawn in place on a terminal, one line a change of state elsewhere."""
+"""A wait, drawn: a region that is redrawn in place on a terminal, one line per change of state elsewhere."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def _counts(row: Row, before: Row) -> bool:
 
 
 class TerminalView:
-    """A region of one line a group, redrawn in place; its last state stays as plain lines."""
+    """A region of one line per group, redrawn in place; its last state stays as plain lines."""
 
     def __init__(self, reporter: Reporter) -> None:
         from rich.console import Console

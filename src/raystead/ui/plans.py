@@ -23,14 +23,14 @@ SYMBOLS = {
 _COLOURS = {Action.CREATE: "32", Action.CHANGE: "33", Action.REPLACE: "35", Action.DELETE: "31"}
 _MORE = "…  "
 _NONE = "(none)"
-_SHORT = 60  # characters of a value that stands beside its path
+_SHORT = 60  # characters of a value that stands next to its path
 _PIECES = 3  # of a long text, so many differing pieces are shown
 # Says again what the container's args say; KubeRay's tools read it, people need not.
 _TWICE = re.compile(r"env\[KUBERAY_GEN_RAY_START_CMD\]")
 
 
 def plan_text(plan: Plan, *, colour: bool = False) -> str:
-    """A line an object that is touched, its fields and costs below it; notes, problems, the sums last."""
+    """One line per object that is touched, its fields and costs below it; notes, problems, the sums last."""
     lines: list[str] = []
     for change in plan.mutating:
         symbol = _paint(SYMBOLS[change.action], _COLOURS[change.action], colour)

@@ -19,11 +19,11 @@ __all__ = ["list_text", "next_command", "rows_json", "status_text"]
 
 UNKNOWN = "?"
 _GAP = "  "
-_NOTE_MIN = 24  # narrower than this a note is unreadable beside the table and goes below it
+_NOTE_MIN = 24  # narrower than this a note is unreadable next to the table and goes below it
 
 
 def status_text(view: ClusterView, *, now: datetime, width: int | None = None, wide: bool = False) -> str:
-    """The whole state. `width` in columns, None where nothing has to fit; `wide` adds a line a pod."""
+    """The whole state. `width` in columns, None where nothing has to fit; `wide` adds a line per pod."""
     lines = _joined(_heading(view, now), width)
     if view.job:
         lines += _joined(_job(view.job, now), width)
@@ -67,7 +67,7 @@ def next_command(view: ClusterView, *, named: bool = True) -> str:
 
 
 def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
-    """A line a cluster; with `namespaces` a column more."""
+    """One line per cluster; with `namespaces` one more column."""
     head = ["NAMESPACE"] if namespaces else []
     head += ["NAME", "STATE", "WORKERS", "CPU", "RAY", "AGE"]
     cells = [
@@ -154,7 +154,7 @@ def _nodes(nodes: Sequence[NodeView], width: int | None) -> list[str]:
 
 
 def _with_notes(lines: list[str], notes: Sequence[str], width: int | None) -> list[str]:
-    """The last column: beside the table where there is room, wrapped in its column; else below each line."""
+    """The last column: next to the table where there is room, wrapped in its column; else below each line."""
     if not any(notes):
         return [line.rstrip() for line in lines]
     column = max(map(len, lines)) + len(_GAP)

@@ -88,7 +88,7 @@ def raw(stream: Any) -> TextIO:
 
 
 def data(text: str) -> None:
-    """A document for another program: as it is, where stdout is no terminal."""
+    """A document for another program: as it is, where stdout is not a terminal."""
     stream = sys.stdout
     (stream if stream.isatty() else raw(stream)).write(text)
 

@@ -59,7 +59,7 @@ class Access:
     _tls: dict[tuple[bytes, bytes] | None, ssl.SSLContext] = field(default_factory=dict, repr=False)
 
     def login(self) -> Login:
-        """What proves who we are now; renews what is due.
+        """What proves who we are now; renews what is about to expire.
 
         Raises:
             KubeConfigError: there is nothing that can be used.

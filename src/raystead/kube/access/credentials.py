@@ -108,7 +108,7 @@ class Credentials:
             try:
                 token = path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it is no text"
+                reason = error.strerror if isinstance(error, OSError) else "it is not text"
                 if not user.get("token"):
                     raise self._unusable(f"tokenFile {path}: {reason}") from None
                 token = user["token"]

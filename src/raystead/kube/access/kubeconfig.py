@@ -1,7 +1,7 @@
 """kubeconfig files: found, read, merged and checked as kubectl does it.
 
 Of several files the first current-context wins, and of two entries with one name the first; relative paths
-count from the file they stand in; a file that is missing or empty is no error, one that cannot be read is.
+count from the file they are in. A missing or empty file is not an error, one that cannot be read is.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def blob(entry: Json, key: str) -> bytes | None:
     """What an entry gives as base64 under `key`-data, or in the file under `key`; None without either.
 
     Raises:
-        ValueError: it is no base64.
+        ValueError: it is not base64.
         OSError: the file cannot be read.
     """
     if data := entry.get(f"{key}-data"):
@@ -185,12 +185,12 @@ def _parsed(data: bytes) -> Any:
                 break
         return Loader(data).get_data()
     except yaml.reader.ReaderError as error:
-        raise ValueError(f"it is no text: {error.reason} at byte {error.position}") from None
+        raise ValueError(f"it is not UTF-8 text: {error.reason} at byte {error.position}") from None
     except yaml.MarkedYAMLError as error:
         where = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise ValueError(f"{where}{error.problem}") from None
     except (yaml.YAMLError, RecursionError, OverflowError) as error:
-        raise ValueError(f"it is no YAML ({type(error).__name__})") from None
+        raise ValueError(f"it is not YAML ({type(error).__name__})") from None
 
 
 def _entries(document: Json, kinds: str, inner: str) -> Iterator[tuple[str, Json]]:
@@ -295,10 +295,10 @@ def _user_problems(name: str, user: Json) -> Iterator[str]:
     if not user["as"] and any(user.get(key) for key in ("as-groups", "as-uid", "as-user-extra")):
         yield f'its user "{name}" has as-groups, as-uid or as-user-extra without "as"'
     if not _texts(user.get("as-groups") or []):
-        yield f'its user "{name}" has as-groups that is no list of strings'
+        yield f'its user "{name}" has as-groups that is not a list of strings'
     extra = user.get("as-user-extra") or {}
     if not isinstance(extra, dict) or not all(_texts(values) for values in extra.values()):
-        yield f'its user "{name}" has an as-user-extra that is no mapping of names to lists of strings'
+        yield f'its user "{name}" has an as-user-extra that is not a mapping of names to lists of strings'
     if with_certificate:
         yield from _unreadable("user", name, user, ("client-certificate", "client-key"))
 

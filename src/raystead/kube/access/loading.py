@@ -86,7 +86,7 @@ def load(
         )
     raise KubeConfigError(
         "there is no kubeconfig",
-        evidence=f"no file at {files.sought(kubeconfig)}{'' if _in_pod() else ', and this is no pod'}",
+        evidence=f"no file at {files.sought(kubeconfig)}{'' if _in_pod() else ', and this is not a pod'}",
         remedy="--kubeconfig FILE or KUBECONFIG=FILE; without Kubernetes: raystead up --local",
     )
 
@@ -139,7 +139,7 @@ def _whole(server: str) -> str:
     """The address with its scheme, which is plain HTTP where none is given, and without a slash at its end.
 
     Raises:
-        ValueError: it is no address.
+        ValueError: it is not an address.
     """
     if "://" not in server:
         server = f"http://{server}"

@@ -30,7 +30,7 @@ def problems(name: str, said: object) -> Iterator[str]:
     """What keeps the user `name`'s exec stanza from being run."""
     whose = f'the login plugin of its user "{name}"'
     if not isinstance(said, dict):
-        yield f"{whose} is no mapping"
+        yield f"{whose} is not a mapping"
         return
     version, mode = said.get("apiVersion"), said.get("interactiveMode")
     if not isinstance(said.get("command"), str) or not said["command"]:
@@ -45,7 +45,7 @@ def problems(name: str, said: object) -> Iterator[str]:
         yield f"{whose} has an interactiveMode that is none of {', '.join(_MODES)}"
     args, env = said.get("args") or [], said.get("env") or []
     if not (isinstance(args, list) and all(isinstance(arg, str) for arg in args)):
-        yield f"{whose} has args that is no list of strings"
+        yield f"{whose} has args that is not a list of strings"
     pairs = isinstance(env, list) and all(
         isinstance(e, dict)
         and isinstance(e.get("name"), str)
@@ -54,7 +54,7 @@ def problems(name: str, said: object) -> Iterator[str]:
         for e in env
     )
     if not pairs:
-        yield f"{whose} has an env that is no list of names with values"
+        yield f"{whose} has an env that is not a list of names with values"
 
 
 class Plugin:
@@ -165,7 +165,7 @@ class Plugin:
             status.get(name) or "" for name in ("token", "clientCertificateData", "clientKeyData")
         )
         if not all(isinstance(value, str) for value in (token, certificate, key)):
-            raise self._failed("its token or its certificate is no string")
+            raise self._failed("its token or its certificate is not a string")
         if not token and not (certificate or key):
             raise self._failed("its output holds no token and no certificate")
         if bool(certificate) != bool(key):
@@ -183,7 +183,7 @@ class Plugin:
         try:
             moment = datetime.fromisoformat(str(text))
         except ValueError:
-            raise self._failed("its expirationTimestamp is no time") from None
+            raise self._failed("its expirationTimestamp is not a time") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _failed(self, words: str, hint: str = "") -> KubeConfigError:

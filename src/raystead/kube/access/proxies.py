@@ -76,7 +76,7 @@ def parsed(text: str) -> Proxy:
     except ValueError:
         raise ValueError("it is not a URL") from None
     if scheme not in _PORTS:
-        raise ValueError(f'"{scheme}" is no kind of proxy that is known; http, https and socks5 are')
+        raise ValueError(f'"{scheme}" is not a supported kind of proxy: http, https and socks5 are')
     if not host:
         raise ValueError("it names no host")
     return Proxy(

@@ -23,7 +23,7 @@ def context(
     Args:
         authority: the certificates trusted, PEM; None trusts those of this machine.
         certificate: our own with its chain, and its key, PEM.
-        also_this_machine: beside `authority`, those of this machine are trusted.
+        also_this_machine: besides `authority`, those of this machine are trusted.
 
     Raises:
         ValueError: a certificate or key cannot be used.

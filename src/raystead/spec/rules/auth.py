@@ -11,7 +11,7 @@ from raystead.spec.model import RayCluster
 __all__ = ["RULES"]
 
 _K8S_TOKENS = "Kubernetes token authentication needs rights outside the namespace"
-_NOT_YET = "not in this version; it would be ignored, so it is refused"
+_NOT_YET = "not supported by this version; it would be ignored, so it is refused"
 
 
 def _version(cluster: RayCluster) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _later(cluster: RayCluster) -> Iterator[Finding]:
         yield Finding(("spec", "managedBy"), f"{spec.managed_by} is {_NOT_YET}", "remove it")
     if spec.head.enable_ingress:
         path = ("spec", "headGroupSpec", "enableIngress")
-        yield Finding(path, f"an Ingress is {_NOT_YET}", "write an Ingress beside it")
+        yield Finding(path, f"an Ingress is {_NOT_YET}", "add an Ingress to the file")
 
 
 RULES = (_version, _by_hand, _later)

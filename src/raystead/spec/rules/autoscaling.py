@@ -28,7 +28,9 @@ def _version(cluster: RayCluster) -> Iterator[Finding]:
     if variable and variable[1] in ("true", "1") and not spec.enable_in_tree_autoscaling:
         yield Finding(variable[0], f"{_V2} is on and enableInTreeAutoscaling is not", "remove it")
     if variable and spec.enable_in_tree_autoscaling and version is not None:
-        yield Finding(variable[0], f"{_V2} cannot be set beside autoscalerOptions.version", "keep the latter")
+        yield Finding(
+            variable[0], f"{_V2} cannot be set together with autoscalerOptions.version", "keep the latter"
+        )
     if not (spec.enable_in_tree_autoscaling and version == "v2"):
         return
     for at, group in groups(cluster):

@@ -87,7 +87,7 @@ def _groups(cluster: RayCluster) -> Iterator[Finding]:
             what = f'"{worker.name}" is not a valid group name'
             yield Finding(path, what, f"letters, digits, - and . in between, {_LABEL_MAX} characters at most")
         elif cluster.spec.network_policy and (name != worker.name or "." in name):
-            what = f'"{worker.name}" is not a valid group name beside networkPolicy'
+            what = f'"{worker.name}" is not a valid group name with networkPolicy'
             yield Finding(path, what, "lower-case letters, digits and -: it is part of the policy's name")
         elif name in seen:
             first, place = seen[name]

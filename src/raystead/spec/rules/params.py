@@ -25,7 +25,7 @@ def _resources(cluster: RayCluster) -> Iterator[Finding]:
     for at, group in groups(cluster):
         for param in _EXCLUDED_BY_RESOURCES:
             if group.resources and group.ray_start_params.get(param):
-                what = f"{param} cannot be set beside the group's resources"
+                what = f"{param} cannot be set together with the group's resources"
                 yield Finding((*at, "rayStartParams", param), what, "move it to resources, or remove those")
 
 

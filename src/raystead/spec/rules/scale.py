@@ -29,7 +29,7 @@ def _counts(cluster: RayCluster) -> Iterator[Finding]:
             yield Finding((*path, "numOfHosts"), what, "1 or more")
         limits = (group.template.ray_container.get("resources") or {}).get("limits") or {}
         if group.num_of_hosts > 1 and "google.com/tpu" in limits:
-            what = "a TPU slice of several hosts is not in this version: single pods have no host index"
+            what = "TPU slices of several hosts are not supported by this version: pods have no host index"
             yield Finding((*path, "numOfHosts"), what, "1, a slice of one host")
 
 

@@ -14,13 +14,13 @@ _HEAD: Path = ("spec", "headGroupSpec")
 _OPTIONS: Path = ("spec", "gcsFaultToleranceOptions")
 _FT = ("metadata", "annotations", "ray.io/ft-enabled")
 _NAMESPACE = ("metadata", "annotations", "ray.io/external-storage-namespace")
-_BESIDE = "beside gcsFaultToleranceOptions"
+_BESIDE = "together with gcsFaultToleranceOptions"
 _CLAIM_FIELDS = {"size": "size", "storage_class_name": "storageClassName", "access_modes": "accessModes"}
 _VOLUME, _MOUNT = "gcs-storage", "/data/gcs"  # KubeRay's own, in the head's pod
 
 
 def _address(cluster: RayCluster) -> Iterator[Finding]:
-    """RAY_REDIS_ADDRESS is the old form: with the annotation, never beside the options."""
+    """RAY_REDIS_ADDRESS is the old form: with the annotation, never together with the options."""
     options, flag = cluster.spec.gcs_fault_tolerance, cluster.annotations.get(_FT[-1])
     place = next((p for p, e in env_of(_HEAD, cluster.spec.head) if e["name"] == "RAY_REDIS_ADDRESS"), None)
     if options and flag:
@@ -77,7 +77,7 @@ def _backend(cluster: RayCluster) -> Iterator[Finding]:
         if not options.redis_address:
             yield Finding(_OPTIONS, "there is no redisAddress", "add host:port, or backend: rocksdb")
         if options.storage:
-            what = "storage has an effect with backend rocksdb only"
+            what = "storage only has an effect with backend rocksdb"
             yield Finding((*_OPTIONS, "storage"), what, "backend: rocksdb")
     if options.storage and options.storage.claim_name:
         for field, written in _CLAIM_FIELDS.items():
