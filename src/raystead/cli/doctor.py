@@ -11,9 +11,9 @@ import click
 from raystead.cli.changing import up_words
 from raystead.cli.options import (
     Where,
-    door,
     kube_options,
     output_option,
+    place_of,
     quiet_option,
     read_file,
     spec_options,
@@ -48,19 +48,20 @@ def command(
     raystead doctor -f raycluster.yaml
     raystead doctor --rbac              the Role to ask an administrator for
     """
-    from raystead.errors import ProblemsFound, Unsupported
+    from raystead.errors import ProblemsFound
     from raystead.ops.doctor import examine, subject
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import examined_json, examined_text
     from raystead.ui.plain import Reporter, json_text
 
-    if where.local:
-        raise Unsupported(
-            "doctor looks at a namespace; this machine is checked by up itself",
-            remedy="raystead up --local",
-        )
     reporter = Reporter(quiet=quiet)
-    who = subject(door(where), Flags(**flags), *read_file(file), namespace=where.namespace)
+    api = place_of(where, guess=False).door("doctor")
+    who = subject(
+        api,
+        Flags(**flags),
+        *read_file(file),
+        namespace=where.namespace,
+    )
     if rbac:
         _role(who)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.cli.dashes import WithCommand, typed_command
-from raystead.cli.options import Where, cluster_options, door
+from raystead.cli.options import Where, cluster_options, place_of
 from raystead.errors import ClusterNotFound, UsageError
 
 if TYPE_CHECKING:
@@ -46,17 +46,12 @@ def command(
     from raystead.kube.execs import Target, interactive
     from raystead.ops.pods import default_container, one_pod
 
-    if where.here:
-        raise UsageError(
-            "a local cluster has no pods: its processes are this machine's",
-            remedy="raystead connect --local -- CMD runs a command with Ray's address and token set",
-        )
     if group and pod:
         raise UsageError("--group and --pod exclude each other")
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if tty and not sys.stdin.isatty():
         raise UsageError("there is no terminal here for --tty", remedy="leave --tty out")
-    api = door(where)
+    api = place_of(where).door("exec")
     anchor, place = _meant(api, name)
     if place and (pod or group):
         raise UsageError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from raystead.cli.options import Where, cluster_options, door, output_option, quiet_option
+from raystead.cli.options import Where, cluster_options, output_option, place_of, quiet_option
 
 
 @click.command("explain")
@@ -18,19 +18,13 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
     raystead explain
     raystead explain my-cluster -o json
     """
-    from raystead.errors import Unsupported
     from raystead.ops.clusters import anchor_of
     from raystead.ops.explain import look
     from raystead.ui.findings import explained_json, explained_text
     from raystead.ui.plain import Reporter, json_text
 
-    if where.here:
-        raise Unsupported(
-            "explain looks at a cluster in a namespace, this one is on this machine",
-            remedy="raystead status --local, raystead logs --local",
-        )
     reporter = Reporter(quiet=quiet)
-    api = door(where)
+    api = place_of(where).door("explain")
     said = look(api, anchor_of(api, name))
     if output == "json":
         click.echo(json_text(explained_json(said)))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from raystead.cli.options import Where, door
+from raystead.cli.options import Where, place_of
 from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from raystead.ui.plain import Reporter
 
 _SECOND_INTERRUPT = 1.5  # seconds in which a second Ctrl-C means: stop the job
-_LOCAL_PATIENCE = 120.0  # seconds; a local head is back in ten or never
 
 
 @dataclass(frozen=True)
@@ -42,31 +41,16 @@ class Target:
 def target_of(name: str | None, where: Where) -> Iterator[Target]:
     """The job API of the named (or only) cluster."""
     from raystead.cli.retyped import place_flags
-    from raystead.ops.drivers import NamespaceDrivers, RayDrivers
 
-    flags = place_flags(name, where)
-    if where.here:
-        from raystead.ops.clusters import local_place
-        from raystead.rayapi.jobs import JobClient
-
-        place = local_place(name)
-        with JobClient(place.address, place.token()) as client:
-            yield Target(client, RayDrivers(client), place.uid, flags)
-        return
-    from raystead.ops.clusters import anchor_of
-    from raystead.ops.jobs import job_client
-
-    api = door(where)
-    anchor = anchor_of(api, name)
-    with job_client(api, anchor) as client:
-        yield Target(client, NamespaceDrivers(api, anchor, client), anchor.uid, flags)
+    with place_of(where).jobs(name) as jobs:
+        yield Target(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
 
 
 def patience(where: Where) -> float:
-    """Seconds that Ray may be silent: a head may need a new node and its image there."""
-    from raystead.ops.following import PATIENCE
+    """Seconds that Ray may be silent."""
+    from raystead.ops.places import Namespace, ThisMachine
 
-    return _LOCAL_PATIENCE if where.here else PATIENCE
+    return (ThisMachine if where.here else Namespace).patience
 
 
 def say_waiting(reporter: Reporter, event: Waiting | Lost) -> None:

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING
-
 import click
 
-from raystead.cli.options import Where, door, kube_options, output_option, quiet_option
-
-if TYPE_CHECKING:
-    from raystead.plan.listing import ListRow
+from raystead.cli.options import Where, kube_options, output_option, place_of, quiet_option
 
 
 @click.command("list")
@@ -30,14 +24,8 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
     from raystead.ui.status import list_text, rows_json
 
     reporter = Reporter(quiet=quiet)
-    if where.here:
-        rows, place = _local(), "on this machine"
-    else:
-        from raystead.ops.listing import clusters
-
-        api = door(where)
-        rows = clusters(api, all_namespaces=everywhere)
-        place = "in any namespace" if everywhere else f"in namespace {api.namespace}"
+    place = place_of(where)
+    rows = place.rows(everywhere=everywhere)
     if output == "json":
         click.echo(json_text(rows_json(rows)))
     elif rows:
@@ -50,30 +38,9 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
                 "raystead status" if len(living) == 1 and not everywhere else "raystead status NAME"
             )
     else:
-        reporter.line(f"no cluster {place}")
-        reporter.hint("raystead up --local" if where.here else "raystead up")
-
-
-def _local() -> tuple[ListRow, ...]:
-    from raystead.local.place import LocalPlace
-    from raystead.plan.listing import ListRow
-
-    rows = []
-    for name in LocalPlace.names():
-        status = LocalPlace(name).status()
-        head, *workers = status.nodes
-        ready = sum(1 for node in workers if node.state == "alive")
-        partly = "partly" if head.state == "alive" else "not ready"
-        rows.append(
-            ListRow(
-                namespace="",
-                name=name,
-                state="Ready" if status.ready else partly,
-                ready=ready,
-                wanted=len(workers),
-                cpu=sum(node.cpus for node in status.nodes),
-                ray_version=status.ray_version,
-                age=max(0.0, time.time() - status.started),
-            )
-        )
-    return tuple(rows)
+        if place.here:
+            there = "on this machine"
+        else:
+            there = "in any namespace" if everywhere else f"in namespace {place.door('list').namespace}"
+        reporter.line(f"no cluster {there}")
+        reporter.hint("raystead up --local" if place.here else "raystead up")

@@ -17,6 +17,7 @@ from raystead.errors import UsageError
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.ops.places import Place
 
 API, ORIGIN = "raystead.api", "raystead.origin"  # in click's meta: for whom an error has to be explained
 F = TypeVar("F", bound=Callable[..., Any])
@@ -196,6 +197,16 @@ def door(where: Where) -> Api:
     if context := click.get_current_context(silent=True):
         context.meta[API] = api
     return api
+
+
+def place_of(where: Where, *, guess: bool = True) -> Place:
+    """This machine or a namespace, whichever was meant.
+
+    `guess`: without a way to an API server it is this machine, though nobody said so.
+    """
+    from raystead.ops.places import Namespace, ThisMachine
+
+    return ThisMachine() if (where.here if guess else where.local) else Namespace(door(where))
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Results only.")

@@ -10,9 +10,9 @@ import click
 
 from raystead.cli.options import (
     Where,
-    door,
     kube_options,
     output_option,
+    place_of,
     quiet_option,
     read_file,
     spec_options,
@@ -64,7 +64,8 @@ def command(
     from raystead.ui.plans import plan_json, plan_text
 
     reporter = Reporter(quiet=quiet)
-    api, desired, anchor = wanted(door(where), Flags(**flags), *read_file(file), namespace=where.namespace)
+    door = place_of(where, guess=False).door("plan")
+    api, desired, anchor = wanted(door, Flags(**flags), *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
     prepared = planned(api, desired, anchor, policies=policies, force=force, reveal=show_values)
     plan = prepared.plan

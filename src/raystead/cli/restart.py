@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from raystead.cli.changing import carry_out, timeout_option, yes_option
-from raystead.cli.options import Where, door, place_options, quiet_option
-from raystead.errors import Unsupported
+from raystead.cli.options import Where, place_of, place_options, quiet_option
 from raystead.ui.plain import Reporter
 
 
@@ -39,9 +38,7 @@ def command(
     from raystead.ops.restart import groups_named, stamp
     from raystead.ops.specs import Desired
 
-    if where.here:
-        raise Unsupported("a local cluster is not restarted", remedy="raystead down --local, then up --local")
-    api = door(where)
+    api = place_of(where).door("restart")
     anchor = anchor_of(api, name)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
     prepared = planned(api, Desired(anchor.document), anchor, restart=restart)

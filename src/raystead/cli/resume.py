@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from raystead.cli.changing import carry_out, timeout_option
-from raystead.cli.options import Where, door, place_options, quiet_option
-from raystead.errors import Unsupported
+from raystead.cli.options import Where, place_of, place_options, quiet_option
 from raystead.ui.plain import Reporter
 
 
@@ -25,9 +24,7 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     from raystead.ops.specs import Desired, with_suspend
 
     reporter = Reporter(quiet=quiet)
-    if where.here:
-        raise Unsupported("a local cluster cannot be suspended", remedy="raystead up --local")
-    api = door(where)
+    api = place_of(where).door("resume")
     anchor = anchor_of(api, name)
     if not anchor.cluster.spec.suspend:
         reporter.step(f'"{anchor.name}" is not suspended')  # a resume that was cut off waits again

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from raystead.base import times
-from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
+from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_option, read_file, spec_options
 from raystead.cli.submit import options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
-from raystead.errors import JobFailed, Remains, Unsupported, UsageError
+from raystead.errors import JobFailed, Remains, UsageError
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -85,17 +85,14 @@ def command(
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
-    if where.here:
-        raise Unsupported(
-            "a local cluster is not made for one job", remedy="raystead up --local, then submit"
-        )
+    door = place_of(where).door("run")
     if not cmd:
-        _rayjob(reporter, where, file, flags, policies, timeout)
+        _rayjob(reporter, door, where, file, flags, policies, timeout)
     lease = seconds(ttl)
     given: dict[str, Any] = {"working_dir": working_dir, "no_working_dir": no_working_dir}
     given |= {"exclude": exclude, "runtime_env": runtime_env}
     options = options_from(cmd, {**_NOT_ASKED, **given, "runtime_env_json": runtime_env_json})
-    api, asked = _asked(door(where), where, file, flags)
+    api, asked = _asked(door, where, file, flags)
     say_notes(reporter, asked)
     left: list[Downed] = []
     with (
@@ -129,6 +126,7 @@ def command(
 
 def _rayjob(
     reporter: Reporter,
+    door: Api,
     where: Where,
     file: str | None,
     flags: dict[str, Any],
@@ -146,7 +144,7 @@ def _rayjob(
     from raystead.spec.flags import Flags
 
     text, filename = read_file(file)
-    api, asked, anchor = wanted(door(where), Flags(**flags), text, filename, namespace=where.namespace)
+    api, asked, anchor = wanted(door, Flags(**flags), text, filename, namespace=where.namespace)
     if asked.document.kind != "RayJob":
         raise UsageError(
             "there is no command to run", remedy="raystead run -f FILE -- CMD, or a RayJob in FILE"

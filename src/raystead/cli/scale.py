@@ -77,8 +77,7 @@ def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> Non
     from raystead.ops.clusters import local_place
 
     place = local_place(name)
-    present = list(dict.fromkeys(node.group for node in place.status().nodes if node.name != "head"))
-    status = place.scale(parse_counts(groups, present))
+    status = place.scale(parse_counts(groups, place.groups()))
     reporter.step(f"{status.name}: {len(status.nodes) - 1} workers")
     if not reporter.quiet:
         reporter.line(nodes_text(status))
@@ -99,6 +98,8 @@ def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, int]:
                     f'"{word}" names no group and there are {len(present)}: {", ".join(present)}',
                     remedy=f"raystead scale {present[0]}={number}",
                 )
-            group = present[0] if present else "worker"
+            if not present:
+                raise UsageError("there is no worker group", remedy="raystead up -f FILE")
+            group = present[0]
         counts[group] = int(number)
     return counts

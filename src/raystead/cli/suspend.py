@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.cli.changing import ask, carry_out, timeout_option, yes_option
-from raystead.cli.options import Where, door, place_options, quiet_option
-from raystead.errors import Unsupported
+from raystead.cli.options import Where, place_of, place_options, quiet_option
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
@@ -38,9 +37,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     from raystead.ops.suspending import refuse_loss
 
     reporter = Reporter(quiet=quiet)
-    if where.here:
-        raise Unsupported("a local cluster cannot be suspended", remedy="raystead down --local")
-    api = door(where)
+    api = place_of(where).door("suspend")
     anchor = anchor_of(api, name)
     if anchor.cluster.spec.suspend and not workers_of(api, anchor.name):
         reporter.step(f'"{anchor.name}" is suspended already: nothing was changed')

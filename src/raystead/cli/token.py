@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from raystead.cli.options import Where, cluster_options, door
+from raystead.cli.options import Where, cluster_options, place_of
 from raystead.errors import UsageError
 
 
@@ -21,17 +21,7 @@ def command(name: str | None, where: Where, env: bool) -> None:
     """
     from raystead.ops.connect import as_shell, token_environment
 
-    if where.here:
-        from raystead.ops.clusters import local_place
-
-        token: str | None = local_place(name).token()
-    else:
-        from raystead.ops.clusters import anchor_of
-        from raystead.ops.secrets import token_for
-
-        api = door(where)
-        anchor = anchor_of(api, name)
-        token = token_for(api, anchor)
+    token = place_of(where).token(name)
     if env:
         click.echo(as_shell(token_environment(token)))
     elif token is None:

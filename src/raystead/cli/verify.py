@@ -10,8 +10,8 @@ import click
 
 from raystead.base.times import rounded
 from raystead.cli.changing import ask
-from raystead.cli.options import Where, door, output_option, place_options, quiet_option
-from raystead.errors import ProblemsFound, Unsupported, UsageError
+from raystead.cli.options import Where, output_option, place_of, place_options, quiet_option
+from raystead.errors import ProblemsFound, UsageError
 
 if TYPE_CHECKING:
     from raystead.ops.verify import Outcome
@@ -39,15 +39,11 @@ def command(
     from raystead.ops.verify import FAULTS, new_id, possible, refuse_beside_jobs, verify
     from raystead.ui.plain import Reporter, json_text
 
-    if where.here:
-        raise Unsupported(
-            "verify works on a cluster in a namespace", remedy="raystead up, then raystead verify"
-        )
     wish = [word.strip() for word in (faults or "").split(",") if word.strip()]
     if unknown := [word for word in wish if word not in FAULTS]:
         raise UsageError(f'--faults: "{unknown[0]}" is not one of {", ".join(FAULTS)}')
     reporter = Reporter(quiet=quiet or output == "json")
-    api = door(where)
+    api = place_of(where).door("verify")
     anchor = anchor_of(api, name)
     chosen = possible(anchor, wish)
     if not yes:

@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError, UsageError
+from raystead.base.groups import worker
+from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError
 from raystead.local import home
 from raystead.local.machine import here
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
@@ -109,10 +110,11 @@ class LocalPlace:
         )
 
     def scale(self, counts: dict[str, int], *, timeout: float = 120) -> LocalStatus:
-        """Sets the number of workers of groups and waits until they are alive.
+        """Sets the number of workers of groups, by the words for them, and waits until they are alive.
 
         Raises:
             UsageError: there is no such group.
+            NotEnough: this machine has not enough memory for so many.
         """
         with self._locked():
             self._plan()
@@ -124,6 +126,11 @@ class LocalPlace:
             if not self._exists():
                 raise self._not_found()
             self._end()
+
+    def groups(self) -> list[str]:
+        """The words for the worker groups, also of those that have no worker now."""
+        self._plan()
+        return [str(worker(group.name)) for group in self._spec().spec.workers]
 
     @property
     def address(self) -> str:
@@ -159,33 +166,20 @@ class LocalPlace:
             plan = self._plan()
             end_marked(plan.uid, grace=_GRACE)
             self._supervise()
-        return self._scale(cluster, {g.name: g.wanted for g in cluster.spec.workers}, timeout)
+        return self._scale(cluster, {str(worker(g.name)): g.wanted for g in cluster.spec.workers}, timeout)
 
     def _scale(self, cluster: RayCluster, counts: dict[str, int], timeout: float) -> LocalStatus:
         from raystead.local import plan as planning
+        from raystead.spec.edits import scaled
 
         plan, program = self._plan(), planning.find_ray()[0]
-        groups = {group.name: group for group in cluster.spec.workers}
-        for name in counts:
-            if name not in groups:
-                raise UsageError(
-                    f'there is no worker group "{name}"', remedy=f"one of: {', '.join(groups) or '(none)'}"
-                )
-        workers = [
-            group.model_copy(
-                update={"replicas": n, "max_replicas": max(n, group.max_replicas), "min_replicas": 0}
-            )
-            if (n := counts.get(group.name)) is not None
-            else group
-            for group in cluster.spec.workers
-        ]
-        wanted = cluster.model_copy(update={"spec": cluster.spec.model_copy(update={"workers": workers})})
+        wanted = scaled(cluster, counts)
         machine = here()
         have = sum(n.memory for n in plan.nodes)
         machine = replace(machine, free_memory=machine.free_memory + have)
         planning.check_fits(wanted, machine, free_disk=planning.free_disk(self.home))
         changed = plan
-        for group in workers:
+        for group in wanted.spec.workers:
             changed = planning.with_workers(changed, wanted, group, group.wanted, program)
         changed = planning.divided(changed, wanted, machine.gpus)
         if changed != plan:

@@ -1,0 +1,162 @@
+"""Where clusters are: in a namespace, or on this machine. What a place cannot do it says itself.
+
+Imports nothing heavy: `list` and `token` are typed often.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from raystead.errors import Unsupported
+
+if TYPE_CHECKING:
+    from raystead.kube.api import Api
+    from raystead.ops.drivers import Drivers
+    from raystead.plan.listing import ListRow
+    from raystead.rayapi.jobs import JobClient
+
+__all__ = ["Jobs", "Namespace", "Place", "ThisMachine"]
+
+# What cannot be done to a cluster on this machine, and what to do instead. The only place that says it.
+_NOT_HERE = {
+    "doctor": ("doctor looks at a namespace; this machine is checked by up itself", "raystead up --local"),
+    "plan": ("plan compares with a namespace, not with this machine", "raystead up --local"),
+    "run": ("a local cluster is not made for one job", "raystead up --local, then submit"),
+    "restart": ("a local cluster is not restarted", "raystead down --local, then up --local"),
+    "suspend": ("a local cluster cannot be suspended", "raystead down --local"),
+    "resume": ("a local cluster cannot be suspended", "raystead up --local"),
+    "verify": ("verify works on a cluster in a namespace", "raystead up, then raystead verify"),
+    "explain": (
+        "explain looks at a cluster in a namespace, this one is on this machine",
+        "raystead status --local, raystead logs --local",
+    ),
+    "exec": (
+        "a local cluster has no pods: its processes are this machine's",
+        "raystead connect --local -- CMD runs a command with Ray's address and token set",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The job API of one cluster and who looks after its drivers; `uid` tells clusters of one name apart."""
+
+    client: JobClient
+    drivers: Drivers
+    uid: str
+
+
+class Place(Protocol):
+    """Where clusters are. `name` None means the only one that is there."""
+
+    @property
+    def here(self) -> bool:
+        """It is this machine."""
+
+    @property
+    def patience(self) -> float:
+        """Seconds that Ray may be silent there before a command gives up."""
+
+    def door(self, verb: str) -> Api:
+        """The API server, for a verb that cannot do without one.
+
+        Raises:
+            Unsupported: there is none.
+        """
+
+    def rows(self, *, everywhere: bool = False) -> tuple[ListRow, ...]:
+        """A row for each cluster; `everywhere`: of all namespaces."""
+
+    def token(self, name: str | None) -> str | None:
+        """What the cluster's dashboard and job API ask for; None: nothing."""
+
+    def jobs(self, name: str | None) -> AbstractContextManager[Jobs]:
+        """The job API while the block lasts."""
+
+
+class Namespace:
+    """A namespace of a Kubernetes cluster."""
+
+    here = False
+    patience = 900.0  # a head may need a new node and its image
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def door(self, verb: str) -> Api:
+        return self._api
+
+    def rows(self, *, everywhere: bool = False) -> tuple[ListRow, ...]:
+        from raystead.ops.listing import clusters
+
+        return clusters(self._api, all_namespaces=everywhere)
+
+    def token(self, name: str | None) -> str | None:
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.secrets import token_for
+
+        return token_for(self._api, anchor_of(self._api, name))
+
+    @contextmanager
+    def jobs(self, name: str | None) -> Iterator[Jobs]:
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.drivers import NamespaceDrivers
+        from raystead.ops.jobs import job_client
+
+        anchor = anchor_of(self._api, name)
+        with job_client(self._api, anchor) as client:
+            yield Jobs(client, NamespaceDrivers(self._api, anchor, client), anchor.uid)
+
+
+class ThisMachine:
+    """Clusters whose nodes are processes of this machine."""
+
+    here = True
+    patience = 120.0  # a local head is back in ten seconds or never
+
+    def door(self, verb: str) -> Api:
+        what, remedy = _NOT_HERE[verb]
+        raise Unsupported(what, remedy=remedy)
+
+    def rows(self, *, everywhere: bool = False) -> tuple[ListRow, ...]:
+        from raystead.local.place import LocalPlace
+        from raystead.plan.listing import ListRow
+
+        rows = []
+        for name in LocalPlace.names():
+            status = LocalPlace(name).status()
+            head, *workers = status.nodes
+            ready = sum(1 for node in workers if node.state == "alive")
+            partly = "partly" if head.state == "alive" else "not ready"
+            rows.append(
+                ListRow(
+                    namespace="",
+                    name=name,
+                    state="Ready" if status.ready else partly,
+                    ready=ready,
+                    wanted=len(workers),
+                    cpu=sum(node.cpus for node in status.nodes),
+                    ray_version=status.ray_version,
+                    age=max(0.0, time.time() - status.started),
+                )
+            )
+        return tuple(rows)
+
+    def token(self, name: str | None) -> str | None:
+        from raystead.ops.clusters import local_place
+
+        return local_place(name).token()
+
+    @contextmanager
+    def jobs(self, name: str | None) -> Iterator[Jobs]:
+        from raystead.ops.clusters import local_place
+        from raystead.ops.drivers import RayDrivers
+        from raystead.rayapi.jobs import JobClient
+
+        place = local_place(name)
+        with JobClient(place.address, place.token()) as client:
+            yield Jobs(client, RayDrivers(client), place.uid)

@@ -1,0 +1,128 @@
+"""The library on a real API server, where objects are made and no pod ever runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from kube import Kube
+
+import raystead
+from raystead import errors, events
+from raystead.base import labels
+
+pytestmark = pytest.mark.api
+SMALL = {"worker_cpu": "100m", "worker_memory": "1Gi", "head_cpu": "100m", "head_memory": "1Gi"}
+
+
+@pytest.fixture
+def where(namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]) -> dict[str, Any]:
+    """Somebody with `edit` in a fresh namespace."""
+    user = as_user(namespace(), "edit")
+    return {"kubeconfig": user.kubeconfig, "namespace": user.namespace}
+
+
+def test_a_life_without_pods(where: dict[str, Any], admin: Kube) -> None:
+    seen: list[events.Event] = []
+    plan = raystead.Cluster.plan(name="one", **where, **SMALL)
+    assert plan.mutates
+    cluster = raystead.Cluster.up(
+        name="one", wait=False, label=["team=nlp"], on_event=seen.append, **where, **SMALL
+    )
+    assert isinstance(seen[0], events.Planned)
+    applied = [event for event in seen if isinstance(event, events.Applied)]
+    assert {"Deployment", "Service", "Secret"} <= {event.kind for event in applied}
+    raystead.Cluster.up(name="two", wait=False, **where, **SMALL)
+    rows = raystead.Cluster.list(labels={"team": "nlp"}, **where)
+    assert [row.name for row in rows] == ["one"]
+    assert {row.name for row in raystead.Cluster.list(**where)} == {"one", "two"}
+    for kind in ("configmap", "deployment", "statefulset", "service", "networkpolicy"):
+        found = json.loads(
+            admin.run("get", kind, "-n", cluster.namespace, "-l", f"{labels.OURS}=one", "-o", "json").stdout
+        )["items"]
+        assert found, kind
+        assert {item["metadata"]["labels"].get("team") for item in found} == {"nlp"}, kind
+    host = f"one-head-svc.{cluster.namespace}.svc"
+    assert cluster.ray_address == f"ray://{host}:10001"
+    assert cluster.dashboard_url == f"http://{host}:8265"
+    assert len(cluster.token() or "") > 20
+    cluster.scale({"worker": 3}, wait=False)
+    assert cluster.spec().spec.workers[0].replicas == 3
+    assert raystead.Cluster.get("one", **where).status().state == "not ready"
+    with pytest.raises(errors.UsageError, match="there are 2 clusters"):
+        raystead.Cluster.get(**where)
+    assert cluster.down().remains == ()
+    with pytest.raises(errors.ClusterNotFound):
+        cluster.status()
+
+
+def test_the_namespace_of_a_file_is_where_it_goes(where: dict[str, Any]) -> None:
+    document = raystead.Cluster.render(name="x")
+    assert document.objects
+    spec = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {"name": "x", "namespace": where["namespace"]},
+        "spec": {
+            "headGroupSpec": {
+                "rayStartParams": {},
+                "template": {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0"}]}},
+            }
+        },
+    }
+    plan = raystead.Cluster.plan(spec, kubeconfig=where["kubeconfig"])
+    assert plan.mutates
+    with raystead.Cluster.up(spec, kubeconfig=where["kubeconfig"], wait=False) as cluster:
+        assert cluster.namespace == where["namespace"]
+    assert raystead.Cluster.list(**where) == []
+
+
+def test_errors_carry_data(
+    where: dict[str, Any], namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    with pytest.raises(errors.NotReady) as late:
+        raystead.Cluster.up(name="late", timeout=8, **where, **SMALL)
+    assert isinstance(late.value.findings, tuple)
+    with pytest.raises(errors.NotReady):
+        raystead.Cluster.get("late", **where).wait(timeout=1)
+    with pytest.raises(errors.SpecError) as broken:
+        raystead.Cluster.up("kind: RayCluster\napiVersion: ray.io/v1\nspec: {}\n", **where)
+    assert [problem.line for problem in broken.value.problems]
+    user = as_user(namespace(), "view")
+    with pytest.raises(errors.Forbidden) as refused:
+        raystead.Cluster.up(kubeconfig=user.kubeconfig, namespace=user.namespace, wait=False)
+    error = refused.value
+    assert (error.namespace, bool(error.verb), bool(error.resource)) == (user.namespace, True, True)
+
+
+def test_a_state_that_forbids_is_no_bad_usage(where: dict[str, Any]) -> None:
+    cluster = raystead.Cluster.up(name="bare", storage="none", wait=False, **where, **SMALL)
+    with pytest.raises(errors.WrongState, match="head's memory"):
+        cluster.suspend()
+    cluster.suspend(lose_state=True, timeout=60)
+    for call in (cluster.jobs, lambda: cluster.exec("true"), lambda: cluster.connect().__enter__()):
+        with pytest.raises(errors.WrongState, match="suspended"):
+            call()  # type: ignore[operator]
+
+
+def test_a_run_that_does_not_become_ready_leaves_nothing(where: dict[str, Any]) -> None:
+    with (
+        pytest.raises(errors.NotReady),
+        raystead.Cluster.run(name="once", ttl="10m", timeout=3, storage="none", **where, **SMALL),
+    ):
+        raise AssertionError("it was never ready")
+    assert raystead.Cluster.list(**where) == []
+
+
+def test_a_check_forbids_a_change_before_it_is_made(
+    where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from raystead.ops import bring
+
+    monkeypatch.setattr(bring, "CHECKS", (lambda prepared: ["the moon is full"],))
+    assert "the moon is full" in raystead.Cluster.plan(**where).problems
+    with pytest.raises(errors.Conflict, match="the moon is full"):
+        raystead.Cluster.up(wait=False, **where)
+    assert raystead.Cluster.list(**where) == []
