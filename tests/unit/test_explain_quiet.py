@@ -1,6 +1,7 @@
 """No false alarm: healthy, starting, recovered clusters yield nothing; symptoms are not shown beside their cause."""
 
 from dataclasses import fields, replace
+from datetime import timedelta
 from time import process_time
 from typing import Any
 
@@ -159,7 +160,7 @@ QUIET: list[tuple[str, Snapshot]] = [
     *((f"starting, {s} s", starting(s)) for s in (0, 1, 4, 8, 15, 30, 59, 61, 70, 90)),
     *((f"starting, {s} s, little can be read", unknown(starting(s))) for s in (1, 30, 61, 90)),
     ("nothing created yet", replace(healthy(), pods=(), replicasets=(), ray_nodes=None)),
-    ("applied half", replace(healthy(), pods=(), deployments=(kit.owner("head", 1, metadata={"creationTimestamp": ago(2)}),), statefulsets=(), replicasets=())),
+    ("applied half", replace(healthy(), pods=(), deployments=(kit.owner("head", 1, metadata={"creationTimestamp": ago(2)}),), statefulsets=(), replicasets=(), applied=kit.NOW - timedelta(seconds=2))),
     ("controllers have not looked yet", replace(healthy(), deployments=(kit.owner("head", 1, metadata={"generation": 2, "creationTimestamp": ago(3)}), kit.owner("worker", 2)))),
     ("containers being created", created("ContainerCreating", "ContainerCreating", "ContainerCreating")),
     ("init containers", created("PodInitializing", "PodInitializing", "PodInitializing")),

@@ -1,6 +1,7 @@
 """Each cause from objects as Kubernetes and Ray write them, and what must not be taken for one."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,29 @@ def late(name: str, seconds: float, group: str = "worker", text: str = "") -> Sn
     one = pod(group, age=seconds + 2)
     text = text or (LOGS / f"{name}.log").read_text()
     return with_pods(group, one, logs={(one["metadata"]["name"], "ray", False): text})
+
+
+def sized(memory: str) -> kit.Json:
+    resources = {"limits": {"cpu": "1", "memory": memory}}
+    return {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0", "resources": resources}]}
+
+
+def late_crash(code: int, text: str, name: str = "ray") -> Snapshot:
+    """A pod whose container ended with that code after that log."""
+    one = crashed("worker", code)
+    return with_pods("worker", one, logs={(one["metadata"]["name"], name, True): text})
+
+
+def sidecar(text: str) -> Snapshot:
+    """A pod whose second container ends with 127; Ray beside it runs."""
+    one = pod("worker", container={"ready": True})
+    last = {"exitCode": 127, "reason": "Error", "startedAt": ago(25), "finishedAt": ago(5)}
+    state = {"waiting": {"reason": "CrashLoopBackOff"}}
+    one["spec"]["containers"].append({"name": "logs", "image": "fluent/fluentd:1"})
+    one["status"]["containerStatuses"].append(
+        {"name": "logs", "ready": False, "restartCount": 3, "state": state, "lastState": {"terminated": last}}
+    )
+    return with_pods("worker", one, logs={(one["metadata"]["name"], "logs", True): text})
 
 
 def policy(name: str, select: kit.Json, **rules: Any) -> kit.Json:
@@ -270,6 +294,26 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("controllers", "controllers-behind", "head", replace(
         healthy(), deployments=(OLD_HEAD, kit.owner("worker", 2)))),
     ("deleted", "objects-missing", "worker", replace(healthy(), deployments=(kit.owner("head", 1),))),
+    ("deleted while young", "objects-missing", "worker", replace(
+        healthy(), applied=kit.NOW - timedelta(seconds=15), deployments=(
+            kit.owner("head", 1, metadata={"creationTimestamp": ago(15)}),))),
+    ("a deadline that the spec does not have", "deadline-exceeded", "worker", failed(
+        "DeadlineExceeded", "Pod was active on the node longer than the specified deadline",
+        spec={"activeDeadlineSeconds": 21600})),
+    ("memory in thousandths", "memory-in-thousandths", "worker", with_pods("worker", waiting(
+        "worker", "ContainerCreating", age=400, spec=sized("500m")))),
+    ("memory in thousandths, as the node tells it", "memory-in-thousandths", "worker", with_pods("worker", waiting(
+        "worker", "RunContainerError", "write memory.max: no space left on device", spec=sized("500m")))),
+    ("a sidecar's command", "container-cannot-start", "worker", sidecar("sh: 1: fluentd: not found")),
+    ("a program that the file's command calls", "container-cannot-start", "worker", late_crash(
+        127, "bash: line 1: wget: command not found")),
+    ("a joined command", "command-syntax", "worker", late_crash(
+        2, "installing\nbash: -c: line 3: syntax error near unexpected token `fi'\nbash: -c: line 3: `echo x fi'\nlast words")),
+    ("a quote without its partner", "command-syntax", "worker", late_crash(
+        2, "bash: -c: line 1: unexpected EOF while looking for matching `\"'\ndone")),
+    ("a head on its node's network", "policy-blocks-host-network", "worker", replace(
+        with_pods("worker", pod("worker", age=30, spec={"hostNetwork": True})),
+        policies=(policy("own", {"ray.io/node-type": "head"}, ingress=[{"from": [{"podSelector": {}}]}]),))),
     ("not allowed", "pods-not-readable", None, replace(healthy(), pods=None)),
     ("nobody knows", "unexplained", "worker", replace(
         with_pods("worker", waiting("worker", "ContainerCreating", age=400)), policies=None)),
@@ -309,3 +353,28 @@ def test_a_root_image_is_told_who_forbids_it_and_how_that_is_undone(
     (found,) = explain(replace(AS_ROOT, cluster=cluster, facts=Facts(restricted=restricted)))
     assert who in found.means
     assert ("raystead.io/hardening: never" in found.remedy) == undone
+
+
+def test_advice_of_a_wait_names_the_file_and_never_a_name_beside_it() -> None:
+    for snapshot in (
+        sidecar("sh: 1: fluentd: not found"),
+        with_pods("worker", crashed("worker", 137, "OOMKilled")),
+    ):
+        (found,) = explain(replace(snapshot, up="raystead up -f 'my ray.yaml'"))
+        assert "raystead up -f 'my ray.yaml'" in found.remedy
+        assert "FILE" not in found.remedy
+        assert "--name" not in found.remedy
+
+
+def test_a_policy_of_ours_is_called_ours_and_how_it_goes_is_said() -> None:
+    ours = policy("demo-closed", {"ray.io/node-type": "head"}, ingress=[])
+    ours["metadata"]["labels"] = {"raystead.io/cluster": kit.NAME}
+    (found,) = explain(replace(with_pods("worker", pod("worker", age=30)), policies=(ours,)))
+    assert "of raystead's own" in found.why
+    assert "raystead up --name demo --policies never" in found.remedy
+    assert "ask who owns" not in found.remedy
+
+
+def test_an_object_that_an_up_at_work_makes_next_is_not_missing() -> None:
+    young = replace(healthy(), applied=kit.NOW - timedelta(seconds=3), deployments=(kit.owner("head", 1),))
+    assert "objects-missing" not in [f.cause for f in explain(young)]

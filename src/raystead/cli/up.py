@@ -98,7 +98,7 @@ def command(
     say_checks(reporter, prepared, up, yes=yes)
     say_costs(reporter, prepared, yes=yes)
     with follow(reporter, api, prepared.cluster.name) as emit:
-        brought = bring(prepared, emit, waits=waits, timeout=timeout or TIMEOUT)
+        brought = bring(prepared, emit, waits=waits, timeout=timeout or TIMEOUT, up=up)
     say_who_went(reporter, brought)
     if not waits:
         reporter.hint("raystead status")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from raystead.base.times import span
 from raystead.doctor.model import Check, Pods, Seen
 from raystead.explain import admission
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
 from raystead.live.groups import Group
 from raystead.live.makers import Refusal, Wanted
+from raystead.live.pods import DEADLINE
 
 __all__ = ["check"]
 
@@ -33,6 +35,7 @@ def check(seen: Seen) -> Iterator[Check]:
                     continue
                 refused = True
                 yield _said(seen, pods, finding)
+    yield from _deadlines(seen)
     unasked = [pods for pods in seen.groups if pods.group not in seen.admission]
     if unasked:
         names = ", ".join(str(pods.group) for pods in unasked)
@@ -44,6 +47,21 @@ def check(seen: Seen) -> Iterator[Check]:
         yield Check("admission", "unknown", what, "", "fix the sizes and run raystead doctor again")
     elif not refused:
         yield _passed(seen)
+
+
+def _deadlines(seen: Seen) -> Iterator[Check]:
+    """Pods to which the namespace adds an end that their template does not have."""
+    ended: dict[int, list[str]] = {}
+    for pods in seen.groups:
+        answer = seen.admission.get(pods.group)
+        seconds = answer["spec"].get(DEADLINE) if isinstance(answer, dict) else None
+        if seconds is not None and DEADLINE not in (pods.maker.template.get("spec") or {}):
+            ended.setdefault(int(seconds), []).append(str(pods.group))
+    for seconds, groups in ended.items():
+        what = f"pods end after {span(seconds)} here ({', '.join(groups)}): what runs in them then is lost"
+        evidence = f"the dry-run of a pod came back with {DEADLINE}: {seconds}"
+        send = f'send to the administrator: "pods of namespace {seen.facts.namespace} are ended after '
+        yield Check("admission", "warn", what, evidence, f'{send}{span(seconds)}: may ours run longer?"')
 
 
 def _explained(seen: Seen, pods: Pods, message: str) -> tuple[Finding, ...]:

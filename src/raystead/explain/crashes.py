@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from raystead.base import quantities
 from raystead.base.groups import GroupId, worker
@@ -22,6 +22,7 @@ RECENT_SECONDS = (
     600  # after 10 min without a crash the kubelet forgets its back-off (MaxContainerBackOff x 2)
 )
 LOOP_SECONDS = 300  # the kubelet's longest back-off: who runs longer between two crashes is not in a loop
+_RAY_PROGRAMS = {"ray", "python", "python3"}
 SAMPLE = 2  # pods of a group whose logs are read: the others end alike
 
 OOM = Cause(
@@ -203,11 +204,14 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
         return OOM.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
     if kill := _killed_by_probe(view, pod, container):
         return UNHEALTHY.found(Seen(pod.group, pod.subject, [*kill, *evidence], ended.finished), **values)
-    if found := said(log):
-        return from_log(view, pod, container, found, source)
+    told = said(log)
+    if told and not (told.cause is NO_RAY and not _is_ray(pod, container, told.caught)):
+        return from_log(view, pod, container, told, source)
     if ended.reason in ("StartError", "ContainerCannotRun") or ended.code in (126, 127):
-        cause = NO_RAY if ended.code == 127 and not ended.message else CANNOT_START
-        words = {"said": _tail(ended.message) or text, "detail": "command that it should run"}
+        ray = _is_ray(pod, container, ("ray",)) and not told
+        cause = NO_RAY if ray and ended.code == 127 and not ended.message else CANNOT_START
+        line = told.line if told else _last_line(log)
+        words = {"said": _tail(ended.message) or line or text, "detail": "command that it should run"}
         return cause.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values, **words)
     if process := _killed_process(log):
         return PROCESS_KILLED.found(
@@ -226,6 +230,14 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
     last = last or f"its log was not read: raystead logs {values['log']} --previous"
     return CRASHED.found(
         Seen(pod.group, pod.subject, [*evidence, *lines], ended.finished), **values, last=last
+    )
+
+
+def _is_ray(pod: Pod, container: Container, missing: Sequence[str]) -> bool:
+    """The Ray container lacks Ray itself, not a program that the file's command calls, or a sidecar's."""
+    names = {name.rpartition("/")[2] for name in missing}
+    return (
+        pod.group != REDIS and container.name == pod.ray.name and (not names or bool(names & _RAY_PROGRAMS))
     )
 
 
@@ -290,10 +302,14 @@ def _killed_process(log: str) -> str:
     return match.group(1) if match else ""
 
 
+_SHELL = re.compile(r"(?:\S*/)?(?:ba|da|a|z|k)?sh: (?:-c: )?(?:line )?\d+: ")
+
+
 def _last_line(log: str) -> str:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
+    shell = [line for line in lines if _SHELL.match(line)]
     errors = [line for line in lines if "Error" in line and not line.startswith("File ")]
-    return first_line((errors or lines)[-1], 240) if lines else ""
+    return first_line((shell or errors or lines)[-1], 240) if lines else ""
 
 
 def _tail(message: str) -> str:

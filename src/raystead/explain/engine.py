@@ -15,6 +15,7 @@ from raystead.explain import (
     raystate,
     scheduling,
     storage,
+    template,
     waiting,
     whole,
 )
@@ -26,10 +27,22 @@ from raystead.explain.view import View
 __all__ = ["CAUSES", "explain", "needed_logs"]
 
 # In the order in which a pod comes to life: what stops it early explains what is missing later.
-_FAMILIES = (whole, admission, nodes, storage, scheduling, images, crashes, raystate, waiting)
+_FAMILIES = (whole, admission, template, nodes, storage, scheduling, images, crashes, raystate, waiting)
 CAUSES: dict[str, Cause] = {
     cause.slug: cause
-    for family in (admission, scheduling, storage, images, crashes, raylogs, waiting, raystate, nodes, whole)
+    for family in (
+        admission,
+        template,
+        scheduling,
+        storage,
+        images,
+        crashes,
+        raylogs,
+        waiting,
+        raystate,
+        nodes,
+        whole,
+    )
     for cause in family.CAUSES
 }
 _SURE = {"sure": 0, "likely": 1, "unknown": 2}
@@ -45,13 +58,22 @@ def explain(snapshot: Snapshot) -> tuple[Finding, ...]:
     merged = _merged(_one_each(found))
     known = {f.group for f in merged}
     merged += whole.unexplained(view, known)
-    return tuple(_ranked(view, _causes(view, merged)))
+    return tuple(_with_file(view, finding) for finding in _ranked(view, _causes(view, merged)))
 
 
 def needed_logs(snapshot: Snapshot) -> tuple[LogKey, ...]:
     """The logs that would decide, a few: (pod, container, of its previous run)."""
     view = View(snapshot)
     return tuple(dict.fromkeys([*crashes.needed(view), *waiting.needed(view)]))
+
+
+def _with_file(view: View, finding: Finding) -> Finding:
+    """Its remedies with the file's name, where it is known."""
+    _, option, file = view.up.partition(" -f ")
+    if not option:
+        return finding
+    remedy = finding.remedy.replace(f"{view.up} -f FILE", view.up).replace("-f FILE", f"-f {file}")
+    return replace(finding, remedy=remedy)
 
 
 def _one_each(found: Iterable[Finding]) -> list[Finding]:

@@ -81,6 +81,8 @@ class Snapshot:
         living: what the dashboard says of itself; None: it was not asked or did not answer.
         facts: those that the cluster was rendered with.
         logs: the last `LOG_LINES` lines of those that `needed_logs` named; a missing one was not read.
+        up: the words that brought the cluster up, `raystead up -f ray.yaml`; "" where they are not known.
+        applied: when the spec was last written; None: long ago, or by ourselves, and all objects with it.
         api_slow: seconds that the slowest request to the API server took.
     """
 
@@ -105,3 +107,5 @@ class Snapshot:
     facts: Facts | None = None
     logs: Mapping[LogKey, str] = field(default_factory=dict)
     api_slow: float | None = None
+    applied: datetime | None = None
+    up: str = ""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raystead.base.times import span
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, Group, View, doubled, event_evidence
 from raystead.live.pods import Pod
-from raystead.live.reading import when
+from raystead.live.reading import dig, when
 
 __all__ = ["CAUSES", "find"]
 
@@ -65,6 +66,17 @@ NODE_LOST = Cause(
     'or send to the administrator: "node {node} is not ready"',
     "Event NodeNotReady on the pod while it is not ready, or pod reason NodeLost.",
 )
+DEADLINE = Cause(
+    "deadline-exceeded",
+    "The pod has run as long as it may",
+    "the pod was ended after {span}, the longest that it may run (activeDeadlineSeconds: {seconds})",
+    "{who}. Kubernetes makes another pod, which ends after as long; what ran in this one is lost, and a "
+    "head's loss is survived where its state is kept",
+    "{remedy}",
+    "The pod's phase is Failed with reason DeadlineExceeded and its group lacks a pod. Whether the template "
+    "has `activeDeadlineSeconds` is known from the group's controller. `raystead status` says beforehand "
+    "when each pod ends, and `raystead doctor` finds the rule by its dry-run of a pod.",
+)
 STUCK = Cause(
     "pod-stuck-terminating",
     "A pod does not go",
@@ -74,7 +86,7 @@ STUCK = Cause(
     'or send to the administrator: "pod {pod} in namespace {namespace} does not terminate on node {node}"',
     "deletionTimestamp (the deletion plus the grace period) passed more than 60 s ago.",
 )
-CAUSES = (NODE_LOST, EVICTED, OVER_LIMIT, PREEMPTED, REJECTED, STUCK)
+CAUSES = (NODE_LOST, EVICTED, OVER_LIMIT, PREEMPTED, REJECTED, DEADLINE, STUCK)
 
 _LOW = re.compile(r"The node was low on resource: ([\w-]+)")
 _USE = re.compile(r"(?:Container|Pod) (\S+) was using ([^,]+), request is ([^,]+),")
@@ -107,6 +119,8 @@ def _failed(view: View, pod: Pod) -> Finding | None:
     evidence = [Evidence(message or reason, pod.subject, since)]
     if pod.condition("DisruptionTarget").get("reason") == "PreemptionByScheduler":
         return PREEMPTED.found(Seen(pod.group, pod.subject, evidence, since), **values)
+    if reason == "DeadlineExceeded":
+        return DEADLINE.found(Seen(pod.group, pod.subject, evidence, since), **_deadline(view, pod))
     if reason == "Evicted":
         if match := _LOW.search(message):
             words = {"resource": match.group(1), "use": _use(message), "flag": _flag(pod, match.group(1))}
@@ -115,6 +129,19 @@ def _failed(view: View, pod: Pod) -> Finding | None:
     if _REJECTED.search(reason) or "Pod was rejected" in message:
         return REJECTED.found(Seen(pod.group, pod.subject, evidence, since), **values)
     return None
+
+
+def _deadline(view: View, pod: Pod) -> dict[str, object]:
+    """Whose rule it was: the template's, or that of whoever changes pods in this namespace."""
+    group, seconds = view.group(pod.group), pod.deadline or 0
+    mine = group is not None and dig(group.maker.template, "spec", "activeDeadlineSeconds") is not None
+    who = "the file's template says so"
+    remedy = f"take activeDeadlineSeconds out of the template, then {view.up} -f FILE"
+    if not mine:
+        who = "the spec does not say so: a rule of the cluster's administrator adds it to every new pod"
+        remedy = 'send to the administrator: "pods of namespace '
+        remedy += f'{view.snapshot.namespace} are ended after {span(seconds)}: may ours run longer?"'
+    return {"span": span(seconds), "seconds": seconds, "who": who, "remedy": remedy}
 
 
 def _use(message: str) -> str:

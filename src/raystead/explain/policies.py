@@ -31,6 +31,8 @@ _IN = _Way("Ingress", "ingress", "from")
 def blocks(policies: Sequence[Json], source: Pod, target: Pod, port: int, namespace: str) -> tuple[str, ...]:
     """Names of the policies that keep source from target's TCP port; () when nothing does."""
     for pod, peer, way in ((source, target, _OUT), (target, source, _IN)):
+        if pod.on_host:
+            continue  # its policies do not reach it
         selecting = _selecting(policies, pod, way)
         rules = [rule for p in selecting for rule in dig(p, "spec", way.rules) or []]
         allowed = any(
@@ -97,6 +99,8 @@ def _one(peer: Json, pod: Pod, namespace: str) -> bool:
         address = ip_address(pod.ip)
         inside = address in ip_network(block["cidr"], strict=False)
         return inside and not any(address in ip_network(e, strict=False) for e in block.get("except") or [])
+    if pod.on_host:
+        return False  # it has its node's address: no selector of pods takes it
     if "namespaceSelector" in peer and not _own(peer["namespaceSelector"], namespace):
         return False
     return "podSelector" not in peer or _matches(peer["podSelector"], pod.labels)

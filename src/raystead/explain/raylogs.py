@@ -182,12 +182,25 @@ NO_RAY = Cause(
     "{up} --image IMAGE      one that contains Ray, for example of rayproject/ray",
     "Log or container state: `ray: not found`, `command not found`, `exec: … no such file`.",
 )
+SYNTAX = Cause(
+    "command-syntax",
+    "The container's command is no valid shell",
+    "the shell cannot read the command: {detail}",
+    "lines of a command in YAML are joined, or a quote or bracket has no partner; what stands before the "
+    "error may have run",
+    "write the command as a block (`|`) so that its lines stay lines, or mend the quoting, in the file; then "
+    "{up} -f FILE\nraystead render -f FILE      shows the command as it is run",
+    "The last run's log: the shell's own `syntax error` or `unexpected EOF`, which goes before whatever else "
+    "was printed.",
+)
 CAUSES = (
-    TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_FULL, SUPERSEDED, REDIS_DOWN, STATE_LOST, ROCKS_LOCK,
-    DNS, HEAD_UNREACHABLE, FOREIGN, MARKED_DEAD, START_TIMEOUT, NO_DISK, READ_ONLY, USAGE, NO_RAY,
+    SYNTAX, TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_FULL, SUPERSEDED, REDIS_DOWN, STATE_LOST,
+    ROCKS_LOCK, DNS, HEAD_UNREACHABLE, FOREIGN, MARKED_DEAD, START_TIMEOUT, NO_DISK, READ_ONLY, USAGE, NO_RAY,
 )  # fmt: skip
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
+    (SYNTAX, r"(?m)^(?:\S*/)?(?:ba|da|a|z|k)?sh: (?:-c: )?(?:line )?\d+: "
+             r"((?:[Ss]yntax error|unexpected EOF)[^\n]*)"),
     (TOKEN, r"InvalidAuthToken"),
     (TOKEN_FILE, r"RAY_AUTH_TOKEN_PATH is set but file cannot be opened or is empty: (\S+?)\.(?:\s|$)"),
     (VERSION, r"Version mismatch: The cluster was started with:\s+Ray: (\S+)\s+Python: (\S+)"

@@ -43,6 +43,8 @@ class View:
     @property
     def up(self) -> str:
         """`raystead up` for this cluster; only `up` needs the name."""
+        if self.snapshot.up:
+            return self.snapshot.up
         return "raystead up" if self.name == NAME else f"raystead up --name {self.name}"
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raystead.base.labels import OURS
 from raystead.explain import policies
 from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding, LogKey
@@ -12,6 +13,7 @@ from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, sai
 from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod
 from raystead.live.reading import dig, meta
+from raystead.spec.model import Json
 
 __all__ = ["CAUSES", "find", "needed"]
 
@@ -27,13 +29,23 @@ REDIS_PORT = 6379
 POLICY = Cause(
     "policy-blocks",
     "A NetworkPolicy stands between the pods",
-    "{what} is blocked by network policy {names}",
+    "{what} is blocked by network policy {names}{ours}",
     "these policies select the pods and none of their rules lets this connection through",
-    "{up} --policies always      adds rules for all that Ray needs\n"
-    "or ask who owns policy {names} to allow {what}",
+    "{open}",
     "The pod runs but is not ready 20 s after what it needs was, and the NetworkPolicy objects of the "
     "namespace, taken as Kubernetes defines them, allow it on neither or only one side. What a network "
     "plug-in has beside these objects is not seen.",
+    confidence="likely",
+)
+HOST = Cause(
+    "policy-blocks-host-network",
+    "A NetworkPolicy does not know a pod on its node's network",
+    "{what} is blocked by network policy {names}: {who} uses its node's network (hostNetwork)",
+    "policies choose pods by their labels, and a pod on its node's network has the node's address and no "
+    "labels for them: a rule that lets pods in does not let it in",
+    "take hostNetwork out of the template, then {up} -f FILE\n{open}",
+    "As policy-blocks, where one of the two pods has `hostNetwork: true`: of the rules only those with an "
+    "ipBlock or for everybody count for it.",
     confidence="likely",
 )
 POLICY_DNS = Cause(
@@ -75,7 +87,7 @@ SLOW = Cause(
     confidence="likely",
     symptom=True,
 )
-CAUSES = (NO_SERVICE, POLICY_DNS, POLICY, HUNG, SLOW)
+CAUSES = (NO_SERVICE, POLICY_DNS, HOST, POLICY, HUNG, SLOW)
 
 
 def find(view: View) -> Iterator[Finding]:
@@ -160,13 +172,25 @@ def _policy(view: View, pod: Pod) -> Finding | None:
         return _blocked(POLICY_DNS, view, pod, names, values)
     for other in target.live if target else ():
         if names := policies.blocks(objects, pod, other, port, view.snapshot.namespace):
-            return _blocked(POLICY, view, pod, names, values)
+            who = "this pod" if pod.on_host else "the other pod" if other.on_host else ""
+            return _blocked(HOST if who else POLICY, view, pod, names, {**values, "who": who})
     return None
 
 
 def _blocked(cause: Cause, view: View, pod: Pod, names: tuple[str, ...], values: dict[str, str]) -> Finding:
+    mine = {meta(p, "name") for p in view.snapshot.policies or () if _is_ours(view, p)}
+    others = [name for name in names if name not in mine]
+    opening = f"{view.up} --policies never      raystead's own policies go ({', '.join(names)})"
+    if others:
+        opening = f"{view.up} --policies always      adds rules for all that Ray needs\n"
+        opening += f"or ask who owns policy {', '.join(others)} to allow {values['what']}"
+    values = {**values, "open": opening, "ours": "" if others else " of raystead's own"}
     evidence = [Evidence("no rule of its policies allows it", f"networkpolicy/{n}") for n in names]
     return cause.found(Seen(pod.group, pod.subject, evidence, pod.created), names=", ".join(names), **values)
+
+
+def _is_ours(view: View, policy: Json) -> bool:
+    return bool((dig(policy, "metadata", "labels") or {}).get(OURS) == view.name)
 
 
 def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Finding | None:

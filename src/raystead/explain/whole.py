@@ -9,13 +9,13 @@ from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import Group, View, plural
 from raystead.live.makers import makers_of
-from raystead.live.reading import changed
 from raystead.manifests.render import manifests
 
 __all__ = ["CAUSES", "find", "unexplained"]
 
 API_SECONDS = 5.0  # Kubernetes' own objective: one object within 1 s, a namespace's list within 5 s (99 %)
 CONTROLLER_SECONDS = 30  # a controller sees a new object within a second
+APPLY_SECONDS = 10  # `up` makes all objects side by side; a slow server answers within a few seconds
 UNKNOWN_SECONDS = 300  # the kubelet's slowest retry; all other rules have spoken by then
 
 API_SLOW = Cause(
@@ -43,8 +43,8 @@ MISSING = Cause(
     "{what} does not exist any more",
     "somebody deleted it, or an `up` was interrupted; nothing runs in its place",
     "{up}      makes it again",
-    "The spec has the group and no Deployment or StatefulSet makes its pods, while other objects of the "
-    "cluster are older than 60 s.",
+    "The spec has the group and no Deployment or StatefulSet makes its pods, 10 s after the spec was applied "
+    "(`up` makes all objects at once, within a second or two).",
 )
 UNREADABLE = Cause(
     "pods-not-readable",
@@ -94,12 +94,11 @@ def _behind(view: View, group: Group) -> Iterator[Finding]:
 
 
 def _missing(view: View) -> Iterator[Finding]:
-    """Only beside old objects of the same cluster: an `up` at work makes them one after another."""
+    """Not while an `up` may be at work, which makes them one after another."""
     snapshot, context = view.snapshot, view.context
     if context is None or context.suspended or snapshot.deployments is None or snapshot.statefulsets is None:
         return
-    ages = [view.age(changed(g.maker.json)) for g in view.groups if g.maker.json]
-    if not ages or min(ages) < 60:
+    if snapshot.applied is not None and view.age(snapshot.applied) < APPLY_SECONDS:
         return
     for maker in makers_of(*manifests(context.cluster, context.facts)):
         group = view.group(maker.id)

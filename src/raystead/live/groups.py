@@ -42,6 +42,11 @@ class Group:
         return tuple(pod for pod in self.pods if pod.live)
 
     @cached_property
+    def standing(self) -> tuple[Pod, ...]:
+        """All but those that ended and have been replaced: an evicted pod's object may stay for days."""
+        return tuple(pod for pod in self.pods if not (pod.over and self.satisfied))
+
+    @cached_property
     def current(self) -> tuple[Pod, ...]:
         """The live ones of the present version."""
         return self.maker.current(self.pods)

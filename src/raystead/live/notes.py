@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from raystead.base.times import ago
+from raystead.base.times import ago, span
 from raystead.live.pods import Pod
 from raystead.live.reading import first_sentence
 from raystead.spec.model import Json
@@ -41,7 +41,15 @@ def pod_note(pod: Pod, now: datetime) -> PodNote | None:
     init = _waiting_init(pod.status)
     if init:
         return PodNote(init)
-    return _of_container(pod, now)
+    return _of_container(pod, now) or _ends(pod, now)
+
+
+def _ends(pod: Pod, now: datetime) -> PodNote | None:
+    """That its time is limited, for the group must live with that."""
+    if pod.ends is None:
+        return None
+    left = max(0.0, (pod.ends - now).total_seconds())
+    return PodNote(f"ends in {span(left)} (activeDeadlineSeconds: {pod.deadline})")
 
 
 def summary(notes: Iterable[PodNote], now: datetime) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["Container", "Pod", "Terminated", "pods_of", "slim"]
 
 
+DEADLINE = "activeDeadlineSeconds"
+
+
 def slim(pod: Json) -> Json:
     """The pod without what is read of a few only: a third of its size, which counts for thousands of pods."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
@@ -30,7 +33,11 @@ def slim(pod: Json) -> Json:
         kept["annotations"] = ours
     return {
         "metadata": kept,
-        "spec": {"nodeName": spec.get("nodeName"), "containers": containers},
+        "spec": {
+            "nodeName": spec.get("nodeName"),
+            "containers": containers,
+            **{key: spec[key] for key in (DEADLINE,) if key in spec},
+        },
         "status": status,
     }
 
@@ -216,6 +223,25 @@ class Pod:
         """When its deletion was asked for."""
         grace = float(dig(self.json, "metadata", "deletionGracePeriodSeconds") or 0)
         return self.deleted - timedelta(seconds=grace) if self.deleted else None
+
+    @property
+    def deadline(self) -> int | None:
+        """Seconds after its start at which Kubernetes ends it; None: never."""
+        found = self.spec.get(DEADLINE)
+        return None if found is None else int(found)
+
+    @property
+    def ends(self) -> datetime | None:
+        """When Kubernetes will end it, whatever it does; None: never, or it has not started."""
+        started = when(self.status.get("startTime"))
+        if self.deadline is None or started is None or self.over:
+            return None
+        return started + timedelta(seconds=self.deadline)
+
+    @property
+    def on_host(self) -> bool:
+        """It uses its node's network: its address is the node's."""
+        return bool(self.spec.get("hostNetwork"))
 
     @property
     def over(self) -> bool:

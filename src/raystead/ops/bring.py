@@ -77,6 +77,7 @@ def bring(
     waits: bool = True,
     timeout: float = TIMEOUT,
     applied: Callable[[Anchor], None] | None = None,
+    up: str = "",
 ) -> Brought:
     """Makes the cluster what was planned, and waits until it is ready.
 
@@ -84,6 +85,7 @@ def bring(
         waits: False returns as soon as everything is applied.
         timeout: seconds to wait.
         applied: called between the apply and the wait.
+        up: the words that bring this spec up, for advice; "" where they are not known.
 
     Raises:
         Conflict: the plan has problems; nothing was changed.
@@ -102,12 +104,12 @@ def bring(
         applied(anchor)
     if not waits:
         return Brought(anchor)
-    done = awaited(api, anchor, emit, timeout=timeout)
+    done = awaited(api, anchor, emit, timeout=timeout, up=up)
     went = changes.went(before, changes.workers_of(api, name), idle) if shrinks else []
     return Brought(anchor, done, tuple(went))
 
 
-def awaited(api: Api, anchor: Anchor, emit: Emit, *, timeout: float = TIMEOUT) -> Done:
+def awaited(api: Api, anchor: Anchor, emit: Emit, *, timeout: float = TIMEOUT, up: str = "") -> Done:
     """Waits until the cluster is ready; that of a RayJob until its job has begun, for it may end before.
 
     Raises:
@@ -120,4 +122,4 @@ def awaited(api: Api, anchor: Anchor, emit: Emit, *, timeout: float = TIMEOUT) -
         return state(api, anchor.name).submitted
 
     of_a_job = anchor.kept.get("kind") == "RayJob"
-    return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None)
+    return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None, up=up)

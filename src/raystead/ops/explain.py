@@ -15,6 +15,7 @@ from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 from raystead.live.makers import kinds_that_keep
+from raystead.live.reading import changed
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
@@ -108,6 +109,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
         ray_nodes=nodes,
         living=living,
         api_slow=api.slowest,
+        applied=changed(anchor.raw),
         makers=makers,
         **parts,
     )

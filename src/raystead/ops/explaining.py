@@ -27,9 +27,9 @@ _EXTRAS = kinds.parts("Pod", "Event", "Deployment", "StatefulSet")  # the others
 class Explainer:
     """Explains a watched cluster again and again; reads more only where something is wrong."""
 
-    def __init__(self, api: Api, anchor: Anchor, watched: Watched) -> None:
+    def __init__(self, api: Api, anchor: Anchor, watched: Watched, up: str = "") -> None:
         self.latest: tuple[Finding, ...] = ()
-        self._api, self._anchor, self._watched = api, anchor, watched
+        self._api, self._anchor, self._watched, self._up = api, anchor, watched, up
         self._extras: dict[str, Any] = {}  # by part of the snapshot; None could not be read
         self._extras_at = self._logs_at = self._looked = -1000.0
         self._extras_pause = _EXTRAS_EVERY[0]
@@ -97,6 +97,7 @@ class Explainer:
             ray_nodes=tuple((watched.ray or {}).get("summary") or ()) if watched.ray is not None else None,
             logs=self._logs,
             api_slow=self._api.slowest,
+            up=self._up,
             **self._extras,
         )
 

@@ -180,11 +180,18 @@ def _remove(api: Api, path: str, uid: str, cluster: str) -> None:
 
 
 def wait(
-    api: Api, anchor: Anchor, *, timeout: float = TIMEOUT, emit: Emit, until: Callable[[], bool] | None = None
+    api: Api,
+    anchor: Anchor,
+    *,
+    timeout: float = TIMEOUT,
+    emit: Emit,
+    until: Callable[[], bool] | None = None,
+    up: str = "",
 ) -> Done:
     """Waits until the wanted pods are ready and as many nodes are alive in Ray.
 
     `timeout` in seconds. An API server that goes away is waited for; the reason for every wait is emitted.
+    `up` are the words that brought the cluster up, for advice; "" where they are not known.
     `until` ends the wait early, for example when the job for which the cluster was made has begun.
 
     Raises:
@@ -199,7 +206,7 @@ def wait(
         return secrets.token_of(api, anchor.cluster, facts)
 
     with Watched(api, anchor.cluster, token) as watched:
-        explainer = Explainer(api, anchor, watched)
+        explainer = Explainer(api, anchor, watched, up)
         asked = looked = begun
         watched.listed(_FIRST_LOOK)
         while True:

@@ -172,7 +172,7 @@ class Watched:
 
 def _progress(group: Group, now: datetime) -> GroupProgress:
     wanted = group.wanted
-    notes = [note for pod in group.pods if not pod.ready and (note := pod_note(pod, now))]
+    notes = [note for pod in group.standing if not pod.ready and (note := pod_note(pod, now))]
     text = summary(notes, now)
     if not text and len(group.pods) < wanted.target:
         missing = wanted.target - len(group.pods)

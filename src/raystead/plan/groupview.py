@@ -63,7 +63,7 @@ def group_view(
     nodes: list[NodeView] = []
     notes: list[PodNote] = []
     found: list[RayNode] = []
-    for pod in group.pods:
+    for pod in group.standing:
         node, note = _find(index, pod), pod_note(pod, now)
         alive = None if index is None else node is not None
         if id(pod) in counted:
