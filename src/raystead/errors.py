@@ -16,20 +16,20 @@ RaysteadError
 ├── StateError (74)           our own state on disk cannot be read or written (disk full, damaged, locked)
 ├── Unsupported (75)          the spec needs something that this version does not do
 ├── KubeConfigError (76)      no kubeconfig, no such context, or its login plugin failed
-├── ApiUnreachable (77)       the API server does not answer, or stopped answering for too long
-├── Forbidden (78)            the API server does not allow it to this user
-├── Conflict (79)             an object or a field belongs to somebody else
 ├── ApiError (80)             the API server refuses a request: quota, admission, invalid, terminating
+│   ├── ApiUnreachable (77)   the API server does not answer, or stopped answering for too long
+│   ├── Forbidden (78)        the API server does not allow it to this user
+│   ├── Conflict (79)         an object or a field belongs to somebody else
+│   └── ObjectNotFound (87)   an object that a command needs is not there
 ├── NewerFormat (81)          the anchor was written by a newer raystead
 ├── Busy (82)                 another raystead changes the same cluster now
 ├── Remains (83)              down could not remove everything
 ├── ProblemsFound (84)        doctor or verify found problems
 ├── StreamLost (85)          a stream of the API server broke and could not be resumed
-├── CommandNotStarted (86)   exec could not start the command
-├── ObjectNotFound (87)       an object that a command needs is not there
+├── CommandNotStarted (86)    exec could not start the command
 ├── RayRefuses (88)           Ray refuses a request: its token, or what it asks
 ├── OutputGone (89)           the worker that had a job's output is gone
-└── WrongState (90)           the cluster's state forbids it: suspended, without a store, beside jobs
+└── WrongState (90)           the cluster's state forbids it: suspended, without a store, while jobs run
 
 1 is a question answered with no, `plan --exit-code` with changes, or a bug in raystead itself. 130 is an
 interrupted command. A job's own exit code is passed through by `submit`.
@@ -314,6 +314,22 @@ class WrongState(RaysteadError):
 
 def _all_below(cls: type[RaysteadError]) -> list[type[RaysteadError]]:
     return [c for sub in cls.__subclasses__() for c in (sub, *_all_below(sub))]
+
+
+def tree() -> list[tuple[str, str, int, str]]:
+    """The tree above as rows: an error's name, that of the error it is a kind of, exit code, meaning."""
+    rows: list[tuple[str, str, int, str]] = []
+    for line in (__doc__ or "").splitlines():
+        if "── " not in line:
+            continue
+        stem, _, rest = line.partition("── ")
+        name, code, meaning = rest.split(maxsplit=2)
+        above = rows[-1] if rows else ("", "", 0, "")
+        parent = "RaysteadError"
+        if len(stem) > 1:
+            parent = above[1] if above[1] != "RaysteadError" else above[0]
+        rows.append((name, parent, int(code.strip("()")), meaning))
+    return rows
 
 
 EXIT_CODES: dict[str, int] = {cls.__name__: cls.exit_code for cls in _all_below(RaysteadError)}

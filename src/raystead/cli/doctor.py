@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from raystead.cli.changing import up_words
+from raystead.cli.help import SpecCommand
 from raystead.cli.options import (
     Where,
     kube_options,
@@ -21,7 +22,7 @@ from raystead.cli.options import (
 from raystead.cli.up import policies_option, say_notes
 
 
-@click.command("doctor")
+@click.command("doctor", cls=SpecCommand)
 @spec_options
 @policies_option
 @click.option("--probe", is_flag=True, help="Also run a short Job: image, its Ray, DNS, Redis, egress.")

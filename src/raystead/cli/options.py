@@ -60,7 +60,7 @@ _SPEC = (
     click.option("--head-memory", metavar="MEM", help="Memory of the head."),
     click.option("--gpus", type=int, metavar="N", help="GPUs of each worker (nvidia.com/gpu)."),
     click.option("--image", help="Ray's image, for head and workers."),
-    click.option("--ray-version", metavar="VERSION", help="Ray's version; the official image follows it."),
+    click.option("--ray-version", metavar="VERSION", help="Ray's version; selects the official image."),
     click.option("--env", multiple=True, metavar="K=V", help="A variable for all Ray containers."),
     click.option("--env-from-secret", multiple=True, metavar="SECRET", help="All keys of a Secret."),
     click.option("--mount", multiple=True, metavar="CLAIM:/PATH", help="A volume claim in all Ray pods."),
@@ -152,7 +152,7 @@ def kube_options(function: F) -> F:
     wrapped: Any = gathered
     for option in reversed(_KUBE):
         wrapped = option(wrapped)
-    local = click.option("--local", is_flag=True, help="The cluster on this machine, without Kubernetes.")
+    local = click.option("--local", is_flag=True, help="On this machine, without Kubernetes.")
     gathering: F = local(wrapped)
     return gathering
 

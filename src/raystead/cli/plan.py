@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from raystead.cli.help import SpecCommand
 from raystead.cli.options import (
     Where,
     kube_options,
@@ -20,7 +21,7 @@ from raystead.cli.options import (
 from raystead.cli.up import force_option, policies_option, say_notes
 
 
-@click.command("plan")
+@click.command("plan", cls=SpecCommand)
 @spec_options
 @policies_option
 @force_option

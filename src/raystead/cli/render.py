@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
+from raystead.cli.help import SpecCommand
 from raystead.cli.options import read_file, spec_options
 
 
-@click.command("render")
+@click.command("render", cls=SpecCommand)
 @spec_options
 @click.option("-n", "--namespace", help="The namespace that the objects go to.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from raystead.base import times
+from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_option, read_file, spec_options
 from raystead.cli.submit import options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
@@ -33,7 +34,7 @@ _NOT_ASKED: dict[str, Any] = {
 }
 
 
-@click.command("run")
+@click.command("run", cls=SpecCommand)
 @click.argument("cmd", nargs=-1, metavar="[-- CMD…]")
 @spec_options
 @click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
@@ -45,7 +46,7 @@ _NOT_ASKED: dict[str, Any] = {
     "--ttl",
     default="10m",
     metavar="TIME",
-    help="How long the cluster outlives a killed command; default 10m.",
+    help="How long it outlives a killed command; default 10m.",
 )
 @click.option("--timeout", type=SPAN, metavar="SPAN", help="How long to wait until it is ready, default 15m.")
 @policies_option

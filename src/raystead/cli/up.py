@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raystead.cli.changing import yes_option
+from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ force_option = click.option(
 )
 
 
-@click.command("up")
+@click.command("up", cls=SpecCommand)
 @spec_options
 @click.option("--timeout", type=SPAN, metavar="SPAN", help="How long to wait, default 15m (local: 2m).")
 @click.option(
@@ -38,13 +39,13 @@ force_option = click.option(
     flag_value="true",
     default=True,
     metavar="BOOL",
-    help="--wait=false: return as soon as everything is applied.",
+    help="--wait=false: return once applied.",
 )
 @click.option(
     "--dry-run",
     type=click.Choice(["none", "server"]),
     default="none",
-    help="server: show the plan, which the API server has checked; change nothing.",
+    help="server: show the plan, change nothing.",
 )
 @policies_option
 @force_option

@@ -1,0 +1,102 @@
+"""--help that fits a screen: options under headings, the less common ones only with --help-all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+__all__ = ["SpecCommand", "sections"]
+
+OWN = "Options"  # of the verb itself
+# heading -> (options, whether plain --help leaves them out)
+_HEADINGS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "Cluster": (
+        (
+            "file",
+            "name",
+            "workers",
+            "worker_cpu",
+            "worker_memory",
+            "head_cpu",
+            "head_memory",
+            "gpus",
+            "image",
+            "ray_version",
+            "storage",
+        ),
+        False,
+    ),
+    OWN: ((), False),
+    "Place": (("local", "namespace"), False),
+    "Pods": (
+        (
+            "env",
+            "env_from_secret",
+            "mount",
+            "pull_secret",
+            "service_account",
+            "node_selector",
+            "toleration",
+            "label",
+            "whole_node",
+            "reserve",
+        ),
+        True,
+    ),
+    "Redis": (
+        ("redis_image", "redis_memory", "redis_cpu", "redis_address", "redis_password_secret"),
+        True,
+    ),
+    "Network": (("allow_from", "allow_to", "policies"), True),
+    "Files": (("no_working_dir", "exclude", "runtime_env", "runtime_env_json"), True),
+    "Connection": (("context", "kubeconfig", "as_user", "as_groups", "as_uid", "verbose"), True),
+}
+_ALL = "raystead.help-all"  # in click's meta: every heading is wanted
+
+
+def sections(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, bool, list[click.Option]]]:
+    """The visible options under their headings, and whether plain --help leaves the heading out."""
+    options = [p for p in command.get_params(ctx) if isinstance(p, click.Option) and not p.hidden]
+    known = {name for names, _ in _HEADINGS.values() for name in names}
+    for heading, (names, rare) in _HEADINGS.items():
+        found = [o for o in options if (o.name not in known if heading == OWN else o.name in names)]
+        if found:
+            yield heading, rare, found
+
+
+class SpecCommand(click.Command):
+    """A command that takes the many options of a spec."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            click.Option(
+                ["--help-all"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                callback=_show_all,
+                help="Show every option.",
+            )
+        )
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        hidden: list[str] = []
+        for heading, rare, options in sections(self, ctx):
+            if rare and not ctx.meta.get(_ALL):
+                hidden.append(heading)
+                continue
+            with formatter.section(heading):
+                formatter.write_dl([record for o in options if (record := o.get_help_record(ctx))])
+        if hidden:
+            formatter.write_paragraph()
+            formatter.write_text(f"More with --help-all: {', '.join(hidden)}.")
+
+
+def _show_all(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        ctx.meta[_ALL] = True
+        click.echo(ctx.get_help(), color=ctx.color)
+        ctx.exit()
