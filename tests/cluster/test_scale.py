@@ -118,7 +118,7 @@ def test_a_suspended_cluster_costs_nothing_and_comes_back_with_its_actors(cli: C
     assert "COUNT 1" in cli("submit", "--submission-id", "counting", "--", "python", "-c", COUNTER).stdout
     cli("suspend", "--yes")
     until(lambda: space.items("pods") == [], 120, "no pod is left", every=2)
-    assert "suspended" in cli("submit", "--", "true", code=74).stderr
+    assert "suspended" in cli("submit", "--", "true", code=90).stderr
     cli("up")
     time.sleep(3)
     assert space.items("pods") == [], "up alone does not wake it"
@@ -130,7 +130,7 @@ def test_a_suspended_cluster_costs_nothing_and_comes_back_with_its_actors(cli: C
 def test_a_cluster_that_keeps_no_state_is_not_suspended(cli: Cli, space: Kube) -> None:
     cli("up", "--name", "loose", "--workers", "0", "--storage", "none", "--wait=false")
     try:
-        answer = cli("suspend", "--name", "loose", code=2)
+        answer = cli("suspend", "--name", "loose", code=90)
         assert "--storage redis" in answer.stderr
         assert space.get("deployment", "loose-head")["spec"]["replicas"] == 1
     finally:

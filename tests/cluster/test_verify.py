@@ -45,7 +45,7 @@ def test_it_survives_and_nothing_of_the_proof_is_left(raystead: Cli) -> None:
 def test_it_is_refused_beside_a_running_job(raystead: Cli) -> None:
     sleep = ("python", "-c", "import time; time.sleep(600)")
     job = raystead("submit", "--no-wait", "-q", "--", *sleep).stdout.strip()
-    refused = raystead("verify", "--faults", "head", code=2)
+    refused = raystead("verify", "--faults", "head", code=90)
     assert job in refused.stderr
     assert "--yes" in refused.stderr
     raystead("job", "stop", job)

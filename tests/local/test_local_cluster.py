@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import patience
 
 from raystead.local.model import ClusterPlan
 from raystead.local.place import LocalPlace
@@ -125,7 +126,7 @@ def test_a_killed_head_comes_back_and_the_actor_answers_with_its_state(cli: Cli)
     pids = {n["name"]: n["pid"] for n in before["nodes"]}  # type: ignore[attr-defined]
     for pid in session(pids["head"]):
         os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + patience(90)
     while True:
         now = status(cli)
         nodes = {n["name"]: n for n in now["nodes"]}  # type: ignore[attr-defined]

@@ -200,7 +200,7 @@ def test_one_interrupt_detaches_and_the_job_goes_on(cli: Cli, state: Path) -> No
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "raystead job logs detached -f" in errors
+    assert "raystead job logs --local detached -f" in errors
     assert "RUNNING" in cli("job", "status", "detached", "--local").stdout
     assert cli("job", "logs", "detached", "-f", "--local").stdout.count("tick 99\n") == 1
 
