@@ -10,6 +10,7 @@ import click
 from raystead.cli.changing import yes_option
 from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, door, kube_options, quiet_option, read_file, spec_options
+from raystead.errors import Unsupported
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -132,6 +133,11 @@ def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -
     from raystead.ops.specs import desired
 
     wanted = desired(asked, *read_file(file))
+    if wanted.document.kind == "RayJob":
+        raise Unsupported(
+            "a RayJob runs in a namespace, not on this machine",
+            remedy="raystead up --local for a cluster here, raystead submit --local -- for its entrypoint",
+        )
     say_notes(reporter, wanted)
     begin = time.monotonic()
     status = LocalPlace(wanted.cluster.name).up(
