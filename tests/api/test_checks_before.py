@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from audit import Audit
 from cli import Cli
 from doctors import check, doctor
 from kube import Kube, until
+from patience import patience
 
 pytestmark = pytest.mark.api
 MakeSpace = Callable[..., Kube]
@@ -110,3 +112,28 @@ def test_a_size_beyond_any_machine_is_honestly_not_checked(namespace: MakeSpace,
     assert not [c for c in doctor(user)["checks"] if c["name"] == "nodes"]
     planned = Cli(user)("plan", "--worker-cpu", "4000")
     assert "? nodes" in planned.stdout
+
+
+def test_in_too_small_a_quota_redis_and_the_head_come_first(namespace: MakeSpace, as_user: AsUser) -> None:
+    space = namespace(quota={"requests.cpu": "1200m"})
+    edit = Cli(as_user(space, "edit"))
+    edit("up", "--wait=false", "--yes", "--workers", "8", "--worker-cpu", "200m")
+    until(lambda: len(space.items("pods")) == 5, 30, "all that fits is made")
+    names = [item["metadata"]["name"] for item in space.items("pods")]
+    assert [n for n in names if n.startswith("redis")], names
+    assert [n for n in names if n.startswith("deployment-ray-head")], names
+
+
+def test_a_wait_wakes_the_controller_once_the_quota_has_room(namespace: MakeSpace, as_user: AsUser) -> None:
+    space = namespace(quota={"pods": "2"})
+    edit = Cli(as_user(space, "edit"))
+    running = edit.start("up", "--yes", "--timeout", "60s")
+    time.sleep(patience(25))  # by now the controller pauses for about as long
+    assert len(space.items("pods")) == 2
+    space.run("patch", "quota", "quota", "-p", '{"spec":{"hard":{"pods":"9"}}}')
+    try:
+        until(lambda: len(space.items("pods")) == 4, 14, "the refused pods are made")
+    finally:
+        running.terminate()
+        _, err = running.communicate()
+    assert "has room now" in err

@@ -9,7 +9,7 @@ import explain_kit as kit
 import pytest
 from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiting, with_pods
 
-from raystead.explain.engine import explain
+from raystead.explain.engine import explain, kept, needed_accounts
 from raystead.explain.model import Snapshot
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
@@ -294,6 +294,8 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("controllers", "controllers-behind", "head", replace(
         healthy(), deployments=(OLD_HEAD, kit.owner("worker", 2)))),
     ("deleted", "objects-missing", "worker", replace(healthy(), deployments=(kit.owner("head", 1),))),
+    ("the account was made since", "refusal-over", "worker", replace(refused(
+        'error looking up service account team/ray: serviceaccount "ray" not found'), accounts=("ray",))),
     ("deleted while young", "objects-missing", "worker", replace(
         healthy(), applied=kit.NOW - timedelta(seconds=15), deployments=(
             kit.owner("head", 1, metadata={"creationTimestamp": ago(15)}),))),
@@ -378,3 +380,51 @@ def test_a_policy_of_ours_is_called_ours_and_how_it_goes_is_said() -> None:
 def test_an_object_that_an_up_at_work_makes_next_is_not_missing() -> None:
     young = replace(healthy(), applied=kit.NOW - timedelta(seconds=3), deployments=(kit.owner("head", 1),))
     assert "objects-missing" not in [f.cause for f in explain(young)]
+
+
+def room(hard: str, used: str) -> kit.Json:
+    return {
+        "metadata": {"name": "team"},
+        "spec": {},
+        "status": {"hard": {"requests.cpu": hard}, "used": {"requests.cpu": used}},
+    }
+
+
+FULL = "exceeded quota: team, requested: requests.cpu=500m, used: requests.cpu=1100m, limited: requests.cpu=1300m"
+
+
+def test_a_quotas_use_is_what_it_is_now_not_what_an_old_event_says() -> None:
+    (found,) = explain(replace(refused(FULL), quotas=(room("1300m", "900m"),)))
+    assert found.cause == "quota-exceeded"
+    assert "900m of 1300m are used" in found.why
+
+
+@pytest.mark.parametrize("quotas", [(room("4", "600m"),), (room("1300m", "600m"),)])
+def test_a_quota_that_has_room_now_is_told_in_the_past_with_the_next_try(
+    quotas: tuple[kit.Json, ...],
+) -> None:
+    base = refused(FULL)
+    (found,) = explain(replace(base, quotas=quotas))
+    assert found.cause == "refusal-over"
+    assert "1 pod refused" in found.why
+    events = (event("ReplicaSet", kit.replicaset("worker", 2, 1), "FailedCreate", FULL, seconds=4, count=9),)
+    (found,) = explain(replace(base, quotas=quotas, events=events))
+    assert "tries again by itself, ever more slowly after each refusal: in about 12 s" in found.means
+
+
+def test_a_service_account_that_was_made_since_is_not_missing() -> None:
+    missing = refused('error looking up service account team/ray: serviceaccount "ray" not found')
+    assert kit.causes(explain(missing)) == [("service-account-missing", "worker")]
+    assert needed_accounts(missing) == ("ray",)
+    assert kit.causes(explain(replace(missing, accounts=("ray",)))) == [("refusal-over", "worker")]
+
+
+def test_a_cause_that_was_known_a_moment_ago_is_kept_until_the_pod_is_ready() -> None:
+    known = explain(late_crash(1, "ValueError: no such thing"))
+    again = with_pods("worker", pod("worker", age=190))
+    assert kit.causes(explain(again)) == [("slow-start", "worker")]
+    assert kit.causes(kept(known, explain(again), again)) == [("crash-loop", "worker")]
+    well = with_pods("worker", pod("worker", age=190, ready=True), pod("worker", "w2", age=190, ready=True))
+    assert kept(known, explain(well), well) == ()
+    other = with_pods("worker", pod("worker", "demo-worker-new", age=190))
+    assert kit.causes(kept(known, explain(other), other)) == [("slow-start", "worker")]

@@ -134,8 +134,8 @@ ROWS = (
         "replicasets",
         template=_POD_TEMPLATE,
         part="replicasets",
-        verbs=("list", "delete"),
-        purpose="explanations, and a quick down",
+        verbs=("list", "patch", "delete"),
+        purpose="explanations, ending a back-off, and a quick down",
     ),
     Kind(
         "Pod",

@@ -12,9 +12,9 @@ from raystead.explain.cause import Cause, Seen
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, Group, View, plural
 from raystead.live.makers import Refusal
-from raystead.live.reading import meta, when
+from raystead.live.reading import dig, meta, when
 
-__all__ = ["CAUSES", "explained", "find"]
+__all__ = ["CAUSES", "OVER", "explained", "find", "wanted_accounts"]
 
 _SEEN = (
     "The Deployment's condition ReplicaFailure (or, for Redis' StatefulSet, its newest FailedCreate event"
@@ -27,7 +27,7 @@ QUOTA = Cause(
     "quota `{quota}` refuses {missing}: {numbers}",
     "{made} of {wanted} pods exist; the rest are made as soon as the quota has room",
     '{fewer}send to the administrator: "please raise quota `{quota}` in namespace {namespace} to {raise_to}"',
-    _SEEN + "`exceeded quota`. The numbers are the server's.",
+    _SEEN + "`exceeded quota`. What is used is read from the quota's status now, not from the event.",
 )
 QUOTA_NEEDS = Cause(
     "quota-needs-requests",
@@ -84,6 +84,16 @@ ACCOUNT = Cause(
     "kubectl create serviceaccount {account}\nor {up} --service-account NAME      with one that exists",
     _SEEN + "`serviceaccount … not found`.",
 )
+OVER = Cause(
+    "refusal-over",
+    "What refused the pods does not any more",
+    "{missing} refused, and what refused them has changed: {now}",
+    "the controller that makes the pods tries again by itself, ever more slowly after each refusal{when}",
+    "{up}      lets it try at once",
+    _SEEN + "`exceeded quota` or `serviceaccount … not found`, while the quota's own status has room for a "
+    "pod now, or the ServiceAccount is there. Pauses double from 5 ms up to 1000 s "
+    "(client-go's rate limiter), so the next one is about as long as all before it together.",
+)
 TERMINATING = Cause(
     "namespace-terminating",
     "The namespace is being deleted",
@@ -101,7 +111,18 @@ REFUSED = Cause(
     _SEEN + "a text that no other page explains.",
     confidence="likely",
 )
-CAUSES = (TERMINATING, QUOTA, QUOTA_NEEDS, SECURITY, LIMIT_RANGE, WEBHOOK, WEBHOOK_DOWN, ACCOUNT, REFUSED)
+CAUSES = (
+    TERMINATING,
+    OVER,
+    QUOTA,
+    QUOTA_NEEDS,
+    SECURITY,
+    LIMIT_RANGE,
+    WEBHOOK,
+    WEBHOOK_DOWN,
+    ACCOUNT,
+    REFUSED,
+)
 
 _QUOTA = re.compile(r"exceeded quota: ([^,]+), requested: (.+), used: (.+), limited: ([^\s].*?)$")
 _NEEDS = re.compile(r"failed quota: ([^:]+): must specify (.+)$")
@@ -111,6 +132,7 @@ _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request(?:: (.*))
 _POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.*? denied request(?:: (.*))?", re.DOTALL)
 _WEBHOOK_DOWN = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
+_LONGEST_PAUSE = 1000.0  # seconds, of client-go's default rate limiter for controllers
 _GONE = "because it is being terminated"
 
 
@@ -148,6 +170,8 @@ def _finding(view: View, group: Group, r: Refusal) -> Finding:
 
 def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]:
     text = r.message
+    if now := _over(view, text):
+        return OVER, {"now": now, "when": _next_try(view, r)}
     if match := _QUOTA.search(text):
         return QUOTA, _quota(view, group, r, *match.groups())
     if match := _NEEDS.search(text):
@@ -164,6 +188,51 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
         if match := form.search(text):
             return cause, {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
     return REFUSED, {"said": _shown(text)}
+
+
+def _over(view: View, text: str) -> str:
+    """What is so now where the reason for a refusal is gone; "" while it still holds or cannot be told."""
+    if match := _ACCOUNT.search(text):
+        account = match.group(1).rpartition("/")[2]
+        return f"ServiceAccount {account} exists now" if account in (view.snapshot.accounts or ()) else ""
+    match = _QUOTA.search(text)
+    status = _status(view, match.group(1)) if match else None
+    if match is None or status is None:
+        return ""
+    asks, (hard, used) = _pairs(match.group(2)), status
+    rooms = []
+    for resource, ask in asks.items():
+        if resource not in hard:
+            continue  # the quota does not count it any more
+        left = quantities.parse(hard[resource]) - quantities.parse(used.get(resource, "0"))
+        if quantities.parse(ask) > left:
+            return ""
+        rooms.append(f"{used.get(resource, '0')} of {hard[resource]} of {resource} are used")
+    return f"quota `{match.group(1)}` has room now ({'; '.join(rooms)})"
+
+
+def _status(view: View, quota: str) -> tuple[dict[str, str], dict[str, str]] | None:
+    """What a quota allows and what is used of it, as it is now; None where that was not read."""
+    if view.snapshot.quotas is None:
+        return None
+    found = next((q for q in view.snapshot.quotas if meta(q, "name") == quota), None)
+    hard = dig(found, "status", "hard")
+    return None if hard is None else (hard, dig(found, "status", "used") or {})
+
+
+def _next_try(view: View, r: Refusal) -> str:
+    """`: in about 40 s`, where the refusals' times tell it."""
+    if r.at is None or r.since is None or r.at <= r.since:
+        return ""
+    pause = min((r.at - r.since).total_seconds(), _LONGEST_PAUSE)
+    seconds = round(pause - view.age(r.at))
+    return f": in about {seconds} s" if seconds > 1 else ": at any moment"
+
+
+def wanted_accounts(view: View) -> tuple[str, ...]:
+    """ServiceAccounts that refusals miss: whether they are there by now decides."""
+    found = (_ACCOUNT.search(refusal.message) for _, refusal in view.refusals())
+    return tuple(dict.fromkeys(match.group(1).rpartition("/")[2] for match in found if match))
 
 
 def _needs(quota: str, told: str) -> dict[str, str]:
@@ -186,8 +255,10 @@ def _terminating(view: View, evidence: list[Evidence], since: datetime | None) -
 def _quota(
     view: View, group: Group, r: Refusal, quota: str, requested: str, used: str, limited: str
 ) -> dict[str, str]:
-    """The server's numbers, per resource, and what would be enough for all missing pods."""
+    """The quota's numbers as they are now, per resource, and what would be enough for all missing pods."""
     asks, uses, limits = (_pairs(part) for part in (requested, used, limited))
+    if (now := _status(view, quota)) is not None:  # an event may be minutes old
+        limits, uses = {**limits, **now[0]}, {**uses, **now[1]}
     numbers, enough = [], []
     for resource, ask in asks.items():
         use, limit = uses.get(resource, "0"), limits.get(resource, "0")

@@ -24,7 +24,7 @@ from raystead.explain.cause import Cause
 from raystead.explain.model import Finding, LogKey, Snapshot
 from raystead.explain.view import View
 
-__all__ = ["CAUSES", "explain", "needed_logs"]
+__all__ = ["CAUSES", "explain", "kept", "needed_accounts", "needed_logs"]
 
 # In the order in which a pod comes to life: what stops it early explains what is missing later.
 _FAMILIES = (whole, admission, template, nodes, storage, scheduling, images, crashes, raystate, waiting)
@@ -45,6 +45,8 @@ CAUSES: dict[str, Cause] = {
     )
     for cause in family.CAUSES
 }
+_VAGUE = {waiting.SLOW.slug, waiting.HUNG.slug, whole.UNEXPLAINED.slug}
+_FROM_RUNS = {c.slug for family in (crashes, raylogs) for c in family.CAUSES if c not in raylogs.WAITS}
 _SURE = {"sure": 0, "likely": 1, "unknown": 2}
 
 
@@ -59,6 +61,24 @@ def explain(snapshot: Snapshot) -> tuple[Finding, ...]:
     known = {f.group for f in merged}
     merged += whole.unexplained(view, known)
     return tuple(_with_file(view, finding) for finding in _ranked(view, _causes(view, merged)))
+
+
+def needed_accounts(snapshot: Snapshot) -> tuple[str, ...]:
+    """ServiceAccounts whose presence would decide."""
+    return admission.wanted_accounts(View(snapshot))
+
+
+def kept(before: Iterable[Finding], found: Iterable[Finding], snapshot: Snapshot) -> tuple[Finding, ...]:
+    """What was found, with a cause that was known a moment ago in place of one that only says "slow".
+
+    A container that is started anew has no log for a while; why its pod is not ready is known all the same.
+    """
+    view, found = View(snapshot), tuple(found)
+    late = {pod.subject for g in view.groups for pod in g.live if not pod.ready}
+    telling = {f.group for f in found if f.cause not in _VAGUE}
+    old = [f for f in before if f.cause in _FROM_RUNS and f.subject in late and f.group not in telling]
+    replaced = {f.group for f in old}
+    return tuple(_ranked(view, [*old, *(f for f in found if f.group not in replaced)]))
 
 
 def needed_logs(snapshot: Snapshot) -> tuple[LogKey, ...]:

@@ -82,6 +82,7 @@ class Snapshot:
         facts: those that the cluster was rendered with.
         logs: the last `LOG_LINES` lines of those that `needed_logs` named; a missing one was not read.
         up: the words that brought the cluster up, `raystead up -f ray.yaml`; "" where they are not known.
+        accounts: ServiceAccounts that refusals miss and that are there now.
         applied: when the spec was last written; None: long ago, or by ourselves, and all objects with it.
         api_slow: seconds that the slowest request to the API server took.
     """
@@ -109,3 +110,4 @@ class Snapshot:
     api_slow: float | None = None
     applied: datetime | None = None
     up: str = ""
+    accounts: tuple[str, ...] = ()

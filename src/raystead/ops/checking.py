@@ -20,7 +20,7 @@ from raystead.live.makers import makers_of
 from raystead.ops.planning import Prepared
 from raystead.ops.rights import Rights, rights
 from raystead.plan.make import key_of
-from raystead.plan.model import Action, Change
+from raystead.plan.model import makes_pods
 
 __all__ = ["answers_to", "failing", "listed_nodes"]
 
@@ -106,22 +106,5 @@ def _listed(api: Api, part: str) -> Objects:
 def _changing(prepared: Prepared) -> frozenset[GroupId]:
     """Groups of which pods will be made: created, replaced, of another template, or more of them."""
     makers = {key_of(item): [maker.id for maker in makers_of(item)] for item in prepared.objects}
-    making = [change.key for change in prepared.plan.mutating if _makes(change)]
+    making = [change.key for change in prepared.plan.mutating if makes_pods(change)]
     return frozenset(one for key in making for one in makers.get(key, ()))
-
-
-def _makes(change: Change) -> bool:
-    if change.action in (Action.CREATE, Action.REPLACE):
-        return True
-    if change.action is not Action.CHANGE:
-        return False
-    for field in change.fields:
-        if field.path.startswith("spec.template"):
-            return True
-        if field.path == "spec.replicas" and _number(field.after) > _number(field.before):
-            return True
-    return False
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 1  # the server's default

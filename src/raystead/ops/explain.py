@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from raystead.base import kinds, labels
-from raystead.errors import Forbidden, RaysteadError
-from raystead.explain.engine import explain, needed_logs
+from raystead.errors import ApiError, Forbidden, RaysteadError
+from raystead.explain.engine import explain, needed_accounts, needed_logs
 from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
 from raystead.explain.view import View
 from raystead.kube.api import Api, Json
@@ -23,7 +25,7 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.ray import asked, head_of
 
-__all__ = ["Explained", "log_of", "look", "objects_of"]
+__all__ = ["Explained", "accounts_there", "log_of", "look", "objects_of"]
 
 _PARTS = kinds.parts()  # of the snapshot
 
@@ -58,6 +60,7 @@ def look(api: Api, anchor: Anchor) -> Explained:
     if wanted := needed_logs(snapshot):
         texts = parallel(lambda key: _log(api, key, unread), wanted)
         snapshot = replace(snapshot, logs={k: t for k, t in zip(wanted, texts, strict=True) if t is not None})
+    snapshot = replace(snapshot, accounts=accounts_there(api, needed_accounts(snapshot)))
     groups = View(snapshot).groups
     return Explained(
         name=anchor.name,
@@ -74,6 +77,16 @@ def look(api: Api, anchor: Anchor) -> Explained:
 def objects_of(api: Api, kind: str, label: str = "") -> tuple[Json, ...]:
     """All objects of a kind in the namespace, with a label where one is given."""
     return tuple(api.list(collection(api.namespace, kind), labels=label))
+
+
+def accounts_there(api: Api, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the ServiceAccounts that exist; what may not be read counts as not there."""
+    there = []
+    for name in names:
+        with contextlib.suppress(ApiError):
+            api.get(path_of(api.namespace, "ServiceAccount", name))
+            there.append(name)
+    return tuple(there)
 
 
 def log_of(api: Api, key: LogKey) -> str:

@@ -7,13 +7,15 @@ from typing import Any
 
 from raystead.base import kinds
 from raystead.errors import RaysteadError
-from raystead.explain.engine import explain, needed_logs
+from raystead.explain.admission import ACCOUNT, OVER, QUOTA
+from raystead.explain.engine import explain, kept, needed_accounts, needed_logs
 from raystead.explain.model import Finding, LogKey, Snapshot
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
-from raystead.ops.explain import log_of, objects_of
+from raystead.ops.explain import accounts_there, log_of, objects_of
+from raystead.ops.nudging import nudge
 from raystead.ops.watching import Watched
 
 __all__ = ["Explainer"]
@@ -21,6 +23,8 @@ __all__ = ["Explainer"]
 _EVERY = 1.0  # seconds between two looks
 _EXTRAS_EVERY = 10.0, 60.0  # seconds between two readings of what is not mirrored: at first, at last
 _LOGS_EVERY = 5.0
+_WAKE_EVERY = 10.0
+_CHANGING = {QUOTA.slug, ACCOUNT.slug}  # what they name may be mended at any moment
 _EXTRAS = kinds.parts("Pod", "Event", "Deployment", "StatefulSet")  # the others are mirrored
 
 
@@ -31,7 +35,8 @@ class Explainer:
         self.latest: tuple[Finding, ...] = ()
         self._api, self._anchor, self._watched, self._up = api, anchor, watched, up
         self._extras: dict[str, Any] = {}  # by part of the snapshot; None could not be read
-        self._extras_at = self._logs_at = self._looked = -1000.0
+        self._extras_at = self._logs_at = self._looked = self._woken = -1000.0
+        self._accounts: tuple[str, ...] = ()
         self._extras_pause = _EXTRAS_EVERY[0]
         self._logs: dict[LogKey, str] = {}
 
@@ -45,11 +50,20 @@ class Explainer:
         if self._suspicious() or found:
             self._read_more(now)
             found = explain(self._snapshot())
-        before, self.latest = self.latest, found
+        before, self.latest = self.latest, kept(self.latest, found, self._snapshot())
+        found = self.latest
+        self._wake(now)
         same = [(f.cause, f.group, f.why, f.pods) for f in before] == [
             (f.cause, f.group, f.why, f.pods) for f in found
         ]
         return None if same else found
+
+    def _wake(self, now: float) -> None:
+        """Lets controllers try at once whose refusals are over; they would wait up to minutes."""
+        over = [f.group for f in self.latest if f.cause == OVER.slug and f.group is not None]
+        if over and now - self._woken > _WAKE_EVERY:
+            self._woken = now
+            nudge(self._api, self._anchor.name, over)
 
     def _suspicious(self) -> bool:
         """Something was refused or failed, and of a pod it is not over yet."""
@@ -60,10 +74,11 @@ class Explainer:
 
     def _read_more(self, now: float) -> None:
         if now - self._extras_at >= self._extras_pause:
-            if self._extras:
+            if self._extras and not any(f.cause in _CHANGING for f in self.latest):
                 self._extras_pause = min(self._extras_pause * 2, _EXTRAS_EVERY[1])
             self._extras_at = now
             self._extras = dict(zip(_EXTRAS, parallel(self._read, _EXTRAS), strict=True))
+            self._accounts = accounts_there(self._api, needed_accounts(self._snapshot()))
         if now - self._logs_at >= _LOGS_EVERY and (wanted := needed_logs(self._snapshot())):
             self._logs_at = now
             texts = parallel(self._log, wanted)
@@ -98,6 +113,7 @@ class Explainer:
             logs=self._logs,
             api_slow=self._api.slowest,
             up=self._up,
+            accounts=self._accounts,
             **self._extras,
         )
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from raystead.base import names
 from raystead.base.groups import HEAD
 from raystead.base.ownership import owners_of
-from raystead.errors import ApiError, Busy, Conflict, KubeConfigError, NotReady, ObjectNotFound
+from raystead.errors import ApiError, Busy, Conflict, Forbidden, KubeConfigError, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
+from raystead.live.makers import makers_of
+from raystead.live.reading import condition
 from raystead.manifests.facts import Facts
 from raystead.manifests.rayjob import PARTS, keeper_name, keeper_reference
 from raystead.manifests.render import manifests
@@ -24,12 +26,15 @@ from raystead.ops.planning import Prepared, existing, parallel, prepare
 from raystead.ops.specs import Desired
 from raystead.ops.watching import Watched
 from raystead.plan.make import key_of
-from raystead.plan.model import Action, Change
+from raystead.plan.model import Action, Change, makes_pods
 
 __all__ = ["TIMEOUT", "apply", "wait"]
 
 TIMEOUT = 900.0  # seconds that a wait may last: a large image on a slow network takes ten minutes
 _REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
+_ROOM_PATIENCE = 15.0  # seconds: a head that is replaced ends within its grace of 5 s, with slow nodes in 10
+_REDIS_PATIENCE = 2.0  # and Redis alone: a StatefulSet does not say that its pod was refused
+_ROOM_SILENCE = 2.0
 _TICK = 0.25  # seconds between two looks while nothing changes
 _FIRST_LOOK = 5.0  # seconds for the first lists; then what is there is shown, not that nothing is there
 _UNTIL_EVERY = 3.0  # seconds between two looks at what ends a wait early
@@ -73,7 +78,11 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         api.apply(path, step.item, force=prepared.force)
         emit(Applied(step.change.kind, step.change.name, step.change.action))
 
-    parallel(one, steps)
+    first, workers = _in_turn(steps)
+    parallel(one, first)
+    if workers:
+        _wait_for_room(api, first, emit)
+        parallel(one, workers)
     for change in plan.of(Action.DELETE):
         with contextlib.suppress(Conflict):  # another one has that name by now: it is not ours to delete
             _delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
@@ -105,6 +114,43 @@ def _keepers(prepared: Prepared, facts: Facts, paths: Discovery) -> dict[str, st
             body = {"metadata": {"uid": facts.anchor_uid, "ownerReferences": [owner]}}
             api.patch(path_of(api.namespace, "ConfigMap", names.anchor(prepared.document.name)), body)
     return uids
+
+
+def _in_turn(steps: Sequence[_Step]) -> tuple[list[_Step], list[_Step]]:
+    """What the head and Redis need goes before the workers: who comes first gets a quota's room."""
+    later = [s for s in steps if makes_pods(s.change) and any(m.id.is_worker for m in makers_of(s.item))]
+    return [step for step in steps if step not in later], later
+
+
+def _wait_for_room(api: Api, first: Sequence[_Step], emit: Emit) -> None:
+    """Waits a while, where a quota may be short, until the head's and Redis' pods are made."""
+    waiting = [s.item for s in first if makes_pods(s.change) and any(m.asked for m in makers_of(s.item))]
+    if not waiting:
+        return
+    with contextlib.suppress(Forbidden):
+        if not api.list(collection(api.namespace, "ResourceQuota")):
+            return
+    begun, told = time.monotonic(), False
+    while waiting and time.monotonic() - begun < _ROOM_PATIENCE:
+        late = time.monotonic() - begun > _REDIS_PATIENCE
+        waiting = [i for i in waiting if not (late and i["kind"] == "StatefulSet") and not _made(api, i)]
+        if waiting and not told and time.monotonic() - begun > _ROOM_SILENCE:
+            told = True
+            emit(Note("the workers come after the head: the namespace has a quota"))
+        time.sleep(_TICK if waiting else 0)
+
+
+def _made(api: Api, item: Json) -> bool:
+    """Its controller has made all its pods of the present version, or was refused: then waiting is no use."""
+    try:
+        now = api.get(path_of(api.namespace, item["kind"], item["metadata"]["name"]))
+    except ObjectNotFound:
+        return True
+    status = now.get("status") or {}
+    seen = int(status.get("observedGeneration") or 0) >= int(now["metadata"].get("generation") or 0)
+    if seen and condition(now, "ReplicaFailure").get("status") == "True":
+        return True
+    return seen and int(status.get("updatedReplicas") or 0) >= int(now["spec"].get("replicas", 1))
 
 
 def _give_way(api: Api, name: str, emit: Emit) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-__all__ = ["Action", "By", "Change", "FieldChange", "Key", "Plan"]
+__all__ = ["Action", "By", "Change", "FieldChange", "Key", "Plan", "makes_pods"]
 
 Key = tuple[str, str]  # (kind, name)
 
@@ -109,3 +109,21 @@ class Plan:
     def losses(self) -> tuple[str, ...]:
         """Each sentence once, in order."""
         return tuple(dict.fromkeys(change.loses for change in self.changes if change.loses))
+
+
+def makes_pods(change: Change) -> bool:
+    """Of an object that keeps pods: new ones are made, for it is new, of another template, or wants more."""
+    if change.action in (Action.CREATE, Action.REPLACE):
+        return True
+    if change.action is not Action.CHANGE:
+        return False
+    for one in change.fields:
+        if one.path.startswith("spec.template"):
+            return True
+        if one.path == "spec.replicas" and _count(one.after) > _count(one.before):
+            return True
+    return False
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 1  # the server's default
