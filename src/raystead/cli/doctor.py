@@ -68,14 +68,14 @@ def command(
         return
     say_notes(reporter, who.asked)
     up = up_words(who.asked.cluster.name, file)
-    said = examine(who, up=up, policies=policies, probes=probe)
+    examined = examine(who, up=up, policies=policies, probes=probe)
     if output == "json":
-        click.echo(json_text(examined_json(said)))
+        click.echo(json_text(examined_json(examined)))
     else:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else None
-        click.echo(examined_text(said, colour=terminal and reporter.colour, width=width))
-    if said.count("fail"):
+        click.echo(examined_text(examined, colour=terminal and reporter.colour, width=width))
+    if examined.count("fail"):
         click.get_current_context().exit(ProblemsFound.exit_code)
     # A cluster that is there as it was asked for needs no `up`.
     same = who.anchor is not None and who.anchor.cluster == who.asked.cluster

@@ -25,12 +25,12 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
 
     reporter = Reporter(quiet=quiet)
     api = place_of(where).door("explain")
-    said = look(api, anchor_of(api, name))
+    explained = look(api, anchor_of(api, name))
     if output == "json":
-        click.echo(json_text(explained_json(said)))
+        click.echo(json_text(explained_json(explained)))
         return
-    click.echo(explained_text(said))
-    for text in said.unread:
+    click.echo(explained_text(explained))
+    for text in explained.unread:
         reporter.warn(f"not read: {text}")
-    if not said.findings and said.ready < said.wanted:
+    if not explained.findings and explained.ready < explained.wanted:
         reporter.hint("raystead status")

@@ -54,7 +54,7 @@ def command(
         anchor,
         chosen,
         new_id(),
-        lambda said: reporter.step(said) if isinstance(said, str) else _tell(reporter, said),
+        lambda step: reporter.step(step) if isinstance(step, str) else _tell(reporter, step),
     )
     if output == "json":
         reporter.result(json_text([asdict(one) for one in outcomes]))

@@ -16,10 +16,10 @@ Amounts = dict[str, Decimal]  # resource -> amount in its base unit
 def requests_of(container: Json, side: str) -> Amounts:
     """`requests` or `limits` of a container; a missing request is its limit, as on the server."""
     resources = container.get("resources") or {}
-    said = dict(resources.get(side) or {})
+    amounts = dict(resources.get(side) or {})
     if side == "requests":
-        said = {**(resources.get("limits") or {}), **said}
-    return {name: quantities.parse(value) for name, value in said.items()}
+        amounts = {**(resources.get("limits") or {}), **amounts}
+    return {name: quantities.parse(value) for name, value in amounts.items()}
 
 
 def effective(spec: Json, side: str) -> Amounts:

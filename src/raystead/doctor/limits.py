@@ -47,12 +47,12 @@ def with_defaults(pod: Json, ranges: tuple[Json, ...]) -> Json:
 def _filled(container: Json, ranges: tuple[Json, ...]) -> Json:
     resources = container.get("resources") or {}
     limits, requests = dict(resources.get("limits") or {}), dict(resources.get("requests") or {})
-    said = set(limits)
+    given = set(limits)
     for item in _items(ranges, "Container"):
         for name, value in (item.get("default") or {}).items():
             limits.setdefault(name, value)
         for name, value in (item.get("defaultRequest") or {}).items():
-            if name not in said:  # a limit that was said is the request too
+            if name not in given:  # a limit that was said is the request too
                 requests.setdefault(name, value)
     return {**container, "resources": {**resources, "limits": limits, "requests": requests}}
 
@@ -85,21 +85,23 @@ def _pod(ranges: tuple[Json, ...], pod: Json) -> Iterator[_Broken]:
 
 def _rules(item: Json, requests: Amounts, limits: Amounts) -> Iterator[_Broken]:
     for name, value in (item.get("min") or {}).items():
-        least, said = quantities.parse(value), f"the minimum {value}"
+        least, bound_text = quantities.parse(value), f"the minimum {value}"
         if name not in requests:
             yield _Broken(f"{name} must be given, at least {value}", name, least)
         elif requests[name] < least:
-            yield _Broken(f"{name} {shown(name, requests[name])} is under {said}", name, least)
+            yield _Broken(f"{name} {shown(name, requests[name])} is under {bound_text}", name, least)
         elif name in limits and limits[name] < least:
-            yield _Broken(f"the limit of {name} {shown(name, limits[name])} is under {said}", name, least)
+            yield _Broken(
+                f"the limit of {name} {shown(name, limits[name])} is under {bound_text}", name, least
+            )
     for name, value in (item.get("max") or {}).items():
-        most, said = quantities.parse(value), f"the maximum {value}"
+        most, bound_text = quantities.parse(value), f"the maximum {value}"
         if name not in limits:
             yield _Broken(f"{name} must have a limit, at most {value}", name, most)
         elif limits[name] > most:
-            yield _Broken(f"the limit of {name} {shown(name, limits[name])} is over {said}", name, most)
+            yield _Broken(f"the limit of {name} {shown(name, limits[name])} is over {bound_text}", name, most)
         elif requests.get(name, Decimal(0)) > most:
-            yield _Broken(f"{name} {shown(name, requests[name])} is over {said}", name, most)
+            yield _Broken(f"{name} {shown(name, requests[name])} is over {bound_text}", name, most)
     for name, value in (item.get("maxLimitRequestRatio") or {}).items():
         bound, limit = quantities.parse(value), limits.get(name, Decimal(0))
         if not requests.get(name) or not limit:
@@ -116,11 +118,13 @@ def _claims(seen: Seen) -> Iterator[str]:
     templates = [c for o in seen.objects for c in (o.get("spec") or {}).get("volumeClaimTemplates") or []]
     templates += [o for o in seen.objects if o["kind"] == "PersistentVolumeClaim"]
     for claim in templates:
-        said = {"storage": quantities.parse(claim["spec"]["resources"]["requests"]["storage"])}
+        amounts = {"storage": quantities.parse(claim["spec"]["resources"]["requests"]["storage"])}
         for item in _items(seen.limitranges or (), "PersistentVolumeClaim"):
             bounds: Json = {key: item[key] for key in ("min", "max") if key in item}
             # a claim has a request alone; it stands for the limit that the maximum asks about
-            yield from (f"claim {claim['metadata']['name']}: {b.text}" for b in _rules(bounds, said, said))
+            yield from (
+                f"claim {claim['metadata']['name']}: {b.text}" for b in _rules(bounds, amounts, amounts)
+            )
 
 
 def _said(seen: Seen, pods: Pods, found: list[_Broken]) -> Check:

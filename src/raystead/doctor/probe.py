@@ -147,7 +147,7 @@ def untellable(seen: Seen) -> str:
 def answered(seen: Seen, message: str, pulled: float | None) -> Iterator[Check]:
     """The checks of a probe that ran; `pulled`: seconds that pulling the image took, None: it was there."""
     try:
-        said = json.loads(message)
+        answer = json.loads(message)
     except ValueError:
         what = "the probe ended without an answer"
         yield Check("probe", "fail", what, message[-300:], "try the image by hand: kubectl run --image …")
@@ -155,16 +155,16 @@ def answered(seen: Seen, message: str, pulled: float | None) -> Iterator[Check]:
     image = _template(seen)["spec"]["containers"][0]["image"]
     took = "was on the node" if pulled is None else f"pulled in {pulled:.0f} s"
     yield Check("image", "ok", f"{image} {took}", "probe")
-    yield _versions(seen, said)
-    dns, egress, redis = said["dns"], said["egress"], said.get("redis")
+    yield _versions(seen, answer)
+    dns, egress, redis = answer["dns"], answer["egress"], answer.get("redis")
     if dns["ok"]:
-        yield Check("dns", "ok", f"{_DNS} is {dns['said']}, {dns['seconds'] * 1000:.0f} ms", "probe")
+        yield Check("dns", "ok", f"{_DNS} is {dns['answer']}, {dns['seconds'] * 1000:.0f} ms", "probe")
     else:
         what = "names do not resolve in pods here: workers will not find the head"
         remedy = (
             f'send to the administrator: "pods of namespace {seen.facts.namespace} cannot resolve names: '
         )
-        yield Check("dns", "fail", what, dns["said"], f'{remedy}{dns["said"]}"')
+        yield Check("dns", "fail", what, dns["said"], f'{remedy}{dns["answer"]}"')
     if redis:
         yield _redis(redis)
     host = ":".join(map(str, _EGRESS))
@@ -246,33 +246,33 @@ def _mounts(ray: Json) -> list[Json]:
     return [m for m in ray["volumeMounts"] if any(f.startswith(f"{m['mountPath']}/") for f in needed)]
 
 
-def _versions(seen: Seen, said: Json) -> Check:
+def _versions(seen: Seen, answer: Json) -> Check:
     """Ray and Python in the image against the spec's and the client's."""
-    here = f"the image has Ray {said['ray']}, Python {said['python']}"
-    if not said["ray"]:
+    here = f"the image has Ray {answer['ray']}, Python {answer['python']}"
+    if not answer["ray"]:
         return Check(
-            "ray", "fail", "the image has no Ray", said.get("ray_error", ""), f"{seen.up} --image IMAGE"
+            "ray", "fail", "the image has no Ray", answer.get("ray_error", ""), f"{seen.up} --image IMAGE"
         )
     wanted, client = seen.cluster.spec.ray_version, seen.client
-    if wanted and wanted != said["ray"]:
-        remedy = f"{seen.up} --ray-version {said['ray']}"
+    if wanted and wanted != answer["ray"]:
+        remedy = f"{seen.up} --ray-version {answer['ray']}"
         return Check("ray", "warn", f"{here}; the spec says Ray {wanted}", "probe", remedy)
     if client.ray and (
-        client.ray != said["ray"] or (client.python or "").split(".")[:2] != said["python"].split(".")[:2]
+        client.ray != answer["ray"] or (client.python or "").split(".")[:2] != answer["python"].split(".")[:2]
     ):
         what = (
             f'{here}; your python {client.python} has Ray {client.ray}: submit works, ray.init("ray://…") not'
         )
-        return Check("ray", "warn", what, client.path, f'pip install "ray[default]=={said["ray"]}"')
+        return Check("ray", "warn", what, client.path, f'pip install "ray[default]=={answer["ray"]}"')
     return Check("ray", "ok", here, "probe")
 
 
-def _redis(said: Json) -> Check:
-    if said["ok"]:
+def _redis(answer: Json) -> Check:
+    if answer["ok"]:
         return Check(
-            "state", "ok", f"Redis answers {said['said'].lstrip('+')} in {said['seconds'] * 1000:.0f} ms"
+            "state", "ok", f"Redis answers {answer['said'].lstrip('+')} in {answer['seconds'] * 1000:.0f} ms"
         )
-    words = said["said"]
+    words = answer["said"]
     if "CERTIFICATE_VERIFY_FAILED" in words:
         remedy = "RAY_REDIS_CA_CERT in the head's env names the file of its authority"
         return Check("state", "fail", "Redis' certificate is not trusted", words, remedy)

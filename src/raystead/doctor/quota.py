@@ -84,12 +84,12 @@ def _scope(term: Json, spec: Json) -> bool:
         sizes = effective(spec, "requests") | effective(spec, "limits")
         return bool(("cpu" in sizes or "memory" in sizes) == (name == "NotBestEffort"))
     if name == "PriorityClass":
-        said = spec.get("priorityClassName") or ""
+        priority = spec.get("priorityClassName") or ""
         return {
-            "Exists": bool(said),
-            "DoesNotExist": not said,
-            "In": said in values,
-            "NotIn": said not in values,
+            "Exists": bool(priority),
+            "DoesNotExist": not priority,
+            "In": priority in values,
+            "NotIn": priority not in values,
         }[str(operator)]
     if name == "CrossNamespacePodAffinity":
         text = str(spec.get("affinity") or "")
@@ -99,8 +99,8 @@ def _scope(term: Json, spec: Json) -> bool:
 
 def _room(seen: Seen, quota: Json) -> _Room:
     status = quota.get("status") or {}
-    said = status.get("hard") or (quota.get("spec") or {}).get("hard") or {}
-    hard = {name: quantities.parse(value) for name, value in said.items()}
+    limits = status.get("hard") or (quota.get("spec") or {}).get("hard") or {}
+    hard = {name: quantities.parse(value) for name, value in limits.items()}
     used = {name: quantities.parse(value) for name, value in (status.get("used") or {}).items()}
     mine = plus(
         usage(pod)

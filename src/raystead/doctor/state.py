@@ -32,8 +32,10 @@ def _state(seen: Seen) -> Check:
     if kind == "external":
         env = {e["name"]: e.get("value") for e in head_storage(seen.context).env}
         container = seen.cluster.spec.head.template.ray_container
-        said = {e.get("name"): e.get("value") for e in container.get("env") or []}
-        where = said.get("RAY_REDIS_ADDRESS") or env.get("RAY_REDIS_ADDRESS") or "an address from elsewhere"
+        variables = {e.get("name"): e.get("value") for e in container.get("env") or []}
+        where = (
+            variables.get("RAY_REDIS_ADDRESS") or env.get("RAY_REDIS_ADDRESS") or "an address from elsewhere"
+        )
         what = f"Redis at {where}: survives the head's loss; whether it answers is not known"
         return Check("state", "unknown", what, "only a pod can know", "raystead doctor --probe")
     if kind == "none":

@@ -71,8 +71,8 @@ def fit(cluster: RayCluster, client: Client, find_out: str) -> Check:
     """
     image = str(cluster.spec.head.template.ray_container.get("image") or "")
     known, python = ray_version(cluster), _TAG_PYTHON.search(image.rpartition(":")[2])
-    said = cluster.spec.ray_version if known and not list(version_note(cluster)) else None
-    there = said or (dotted(known) if known else "")
+    version = cluster.spec.ray_version if known and not list(version_note(cluster)) else None
+    there = version or (dotted(known) if known else "")
     if not there:
         what = "the cluster's Ray version is not known: the image's tag does not say it"
         return Check("ray", "unknown", what, image, find_out)
@@ -87,6 +87,6 @@ def fit(cluster: RayCluster, client: Client, find_out: str) -> Check:
         differ.append(f"Python {client.python} (the cluster's is {'.'.join(python.groups())})")
     if differ:
         what = f'cluster {there}, {" and ".join(differ)}: submit works, ray.init("ray://…") would not'
-        remedy = f'pip install "ray[default]=={said or there + ".*"}"'
+        remedy = f'pip install "ray[default]=={version or there + ".*"}"'
         return Check("ray", "warn", what, evidence, remedy)
     return Check("ray", "ok", f"cluster and your python have {client.ray}", evidence)

@@ -308,8 +308,8 @@ def _size_flag(group: GroupId, text: str) -> str:
 
 
 def _range_rules(text: str) -> str:
-    said = re.sub(r"^.*? is forbidden: ", "", text.strip(), flags=re.DOTALL).strip("[]")
-    return _shown(said)
+    message = re.sub(r"^.*? is forbidden: ", "", text.strip(), flags=re.DOTALL).strip("[]")
+    return _shown(message)
 
 
 def _shown(text: str, most: int = 300) -> str:

@@ -172,9 +172,9 @@ def _who_forbids(view: View, pod: Pod, container: Container) -> tuple[str, str]:
     group = groups.get(pod.group) if pod.group else None
     if cluster is None or group is None:
         return "the pod wants runAsNonRoot", ""
-    said = group.template.spec
-    own = [*(said.get("initContainers") or []), *(said.get("containers") or [])]
-    contexts = [said, *(c for c in own if c.get("name") == container.name)]
+    pod_spec = group.template.spec
+    own = [*(pod_spec.get("initContainers") or []), *(pod_spec.get("containers") or [])]
+    contexts = [pod_spec, *(c for c in own if c.get("name") == container.name)]
     if any((c.get("securityContext") or {}).get("runAsNonRoot") for c in contexts):
         return "the file's template says runAsNonRoot", ""
     annotated = cluster.annotations.get(HARDENING_ANNOTATION) == "always"

@@ -226,5 +226,5 @@ def _why(container: Container) -> str:
     match = re.search(
         r"couldn't parse image name \"[^\"]*\": (.*)|: (invalid reference format.*)", container.message
     )
-    said = (match.group(1) or match.group(2)) if match else ""
-    return f": {said}" if said else ""
+    reason = (match.group(1) or match.group(2)) if match else ""
+    return f": {reason}" if reason else ""

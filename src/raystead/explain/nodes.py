@@ -173,7 +173,7 @@ def _going(view: View, group: Group, pod: Pod) -> Finding | None:
         return None
     finalizers = ", ".join(pod.json.get("metadata", {}).get("finalizers") or [])
     event = view.last_event(pod, "FailedKillPod", "NodeNotReady")
-    said = (
+    words = (
         f"finalizer {finalizers}"
         if finalizers
         else event.message
@@ -183,5 +183,5 @@ def _going(view: View, group: Group, pod: Pod) -> Finding | None:
     values = {"pod": pod.name, "node": pod.node or "(none)", "namespace": view.snapshot.namespace}
     evidence = [Evidence("deletionTimestamp is past", pod.subject, pod.deleted)]
     return STUCK.found(
-        Seen(group.id, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=said, **values
+        Seen(group.id, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=words, **values
     )

@@ -62,9 +62,9 @@ def _selecting(policies: Sequence[Json], pod: Pod, way: _Way) -> list[Json]:
 
 
 def _types(policy: Json) -> Iterable[str]:
-    said = dig(policy, "spec", "policyTypes")
-    if said:
-        return list(said)
+    types = dig(policy, "spec", "policyTypes")
+    if types:
+        return list(types)
     return ["Ingress", "Egress"] if dig(policy, "spec", "egress") is not None else ["Ingress"]
 
 
@@ -74,9 +74,9 @@ def _matches(selector: Json | None, labels: dict[str, str]) -> bool:
     return all(_expression(e, labels) for e in dig(selector, "matchExpressions") or [])
 
 
-def _expression(said: Json, labels: dict[str, str]) -> bool:
-    key, values = str(said.get("key")), said.get("values") or []
-    match said.get("operator"):
+def _expression(expression: Json, labels: dict[str, str]) -> bool:
+    key, values = str(expression.get("key")), expression.get("values") or []
+    match expression.get("operator"):
         case "In":
             return labels.get(key) in values
         case "NotIn":
@@ -108,8 +108,8 @@ def _one(peer: Json, pod: Pod, namespace: str) -> bool:
 
 def _own(selector: Json, namespace: str) -> bool:
     """The selector takes our namespace. Its labels are not known, but for its name: in doubt, yes."""
-    said = (dig(selector, "matchLabels") or {}).get("kubernetes.io/metadata.name")
-    return said is None or said == namespace
+    name = (dig(selector, "matchLabels") or {}).get("kubernetes.io/metadata.name")
+    return name is None or name == namespace
 
 
 def _port(rule: Json, number: int, target: Pod | None, protocol: str) -> bool:
@@ -119,11 +119,11 @@ def _port(rule: Json, number: int, target: Pod | None, protocol: str) -> bool:
     )
 
 
-def _number(said: Json, number: int, target: Pod | None) -> bool:
-    port = said.get("port")
+def _number(port_wanted: Json, number: int, target: Pod | None) -> bool:
+    port = port_wanted.get("port")
     if port is None:
         return True
     if isinstance(port, str) and not port.isdigit():
         declared = [p for c in target.containers for p in c.spec.get("ports") or []] if target else []
         return any(p.get("name") == port and p.get("containerPort") == number for p in declared)
-    return int(port) <= number <= int(said.get("endPort") or port)
+    return int(port) <= number <= int(port_wanted.get("endPort") or port)

@@ -100,12 +100,12 @@ def _pod(view: View, pod: Pod) -> Finding | None:
     if pod.ready and state != "ALIVE":
         if served is None or since is None or view.age(max(since, served)) < JOIN_SECONDS:
             return None
-        said = str(dig(node, "raylet", "stateMessage") or "") if node else ""
+        message = str(dig(node, "raylet", "stateMessage") or "") if node else ""
         words = {
             "pod": pod.name,
-            "state": f"says it is dead: {said}" if said else "does not list it as alive",
+            "state": f"says it is dead: {message}" if message else "does not list it as alive",
         }
-        evidence = [Evidence(said or "no living node with this address", f"ray node {pod.ip}", since)]
+        evidence = [Evidence(message or "no living node with this address", f"ray node {pod.ip}", since)]
         return NOT_IN_RAY.found(Seen(pod.group, pod.subject, evidence, since), **words)
     running = [c.running_since for c in pod.containers if c.running_since]
     if not pod.ready and state == "ALIVE" and since and running and max(running) < since:

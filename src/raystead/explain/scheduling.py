@@ -149,10 +149,10 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
     if condition.get("reason") == "SchedulingGated":
         gates = ", ".join(str(g.get("name")) for g in pod.spec.get("schedulingGates") or []) or "a gate"
         return GATED.found(Seen(pod.group, pod.subject, seen, since), gates=gates, **values)
-    said = str(condition.get("message") or "")
+    message = str(condition.get("message") or "")
     if condition.get("reason") != "Unschedulable" or view.node_coming(pod):
         return None
-    reasons = _filter_part(said)
+    reasons = _filter_part(message)
     cause = _cause(reasons)
     if cause is None or (ending and cause in (INSUFFICIENT, TOO_MANY_PODS, AFFINITY, VOLUME_ZONE)):
         return None
@@ -160,41 +160,41 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
     return cause.found(Seen(pod.group, pod.subject, seen, since), said=reasons, **values)
 
 
-def _filter_part(said: str) -> str:
+def _filter_part(message: str) -> str:
     """The scheduler's reasons, without what it says about preemption and device claims."""
-    return re.split(r"\.? (?:no new claims to deallocate|preemption: )", said)[0].strip().rstrip(",.")
+    return re.split(r"\.? (?:no new claims to deallocate|preemption: )", message)[0].strip().rstrip(",.")
 
 
-def _cause(said: str) -> Cause | None:
+def _cause(message: str) -> Cause | None:
     """The reason that a user can act on; None: the storage rules know it better."""
-    if _CLAIM.search(said):
+    if _CLAIM.search(message):
         return None
-    short = [resource for _, resource in _SHORT.findall(said)]
-    taints = [what for _, what in _TAINT.findall(said)]
+    short = [resource for _, resource in _SHORT.findall(message)]
+    taints = [what for _, what in _TAINT.findall(message)]
     own = [t for t in taints if not _CONTROL.search(t) and not _AWAY.search(t)]
     if short and not (own and all("/" in resource for resource in short)):
         return INSUFFICIENT  # nodes short of a device are plain ones; the ones with it are often tainted
-    if "Too many pods" in said:
+    if "Too many pods" in message:
         return TOO_MANY_PODS
-    rule = next((cause for cause, form in _RULES if form.search(said)), None)
+    rule = next((cause for cause, form in _RULES if form.search(message)), None)
     if rule and not (rule is SELECTOR and any(own)):
         return rule  # a taint that is named and is not a control plane's keeps the very nodes that were meant
     if own or (taints and not any(_AWAY.search(t) for t in taints)):
         return TAINT
-    if taints or "unschedulable" in said or "no nodes available" in said or said.startswith("0/0"):
+    if taints or "unschedulable" in message or "no nodes available" in message or message.startswith("0/0"):
         return CORDONED
     return OTHER
 
 
-def _words(view: View, pod: Pod, cause: Cause, said: str) -> dict[str, str]:
-    nodes = _nodes(said)
+def _words(view: View, pod: Pod, cause: Cause, message: str) -> dict[str, str]:
+    nodes = _nodes(message)
     if cause in (INSUFFICIENT, TOO_MANY_PODS):
-        short = list(dict.fromkeys(resource for _, resource in _SHORT.findall(said)))
+        short = list(dict.fromkeys(resource for _, resource in _SHORT.findall(message)))
         need = " and ".join(_amount(pod, r) for r in short)
         fewer = _smaller(view, pod, short)
         return {"nodes": nodes, "need": need, "resource": " and ".join(short), "fewer": fewer}
     if cause is TAINT:
-        named = list(dict.fromkeys(t for _, t in _TAINT.findall(said) if t and not _CONTROL.search(t)))
+        named = list(dict.fromkeys(t for _, t in _TAINT.findall(message) if t and not _CONTROL.search(t)))
         key = re.sub(r":? *$", "", named[0]).replace(": ", "=") if named else "KEY"
         which = f": {', '.join(t.rstrip(': ') for t in named)}" if named else ""
         return {"nodes": nodes, "which": which, "toleration": key}
@@ -202,16 +202,16 @@ def _words(view: View, pod: Pod, cause: Cause, said: str) -> dict[str, str]:
         labels = dig(pod.spec, "nodeSelector") or {}
         asked = ", ".join(f"{k}={v}" for k, v in sorted(labels.items()))
         return {"nodes": nodes, "asked": f"nodeSelector {asked}" if asked else "node affinity"}
-    rule = next((m.group(0) for _, form in _RULES if (m := form.search(said))), "")
+    rule = next((m.group(0) for _, form in _RULES if (m := form.search(message))), "")
     claims = [str(dig(v, "persistentVolumeClaim", "claimName") or "") for v in pod.spec.get("volumes") or []]
     return {"nodes": nodes, "rule": rule, "claims": ", ".join(c for c in claims if c)}
 
 
-def _nodes(said: str) -> str:
+def _nodes(message: str) -> str:
     """`of 3 nodes: 2 Insufficient cpu, 1 …`."""
-    match = re.match(r"0/(\d+) nodes are available: *(.*)", said, re.DOTALL)
+    match = re.match(r"0/(\d+) nodes are available: *(.*)", message, re.DOTALL)
     if not match:
-        return said
+        return message
     total, rest = match.groups()
     rest = rest.replace("node(s) ", "")
     return f"of {total} {'node' if total == '1' else 'nodes'}: {rest}" if rest else f"of {total} nodes"
@@ -220,8 +220,8 @@ def _nodes(said: str) -> str:
 def _amount(pod: Pod, resource: str) -> str:
     total = Decimal(0)
     for container in pod.spec.get("containers") or []:
-        if (said := dig(container, "resources", "requests", resource)) is not None:
-            total += quantities.parse(said)
+        if (request := dig(container, "resources", "requests", resource)) is not None:
+            total += quantities.parse(request)
     if not total:
         return resource
     if resource == "cpu":

@@ -172,13 +172,13 @@ def _pending(view: View, pod: Pod, claim: Json, subject: str, values: dict[str, 
     arguments = {k: v for k, v in values.items() if k != "since"}
     since = changed(claim)
     if faults and last and last.reason in ("FailedBinding", "ProvisioningFailed"):
-        said = last.message
-        if "no storage class is set" in said:
+        message = last.message
+        if "no storage class is set" in message:
             return NO_CLASS.found(Seen(pod.group, subject, [event_evidence(last)], since), **arguments)
-        if re.search(r"storageclass\S* \S+ not found", said):
+        if re.search(r"storageclass\S* \S+ not found", message):
             return CLASS_MISSING.found(Seen(pod.group, subject, [event_evidence(last)], since), **arguments)
         return PROVISION.found(
-            Seen(pod.group, subject, [event_evidence(last)], since), said=said, **arguments
+            Seen(pod.group, subject, [event_evidence(last)], since), said=message, **arguments
         )
     if last and last.reason == "WaitForFirstConsumer" and not pod.node:
         return None  # it waits for the pod: if the pod waits too, the scheduler says for what
@@ -209,19 +209,22 @@ def _mounts(view: View, pod: Pod) -> Finding | None:
     event = view.last_event(pod, "FailedMount", "FailedAttachVolume")
     if event is None or view.age(event.last) > _MOUNT_FRESH:
         return None
-    said, values = event.message, {"namespace": view.snapshot.namespace}
-    if match := _MISSING.search(said):
+    message, values = event.message, {"namespace": view.snapshot.namespace}
+    if match := _MISSING.search(message):
         return _missing(view, pod, match.group(1), match.group(2), [event_evidence(event)])
-    if match := _NO_FILE.search(said):
+    if match := _NO_FILE.search(message):
         return _no_file(pod, event, match.group(2))
-    if "Multi-Attach error" in said:
+    if "Multi-Attach error" in message:
         return ATTACHED.found(
-            Seen(pod.group, pod.subject, [event_evidence(event)], event.first), said=said, **values
+            Seen(pod.group, pod.subject, [event_evidence(event)], event.first), said=message, **values
         )
-    if view.age(pod.since("PodScheduled")) < 20 or "failed to sync" in said:
+    if view.age(pod.since("PodScheduled")) < 20 or "failed to sync" in message:
         return None  # the kubelet has not read the Secrets of a new pod yet; it does within a second
     return MOUNT.found(
-        Seen(pod.group, pod.subject, [event_evidence(event)], event.first), said=said, pod=pod.name, **values
+        Seen(pod.group, pod.subject, [event_evidence(event)], event.first),
+        said=message,
+        pod=pod.name,
+        **values,
     )
 
 

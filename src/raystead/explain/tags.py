@@ -75,8 +75,8 @@ def _tag(tag: str, cluster: RayCluster | None) -> str:
         return tag
     version = version.translate(_DIGITS)
     if version.count(".") == 1:
-        said = (cluster.spec.ray_version or "") if cluster else ""
-        version = said if said.startswith(version + ".") else f"{version}.0"
+        ray_version = (cluster.spec.ray_version or "") if cluster else ""
+        version = ray_version if ray_version.startswith(version + ".") else f"{version}.0"
     if not _VERSION.match(version):
         return tag
     return "-".join([version, *(re.sub(r"^py(\d)\.(\d+)$", r"py\1\2", part) for part in rest)])

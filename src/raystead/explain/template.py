@@ -37,11 +37,11 @@ def find(view: View) -> Iterator[Finding]:
 def _tiny(view: View, pod: Pod) -> Finding | None:
     for container in pod.containers:
         for side in ("limits", "requests"):
-            said = dig(container.spec, "resources", side, "memory")
-            if said is None or not 0 < (size := quantities.parse(said)) < _LEAST:
+            memory = dig(container.spec, "resources", side, "memory")
+            if memory is None or not 0 < (size := quantities.parse(memory)) < _LEAST:
                 continue
-            meant = f"{str(said)[:-1]}Mi" if str(said).endswith("m") else "1Gi"
-            if str(said).endswith("m"):
+            meant = f"{str(memory)[:-1]}Mi" if str(memory).endswith("m") else "1Gi"
+            if str(memory).endswith("m"):
                 means = f"in a quantity of memory `m` means thousandths of a byte; {meant} was meant"
             else:
                 means = "no container starts with so little: the node reports whatever fails first"
@@ -50,12 +50,12 @@ def _tiny(view: View, pod: Pod) -> Finding | None:
             words = {
                 "container": container.name,
                 "side": side,
-                "said": said,
+                "said": memory,
                 "bytes": f"{size.normalize():f} bytes",
                 "means": means,
                 "up": view.up,
-                "flag": flag if main else f"-f FILE      with {meant} in place of {said}",
+                "flag": flag if main else f"-f FILE      with {meant} in place of {memory}",
             }
-            evidence = [Evidence(f"resources.{side}.memory: {said}", pod.subject, pod.created)]
+            evidence = [Evidence(f"resources.{side}.memory: {memory}", pod.subject, pod.created)]
             return TINY.found(Seen(pod.group, pod.subject, evidence, pod.created), **words)
     return None

@@ -190,8 +190,10 @@ def event_evidence(event: KubeEvent) -> Evidence:
 
 
 def condition_evidence(pod: Pod, kind: str) -> Evidence:
-    said = pod.condition(kind)
-    return Evidence(str(said.get("message") or ""), pod.subject, when(said.get("lastTransitionTime")))
+    condition = pod.condition(kind)
+    return Evidence(
+        str(condition.get("message") or ""), pod.subject, when(condition.get("lastTransitionTime"))
+    )
 
 
 def doubled(quantity: str | None) -> str:

@@ -92,9 +92,9 @@ def lines(api: Api, target: Target, command: Sequence[str]) -> Iterator[bytes]:
         if rest:
             yield rest
         if code := session.code():
-            said = words.decode("utf-8", "replace").strip()
+            text = words.decode("utf-8", "replace").strip()
             raise CommandNotStarted(
-                f"{command[0]} in pod {target.pod} failed", evidence=said or f"exit code {code}"
+                f"{command[0]} in pod {target.pod} failed", evidence=text or f"exit code {code}"
             )
 
 

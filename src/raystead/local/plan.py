@@ -131,8 +131,8 @@ def requests(group: Group) -> tuple[float, int]:
 
 def gpus_wanted(cluster: RayCluster, group: Group, *, head: bool) -> int:
     """GPUs of each node of the group: as Ray counts them there."""
-    said = start_params(cluster, group, head=head).get("num-gpus", "0")
-    return int(said) if said.isdigit() else 0
+    gpus = start_params(cluster, group, head=head).get("num-gpus", "0")
+    return int(gpus) if gpus.isdigit() else 0
 
 
 def check_fits(cluster: RayCluster, machine: Machine, *, free_disk: int) -> None:
@@ -317,8 +317,8 @@ def node(
     head = name == "head"
     # What asks a shell of the container has no answer here: the value that its resources give is taken.
     literal = {key: value for key, value in group.ray_start_params.items() if "$" not in value}
-    said = start_params(cluster, group.model_copy(update={"ray_start_params": literal}), head=head)
-    params = {key: _without_quotes(value) for key, value in said.items() if key not in _OURS}
+    ray_params = start_params(cluster, group.model_copy(update={"ray_start_params": literal}), head=head)
+    params = {key: _without_quotes(value) for key, value in ray_params.items() if key not in _OURS}
     cpus = int(params.setdefault("num-cpus", str(max(1, int(here().cores)))))
     _, asked = requests(group)
     memory = int(params.setdefault("memory", str(asked or 2**30)))

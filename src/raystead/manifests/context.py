@@ -142,8 +142,8 @@ class Context:
     @property
     def token_secret(self) -> str:
         auth = self.cluster.spec.auth
-        said = auth.secret_name if auth else None
-        return said or self.facts.token_secret or self.names.token_secret
+        secret = auth.secret_name if auth else None
+        return secret or self.facts.token_secret or self.names.token_secret
 
     @property
     def asked_over_http(self) -> bool:

@@ -42,8 +42,8 @@ def head_template(ctx: Context) -> Json:
         spec["terminationGracePeriodSeconds"] = _grace(group, HEAD_GRACE)
     if storage.kind == "rocksdb" and not ctx.facts.gives_user_ids:
         group_id = {"fsGroup": RAY_UID_GROUP, "fsGroupChangePolicy": "OnRootMismatch"}
-        said = spec.get("securityContext") or {}
-        spec["securityContext"] = {**said, **{key: v for key, v in group_id.items() if key not in said}}
+        context = spec.get("securityContext") or {}
+        spec["securityContext"] = {**context, **{key: v for key, v in group_id.items() if key not in context}}
     return {"metadata": _metadata(ctx, group, None, storage), "spec": spec}
 
 
@@ -66,8 +66,8 @@ def worker_template(ctx: Context, group: WorkerGroup) -> Json:
 
 def _grace(group: Group, default: int) -> int:
     """Seconds between SIGTERM and SIGKILL; the template's, if it says any."""
-    said = group.template.spec.get("terminationGracePeriodSeconds")
-    return default if said is None else int(said)
+    grace = group.template.spec.get("terminationGracePeriodSeconds")
+    return default if grace is None else int(grace)
 
 
 def _alone(ray: Json, group: Group) -> bool:
@@ -101,10 +101,10 @@ def _with_command(container: Json, command: str, before: str) -> Json:
 
 
 def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage | None) -> Json:
-    said = dict(group.template.metadata)
+    metadata = dict(group.template.metadata)
     redis = redis_pod(ctx) if storage_kind(ctx.cluster) == "redis" else None
     fixed = labels.node_labels(ctx.cluster.name, name, guide=ctx.guide)
-    merged_labels = {**fixed, **(said.get("labels") or {}), **group.labels}
+    merged_labels = {**fixed, **(metadata.get("labels") or {}), **group.labels}
     queues, annotated = pod_metadata(ctx, fixed[labels.GROUP], redis)
     merged_labels = {**queues, **merged_labels}
     keep = {
@@ -113,7 +113,7 @@ def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage
     }
     merged_labels.update(keep if ctx.guide else {key: fixed[key] for key in labels.FIXED})
     out: Json = {"labels": merged_labels}
-    annotations = {**annotated, **(said.get("annotations") or {})}
+    annotations = {**annotated, **(metadata.get("annotations") or {})}
     if storage is not None:
         annotations["ray.io/ft-enabled"] = "false" if storage.kind == "none" else "true"
     if annotations:
@@ -123,10 +123,10 @@ def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage
 
 def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: list[Json]) -> Json:
     """The pod's spec with volumes, hardened where it is wanted; restartPolicy is what a Deployment allows."""
-    said = group.template.spec
+    pod_spec = group.template.spec
     volumes, mounts = list(volumes), list(mounts)
     have = [str(m.get("mountPath", "")).rstrip("/") for m in ray.get("volumeMounts") or []]
-    names = {v.get("name") for v in said.get("volumes") or []}
+    names = {v.get("name") for v in pod_spec.get("volumes") or []}
     if "/dev/shm" not in have and "plasma-directory" not in group.ray_start_params:
         name = "dshm" if ctx.guide else "shared-mem"
         if name not in names:  # KubeRay too mounts a volume of that name that the user made, with their size
@@ -149,15 +149,15 @@ def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: li
     ray = {key: ray[key] for key in sorted(ray, key=_rank)}
     demanded = ctx.facts.needed_sizes
     others = [sized(c, SIDECAR_SIZE, demanded) for c in group.template.containers[1:]]
-    out: Json = {**said, "restartPolicy": "Always", "containers": [ray, *others]}
+    out: Json = {**pod_spec, "restartPolicy": "Always", "containers": [ray, *others]}
     if chosen := scheduler(ctx):
         out.setdefault("schedulerName", chosen)
-    if said.get("initContainers"):
+    if pod_spec.get("initContainers"):
         where = head_address(ctx)
         out["initContainers"] = [
-            {**sized(c, SIDECAR_SIZE, demanded), "env": merged(c, where)} for c in said["initContainers"]
+            {**sized(c, SIDECAR_SIZE, demanded), "env": merged(c, where)} for c in pod_spec["initContainers"]
         ]
-    out["volumes"] = [*(said.get("volumes") or []), *volumes]
+    out["volumes"] = [*(pod_spec.get("volumes") or []), *volumes]
     return harden_as(ctx.cluster, ctx.facts, out)
 
 

@@ -63,7 +63,7 @@ def policies(ctx: Context) -> list[Json]:
 
 def _directions(ctx: Context) -> tuple[bool, bool]:
     """Ingress and egress are restricted."""
-    said = ctx.cluster.spec.network_policy
+    policy = ctx.cluster.spec.network_policy
     wish = ctx.facts.policies
     if wish == "auto":  # the command line goes before the file
         wish = ctx.cluster.annotations.get(POLICIES_ANNOTATION, "auto")
@@ -71,17 +71,17 @@ def _directions(ctx: Context) -> tuple[bool, bool]:
         return False, False
     if wish == "always":
         return True, True
-    if said is None:
+    if policy is None:
         return True, ctx.facts.isolated
-    mode = said.mode or "DenyAll"
+    mode = policy.mode or "DenyAll"
     return mode != "DenyAllEgress", mode != "DenyAllIngress"
 
 
 def _sides(ctx: Context) -> list[_Side]:
-    said = ctx.cluster.spec.network_policy
-    head = (said.head if said else None) or PolicyRules()
-    worker = (said.worker if said else None) or PolicyRules()
-    own = {group.name: group for group in (said.worker_groups if said else [])}
+    policy = ctx.cluster.spec.network_policy
+    head = (policy.head if policy else None) or PolicyRules()
+    worker = (policy.worker if policy else None) or PolicyRules()
+    own = {group.name: group for group in (policy.worker_groups if policy else [])}
     selector = _selector(ctx, None)
     egress = [*_redis_egress(ctx, head.egress_rules), *head.egress_rules]
     name = f"{ctx.cluster.name}-head"
@@ -133,12 +133,12 @@ def _reaches(rules: Sequence[Json], port: int) -> bool:
 
 
 def _covers(entry: Json, port: int) -> bool:
-    said = entry.get("port")
-    if said is None:
+    entry_port = entry.get("port")
+    if entry_port is None:
         return True
-    if isinstance(said, int) and isinstance(end := entry.get("endPort"), int):
-        return said <= port <= end
-    return said == port or (port == _DNS_PORT and said in ("dns", "dns-tcp", 5353))
+    if isinstance(entry_port, int) and isinstance(end := entry.get("endPort"), int):
+        return entry_port <= port <= end
+    return entry_port == port or (port == _DNS_PORT and entry_port in ("dns", "dns-tcp", 5353))
 
 
 def _let_in(ctx: Context, group: WorkerGroup | None) -> list[Json]:
@@ -217,8 +217,8 @@ def _external_port(ctx: Context) -> int:
     options = ctx.cluster.spec.gcs_fault_tolerance
     env = ctx.cluster.spec.head.template.ray_container.get("env") or []
     values = {e.get("name"): str(e.get("value") or "") for e in env}
-    said = (options.redis_address if options else None) or values.get("RAY_REDIS_ADDRESS", "")
-    tail = said.split(",")[0].split("://")[-1].rpartition(":")[2]
+    address = (options.redis_address if options else None) or values.get("RAY_REDIS_ADDRESS", "")
+    tail = address.split(",")[0].split("://")[-1].rpartition(":")[2]
     return int(tail) if tail.isdigit() else _REDIS_PORT
 
 

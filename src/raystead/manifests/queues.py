@@ -44,13 +44,13 @@ _REDIS_GROUP = "redis"
 
 def asked_schedulers(cluster: RayCluster) -> list[str]:
     """The schedulers by whose names pods would have to go: `volcano`, `kai-scheduler`, `yunikorn`."""
-    said = cluster.metadata.labels
-    asked = [said[_SCHEDULER]] if said.get(_SCHEDULER) else []
-    if _VOLCANO_QUEUE in said:
+    labels = cluster.metadata.labels
+    asked = [labels[_SCHEDULER]] if labels.get(_SCHEDULER) else []
+    if _VOLCANO_QUEUE in labels:
         asked.append("volcano")
-    if _KAI in said:
+    if _KAI in labels:
         asked.append("kai-scheduler")
-    if _APP in said or _QUEUE in said:
+    if _APP in labels or _QUEUE in labels:
         asked.append("yunikorn")
     return list(dict.fromkeys(asked))
 
@@ -67,18 +67,18 @@ def pod_metadata(
 
     `redis`: the pod spec of our own Redis, which counts in the gang.
     """
-    said = ctx.cluster.metadata.labels
-    out = dict(_chosen(said))
+    labels = ctx.cluster.metadata.labels
+    out = dict(_chosen(labels))
     annotations = dict(_chosen(ctx.cluster.annotations))
-    if said.get(_APP):
-        out["applicationId"] = said[_APP]
-    if said.get(_QUEUE):
-        out["queue"] = said[_QUEUE]
+    if labels.get(_APP):
+        out["applicationId"] = labels[_APP]
+    if labels.get(_QUEUE):
+        out["queue"] = labels[_QUEUE]
     if "volcano" in asked_schedulers(ctx.cluster):
         annotations.setdefault("volcano.sh/task-spec", group)
-        if said.get(_VOLCANO_QUEUE):  # of a pod without a PodGroup Volcano reads the annotation
-            annotations.setdefault("scheduling.volcano.sh/queue-name", said[_VOLCANO_QUEUE])
-    if _GANG in said and "yunikorn" in asked_schedulers(ctx.cluster):
+        if labels.get(_VOLCANO_QUEUE):  # of a pod without a PodGroup Volcano reads the annotation
+            annotations.setdefault("scheduling.volcano.sh/queue-name", labels[_VOLCANO_QUEUE])
+    if _GANG in labels and "yunikorn" in asked_schedulers(ctx.cluster):
         annotations.setdefault(_TASK_GROUPS, _task_groups(ctx, redis))
         annotations[_TASK_GROUP] = group
     return out, annotations
@@ -93,8 +93,8 @@ def redis_labels(ctx: Context) -> dict[str, str]:
 
 def notes(ctx: Context) -> Iterator[str]:
     """What of it has no effect here, or only where something is installed."""
-    said, asked = ctx.cluster.metadata.labels, asked_schedulers(ctx.cluster)
-    if _KUEUE in said:
+    labels, asked = ctx.cluster.metadata.labels, asked_schedulers(ctx.cluster)
+    if _KUEUE in labels:
         yield f"{_KUEUE} is set on every pod: it works where Kueue's integration of plain pods is on"
     for name in asked:
         groups = [ctx.cluster.spec.head, *ctx.cluster.spec.workers]
@@ -104,12 +104,12 @@ def notes(ctx: Context) -> Iterator[str]:
                 f"the labels of {name} are set on every pod, schedulerName is left to the templates: nothing "
                 f"shows that {name} is installed here; write schedulerName: {name} there if it is"
             )
-    if _GANG in said and "yunikorn" not in asked:
+    if _GANG in labels and "yunikorn" not in asked:
         yield f"{_GANG}: no PodGroup is made, so pods are scheduled one by one"
 
 
-def _chosen(said: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for key, value in said.items():
+def _chosen(labels: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for key, value in labels.items():
         if key.startswith(_OF_SCHEDULERS) or key in _OF_RAY:
             yield key, value
 
@@ -140,8 +140,8 @@ def _resources(containers: Iterable[Json]) -> dict[str, str]:
     """What they ask for together: requests, else limits."""
     total: dict[str, Decimal] = {}
     for container in containers:
-        said: Json = container.get("resources") or {}
-        for key, value in {**(said.get("limits") or {}), **(said.get("requests") or {})}.items():
+        resources: Json = container.get("resources") or {}
+        for key, value in {**(resources.get("limits") or {}), **(resources.get("requests") or {})}.items():
             total[key] = total.get(key, Decimal(0)) + quantities.parse(value)
     return {key: _text(value) for key, value in sorted(total.items())}
 

@@ -64,7 +64,7 @@ def _config(ctx: Context) -> Json:
 def _size(ctx: Context) -> Json:
     """Requests and limits; memory and CPU that the user names are both."""
     named = {"memory": REDIS_MEMORY_ANNOTATION, "cpu": REDIS_CPU_ANNOTATION}
-    more = {what: said for what, one in named.items() if (said := ctx.cluster.annotations.get(one))}
+    more = {what: value for what, one in named.items() if (value := ctx.cluster.annotations.get(one))}
     return {side: {**values, **more} for side, values in _SIZE.items()}
 
 
@@ -155,15 +155,15 @@ def redis_pod(ctx: Context) -> Json:
 
 def _user(ctx: Context) -> Json:
     default = "none" if ctx.facts.gives_user_ids else DEFAULT_USER
-    said = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, default)
-    if said == "none":
+    user = ctx.cluster.annotations.get(REDIS_USER_ANNOTATION, default)
+    if user == "none":
         return {}
-    if not said.isdigit():
+    if not user.isdigit():
         raise SpecError(
-            f'The annotation {REDIS_USER_ANNOTATION} is "{said}", which is not a user id.',
+            f'The annotation {REDIS_USER_ANNOTATION} is "{user}", which is not a user id.',
             remedy="Write a number, or none where the cluster itself gives user ids (OpenShift).",
         )
-    return {"runAsUser": int(said), "runAsGroup": int(said), "fsGroup": int(said)}
+    return {"runAsUser": int(user), "runAsGroup": int(user), "fsGroup": int(user)}
 
 
 def _container(ctx: Context) -> Json:

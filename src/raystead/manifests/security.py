@@ -40,24 +40,24 @@ def bounded(container: Json, default: Json) -> Json:
 
     The missing one comes from the other, else from `default`.
     """
-    said: Json = container.get("resources") or {}
-    requests: Json = dict(said.get("requests") or {})
-    limits: Json = dict(said.get("limits") or {})
+    resources: Json = container.get("resources") or {}
+    requests: Json = dict(resources.get("requests") or {})
+    limits: Json = dict(resources.get("limits") or {})
     for key in ("cpu", "memory"):
         if key not in requests:
             requests[key] = limits.get(key, default["requests"][key])
         if key not in limits:
-            given = key in (said.get("requests") or {})
+            given = key in (resources.get("requests") or {})
             limits[key] = requests[key] if given else default["limits"][key]
-    return {**container, "resources": {**said, "requests": requests, "limits": limits}}
+    return {**container, "resources": {**resources, "requests": requests, "limits": limits}}
 
 
 def hardening(cluster: RayCluster, facts: Facts) -> str:
     """`all` containers, the `ray` container, or `none`: what is hardened in the pods of Ray."""
-    said = cluster.annotations.get(HARDENING_ANNOTATION, "auto")
-    if said == "never":
+    mode = cluster.annotations.get(HARDENING_ANNOTATION, "auto")
+    if mode == "never":
         return "none"
-    return "all" if said == "always" or facts.hardens_all else "ray"
+    return "all" if mode == "always" or facts.hardens_all else "ray"
 
 
 def harden_as(cluster: RayCluster, facts: Facts, spec: Json) -> Json:
@@ -104,11 +104,11 @@ def harden_ray(spec: Json) -> Json:
 def _wants_more(ray: Json, spec: Json) -> bool:
     """The file gives the Ray container rights that hardening would take away again."""
     own: Json = ray.get("securityContext") or {}
-    said: Json = {**(spec.get("securityContext") or {}), **own}
+    context: Json = {**(spec.get("securityContext") or {}), **own}
     words = [*(ray.get("command") or []), *(ray.get("args") or [])]
     return (
-        said.get("runAsUser") == 0
-        or said.get("runAsNonRoot") is False
+        context.get("runAsUser") == 0
+        or context.get("runAsNonRoot") is False
         or bool(own.get("privileged") or own.get("allowPrivilegeEscalation"))
         or bool(_added(own))
         or any(_SUDO.search(str(word)) for word in words)
@@ -127,12 +127,12 @@ def _hardened(container: Json) -> Json:
     A container that adds capabilities, is privileged or may escalate keeps them: dropping them beside would
     take away what it was given for.
     """
-    said: Json = dict(container.get("securityContext") or {})
-    if said.get("runAsUser") == 0:
-        said.setdefault("runAsNonRoot", False)
-    added = _added(said)
-    if said.get("privileged") or said.get("allowPrivilegeEscalation") or added - {REQUIRED_CAPABILITY}:
-        return {**container, "securityContext": said}
-    said.setdefault("allowPrivilegeEscalation", False)
-    said["capabilities"] = {"drop": ["ALL"], **(said.get("capabilities") or {})}
-    return {**container, "securityContext": said}
+    context: Json = dict(container.get("securityContext") or {})
+    if context.get("runAsUser") == 0:
+        context.setdefault("runAsNonRoot", False)
+    added = _added(context)
+    if context.get("privileged") or context.get("allowPrivilegeEscalation") or added - {REQUIRED_CAPABILITY}:
+        return {**container, "securityContext": context}
+    context.setdefault("allowPrivilegeEscalation", False)
+    context["capabilities"] = {"drop": ["ALL"], **(context.get("capabilities") or {})}
+    return {**container, "securityContext": context}

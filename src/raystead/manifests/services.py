@@ -52,9 +52,9 @@ def serves(ctx: Context) -> bool:
 def _head(ctx: Context) -> Json:
     """An ordinary ClusterIP: raylets are back 4 s after a head's crash, 24 s when it is headless."""
     head = ctx.cluster.spec.head
-    said = head.head_service or {}
-    meta: Json = said.get("metadata") or {}
-    own: Json = said.get("spec") or {}
+    service = head.head_service or {}
+    meta: Json = service.get("metadata") or {}
+    own: Json = service.get("spec") or {}
     name = ctx.head_service
     selector = (
         {"app": labels.GUIDE_HEAD["app"]}
@@ -131,9 +131,9 @@ def _joined(user: list[Json], ours: list[Json]) -> list[Json]:
 
 def _serve(ctx: Context) -> Json:
     """Serve's Service, of the type of the head's group as under KubeRay."""
-    said = ctx.cluster.spec.head.service_type
+    service_type = ctx.cluster.spec.head.service_type
     selector = {labels.CLUSTER: ctx.cluster.name}
-    spec: Json = {"type": said if said in _OUTSIDE else "ClusterIP"}
+    spec: Json = {"type": service_type if service_type in _OUTSIDE else "ClusterIP"}
     spec["ports"] = [_port(str(p["name"]), int(p["containerPort"]), plain=False) for p in serve_ports(ctx)]
     spec["selector"] = {**selector, labels.OURS: ctx.cluster.name}
     metadata = ctx.metadata(

@@ -24,9 +24,9 @@ def sized(container: Json, default: Json, demanded: Collection[str]) -> Json:
     A missing limit is the request, a missing request the limit (Kubernetes does the same with the latter
     when it makes the pod), and where both are missing `default`.
     """
-    said: Json = container.get("resources") or {}
-    requests: Json = dict(said.get("requests") or {})
-    limits: Json = dict(said.get("limits") or {})
+    given: Json = container.get("resources") or {}
+    requests: Json = dict(given.get("requests") or {})
+    limits: Json = dict(given.get("limits") or {})
     for key in ("cpu", "memory"):
         if key not in limits and f"limits.{key}" in demanded:
             limits[key] = requests.get(key, default[key])
@@ -35,7 +35,7 @@ def sized(container: Json, default: Json, demanded: Collection[str]) -> Json:
         if key not in requests and f"requests.{key}" in demanded:
             requests[key] = default[key]
     sides = {"requests": requests, "limits": limits}
-    resources = {**said, **{side: values for side, values in sides.items() if values}}
+    resources = {**given, **{side: values for side, values in sides.items() if values}}
     return {**container, "resources": resources} if resources else container
 
 
@@ -80,9 +80,9 @@ def _defaults(limitranges: Sequence[Json]) -> Iterator[str]:
 
 def missing(container: Json) -> list[str]:
     """Of "CPU limit", "memory limit", "CPU request" and "memory request", what the container lacks."""
-    said: Json = container.get("resources") or {}
-    limits: Json = said.get("limits") or {}
-    requests: Json = {**limits, **(said.get("requests") or {})}
+    resources: Json = container.get("resources") or {}
+    limits: Json = resources.get("limits") or {}
+    requests: Json = {**limits, **(resources.get("requests") or {})}
     names = {"cpu": "CPU", "memory": "memory"}
     out = [f"{name} request" for key, name in names.items() if key not in requests]
     return out + [f"{name} limit" for key, name in names.items() if key not in limits]
@@ -90,9 +90,9 @@ def missing(container: Json) -> list[str]:
 
 def memory_of(container: Json) -> str | None:
     """The memory limit, else the request, as it is written; None where neither is there or it is 0."""
-    said: Json = container.get("resources") or {}
+    resources: Json = container.get("resources") or {}
     for side in ("limits", "requests"):
-        value = (said.get(side) or {}).get("memory")
+        value = (resources.get(side) or {}).get("memory")
         if value is not None and quantities.parse(value) != 0:
             return str(value)
     return None

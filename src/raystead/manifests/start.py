@@ -69,8 +69,8 @@ def start_params(cluster: RayCluster, group: Group, *, head: bool) -> dict[str, 
         params["labels"] = shlex.quote(
             ",".join(f"{key}={value}" for key, value in sorted(group.labels.items()))
         )
-    said = group.ray_start_params
-    return {**params, **said, **_said_resources(said, group), "block": "true"}
+    own_params = group.ray_start_params
+    return {**params, **own_params, **_said_resources(own_params, group), "block": "true"}
 
 
 def start_command(params: Mapping[str, str], head: bool) -> str:
@@ -94,7 +94,7 @@ def _from_resources(group: Group) -> dict[str, str]:
     limits: Json = resources.get("limits") or {}
     requests: Json = resources.get("requests") or {}
     params: dict[str, str] = {}
-    cpu = next((said["cpu"] for said in (limits, requests) if _some(said.get("cpu"))), None)
+    cpu = next((amounts["cpu"] for amounts in (limits, requests) if _some(amounts.get("cpu"))), None)
     if cpu is not None:
         params["num-cpus"] = str(quantities.ceil(cpu))
     if _some(limits.get("memory")):

@@ -48,9 +48,9 @@ class HeadStorage:
 
 def storage_kind(cluster: RayCluster) -> str:
     """`redis` (ours), `external`, `rocksdb` or `none`."""
-    said = cluster.annotations.get(STORAGE_ANNOTATION)
-    if said in ("redis", "rocksdb", "external", "none"):
-        return said
+    kind = cluster.annotations.get(STORAGE_ANNOTATION)
+    if kind in ("redis", "rocksdb", "external", "none"):
+        return kind
     options = cluster.spec.gcs_fault_tolerance
     if options is not None:
         return "rocksdb" if options.backend == "rocksdb" else "external"
@@ -156,24 +156,24 @@ def _external_secret(ctx: Context) -> Json | None:
     if inline_password(ctx.cluster):
         return {"name": ctx.facts.redis_secret or ctx.names.redis_secret, "key": PASSWORD_KEY}
     options = ctx.cluster.spec.gcs_fault_tolerance
-    said = options.redis_password if options else None
-    ref = (said.value_from or {}).get("secretKeyRef") if said else None
+    password = options.redis_password if options else None
+    ref = (password.value_from or {}).get("secretKeyRef") if password else None
     return {"name": ref["name"], "key": ref["key"]} if ref else None
 
 
 def _namespace(ctx: Context) -> str:
     """Ray's key prefix: the spec's, the anchor's, else one that two namespaces do not share."""
     options = ctx.cluster.spec.gcs_fault_tolerance
-    said = options.external_storage_namespace if options else None
-    said = said or ctx.cluster.annotations.get("ray.io/external-storage-namespace")
+    namespace = options.external_storage_namespace if options else None
+    namespace = namespace or ctx.cluster.annotations.get("ray.io/external-storage-namespace")
     own = f"{ctx.namespace}-{ctx.cluster.name}" if ctx.namespace else ctx.cluster.name
-    return said or ctx.facts.storage_namespace or own
+    return namespace or ctx.facts.storage_namespace or own
 
 
-def _variable(name: str, said: RedisPassword) -> Json:
-    if said.value_from:
-        return {"name": name, "valueFrom": said.value_from}
-    return {"name": name, "value": said.value or ""}
+def _variable(name: str, password: RedisPassword) -> Json:
+    if password.value_from:
+        return {"name": name, "valueFrom": password.value_from}
+    return {"name": name, "value": password.value or ""}
 
 
 def _env(cluster: RayCluster, name: str) -> Json | None:

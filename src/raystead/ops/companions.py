@@ -96,8 +96,8 @@ class _Check:
         if item["kind"] in _CLUSTER_SCOPED:
             self._cluster_scoped(document)
             return False
-        said = item["metadata"].get("namespace")
-        if self.namespace and said not in (None, self.namespace):
+        namespace = item["metadata"].get("namespace")
+        if self.namespace and namespace not in (None, self.namespace):
             what = f'the {item["kind"]} is for another namespace than the chosen one, "{self.namespace}"'
             self._problem(document, ("metadata", "namespace"), what, "remove it or choose it with -n")
         key = _key(item)

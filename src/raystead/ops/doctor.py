@@ -211,11 +211,11 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
 
     def version() -> Json:
         try:
-            said = api.get("/version")
+            version = api.get("/version")
         except ApiError as error:
             unread["version"] = error.what
             return {}
-        return {"version": version_text(said), "git_version": str(said.get("gitVersion") or "")}
+        return {"version": version_text(version), "git_version": str(version.get("gitVersion") or "")}
 
     def namespace() -> Json:
         if not have.allows("get", "namespaces", name=api.namespace):

@@ -183,22 +183,22 @@ def server_version(api: Api) -> tuple[str, list[str]]:
     Raises:
         Unsupported: older than Kubernetes 1.19.
     """
-    said = api.get("/version")
-    text = version_text(said)
+    version = api.get("/version")
+    text = version_text(version)
     number = versions.number(text)
     if number < versions.OLDEST:
         raise Unsupported(
             f"Kubernetes {text} is too old",
-            evidence=f"the API server says {said.get('gitVersion')}; 1.19 is the oldest that can do it",
+            evidence=f"the API server says {version.get('gitVersion')}; 1.19 is the oldest that can do it",
             remedy="another cluster with --context",
         )
     old = number < versions.SUPPORTED
     return text, [f"Kubernetes {text} is older than 1.25: it may work, nobody tests it"] if old else []
 
 
-def version_text(said: Json) -> str:
+def version_text(version: Json) -> str:
     """ "1.36" of the answer to /version; some servers write a minor version of "36+"."""
-    return ".".join(re.sub(r"\D.*", "", str(said.get(key, ""))) or "0" for key in ("major", "minor"))
+    return ".".join(re.sub(r"\D.*", "", str(version.get(key, ""))) or "0" for key in ("major", "minor"))
 
 
 def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
@@ -277,8 +277,8 @@ def default_class(api: Api) -> str | None:
         if error.reason == "NamespaceTerminating":
             raise
         return None  # a quota on claims, or no right: then there is no volume either
-    said: str | None = answer["spec"].get("storageClassName")
-    return said
+    storage_class: str | None = answer["spec"].get("storageClassName")
+    return storage_class
 
 
 def _without_volume(cluster: RayCluster, facts: Facts) -> list[str]:

@@ -57,7 +57,7 @@ def place(client: JobClient, needs: DriverNeeds) -> Placement:
     A cluster whose workers are not there (yet) runs the job on the head: it must not wait for a worker that a
     quota may never allow.
     """
-    said = _VERSION.match(str(client.version().get("ray_version", "")))
+    version = _VERSION.match(str(client.version().get("ray_version", "")))
     try:
         workers = [
             node
@@ -68,6 +68,6 @@ def place(client: JobClient, needs: DriverNeeds) -> Placement:
         return Placement()  # a Ray without this question: its own choice
     if not workers:
         return Placement()
-    if said is None or (int(said[1]), int(said[2])) >= _SELECTOR_SINCE:
+    if version is None or (int(version[1]), int(version[2])) >= _SELECTOR_SINCE:
         return Placement(True, label_selector=_NOT_THE_HEAD)
     return Placement(True, resources={f"node:{workers[0]['node_ip']}": _CRUMB})

@@ -40,8 +40,8 @@ def _stem(text: str | None, filename: str) -> str:
     for document in (item for whole in read(text or "", filename)[0] for item in unpacked(whole)):
         metadata = document.value.get("metadata") if isinstance(document.value, dict) else None
         if isinstance(metadata, dict) and document.value.get("kind") == "RayCluster":
-            said = str(metadata.get("name") or metadata.get("generateName") or "run")
-            return said[:_STEM].rstrip("-")
+            name = str(metadata.get("name") or metadata.get("generateName") or "run")
+            return name[:_STEM].rstrip("-")
     return "run"
 
 

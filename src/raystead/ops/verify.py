@@ -254,7 +254,7 @@ def _started(jobs: JobClient, job_id: str) -> str:
     while time.monotonic() < deadline:
         job, log = jobs.get(job_id), jobs.logs(job_id)
         if len(beats_in(log)) > 1:
-            return next((str(said["driver"]) for said in _lines(log) if "driver" in said), "")
+            return next((str(beat["driver"]) for beat in _lines(log) if "driver" in beat), "")
         if job.ended:
             raise NotReady("the verification job does not run", evidence=job.message.strip()[-300:])
         time.sleep(_TICK)
@@ -368,9 +368,9 @@ class _Proof:
 def beats_in(log: str) -> list[Beat]:
     """The beats in the job's output; failed searches for the actor count as failed beats."""
     return [
-        Beat(said.get("n"), float(said["s"]), str(said["error"]))
-        for said in _lines(log)
-        if {"s", "error"} <= said.keys() and ("n" in said or said["error"])
+        Beat(beat.get("n"), float(beat["s"]), str(beat["error"]))
+        for beat in _lines(log)
+        if {"s", "error"} <= beat.keys() and ("n" in beat or beat["error"])
     ]
 
 
@@ -379,9 +379,9 @@ def _lines(log: str) -> Iterator[Json]:
     for line in log.splitlines():
         if line.startswith(_MARK):
             with contextlib.suppress(ValueError):
-                said = json.loads(line.removeprefix(_MARK))
-                if isinstance(said, dict):
-                    yield said
+                beat = json.loads(line.removeprefix(_MARK))
+                if isinstance(beat, dict):
+                    yield beat
 
 
 def judge(

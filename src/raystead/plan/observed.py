@@ -251,8 +251,8 @@ def _notes(
 
 
 def _document(cluster: RayCluster, anchor: Json, status: Json, groups: Sequence[Group]) -> Json:
-    said = cluster.document()
-    metadata = dict(said["metadata"])
+    kept = cluster.document()
+    metadata = dict(kept["metadata"])
     metadata["namespace"] = anchor["metadata"].get("namespace")
     for key in ("uid", "creationTimestamp", "resourceVersion"):
         if anchor["metadata"].get(key):
@@ -261,5 +261,5 @@ def _document(cluster: RayCluster, anchor: Json, status: Json, groups: Sequence[
     metadata["generation"] = sum(
         int(dig(group.maker.json, "metadata", "generation") or 0) for group in groups
     )
-    document = {"apiVersion": said["apiVersion"], "kind": said["kind"], "metadata": metadata}
-    return {**document, "spec": said["spec"], "status": status}
+    document = {"apiVersion": kept["apiVersion"], "kind": kept["kind"], "metadata": metadata}
+    return {**document, "spec": kept["spec"], "status": status}

@@ -18,12 +18,14 @@ _COLOURS = {"ok": "32", "fail": "31", "warn": "33", "unknown": "36"}
 _WORDS = {"ok": "", "fail": "problem: ", "warn": "note: ", "unknown": "unknown: "}
 
 
-def examined_text(said: Examined, *, colour: bool = False, width: int | None = None) -> str:
+def examined_text(examined: Examined, *, colour: bool = False, width: int | None = None) -> str:
     """A heading, one row per check with its remedy below, a line that counts them."""
-    parts = [f"context {said.context}", f"namespace {said.namespace}"]
-    parts += [f"server {said.server}"] if said.server else []
-    parts += [f"you: {said.user}"] if said.user else []
-    return "\n".join(["   ".join(parts), *check_rows(said.checks, colour=colour, width=width), summary(said)])
+    parts = [f"context {examined.context}", f"namespace {examined.namespace}"]
+    parts += [f"server {examined.server}"] if examined.server else []
+    parts += [f"you: {examined.user}"] if examined.user else []
+    return "\n".join(
+        ["   ".join(parts), *check_rows(examined.checks, colour=colour, width=width), summary(examined)]
+    )
 
 
 def check_rows(checks: Sequence[Check], *, colour: bool = False, width: int | None = None) -> list[str]:
@@ -38,28 +40,28 @@ def check_rows(checks: Sequence[Check], *, colour: bool = False, width: int | No
     return lines
 
 
-def summary(said: Examined) -> str:
+def summary(examined: Examined) -> str:
     """`1 problem, 2 notes`."""
-    counts = [(said.count("fail"), "problem"), (said.count("warn"), "note")]
+    counts = [(examined.count("fail"), "problem"), (examined.count("warn"), "note")]
     parts = [plural(count, word) for count, word in counts if count]
-    if unknown := said.count("unknown"):
+    if unknown := examined.count("unknown"):
         parts.append(f"{unknown} unknown")
-    return ", ".join(parts) or f'nothing stands in the way of "{said.cluster}"'
+    return ", ".join(parts) or f'nothing stands in the way of "{examined.cluster}"'
 
 
-def examined_json(said: Examined) -> dict[str, Any]:
+def examined_json(examined: Examined) -> dict[str, Any]:
     """Stable: what `-o json` prints."""
     return {
-        "context": said.context,
-        "namespace": said.namespace,
-        "server": said.server,
-        "user": said.user,
-        "cluster": said.cluster,
-        "checks": [asdict(check) for check in said.checks],
-        "problems": said.count("fail"),
-        "notes": said.count("warn"),
-        "unknown": said.count("unknown"),
-        "requests": said.requests,
+        "context": examined.context,
+        "namespace": examined.namespace,
+        "server": examined.server,
+        "user": examined.user,
+        "cluster": examined.cluster,
+        "checks": [asdict(check) for check in examined.checks],
+        "problems": examined.count("fail"),
+        "notes": examined.count("warn"),
+        "unknown": examined.count("unknown"),
+        "requests": examined.requests,
     }
 
 

@@ -12,28 +12,28 @@ from raystead.ops.explain import Explained
 __all__ = ["explained_json", "explained_text"]
 
 
-def explained_text(said: Explained) -> str:
+def explained_text(explained: Explained) -> str:
     """A block a finding; one line when there is none."""
-    if said.findings:
-        return render(said.findings, said.now)
-    if said.suspended:
-        return f"{said.name} is suspended: no pod is wanted"
-    pods = f"{said.ready} of {said.wanted} pods are ready"
-    if said.ready < said.wanted:
-        return f"{said.name} is starting, nothing is wrong so far: {pods}"
-    return f"{said.name}: nothing is wrong, {pods}"
+    if explained.findings:
+        return render(explained.findings, explained.now)
+    if explained.suspended:
+        return f"{explained.name} is suspended: no pod is wanted"
+    pods = f"{explained.ready} of {explained.wanted} pods are ready"
+    if explained.ready < explained.wanted:
+        return f"{explained.name} is starting, nothing is wrong so far: {pods}"
+    return f"{explained.name}: nothing is wrong, {pods}"
 
 
-def explained_json(said: Explained) -> dict[str, Any]:
+def explained_json(explained: Explained) -> dict[str, Any]:
     """Stable: what `-o json` prints. Times are RFC 3339, None where they are not known."""
     return {
-        "cluster": said.name,
-        "namespace": said.namespace,
-        "ready": said.ready,
-        "wanted": said.wanted,
-        "suspended": said.suspended,
-        "findings": [_plain(finding) for finding in said.findings],
-        "unread": list(said.unread),
+        "cluster": explained.name,
+        "namespace": explained.namespace,
+        "ready": explained.ready,
+        "wanted": explained.wanted,
+        "suspended": explained.suspended,
+        "findings": [_plain(finding) for finding in explained.findings],
+        "unread": list(explained.unread),
     }
 
 

@@ -26,14 +26,14 @@ _MODES = ("Never", "IfAvailable", "Always")
 _WORDS = 2000  # characters of what a plugin said that an error repeats
 
 
-def problems(name: str, said: object) -> Iterator[str]:
+def problems(name: str, entry: object) -> Iterator[str]:
     """What keeps the user `name`'s exec stanza from being run."""
     whose = f'the login plugin of its user "{name}"'
-    if not isinstance(said, dict):
+    if not isinstance(entry, dict):
         yield f"{whose} is not a mapping"
         return
-    version, mode = said.get("apiVersion"), said.get("interactiveMode")
-    if not isinstance(said.get("command"), str) or not said["command"]:
+    version, mode = entry.get("apiVersion"), entry.get("interactiveMode")
+    if not isinstance(entry.get("command"), str) or not entry["command"]:
         yield f"{whose} has no command"
     if not version:
         yield f"{whose} has no apiVersion"
@@ -43,7 +43,7 @@ def problems(name: str, said: object) -> Iterator[str]:
         yield f"{whose} has no interactiveMode, which v1 asks for"
     elif mode is not None and mode not in _MODES:
         yield f"{whose} has an interactiveMode that is none of {', '.join(_MODES)}"
-    args, env = said.get("args") or [], said.get("env") or []
+    args, env = entry.get("args") or [], entry.get("env") or []
     if not (isinstance(args, list) and all(isinstance(arg, str) for arg in args)):
         yield f"{whose} has args that is not a list of strings"
     pairs = isinstance(env, list) and all(
@@ -60,8 +60,8 @@ def problems(name: str, said: object) -> Iterator[str]:
 class Plugin:
     """One user's plugin at one cluster; remembers what it gave until that expires."""
 
-    def __init__(self, said: Json, cluster: Json) -> None:
-        self._said, self._cluster = said, cluster
+    def __init__(self, entry: Json, cluster: Json) -> None:
+        self._said, self._cluster = entry, cluster
         self._login: Login | None = None
         self._expiry: datetime | None = None
 
