@@ -10,10 +10,10 @@ import yaml
 
 from raystead.base import quantities
 from raystead.cli.options import read_file
-from raystead.cli.run import _stem
 from raystead.errors import SpecError, UsageError
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
+from raystead.ops.run import _stem
 from raystead.ops.specs import desired
 from raystead.spec.flags import Flags, build
 from raystead.spec.load import load
