@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import yaml
 
-from raystead.spec.finding import Finding, version_of
+from raystead.base.rayversions import version_of
+from raystead.spec.finding import Finding
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.spec.finding import Finding, env_of, groups, version_of
+from raystead.base.rayversions import version_of
+from raystead.spec.finding import Finding, env_of, groups
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
