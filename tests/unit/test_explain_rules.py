@@ -92,6 +92,14 @@ def sized(memory: str) -> kit.Json:
     return {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0", "resources": resources}]}
 
 
+def with_raylet(text: str) -> Snapshot:
+    """A pod whose Ray gave up its start, with the end of its raylet.err."""
+    one = crashed("worker", 1)
+    name = one["metadata"]["name"]
+    timeout = (LOGS / "start-timeout.log").read_text()
+    return with_pods("worker", one, logs={(name, "ray", True): timeout, (name, "ray/raylet.err", True): text})
+
+
 def late_crash(code: int, text: str, name: str = "ray") -> Snapshot:
     """A pod whose container ended with that code after that log."""
     one = crashed("worker", code)
@@ -294,6 +302,12 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("controllers", "controllers-behind", "head", replace(
         healthy(), deployments=(OLD_HEAD, kit.owner("worker", 2)))),
     ("deleted", "objects-missing", "worker", replace(healthy(), deployments=(kit.owner("head", 1),))),
+    ("a raylet that finds no cgroups", "raylet-needs-cgroups", "worker", with_raylet(
+        "[2026-11-24 11:59:50,1 C 90 90] (raylet) main.cc:500: Check failed: cgroup_manager is OK : Invalid: "
+        "/sys/fs/cgroup is not writable")),
+    ("a raylet that died", "raylet-died", "worker", with_raylet(
+        "[2026-11-24 11:59:50,1 C 90 90] (raylet) store.cc:12: Check failed: fd > 0 bad file")),
+    ("a raylet that says nothing", "ray-start-timeout", "worker", with_raylet("[2026 I 9 9] (raylet) started, cgroup none")),
     ("the account was made since", "refusal-over", "worker", replace(refused(
         'error looking up service account team/ray: serviceaccount "ray" not found'), accounts=("ray",))),
     ("deleted while young", "objects-missing", "worker", replace(

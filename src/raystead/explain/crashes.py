@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from raystead.base import quantities
 from raystead.base.groups import GroupId, worker
 from raystead.explain.cause import Cause, Seen
-from raystead.explain.model import Evidence, Finding, LogKey
-from raystead.explain.raylogs import NO_RAY, from_log, said
+from raystead.explain.model import RAYLET, Evidence, Finding, LogKey
+from raystead.explain.raylogs import NO_RAY, START_TIMEOUT, from_log, raylet_said, said
 from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod, Terminated
 from raystead.live.reading import dig
@@ -124,6 +124,8 @@ def needed(view: View) -> Iterator[LogKey]:
                 if ended and named < SAMPLE:
                     named += 1
                     yield (pod.name, container.name, _previous(container))
+                    if container.name == pod.ray.name and container.running_since and pod.group != REDIS:
+                        yield (pod.name, container.name + RAYLET, True)
 
 
 def down(view: View, pod: Pod, container: Container) -> Terminated | None:
@@ -205,6 +207,8 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
     if kill := _killed_by_probe(view, pod, container):
         return UNHEALTHY.found(Seen(pod.group, pod.subject, [*kill, *evidence], ended.finished), **values)
     told = said(log)
+    if (told is None or told.cause is START_TIMEOUT) and container.name == pod.ray.name:
+        told = raylet_said(view.raylet_log(pod)) or told
     if told and not (told.cause is NO_RAY and not _is_ray(pod, container, told.caught)):
         return from_log(view, pod, container, told, source)
     if ended.reason in ("StartError", "ContainerCannotRun") or ended.code in (126, 127):

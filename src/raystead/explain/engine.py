@@ -45,7 +45,7 @@ CAUSES: dict[str, Cause] = {
     )
     for cause in family.CAUSES
 }
-_VAGUE = {waiting.SLOW.slug, waiting.HUNG.slug, whole.UNEXPLAINED.slug}
+_VAGUE = {raylogs.START_TIMEOUT.slug, waiting.SLOW.slug, waiting.HUNG.slug, whole.UNEXPLAINED.slug}
 _FROM_RUNS = {c.slug for family in (crashes, raylogs) for c in family.CAUSES if c not in raylogs.WAITS}
 _SURE = {"sure": 0, "likely": 1, "unknown": 2}
 

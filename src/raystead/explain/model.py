@@ -12,11 +12,13 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
 from raystead.spec.model import Json, RayCluster
 
-__all__ = ["LOG_LINES", "Confidence", "Evidence", "Finding", "LogKey", "Snapshot"]
+__all__ = ["LOG_LINES", "RAYLET", "Confidence", "Evidence", "Finding", "LogKey", "Snapshot"]
 
 Confidence = Literal["sure", "likely", "unknown"]
 LogKey = tuple[str, str, bool]  # pod, container, the container's previous run
 LOG_LINES = 500  # of each log; a dying `ray start --block` prints up to 200 lines a process (Ray 2.60)
+
+RAYLET = "/raylet.err"  # after a container's name: the file of that name of its newest Ray sessions
 
 Objects = tuple[Json, ...] | None
 

@@ -11,7 +11,7 @@ from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, View, doubled, first_line
 from raystead.live.pods import Container, Pod
 
-__all__ = ["CAUSES", "Said", "from_log", "said"]
+__all__ = ["CAUSES", "Said", "from_log", "raylet_said", "said"]
 
 TOKEN = Cause(
     "token-mismatch",
@@ -182,6 +182,28 @@ NO_RAY = Cause(
     "{up} --image IMAGE      one that contains Ray, for example of rayproject/ray",
     "Log or container state: `ray: not found`, `command not found`, `exec: … no such file`.",
 )
+CGROUPS = Cause(
+    "raylet-needs-cgroups",
+    "Ray's resource isolation finds no cgroups that it may use",
+    "Ray's raylet ends as it starts, for cgroups: {detail}",
+    "`enable-resource-isolation` needs a writable cgroup v2 in the container, which a pod without special "
+    "rights does not have; more CPU does not help",
+    "take enable-resource-isolation and its cgroup options out of rayStartParams, then {up} -f FILE\n"
+    "raystead logs {pod} --ray raylet.err",
+    "The end of raylet.err of the pod's newest sessions, read with the image's `tail`, names cgroups as the "
+    "raylet's reason to end, and Ray's own log says no more than that its node was not there in time.",
+    confidence="likely",
+)
+RAYLET_DIED = Cause(
+    "raylet-died",
+    "Ray's raylet ends as it starts",
+    "Ray's raylet ended by itself: {detail}",
+    "`ray start` only says that its node was not there in time; the raylet's own last words say why",
+    "raystead logs {pod} --ray raylet.err",
+    "The end of raylet.err of the pod's newest sessions has a fatal line (`Check failed`, or level C), and "
+    "Ray's own log says no more than that its node was not there in time.",
+    confidence="likely",
+)
 SYNTAX = Cause(
     "command-syntax",
     "The container's command is no valid shell",
@@ -194,8 +216,9 @@ SYNTAX = Cause(
     "was printed.",
 )
 CAUSES = (
-    SYNTAX, TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_FULL, SUPERSEDED, REDIS_DOWN, STATE_LOST,
-    ROCKS_LOCK, DNS, HEAD_UNREACHABLE, FOREIGN, MARKED_DEAD, START_TIMEOUT, NO_DISK, READ_ONLY, USAGE, NO_RAY,
+    CGROUPS, RAYLET_DIED, SYNTAX, TOKEN, TOKEN_FILE, VERSION, REDIS_PASSWORD, REDIS_FULL, SUPERSEDED,
+    REDIS_DOWN, STATE_LOST, ROCKS_LOCK, DNS, HEAD_UNREACHABLE, FOREIGN, MARKED_DEAD, START_TIMEOUT,
+    NO_DISK, READ_ONLY, USAGE, NO_RAY,
 )  # fmt: skip
 
 _TABLE: tuple[tuple[Cause, str], ...] = (
@@ -223,6 +246,7 @@ _TABLE: tuple[tuple[Cause, str], ...] = (
     (DNS, r"Failed to resolve hostname '([^']+)'"),
     (HEAD_UNREACHABLE, r"Failed to connect to GCS at address (\S+) within"),
 )  # fmt: skip
+_FATAL = re.compile(r"^\[[^\]]* C [^\]]*\]|Check failed|terminate called|what\(\):")
 # Texts that a normal start may print for a while, and what Ray prints once the wait is over.
 WAITS = {
     REDIS_DOWN: r"Usage stats collection|Local node IP",
@@ -255,6 +279,18 @@ def said(log: str, *, but: Cause | None = None) -> Said | None:
         line = log[begin : end if end >= 0 else None]
         return Said(cause, _plain(line), tuple(g for g in match.groups() if g))
     return None
+
+
+def raylet_said(text: str) -> Said | None:
+    """Why a raylet ended, in raylet.err."""
+    lines = [_plain(line) for line in text.splitlines()]
+    fatal = [line for line in lines if _FATAL.search(line)]
+    if not fatal:
+        return None
+    about = [line for line in fatal if "cgroup" in line.lower()]
+    line = (about or fatal)[-1]
+    short = first_line(re.sub(r"^\[[^\]]*\]\s*(?:\([^)]*\)\s*)?(?:\S+:\d+:\s*)?", "", line), 200)
+    return Said(CGROUPS if about else RAYLET_DIED, line, (short,))
 
 
 def from_log(view: View, pod: Pod, container: Container, found: Said, source: str) -> Finding:

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from raystead.base import kinds, labels
 from raystead.base.groups import HEAD, REDIS, GroupId, group_of
-from raystead.explain.model import Evidence, Snapshot
+from raystead.explain.model import RAYLET, Evidence, Snapshot
 from raystead.live.events import Events, KubeEvent
 from raystead.live.groups import Group, groups
 from raystead.live.makers import Refusal, ReplicaSetMaker, makers_of
@@ -130,6 +130,10 @@ class View:
         """What it printed; "" when it was not read, or the kubelet had an excuse in its place."""
         text = self.snapshot.logs.get((pod.name, container.name, previous), "")
         return "" if text.startswith(_EXCUSES) else text
+
+    def raylet_log(self, pod: Pod) -> str:
+        """The end of raylet.err; "" when it was not read."""
+        return self.snapshot.logs.get((pod.name, pod.ray.name + RAYLET, True), "")
 
     def replicasets(self, group: Group) -> tuple[Json, ...]:
         """Those that should have pods."""

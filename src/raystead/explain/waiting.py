@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from raystead.base.labels import OURS
 from raystead.explain import policies
 from raystead.explain.cause import Cause, Seen
-from raystead.explain.model import Evidence, Finding, LogKey
-from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, said
+from raystead.explain.model import RAYLET, Evidence, Finding, LogKey
+from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, raylet_said, said
 from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod
 from raystead.live.reading import dig, meta
@@ -105,6 +105,8 @@ def needed(view: View) -> Iterator[LogKey]:
         late = [p for p in group.live if view.waiting_seconds(p) >= LOOK_SECONDS]
         for pod in late[:2]:
             yield from ((pod.name, c.name, False) for c in _running(pod))
+            if view.waiting_seconds(pod) >= START_SECONDS and pod.group != REDIS and pod.ray.running_since:
+                yield (pod.name, pod.ray.name + RAYLET, True)
 
 
 def _running(pod: Pod) -> list[Container]:
@@ -122,6 +124,8 @@ def _waiting(view: View, pod: Pod, container: Container) -> Finding | None:
     if told and told.cause in WAITS:
         own = pod.group == HEAD and told.cause is HEAD_UNREACHABLE  # the head's own GCS is still starting
         told = told if seconds >= _patience(view, pod) and not own else None
+    if told is None and seconds >= START_SECONDS and container.name == pod.ray.name:
+        told = raylet_said(view.raylet_log(pod))
     if told:
         return from_log(view, pod, container, told, f"log {pod.name}")
     return _probe(view, pod, container, seconds)

@@ -11,9 +11,10 @@ from typing import Any
 from raystead.base import kinds, labels
 from raystead.errors import ApiError, Forbidden, RaysteadError
 from raystead.explain.engine import explain, needed_accounts, needed_logs
-from raystead.explain.model import LOG_LINES, Finding, LogKey, Snapshot
+from raystead.explain.model import LOG_LINES, RAYLET, Finding, LogKey, Snapshot
 from raystead.explain.view import View
 from raystead.kube.api import Api, Json
+from raystead.kube.execs import Target, run
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 from raystead.live.makers import kinds_that_keep
@@ -27,6 +28,12 @@ from raystead.ops.ray import asked, head_of
 
 __all__ = ["Explained", "accounts_there", "log_of", "look", "objects_of"]
 
+# of the present start and of the one before it, which died
+_RAYLET_ERR = (
+    "sh",
+    "-c",
+    "cd /tmp/ray && ls -1dt session_2*/logs/raylet.err | head -n 2 | xargs -r tail -q -n 60",
+)
 _PARTS = kinds.parts()  # of the snapshot
 
 
@@ -92,6 +99,9 @@ def accounts_there(api: Api, names: Sequence[str]) -> tuple[str, ...]:
 def log_of(api: Api, key: LogKey) -> str:
     """The end of one container's log."""
     pod, container, previous = key
+    if container.endswith(RAYLET):
+        done = run(api, Target(api.namespace, pod, container.removesuffix(RAYLET)), _RAYLET_ERR)
+        return done.out.decode("utf-8", "replace")
     query = {"container": container, "tailLines": LOG_LINES, "previous": "true" if previous else "false"}
     return api.text(f"{path_of(api.namespace, 'Pod', pod)}/log", timeout=10, **query)
 
