@@ -15,7 +15,7 @@ from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUn
 from raystead.explain.model import Finding
 from raystead.ops import following
 from raystead.ops.following import Lost, Outcome, exit_code, follow, outcome, patiently
-from raystead.ops.jobs import SubmitOptions, _of_the_head, submit
+from raystead.ops.jobs import SubmitOptions, _of_the_head, submit, submit_once
 from raystead.ops.placing import DriverNeeds, Placement, place
 from raystead.rayapi.jobs import Job, JobClient
 
@@ -293,6 +293,38 @@ def test_an_id_that_is_taken_is_refused_when_it_was_not_us(status: int) -> None:
     ray = client((status, "ValueError: Job with submission_id x already exists."))
     with pytest.raises(RayRefuses, match="has a job of that id already"):
         submit(ray, SubmitOptions(("true",)), emit=lambda event: None)
+
+
+class Twice:
+    """A job API that knows `jobs`; `late`: a job of that id appears at the moment of a start."""
+
+    def __init__(self, *jobs: str, late: bool = False) -> None:
+        self.jobs, self.late, self.started = set(jobs), late, 0
+
+    def get(self, job_id: str) -> Job:
+        if job_id not in self.jobs:
+            raise JobNotFound("none")
+        return dataclasses.replace(job("RUNNING"), id=job_id)
+
+    def submit(self, entrypoint: str, *, submission_id: str, **more: Any) -> str:
+        self.started += 1
+        self.jobs.add(submission_id)
+        if self.late:
+            raise RayRefuses("it is there")
+        return submission_id
+
+
+@pytest.mark.parametrize(
+    ("ray", "started", "ours"),
+    [(Twice(), 1, True), (Twice("mine"), 0, False), (Twice(late=True), 1, False)],
+    ids=["new", "there", "somebody was faster"],
+)
+def test_a_submission_id_may_be_repeated(ray: Any, started: int, ours: bool) -> None:
+    options = SubmitOptions(("true",), submission_id="mine")
+    begun = submit_once(ray, options, emit=lambda _: None)
+    assert (begun.id, begun.again is not None, ray.started) == ("mine", ours, started)
+    again = submit_once(ray, options, emit=lambda _: None)
+    assert (again.id, again.again, ray.started) == ("mine", None, started)
 
 
 def test_a_reason_that_stays_is_told_at_once_and_one_that_passes_is_waited_for() -> None:

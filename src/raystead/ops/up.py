@@ -68,7 +68,10 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     paths = Discovery(api)
     if prepared.document.kind == "RayJob":
         facts = replace(facts, keepers=_keepers(prepared, facts, paths))
-    objects = (*manifests(prepared.document, facts), *prepared.foreign)
+    # what was planned holds, unless the anchor's uid, which all owner references name, was not known then
+    same = facts == prepared.facts
+    rendered = prepared.objects if same else manifests(prepared.document, facts)
+    objects = (*rendered, *prepared.foreign)
     steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
 
     def one(step: _Step) -> None:
