@@ -573,3 +573,20 @@ def test_a_probe_of_ones_own_redis_has_its_certificates_and_nothing_else_mounted
     spec = probe.job(here, "p", 60)["spec"]["template"]["spec"]
     assert [v["name"] for v in spec["volumes"]] == ["ca"]
     assert {e["name"] for e in spec["containers"][0]["env"]} == {"RAY_REDIS_ADDRESS", "RAY_REDIS_CA_CERT"}
+
+
+def test_pods_that_the_namespace_ends_are_told_before_they_are_made() -> None:
+    empty = seen()
+    answers = {
+        pods.group: {**pods.pod, "spec": {**pods.pod["spec"], "activeDeadlineSeconds": 21600}}
+        for pods in empty.groups
+    }
+    found = [c for c in admission.check(seen(admission=answers)) if c.verdict == "warn"]
+    assert [c.what for c in found] == [
+        "pods end after 6 h here (redis, head, worker): what runs in them then is lost"
+    ]
+    assert not [
+        c
+        for c in admission.check(seen(admission={p.group: p.pod for p in empty.groups}))
+        if c.verdict == "warn"
+    ]

@@ -11,6 +11,8 @@ from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiti
 
 from raystead.explain.engine import explain, kept, needed_accounts
 from raystead.explain.model import Snapshot
+from raystead.live.notes import pod_note
+from raystead.live.pods import Pod, slim
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
 from raystead.spec.model import RayCluster
@@ -442,3 +444,11 @@ def test_a_cause_that_was_known_a_moment_ago_is_kept_until_the_pod_is_ready() ->
     assert kept(known, explain(well), well) == ()
     other = with_pods("worker", pod("worker", "demo-worker-new", age=190))
     assert kit.causes(kept(known, explain(other), other)) == [("slow-start", "worker")]
+
+
+def test_status_says_when_a_pod_will_be_ended() -> None:
+    one = Pod.of(pod("worker", ready=True, age=3600, spec={"activeDeadlineSeconds": 6120}))
+    one.json["status"]["startTime"] = ago(3600)
+    note = pod_note(Pod.of(slim(one.json)), kit.NOW)
+    assert note is not None
+    assert note.text == "ends in 42 min (activeDeadlineSeconds: 6120)"
