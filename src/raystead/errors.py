@@ -113,10 +113,7 @@ class KnownCause(Protocol):
 
 
 class RaysteadError(Exception):
-    """What happened (`what`), how we know (`evidence`) and what to do next (`remedy`), each a sentence.
-
-    `answered`: the command's own answer is on stdout already, so `-o json` adds no second document.
-    """
+    """What happened (`what`), how we know (`evidence`) and what to do next (`remedy`), each a sentence."""
 
     exit_code: ClassVar[int] = 1
 
@@ -125,7 +122,6 @@ class RaysteadError(Exception):
         self.what = what
         self.evidence = evidence
         self.remedy = remedy
-        self.answered = False
 
     def diagnostics(self) -> str:
         """The text for people: one line each for what, how we know, what to do."""

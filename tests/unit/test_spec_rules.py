@@ -109,7 +109,7 @@ BROKEN = [
     ("replicas: 1", "resources: {cpu: lots}", 16, "is not a valid quantity"),
     ("replicas: 1", "labels: {a: 'x y'}", 16, "not a valid label"),
     ("groupName: small", "groupName: ''", 15, "has no name"),
-    ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 6, "autoscaling is not supported by this version"),
+    ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 12, "how many CPUs a node has"),
     ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "TLS is not supported by this version"),
     ("rayVersion: 2.60.0", "historyServerOptions: {a: b}", 6, "history server"),
     ("rayVersion: 2.60.0", "managedBy: kueue.x-k8s.io/multikueue", 6, "multikueue"),

@@ -241,7 +241,8 @@ ROWS = (
         "configmaps",
         owned=True,
         short_quota=True,
-        verbs=("get", "list", "create", "update", "patch", "delete"),
+        verbs=(*_READ, "create", "update", "patch", "delete"),
+        idle_verbs=("get", "list", "create", "update", "patch", "delete"),
         purpose="the anchor",
     ),
     Kind(

@@ -35,6 +35,7 @@ OBJECT_LABELS = "raystead.io/labels"  # annotation of a RayCluster: "team=nlp,co
 ROLE = "raystead.io/role"
 PROGRAM_ROLES = ("submitter", "keeper")  # of pods that ask the head over HTTP
 ANCHORS = f"{ROLE}=anchor"  # selects the ConfigMaps that stand for clusters
+CLUSTERS = f"{ROLE} in (anchor,steward)"  # and those that say how many workers there are
 CLUSTER = "ray.io/cluster"
 NODE_TYPE = "ray.io/node-type"
 GROUP = "ray.io/group"

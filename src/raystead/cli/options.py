@@ -54,6 +54,15 @@ _SPEC = (
     click.option("-f", "--file", "file", metavar="FILE", help="A RayCluster or RayJob; - reads stdin."),
     click.option("--name", help="The cluster's name."),
     click.option("--workers", type=int, metavar="N", help="Number of workers."),
+    click.option(
+        "--autoscale/--no-autoscale",
+        default=None,
+        help="Ray's autoscaler decides how many workers there are.",
+    ),
+    click.option("--min", "least", type=int, metavar="N", help="With --autoscale: workers at least."),
+    click.option(
+        "--max", "most", type=int, metavar="N", help="With --autoscale: workers at most, default 10."
+    ),
     click.option("--worker-cpu", metavar="CPU", help="CPU of each worker, for example 2 or 500m."),
     click.option("--worker-memory", metavar="MEM", help="Memory of each worker, for example 4Gi."),
     click.option("--head-cpu", metavar="CPU", help="CPU of the head."),

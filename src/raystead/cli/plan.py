@@ -77,9 +77,7 @@ def command(
         colour = reporter.colour and sys.stdout.isatty()
         click.echo("\n".join([plan_text(plan, colour=colour), *check_rows(checks, colour=colour)]))
     if plan.problems:
-        error = Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
-        error.answered = True
-        raise error
+        raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
     if any(check.verdict == "fail" for check in checks):
         reporter.hint("raystead up with the same words asks first; --yes goes on all the same")
         click.get_current_context().exit(ProblemsFound.exit_code)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from typing import TYPE_CHECKING
+
 import click
 
 from raystead.cli.changing import carry_out, timeout_option, yes_option
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
+
+if TYPE_CHECKING:
+    from raystead.spec.edits import Count
+
+_COUNT = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
 @click.command("scale")
@@ -24,7 +32,7 @@ def command(
     where: Where,
     quiet: bool,
 ) -> None:
-    """Change the number of workers of a group; a bare number means the only group.
+    """Change the number of workers of a group, or its bounds; a bare number means the only group.
 
     Of a group that shrinks those workers go that Ray calls idle, the longest idle first.
     worker/NAME is always the worker group NAME: a group called head or redis needs that form.
@@ -32,6 +40,7 @@ def command(
     \b
     raystead scale 3
     raystead scale gpu=1 cpu=4
+    raystead scale cpu=1..10      of an autoscaled cluster: at least 1, at most 10
     """
     reporter = Reporter(quiet=quiet)
     if where.here:
@@ -65,10 +74,15 @@ def _there(
         reporter.hint("raystead resume")
         return
     carry_out(reporter, prepared, again="the same command", timeout=timeout, yes=yes, stops_meant=True)
+    for group, count in counts.items():
+        if isinstance(count, tuple):
+            reporter.step(f"{group}: Ray's autoscaler decides, {_workers(count)}")
     reporter.hint("raystead status")
 
 
-def _workers(count: int) -> str:
+def _workers(count: Count) -> str:
+    if isinstance(count, tuple):
+        return f"{count[0]} to {count[1]} workers"
     return "1 worker" if count == 1 else f"{count} workers"
 
 
@@ -77,18 +91,26 @@ def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> Non
     from raystead.ops.clusters import local_place
 
     place = local_place(name)
-    status = place.scale(parse_counts(groups, place.groups()))
+    counts: dict[str, int] = {}
+    for group, count in parse_counts(groups, place.groups()).items():
+        if isinstance(count, tuple):
+            raise UsageError(
+                "nothing is autoscaled on this machine", remedy=f"raystead scale {group}={count[1]}"
+            )
+        counts[group] = count
+    status = place.scale(counts)
     reporter.step(f"{status.name}: {len(status.nodes) - 1} workers")
     if not reporter.quiet:
         reporter.line(nodes_text(status))
 
 
-def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, int]:
-    """["gpu=1", "cpu=4"] -> {"gpu": 1, "cpu": 4}; a bare number is for the only group of `present`."""
-    counts: dict[str, int] = {}
+def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, Count]:
+    """["gpu=1", "cpu=0..4"] -> {"gpu": 1, "cpu": (0, 4)}; one without a name is for the only group there."""
+    counts: dict[str, Count] = {}
     for word in words:
         group, equals, number = word.rpartition("=")
-        if not number.isdigit():
+        found = _COUNT.fullmatch(number)
+        if not found:
             raise UsageError(
                 f'"{word}" is not a number of workers', remedy="write for example: raystead scale 3"
             )
@@ -101,5 +123,6 @@ def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, int]:
             if not present:
                 raise UsageError("there is no worker group", remedy="raystead up -f FILE")
             group = present[0]
-        counts[group] = int(number)
+        least, most = found.groups()
+        counts[group] = int(least) if most is None else (int(least), int(most))
     return counts

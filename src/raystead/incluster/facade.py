@@ -65,6 +65,13 @@ class Board:
             base = restored(stored) if stored is not None else self.scaling
             self._move(adopt(base, self.document, self.suffix))
 
+    def begin(self, stored: Scaling) -> None:
+        """With the state that somebody stored before us; it is stored anew, changed or not."""
+        with self.changed:
+            adopted = adopt(stored, self.document, self.suffix)
+            self.keep(adopted)
+            self.scaling = adopted
+
     def patch(self, operations: Any) -> Json:
         with self.changed:
             self._move(patched(self.scaling, self.document, operations, self.suffix))

@@ -139,6 +139,7 @@ class Hands:
         templates: Callable[[], Mapping[str, Json]],
         hashes: Callable[[], Mapping[str, str]],
         say: Callable[[str], None],
+        tell: Callable[[Mapping[str, Refusal]], None] = lambda refusals: None,
     ) -> None:
         self._board, self._api, self._owner, self._say = board, api, owner, say
         self._templates, self._hashes = templates, hashes
@@ -146,6 +147,8 @@ class Hands:
         self._version, self._listed = "0", threading.Event()
         self._changed, self._stop = threading.Event(), threading.Event()
         self._refusals: dict[str, Refusal] = {}
+        self._tell, self._told = tell, dict[str, str]()
+        self._made: set[str] | None = None  # pods that were there; None: not looked yet
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pods")
 
@@ -173,7 +176,7 @@ class Hands:
         mine, everyone, version = self._look()
         board.report(everyone, version, self._refusals)
         before = board.scaling
-        after = replace_lost(before, board.document, mine, board.suffix)
+        after = replace_lost(before, board.document, mine, board.suffix, self._gone(before, mine))
         after = roll(after, board.document, mine, self._hashes(), board.suffix)
         if after.version > before.version:
             after.version = before.version + 1
@@ -185,6 +188,21 @@ class Hands:
         jobs += [self._pool.submit(self._make, n, g) for n, g in todo.make if g not in self._refusals]
         for job in jobs:
             job.result()
+        texts = {group: refusal.text for group, refusal in self._refusals.items()}
+        if texts != self._told:
+            self._tell(self._refusals)
+            self._told = texts
+
+    def _gone(self, scaling: Scaling, mine: list[Json]) -> set[str]:
+        """Names whose pods were there and are no more.
+
+        In the first round all that are missing: nobody knows whether the steward before us made them.
+        """
+        there = {name_of(pod) for pod in mine}
+        named = {name for group in scaling.groups.values() for name in group.names}
+        known = named if self._made is None else self._made
+        self._made = there | (known & named)
+        return (known & named) - there
 
     def _look(self) -> tuple[list[Json], list[Json], str]:
         """Our own workers, every pod of the cluster, and the newest resourceVersion."""
@@ -207,7 +225,7 @@ class Hands:
             if failed.status == 409:
                 return  # it is there: our own try whose answer was lost, or the watch has not told it yet
             if failed.status in (400, 403, 422):
-                self._refused(group, str(failed))
+                self._refused(group, str(failed).rpartition(" is forbidden: ")[2])
                 return
             raise
         self._take("ADDED", made)

@@ -8,7 +8,7 @@ that is not in the set goes.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -159,7 +159,7 @@ def patched(scaling: Scaling, document: Json, operations: Any, suffix: Suffix) -
 
 
 def _settle(scaling: Scaling, document: Json, suffix: Suffix) -> None:
-    """Brings the names to the replicas: the autoscaler names who goes; more are made, fewer only by name."""
+    """Brings the names to the replicas: more are made; who goes, Ray names, also above a new maximum."""
     cluster = str(document["metadata"]["name"])
     for spec in document["spec"]["workerGroupSpecs"]:
         group = scaling.groups[spec["groupName"]]
@@ -173,9 +173,6 @@ def _settle(scaling: Scaling, document: Json, suffix: Suffix) -> None:
             name = f"{prefix}-{suffix()}"
             if name not in group.names and name not in gone:
                 group.names.append(name)
-        most = spec["maxReplicas"] * spec["numOfHosts"]
-        if len(group.names) > most:  # somebody lowered max: the newest go, as nobody named others
-            group.names = group.names[:most]
 
 
 @dataclass(frozen=True)
@@ -189,12 +186,27 @@ class Work:
         return bool(self.make or self.delete)
 
 
-def replace_lost(scaling: Scaling, document: Json, pods: Sequence[Json], suffix: Suffix) -> Scaling:
-    """New names for pods that ended: a name is used once, for Ray knows a node by its pod's name."""
+def replace_lost(
+    scaling: Scaling, document: Json, pods: Sequence[Json], suffix: Suffix, gone: Container[str] = ()
+) -> Scaling:
+    """New names for pods that ended: a name is used once, for Ray knows a node by its pod's name.
+
+    Of a group that has more names than replicas, those without a pod are dropped.
+
+    Args:
+        gone: names of pods that somebody has deleted.
+    """
     ended = {name_of(pod) for pod in pods if has_ended(pod)}
+    there = {name_of(pod) for pod in pods}
+    hosts = {one["groupName"]: one["numOfHosts"] for one in document["spec"]["workerGroupSpecs"]}
     out = copy.deepcopy(scaling)
-    for group in out.groups.values():
-        group.names = [name for name in group.names if name not in ended]
+    for name, group in out.groups.items():
+        group.names = [
+            one for one in group.names if one not in ended and not (one in gone and one not in there)
+        ]
+        spare = len(group.names) - group.replicas * hosts.get(name, 1)
+        for one in [one for one in reversed(group.names) if one not in there][: max(0, spare)]:
+            group.names.remove(one)
     _settle(out, document, suffix)
     if out.groups != scaling.groups:
         out.version += 1

@@ -1,10 +1,11 @@
 """The steward: a sidecar of the head that stands in for KubeRay's operator towards Ray's autoscaler.
 
-Usage: `python -m incluster.steward FOLDER`. In FOLDER: `cluster.json` (the RayCluster), `pods.json` (by
-group, the pod to make), `steward.json` (namespace, anchor, its uid). Beside FOLDER, in `keys`: `tls.pem` and
-`token`.
-Where a ServiceAccount's token is mounted, the steward acts by itself and keeps its state in the anchor; where
-none is, it waits for the hands of `raystead autoscale`.
+Usage: `python -m incluster.steward FOLDER`. FOLDER is its ConfigMap: `cluster.json` (the RayCluster),
+`pods.json` (by group, the pod to make), `steward.json` (namespace, the ConfigMap's name, the owner's uid).
+Beside FOLDER, in `keys`: `tls.pem` and `token`.
+
+It acts with the ServiceAccount whose token is mounted, and keeps its state in the same ConfigMap, which it
+watches: a new spec is taken at once, and another steward that has written there is noticed.
 """
 
 from __future__ import annotations
@@ -16,17 +17,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
-from .facade import Board, server
-from .hands import _ACCOUNT as ACCOUNT
+from .facade import Board, Refusal, server
 from .hands import Api, ApiFailed, Hands
 from .scaling import TEMPLATE, Json, Scaling, restored
 
-STATE_KEY = "autoscaler"  # of the anchor's data
+STATE_KEY = "state"  # of the ConfigMap's data: what scaling.stored says
+REFUSALS_KEY = "refusals"  # by group: text, most, at
 PORT = 8443
-_LOOK = 5.0  # seconds between two looks at the mounted files; the kubelet renews them within about a minute
+_MANAGER = "raystead-steward"  # who wrote the state, for the client that looks for changes by hand
+_AGAIN = 2.0  # seconds until the ConfigMap is asked for again
+_WATCH = 290  # seconds of one watch
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes' own for generated names: no words
 
 
@@ -35,100 +39,187 @@ def suffix() -> str:
 
 
 def say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", flush=True)  # noqa: T201
+    print(f"{_now()} {text}", flush=True)  # noqa: T201
 
 
-class Files:
-    """The mounted files, read again when the kubelet renews them."""
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
-        self._read: dict[str, tuple[float, Any]] = {}
 
-    def get(self, name: str) -> Any:
-        path = os.path.join(self._folder, name)  # noqa: PTH118
-        changed = os.stat(path).st_mtime  # noqa: PTH116
-        before = self._read.get(name)
-        if before is None or before[0] != changed:
-            with open(path, encoding="utf-8") as stream:  # noqa: PTH123
-                before = self._read[name] = (changed, json.load(stream))
-        return before[1]
+class Overtaken(Exception):
+    """Another steward has written the state: ours is worth nothing."""
 
-    def templates(self) -> Mapping[str, Json]:
-        found: dict[str, Json] = self.get("pods.json")
-        return found
+
+class Kept:
+    """The steward's ConfigMap: what it is to do, and the state, which is stored before anybody is told of it.
+
+    Attributes:
+        templates: by group, the pod to make but for its name.
+        document: the RayCluster.
+    """
+
+    def __init__(self, api: Api, name: str, owner: str) -> None:
+        self._api, self._name, self._owner = api, name, owner
+        self._path = f"/api/v1/namespaces/{api.namespace}/configmaps/{name}"
+        self._lock = threading.Lock()
+        self._version, self._uid, self._stored = "", "", ""
+        self.document: Json = {}
+        self.templates: Mapping[str, Json] = {}
+        self._texts: tuple[str, str] = ("", "")
+
+    def read(self) -> Json | None:
+        """The state that is stored there.
+
+        Raises:
+            ApiFailed: it cannot be read, or is another cluster's.
+        """
+        found = self._api.request("GET", self._path)
+        owners = [one.get("uid") for one in found["metadata"].get("ownerReferences") or []]
+        if self._owner not in owners:
+            raise ApiFailed(409, f"the ConfigMap {self._name} belongs to another cluster")
+        with self._lock:
+            self._take(found)
+            self._stored = (found.get("data") or {}).get(STATE_KEY) or ""
+            return json.loads(self._stored) if self._stored else None
 
     def hashes(self) -> dict[str, str]:
         return {
             group: str((pod["metadata"].get("annotations") or {}).get(TEMPLATE) or "")
-            for group, pod in self.templates().items()
+            for group, pod in self.templates.items()
         }
-
-
-class Anchor:
-    """Keeps the state in the anchor's data before anybody is told of it."""
-
-    def __init__(self, api: Api, name: str, uid: str) -> None:
-        self._api, self._uid = api, uid
-        self._path = f"/api/v1/namespaces/{api.namespace}/configmaps/{name}"
-
-    def read(self) -> Json | None:
-        found = self._api.request("GET", self._path)
-        text = (found.get("data") or {}).get(STATE_KEY)
-        state: Json | None = json.loads(text) if text else None
-        return state
 
     def keep(self, scaling: Scaling) -> None:
         """Raises ApiFailed (an OSError): the state is then as before."""
-        body = {
-            "metadata": {"uid": self._uid},  # another cluster's anchor of that name is not ours
-            "data": {STATE_KEY: json.dumps(scaling.stored(), separators=(",", ":"))},
-        }
-        self._api.request("PATCH", self._path, body, kind="application/merge-patch+json")
+        self._write({STATE_KEY: json.dumps(scaling.stored(), separators=(",", ":"))})
+
+    def tell(self, refusals: Mapping[str, Refusal]) -> None:
+        """Stores why pods are refused, for who looks at the cluster."""
+        told = {group: {"text": one.text, "most": one.most, "at": _now()} for group, one in refusals.items()}
+        self._write({REFUSALS_KEY: json.dumps(told)})
+
+    def _write(self, data: dict[str, str]) -> None:
+        """The version that we have seen is the lock: what somebody else wrote is looked at first."""
+        with self._lock:
+            for attempt in (1, 2, 3):
+                body = {"metadata": {"uid": self._uid, "resourceVersion": self._version}, "data": data}
+                try:
+                    path = f"{self._path}?fieldManager={_MANAGER}"
+                    found = self._api.request("PATCH", path, body, kind="application/merge-patch+json")
+                except ApiFailed as failed:
+                    if failed.status != 409 or attempt == 3:
+                        raise
+                    self._look()
+                    continue
+                self._stored = data.get(STATE_KEY, self._stored)
+                self._take(found)
+                return
+
+    def _look(self) -> None:
+        """After a conflict: a new spec, or a new ConfigMap, is no reason to give up; another state is."""
+        found = self._api.request("GET", self._path)
+        stored = (found.get("data") or {}).get(STATE_KEY) or ""
+        if stored not in ("", self._stored):
+            raise Overtaken
+        self._take(found)
+
+    def _take(self, found: Json) -> None:
+        metadata, data = found["metadata"], found.get("data") or {}
+        self._version, self._uid = str(metadata["resourceVersion"]), str(metadata["uid"])
+        texts = (data.get("cluster.json") or "{}", data.get("pods.json") or "{}")
+        if texts != self._texts:
+            self.document, self.templates = json.loads(texts[0]), json.loads(texts[1])
+            self._texts = texts
+
+    def follow(self, board: Board) -> None:
+        """Watches the ConfigMap for good: the board gets a new spec, and we end when we are overtaken."""
+        fields = quote(f"metadata.name={self._name}")
+        base = f"/api/v1/namespaces/{self._api.namespace}/configmaps?fieldSelector={fields}"
+        more = f"&watch=1&allowWatchBookmarks=true&timeoutSeconds={_WATCH}"
+        taken, never = self.document, threading.Event()
+
+        def take(kind: str, item: Json) -> None:
+            nonlocal taken
+            if kind == "ERROR":
+                raise ApiFailed(int(item.get("code") or 0), str(item.get("message") or "the watch ended"))
+            if kind not in ("ADDED", "MODIFIED"):
+                return
+            with self._lock:
+                if int(item["metadata"]["resourceVersion"]) < int(self._version):
+                    return  # we have written since
+                stored = (item.get("data") or {}).get(STATE_KEY) or ""
+                if stored not in ("", self._stored):
+                    raise Overtaken
+                self._take(item)
+                anew = not stored and bool(self._stored)
+            if self.document != taken:
+                board.set_document(self.document)
+                taken = self.document
+                say("a new spec")
+            if anew:  # somebody deleted the ConfigMap and it was made again
+                self.keep(board.scaling)
+
+        while True:
+            try:
+                # Without a version the watch begins with what is there: nothing is missed in between.
+                self._api.watch(base + more, take, never)
+            except (ApiFailed, KeyError, ValueError) as error:
+                say(f"the ConfigMap cannot be watched, still trying: {error}")
+                time.sleep(_AGAIN)
 
 
-def _until(ask: Callable[[], Any], what: str) -> Any:
+def _read(kept: Kept) -> Json | None:
     while True:
         try:
-            return ask()
+            return kept.read()
         except ApiFailed as failed:
-            say(f"{what}, still trying: {failed}")
-            time.sleep(2.0)
+            say(f"the ConfigMap cannot be read, still trying: {failed}")
+            time.sleep(_AGAIN)
+
+
+def _begin(kept: Kept) -> Board:
+    """The board with the state of the steward before us; it is stored anew before anybody is told."""
+    while True:
+        stored = _read(kept)
+        board = Board(kept.document, suffix)
+        board.keep = kept.keep
+        try:
+            board.begin(restored(stored))
+        except OSError as error:
+            say(f"the state cannot be stored, still trying: {error}")
+            time.sleep(_AGAIN)
+            continue
+        return board
+
+
+def _guarded(what: Any, *arguments: Any) -> None:
+    """Runs a thread of ours; when one ends, for whatever reason, the container does, and is restarted."""
+    try:
+        what(*arguments)
+    except Overtaken:
+        say("another steward has written the state: starting again with it")
+    except Exception as error:  # noqa: BLE001 - a container of which half is dead helps nobody
+        say(f"{type(error).__name__}: {error}")
+    os._exit(3)
 
 
 def main(folder: str) -> int:
-    files = Files(folder)
-    given = files.get("steward.json")
+    with open(os.path.join(folder, "steward.json"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
+        given = json.load(stream)
     keys = os.path.join(os.path.dirname(folder.rstrip("/")), "keys")  # noqa: PTH118, PTH120
     with open(os.path.join(keys, "token"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
         secret = stream.read().strip()
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))  # all that counts is stored already
-    board = Board(files.get("cluster.json"), suffix)
-    if os.path.exists(os.path.join(ACCOUNT, "token")):  # noqa: PTH110, PTH118
-        host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-        api = Api(host, port, given["namespace"])
-        anchor = Anchor(api, given["anchor"], given["uid"])
-        stored = _until(anchor.read, "the state in the anchor cannot be read")
-        board.scaling = restored(stored)
-        board.keep = anchor.keep
-        _until(lambda: board.set_document(files.get("cluster.json"), stored), "the state cannot be stored")
-        hands = Hands(board, api, given["uid"], files.templates, files.hashes, say)
-        threading.Thread(target=hands.run, name="hands", daemon=True).start()
-        say("acting with the ServiceAccount's rights")
-    else:
-        say("no ServiceAccount here: waiting for `raystead autoscale`")
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
+    api = Api(host, port, given["namespace"])
+    kept = Kept(api, given["name"], given["owner"])
+    board = _begin(kept)
+    hands = Hands(board, api, given["owner"], lambda: kept.templates, kept.hashes, say, kept.tell)
     facade = server(board, given["namespace"], secret, os.path.join(keys, "tls.pem"), PORT)  # noqa: PTH118
-    threading.Thread(target=facade.serve_forever, name="facade", daemon=True).start()
-    document = files.get("cluster.json")
-    while True:
-        time.sleep(_LOOK)
-        try:
-            if (new := files.get("cluster.json")) != document:
-                board.set_document(new)
-                document = new
-                say("a new spec")
-        except (OSError, ValueError) as error:
-            say(f"the new spec cannot be taken, still trying: {error}")
+    for name, what in (("hands", hands.run), ("facade", facade.serve_forever)):
+        threading.Thread(target=_guarded, args=(what,), name=name, daemon=True).start()
+    say("acting")
+    _guarded(kept.follow, board)
+    return 3
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from raystead.base import logs
 from raystead.errors import ApiError, ApiUnreachable, Forbidden
 from raystead.kube.access import Access
 from raystead.kube.access.credentials import Login
@@ -317,7 +316,6 @@ class Api:
             self.requests += 1
             self.slowest = max(self.slowest, took)
             self._clock.seen(answer.headers.get("Date"), begun, begun + took)
-        logs.request(method, target, answer.status, took)
         if self._trace:
             self._trace(f"{method} {target} {answer.status} {took * 1000:.0f} ms")
         return answer

@@ -54,10 +54,13 @@ class SpecFlags(TypedDict, total=False):
     reserve: str
     allow_from: Sequence[str]
     allow_to: str
+    autoscale: bool
+    least: int
+    most: int
 
 
 _TEXT, _WHOLE, _TEXTS = "a string", "a whole number", "a list of strings"
-_FORMS = {"str": _TEXT, "int": _WHOLE, "Sequence[str]": _TEXTS}
+_FORMS = {"str": _TEXT, "int": _WHOLE, "Sequence[str]": _TEXTS, "bool": "true or false"}
 _IS: dict[str, Callable[[Any], bool]] = {
     _TEXT: lambda value: isinstance(value, str),
     _WHOLE: lambda value: isinstance(value, int) and not isinstance(value, bool),

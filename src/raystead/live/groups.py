@@ -113,7 +113,11 @@ def wanted(cluster: RayCluster) -> dict[GroupId, Wanted]:
     out = {REDIS: one} if storage_kind(cluster) == "redis" else {}
     out[HEAD] = one
     for group in cluster.spec.workers:
-        out[worker(group.name)] = Wanted.fixed(0 if off else group.wanted)
+        count = 0 if off else group.wanted
+        out[worker(group.name)] = Wanted.fixed(count)
+        if cluster.spec.enable_in_tree_autoscaling and not off and not group.suspend:
+            hosts = group.num_of_hosts
+            out[worker(group.name)] = Wanted(group.min_replicas * hosts, count, group.max_replicas * hosts)
     return out
 
 

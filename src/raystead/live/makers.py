@@ -6,13 +6,16 @@ groups. A maker that has no object of its own is `Absent`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from raystead.base.groups import GroupId, group_of
+from raystead.base import labels
+from raystead.base.groups import GroupId, group_of, worker
 from raystead.base.kinds import pod_template
 from raystead.live.events import Events
 from raystead.live.pods import Pod
@@ -30,12 +33,15 @@ __all__ = [
     "Maker",
     "Refusal",
     "StatefulSetMaker",
+    "StewardMaker",
     "Wanted",
     "kinds_that_keep",
     "makers_of",
 ]
 
 _QUOTED = re.compile(r'"([^"]+)"')
+_TEMPLATE = "raystead.io/template"  # annotation of a bare pod: the hash of the template it was made from
+_ANY = 2147483647  # the CRD's default of maxReplicas
 _REVISION = "controller-revision-hash"
 
 
@@ -289,6 +295,86 @@ class StatefulSetMaker(_Controller):
         return super()._all_new(wanted)
 
 
+class StewardMaker:
+    """The steward of an autoscaled group: it makes bare pods as Ray's autoscaler wants them.
+
+    Its object is the steward's ConfigMap, where the pod to make stands and, once it runs, its state.
+    """
+
+    counts = False
+    on_volume = False
+
+    def __init__(self, json: Json, group: str) -> None:
+        self.json = json
+        self.id: GroupId = worker(group)
+
+    @property
+    def subject(self) -> str:
+        return "the autoscaler"
+
+    @cached_property
+    def template(self) -> Json:
+        found: Json = _data(self.json, "pods.json").get(self.id.name) or {}
+        return {key: found[key] for key in ("metadata", "spec") if key in found}
+
+    @cached_property
+    def _spec(self) -> Json:
+        groups = dig(_data(self.json, "cluster.json"), "spec", "workerGroupSpecs") or []
+        return next((one for one in groups if one.get("groupName") == self.id.name), {})
+
+    @cached_property
+    def _bounds(self) -> tuple[int, int]:
+        hosts, most = int(self._spec.get("numOfHosts") or 1), self._spec.get("maxReplicas")
+        return int(self._spec.get("minReplicas") or 0) * hosts, (_ANY if most is None else int(most)) * hosts
+
+    @cached_property
+    def asked(self) -> int:
+        """What the autoscaler wants now; before it has said anything, what it begins with."""
+        state = dig(_data(self.json, "state"), "groups", self.id.name)
+        least, most = self._bounds
+        if state:
+            return max(least, min(len(state.get("names") or []), most))
+        replicas = int(self._spec.get("replicas") or 0) * int(self._spec.get("numOfHosts") or 1)
+        return 0 if self._spec.get("suspend") else max(least, min(replicas, most))
+
+    def wanted(self, spec: Wanted) -> Wanted:
+        return Wanted(spec.least, max(spec.least, min(self.asked, spec.most)), spec.most)
+
+    def there(self, pods: Sequence[Pod]) -> int:
+        return sum(pod.live for pod in pods)
+
+    def ready(self, pods: Sequence[Pod]) -> int:
+        return sum(pod.ready for pod in self.current(pods))
+
+    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
+        """Those that were made from the present template."""
+        return tuple(pod for pod in pods if pod.live and pod.annotations.get(_TEMPLATE) == self._hash)
+
+    @property
+    def _hash(self) -> str:
+        return str((dig(self.template, "metadata", "annotations") or {}).get(_TEMPLATE) or "")
+
+    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
+        found, made = _data(self.json, "refusals").get(self.id.name), self.there(pods)
+        if not found or made >= self.asked:
+            return None
+        at = when(found.get("at"))
+        return Refusal(self.subject, made, self.asked, str(found.get("text") or ""), self.subject, at, at)
+
+    def settled(self, wanted: Wanted, pods: Sequence[Pod]) -> bool:
+        return len(self.current(pods)) == wanted.target and all(pod.live for pod in pods)
+
+    def behind(self) -> Behind | None:
+        return None
+
+    def cost(self, after: Maker | None, paths: Sequence[str], *, anew: bool, pods: Sequence[Pod]) -> Cost:
+        there = self.there(pods)
+        if not isinstance(after, StewardMaker):
+            return Cost(0, there)
+        stops = max(0, there - after._bounds[1])
+        return Cost(min(there - len(after.current(pods)), there - stops), stops)
+
+
 @dataclass(frozen=True)
 class Absent:
     """Nobody keeps the group's pods: its maker's object is not there, or could not be read."""
@@ -332,6 +418,21 @@ class Absent:
         return Cost()
 
 
+def _data(config_map: Json, key: str) -> Json:
+    """JSON in a ConfigMap's data; {} where there is none, or something else."""
+    try:
+        found = json.loads((config_map.get("data") or {}).get(key) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _steward(item: Json) -> Iterable[Maker]:
+    if (dig(item, "metadata", "labels") or {}).get(labels.ROLE) != "steward":
+        return ()
+    return [StewardMaker(item, group) for group in _data(item, "pods.json")]
+
+
 def _controller(make: Callable[[Json, GroupId], Maker]) -> Callable[[Json], Iterable[Maker]]:
     def of(json: Json) -> Iterable[Maker]:
         found = group_of(dig(pod_template(json), "metadata", "labels") or {})
@@ -345,6 +446,7 @@ MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
     "Deployment": _controller(DeploymentMaker),
     "StatefulSet": _controller(StatefulSetMaker),
     "ReplicaSet": _controller(ReplicaSetMaker),
+    "ConfigMap": _steward,
 }
 
 

@@ -31,6 +31,7 @@ _SPEC_IGNORED = {  # attribute -> field of the file
     "head_service_annotations": "headServiceAnnotations",
     "suspend": "suspend",
     "upgrade_strategy": "upgradeStrategy",
+    "enable_in_tree_autoscaling": "enableInTreeAutoscaling",
 }
 _PORT_FLAGS = (
     "object-manager-port",

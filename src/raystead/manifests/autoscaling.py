@@ -9,16 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 
-from raystead.base import names
-from raystead.manifests.context import Context
+from raystead.base import labels
+from raystead.base.groups import worker
+from raystead.manifests.context import GCS_PORT, RESTARTED, Context
 from raystead.manifests.pods import worker_template
 from raystead.manifests.programs import FOLDER, program_files, program_volume, run_program
-from raystead.spec.model import Json
+from raystead.manifests.security import harden_as
+from raystead.spec.model import Json, RayCluster
 
 __all__ = [
     "CERTIFICATE",
     "STEWARD_PORT",
     "TEMPLATE_HASH",
+    "autoscales",
+    "steward_account",
     "steward_config",
     "steward_name",
     "steward_rights",
@@ -46,6 +50,19 @@ _STEWARD_SIZE: Json = {
 _COMMAND = (
     "ray kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) --cluster-namespace $(RAY_CLUSTER_NAMESPACE)"
 )
+_FILES = ("cluster.json", "pods.json", "steward.json")
+_OWN_ENV = ("RAY_CLUSTER_NAME", "RAY_CLUSTER_NAMESPACE", "RAY_CLOUD_INSTANCE_ID", "RAY_NODE_TYPE_NAME")
+
+
+def autoscales(cluster: RayCluster) -> bool:
+    """Ray's autoscaler decides how many workers the groups have."""
+    return bool(cluster.spec.enable_in_tree_autoscaling)
+
+
+def steward_account(ctx: Context) -> str:
+    """The steward's ServiceAccount: the one that the file gives the head, as under KubeRay, or ours."""
+    named = ctx.cluster.spec.head.template.spec.get("serviceAccountName")
+    return str(named or steward_name(ctx.cluster.name))
 
 
 def steward_name(cluster: str) -> str:
@@ -57,6 +74,9 @@ def worker_pods(ctx: Context) -> dict[str, Json]:
     out = {}
     for group in ctx.cluster.spec.workers:
         template = worker_template(ctx, group)
+        if when := ctx.facts.restarted.get(str(worker(group.name))):
+            said = template["metadata"].get("annotations") or {}
+            template["metadata"] = {**template["metadata"], "annotations": {**said, RESTARTED: when}}
         text = json.dumps(template, sort_keys=True)
         metadata = ctx.metadata("")
         metadata.pop("name")
@@ -73,43 +93,40 @@ def steward_config(ctx: Context) -> Json:
     """The ConfigMap with the steward's program and all that it reads."""
     document = ctx.cluster.document()
     document["metadata"] = {"name": ctx.cluster.name, "namespace": ctx.namespace or "default"}
+    name = steward_name(ctx.cluster.name)
     data = program_files("steward")
     data["cluster.json"] = _text(document)
     data["pods.json"] = _text(worker_pods(ctx))
-    about = {
-        "namespace": ctx.namespace,
-        "anchor": names.anchor(ctx.cluster.name),
-        "uid": ctx.facts.anchor_uid,
-    }
-    data["steward.json"] = _text(about)
-    metadata = ctx.metadata(steward_name(ctx.cluster.name))
+    data["steward.json"] = _text({"namespace": ctx.namespace, "name": name, "owner": ctx.facts.anchor_uid})
+    metadata = ctx.metadata(name, {labels.ROLE: "steward"})
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def steward_rights(ctx: Context) -> list[Json]:
-    """ServiceAccount, Role and RoleBinding: pods of the namespace, and this cluster's anchor by its name."""
-    name = steward_name(ctx.cluster.name)
-    pods = ["get", "list", "watch", "create", "delete", "patch"]
+    """ServiceAccount (where the file names none), Role and RoleBinding: pods, and the steward's ConfigMap."""
+    name, account = steward_name(ctx.cluster.name), steward_account(ctx)
+    pods = ["get", "list", "watch", "create", "delete"]
     rules = [
         {"apiGroups": [""], "resources": ["pods"], "verbs": pods},
         {
             "apiGroups": [""],
             "resources": ["configmaps"],
-            "resourceNames": [names.anchor(ctx.cluster.name)],
-            "verbs": ["get", "patch"],
+            "resourceNames": [name],
+            "verbs": ["get", "watch", "patch"],
         },
     ]
-    subject: Json = {"kind": "ServiceAccount", "name": name}
+    subject: Json = {"kind": "ServiceAccount", "name": account}
     if ctx.namespace:
         subject["namespace"] = ctx.namespace
     group = "rbac.authorization.k8s.io"
+    own: Json = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": ctx.metadata(name),
+        "automountServiceAccountToken": False,
+    }
     return [
-        {
-            "apiVersion": "v1",
-            "kind": "ServiceAccount",
-            "metadata": ctx.metadata(name),
-            "automountServiceAccountToken": False,
-        },
+        *([own] if account == name else []),
         {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": ctx.metadata(name), "rules": rules},
         {
             "apiVersion": f"{group}/v1",
@@ -121,21 +138,27 @@ def steward_rights(ctx: Context) -> list[Json]:
     ]
 
 
-def with_steward(ctx: Context, template: Json, account: str | None) -> Json:
-    """The head's template with both sidecars; `account`: the ServiceAccount whose rights the steward uses."""
+def with_steward(ctx: Context, template: Json) -> Json:
+    """The head's template with both sidecars.
+
+    A ServiceAccount that the file names is mounted where the file has it; ours is in the steward alone.
+    """
     spec: Json = dict(template["spec"])
-    ray = spec["containers"][0]
-    spec["containers"] = [*spec["containers"], _autoscaler(ctx, ray), _steward(ctx, ray, account)]
-    spec["volumes"] = [*(spec.get("volumes") or []), *_volumes(ctx, account)]
-    spec["automountServiceAccountToken"] = False
-    if account:
-        spec["serviceAccountName"] = account
-    return {**template, "spec": spec}
+    ray, account = spec["containers"][0], steward_account(ctx)
+    spec["containers"] = [*spec["containers"], _autoscaler(ctx, ray), _steward(ctx, ray)]
+    spec["volumes"] = [*(spec.get("volumes") or []), *_volumes(ctx)]
+    if spec.get("serviceAccountName") != account:
+        spec["automountServiceAccountToken"] = False
+    spec["serviceAccountName"] = account
+    return {**template, "spec": harden_as(ctx.cluster, ctx.facts, spec)}
 
 
 def _autoscaler(ctx: Context, ray: Json) -> Json:
     """Ray's own autoscaler as KubeRay runs it, with our façade as its API server."""
     options = ctx.cluster.spec.autoscaler_options or {}
+    command = _COMMAND
+    if ctx.gcs_port != GCS_PORT:  # not otherwise: older Rays do not know the flag
+        command += f" --gcs-address 127.0.0.1:{ctx.gcs_port}"
     env: list[Json] = [
         {"name": "RAY_CLUSTER_NAME", "value": ctx.cluster.name},
         {"name": "RAY_CLUSTER_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
@@ -150,9 +173,7 @@ def _autoscaler(ctx: Context, ray: Json) -> Json:
     inherited = [
         one
         for one in ray.get("env") or []
-        if str(one.get("name", "")).startswith(
-            ("RAY_AUTH", "RAY_ADDRESS", "RAY_enable_autoscaler", "RAY_USE_TLS")
-        )
+        if str(one.get("name", "")).startswith("RAY_") and one["name"] not in _OWN_ENV
     ]
     known = mine | {str(one.get("name")) for one in inherited}
     env += [*inherited, *(one for one in given if one.get("name") not in known)]
@@ -165,7 +186,7 @@ def _autoscaler(ctx: Context, ray: Json) -> Json:
         "name": "autoscaler",
         "image": options.get("image") or ray["image"],
         "command": options.get("command") or ["/bin/bash", "-c", "--"],
-        "args": options.get("args") or [_COMMAND],
+        "args": options.get("args") or [command],
         "env": env,
         "resources": options.get("resources") or _AUTOSCALER_SIZE,
         "volumeMounts": [
@@ -180,14 +201,13 @@ def _autoscaler(ctx: Context, ray: Json) -> Json:
     return out
 
 
-def _steward(ctx: Context, ray: Json, account: str | None) -> Json:
+def _steward(ctx: Context, ray: Json) -> Json:
     run = run_program("steward", "")
     mounts: list[Json] = [
         {"name": "raystead-steward", "mountPath": FOLDER, "readOnly": True},
         {"name": "raystead-keys", "mountPath": _KEYS, "readOnly": True},
+        {"name": "raystead-account", "mountPath": _OWN_ACCOUNT, "readOnly": True},
     ]
-    if account:
-        mounts.append({"name": "raystead-account", "mountPath": _OWN_ACCOUNT, "readOnly": True})
     out: Json = {
         "name": "steward",
         "image": ray["image"],
@@ -201,25 +221,23 @@ def _steward(ctx: Context, ray: Json, account: str | None) -> Json:
     return out
 
 
-def _volumes(ctx: Context, account: str | None) -> list[Json]:
+def _volumes(ctx: Context) -> list[Json]:
     name = steward_name(ctx.cluster.name)
-    files = {**program_files("steward"), "cluster.json": "", "pods.json": "", "steward.json": ""}
+    files = {**program_files("steward"), **dict.fromkeys(_FILES, "")}
     field = {"fieldRef": {"fieldPath": "metadata.namespace"}, "path": "namespace"}
     facade = [
         {"secret": {"name": name, "items": [{"key": key, "path": key} for key in ("token", "ca.crt")]}},
         {"downwardAPI": {"items": [field]}},
     ]
     keys = [{"key": key, "path": key} for key in ("token", "tls.pem")]
-    out: list[Json] = [
+    root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
+    token = {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}}
+    return [
         program_volume("raystead-steward", name, files),
         {"name": "raystead-keys", "secret": {"secretName": name, "items": keys, "defaultMode": 0o444}},
         {"name": "raystead-facade", "projected": {"sources": facade}},
+        {"name": "raystead-account", "projected": {"sources": [token, root]}},
     ]
-    if account:
-        root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
-        token = {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}}
-        out.append({"name": "raystead-account", "projected": {"sources": [token, root]}})
-    return out
 
 
 def _text(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from raystead.base import labels
 from raystead.base.groups import HEAD, GroupId, worker
+from raystead.manifests.autoscaling import autoscales, with_steward
 from raystead.manifests.context import RESTARTED, Context
 from raystead.manifests.pods import head_template, worker_template
 from raystead.spec.model import Json, WorkerGroup
@@ -18,12 +19,16 @@ def head_deployment(ctx: Context) -> Json:
     """One head; never two at once, they would share one GCS storage."""
     selector = labels.selector(ctx.cluster.name, None, guide=ctx.guide)
     template = _stamped(ctx, HEAD, head_template(ctx))
+    if autoscales(ctx.cluster):
+        template = with_steward(ctx, template)
     strategy: Json = {"type": "Recreate"}
     return _deployment(ctx, ctx.names.head, selector, 0 if ctx.suspended else 1, strategy, template)
 
 
 def worker_deployments(ctx: Context) -> list[Json]:
-    out = []
+    out: list[Json] = []
+    if autoscales(ctx.cluster):
+        return out  # the steward makes their pods
     for index, group in enumerate(ctx.cluster.spec.workers):
         out.append(_worker(ctx, group, index))
     return out

@@ -38,11 +38,18 @@ def merged(container: Json, ours: list[Json]) -> list[Json]:
 
 def head_env(ctx: Context, command: str, storage: HeadStorage, drain: int, overwritten: bool) -> list[Json]:
     common = _common(ctx, command, f"127.0.0.1:{ctx.gcs_port}", drain)
-    env = [*common, NO_FORK_HANDLERS, *storage.env]
+    env = [*common, NO_FORK_HANDLERS, *_autoscaler(ctx), *storage.env]
     if storage.secret and (overwritten or _literal_password(ctx)):
         ref = {"name": storage.secret["name"], "key": storage.secret["key"]}
         env.append({"name": "REDIS_PASSWORD", "valueFrom": {"secretKeyRef": ref}})
     return env
+
+
+def _autoscaler(ctx: Context) -> list[Json]:
+    """Which of Ray's two autoscalers; where the file does not say, Ray's own default."""
+    spec = ctx.cluster.spec
+    version = (spec.autoscaler_options or {}).get("version") if spec.enable_in_tree_autoscaling else None
+    return [{"name": "RAY_enable_autoscaler_v2", "value": "1" if version == "v2" else "0"}] if version else []
 
 
 def head_address(ctx: Context) -> list[Json]:

@@ -31,6 +31,8 @@ class Facts:
         filled: an anchor of format 1: every container was given sizes and was hardened. Such a
             cluster keeps that, for to take it away would restart its pods.
         schedulers: batch schedulers that the API server serves kinds of: `volcano`, `kai-scheduler`.
+        steward: whose rights the autoscaler's steward has: `role`, one that we make; `account`, those that
+            the head's ServiceAccount has already.
         doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
             "workers:8000".
         restarted: when a group was last restarted on request, or because a Secret that it had read was made
@@ -54,6 +56,7 @@ class Facts:
     gives_user_ids: bool = False
     filled: bool = False
     schedulers: Sequence[str] = ()
+    steward: str = "role"
     doors: Mapping[str, Sequence[str]] = field(default_factory=dict)
     restarted: Mapping[str, str] = field(default_factory=dict)
     keepers: Mapping[str, str] = field(default_factory=dict)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raystead.base.rayversions import dotted, version_of
-from raystead.manifests.context import TOKEN_MODE_SINCE, Context
+from raystead.manifests.context import TOKEN_MODE_SINCE, Context, dotted, number
 
 __all__ = ["Living", "token_difference", "version_difference"]
 
@@ -28,7 +27,7 @@ def token_difference(ctx: Context, living: Living) -> str | None:
     if not living.mode or (living.mode == "token") == ctx.token:
         return None
     if ctx.token:
-        old = version_of(living.version)
+        old = number(living.version)
         why = f": it is {living.version}, tokens came with {dotted(TOKEN_MODE_SINCE)}"
         why = why if old and old < TOKEN_MODE_SINCE else ""
         return f"a token is asked for, and the running Ray checks none{why}"
@@ -37,7 +36,7 @@ def token_difference(ctx: Context, living: Living) -> str | None:
 
 def version_difference(ctx: Context, living: Living) -> str | None:
     """A sentence where another Ray runs than the image's tag or `rayVersion` says."""
-    runs = version_of(living.version)
+    runs = number(living.version)
     if not runs or not ctx.version or runs == ctx.version:
         return None
     return f"Ray {living.version} runs, and the spec says {dotted(ctx.version)}"

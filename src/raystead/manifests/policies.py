@@ -19,6 +19,7 @@ __all__ = ["added_to_the_files_rules", "policies"]
 POLICIES_ANNOTATION = "raystead.io/policies"
 _REDIS_PORT = 6379
 _DNS_PORT = 53
+_API_SERVER = (443, 6443)  # its Service's port, and those that it listens on almost everywhere
 _HEAD_METRICS = (44217, 44227)  # of the autoscaler and of the dashboard
 _DNS: Json = {  # to any destination: CoreDNS listens on 53, OpenShift's pods on 5353
     "ports": [{"protocol": p, "port": n} for n in (53, 5353) for p in ("UDP", "TCP")],
@@ -83,7 +84,7 @@ def _sides(ctx: Context) -> list[_Side]:
     worker = (policy.worker if policy else None) or PolicyRules()
     own = {group.name: group for group in (policy.worker_groups if policy else [])}
     selector = _selector(ctx, None)
-    egress = [*_redis_egress(ctx, head.egress_rules), *head.egress_rules]
+    egress = [*_redis_egress(ctx, head.egress_rules), *_api_server_egress(ctx), *head.egress_rules]
     name = f"{ctx.cluster.name}-head"
     into = [*_let_in(ctx, None), *head.ingress_rules]
     out = [_Side("ray-head", name, selector, into, egress, _reaches(head.egress_rules, _DNS_PORT))]
@@ -211,6 +212,11 @@ def _redis_egress(ctx: Context, own: Sequence[Json]) -> list[Json]:
     ):  # it may be anywhere, in the cluster or outside: only its port is known
         return [{"ports": [{"protocol": "TCP", "port": _external_port(ctx)}]}]
     return []
+
+
+def _api_server_egress(ctx: Context) -> list[Json]:
+    """The steward's way to the API server, whose addresses a user of one namespace cannot know."""
+    return [{"ports": _tcp(_API_SERVER)}] if ctx.cluster.spec.enable_in_tree_autoscaling else []
 
 
 def _external_port(ctx: Context) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import shlex
 
+from raystead.manifests.autoscaling import autoscales, steward_config, steward_rights
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.deployments import head_deployment, worker_deployments
 from raystead.manifests.facts import Facts
@@ -35,6 +36,7 @@ def manifests(document: RayDocument, facts: Facts) -> list[Json]:
         *redis_objects(ctx),
         *([claim] if claim else []),
         *services(ctx),
+        *_autoscaling(ctx),
         head_deployment(ctx),
         *worker_deployments(ctx),
     ]
@@ -42,6 +44,13 @@ def manifests(document: RayDocument, facts: Facts) -> list[Json]:
         objects = job_objects(document, ctx, objects)
     # own copies: nobody who changes an object changes the spec or another object
     return [copy.deepcopy(item) for item in objects]
+
+
+def _autoscaling(ctx: Context) -> list[Json]:
+    """What the steward needs beside the head's pod; the rights where nobody has given them already."""
+    if not autoscales(ctx.cluster):
+        return []
+    return [*(steward_rights(ctx) if ctx.facts.steward == "role" else ()), steward_config(ctx)]
 
 
 def secret_commands(cluster: RayCluster, facts: Facts) -> list[str]:

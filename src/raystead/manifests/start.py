@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raystead.base import quantities
-from raystead.base.names import Names
+from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
 from raystead.manifests.context import GCS_PORT, ray_version
 
 if TYPE_CHECKING:
@@ -60,8 +60,10 @@ def start_params(cluster: RayCluster, group: Group, *, head: bool) -> dict[str, 
     if head:
         params.update(_HEAD_PORTS)
         params["dashboard-host"] = "0.0.0.0"
+        if cluster.spec.enable_in_tree_autoscaling:
+            params["no-monitor"] = "true"  # the autoscaler has a container of its own
     else:
-        names = Names.of(cluster.name, cluster.annotations)
+        names = Names(cluster.name, cluster.annotations.get(NAMES_ANNOTATION) == GUIDE)
         own = (cluster.spec.head.head_service or {}).get("metadata") or {}
         port = cluster.spec.head.ray_start_params.get("port", GCS_PORT)
         params["address"] = f"{own.get('name') or names.head_service}:{port}"

@@ -37,7 +37,7 @@ def shrinking(prepared: Prepared) -> dict[GroupId, int]:
     for item in prepared.objects:
         change = changes.get(key_of(item))
         for maker in makers_of(item):
-            if change and change.stops and maker.id.is_worker and maker.asked:
+            if change and change.stops and maker.id.is_worker and maker.counts and maker.asked:
                 out[maker.id] = change.stops
     return out
 

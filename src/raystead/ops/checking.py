@@ -58,22 +58,30 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     )
     tried = [pods for pods in seen.groups if pods.group in groups and pods.wanted][:_MOST]
     with contextlib.suppress(Forbidden):  # no pod may be tried: the rest is known all the same
-        seen = replace(seen, admission=answers_to(api, tried))
+        seen = replace(seen, admission=answers_to(api, tried, seen.objects))
     if any(check.name == "nodes" for check in standing_in_the_way(seen, groups)):
         seen = replace(seen, nodes=listed_nodes(api, rights(api)))
     return standing_in_the_way(seen, groups)
 
 
-def answers_to(api: Api, tried: Iterable[Pods]) -> dict[GroupId, Json | str]:
+def answers_to(api: Api, tried: Iterable[Pods], objects: Iterable[Json] = ()) -> dict[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made: it, or why not.
+
+    Args:
+        objects: what is made with the pods; a ServiceAccount among them need not be there yet.
 
     Raises:
         Forbidden: the user may not create pods.
     """
 
+    comes = {item["metadata"]["name"] for item in objects if item["kind"] == "ServiceAccount"}
+
     def answer(pods: Pods) -> Json | str:
         metadata = {**pods.pod.get("metadata", {}), "generateName": "raystead-doctor-"}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pods.pod["spec"]}
+        spec = dict(pods.pod["spec"])
+        if spec.get("serviceAccountName") in comes:
+            del spec["serviceAccountName"]
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
         try:
             return api.create(collection(api.namespace, "Pod"), body, dry_run=True)
         except ApiError as error:

@@ -318,4 +318,4 @@ def _admission(who: Subject, seen: Seen, unread: dict[str, str]) -> Mapping[Grou
     if len(seen.groups) > len(tried):
         unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
 
-    return answers_to(who.api, tried)
+    return answers_to(who.api, tried, seen.objects)

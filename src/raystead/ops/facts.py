@@ -9,15 +9,16 @@ from dataclasses import dataclass, replace
 from raystead.base import labels, names
 from raystead.base.kinds import pod_template
 from raystead.doctor import taken, versions
-from raystead.errors import ApiError, ClusterExists, Unsupported
+from raystead.errors import ApiError, ClusterExists, Forbidden, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
 from raystead.manifests import sizes
+from raystead.manifests.autoscaling import steward_name
 from raystead.manifests.facts import Facts
 from raystead.manifests.queues import asked_schedulers
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
-from raystead.ops.rights import rights
+from raystead.ops.rights import may, rights
 from raystead.spec.model import RayCluster
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "refuse_foreign",
     "said_of_changes",
     "server_version",
+    "steward",
     "version_text",
 ]
 
@@ -97,6 +99,32 @@ def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = 
     if asked_schedulers(cluster):
         out = replace(out, schedulers=_schedulers(api))
     return out
+
+
+def steward(api: Api, cluster: RayCluster, *, running: bool) -> str:
+    """How the steward of an autoscaled cluster gets its rights: `role`, one that we make; else `account`.
+
+    Args:
+        running: the cluster is autoscaled already, so that somebody has given the rights.
+
+    Raises:
+        Forbidden: we may not make a Role, and nobody has given the rights otherwise.
+    """
+    found, group = rights(api), "rbac.authorization.k8s.io"
+    named = cluster.spec.head.template.spec.get("serviceAccountName")
+    needed = [("roles", group), ("rolebindings", group), *([] if named else [("serviceaccounts", "")])]
+    if all(found.allows("create", what, of) or may(api, "create", what, of) for what, of in needed):
+        return "role"
+    if named or running:
+        return "account"
+    raise Forbidden(
+        f"autoscaling needs a Role in namespace {api.namespace}, and you may not make one",
+        evidence="a steward beside the head makes the workers' pods, and `edit` may not give it the rights",
+        remedy="ask an administrator to run the same command, or for a ServiceAccount that may get, list, "
+        "watch, create and delete pods, and get, watch and patch the ConfigMap "
+        f"{steward_name(cluster.name)}; then add --service-account NAME",
+        status=403,
+    )
 
 
 def said_of_changes(before: Facts, after: Facts) -> list[str]:

@@ -36,7 +36,7 @@ def clusters(
     def listed(kind: str) -> list[Json]:
         try:
             if kind == "ConfigMap":
-                return api.list(path(kind), labels=",".join((labels.ANCHORS, *selected)))
+                return api.list(path(kind), labels=",".join((labels.CLUSTERS, *selected)))
             if kind == CLAIM and selected:
                 return []  # kept data belongs to no cluster that has labels
             return api.list(path(kind), labels=labels.OURS)
@@ -47,8 +47,10 @@ def clusters(
 
     pods: list[Json] = []
     try:
-        anchors, found, kept = parallel(listed, ("ConfigMap", "Deployment", CLAIM))
+        maps, found, kept = parallel(listed, ("ConfigMap", "Deployment", CLAIM))
         makers = [{**item, "kind": "Deployment"} for item in found]
+        makers += [{**item, "kind": "ConfigMap"} for item in maps if _role(item) != "anchor"]
+        anchors = [item for item in maps if _role(item) == "anchor"]
         if not all(maker.counts for maker in makers_of(*makers)):
             pods = api.list(path("Pod"), labels=labels.OURS, keep=slim)
     except Forbidden as error:
@@ -56,3 +58,7 @@ def clusters(
             error.remedy = f"leave out -A: raystead list shows those of namespace {api.namespace}"
         raise
     return list_rows(anchors, makers, api.now(), pods, kept)
+
+
+def _role(item: Json) -> str:
+    return str((item["metadata"].get("labels") or {}).get(labels.ROLE) or "")

@@ -13,6 +13,7 @@ from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
+from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
 from raystead.manifests.notes import notes as rendered_notes
@@ -163,19 +164,26 @@ def prepare(
         facts, notes = _facts_now(api, anchor, cluster, policies_here, policies)
         facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
     facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
+    if autoscales(cluster):
+        running = anchor is not None and autoscales(anchor.cluster)
+        facts = replace(facts, steward=asking.steward(api, cluster, running=running))
     if wish.kind == "RayJob":
         facts = replace(facts, keepers=rayjobs.keepers(api, wish.name, anchor))
     needed = tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
-        anew, told = _read_anew([one for one in needed if one.name not in given], live, cluster)
+        makes = [one for one in needed if one.name not in given]
+        anew, told = _read_anew(makes, live, cluster, anchor.cluster)
         facts = replace(facts, restarted={**facts.restarted, **anew})
         notes += told
     objects = tuple(manifests(wish, facts))
     paths = Discovery(api)
     previous = None
     if anchor:
-        previous = manifests(anchor.document, replace(anchor.with_facts(), keepers=facts.keepers))
+        kept = replace(anchor.with_facts(), keepers=facts.keepers)
+        if autoscales(cluster):
+            kept = replace(kept, steward=facts.steward)  # a Role that we may not see is not compared
+        previous = manifests(anchor.document, kept)
     made = kinds.made_by([*objects, *(previous or ())])
     rare = [kind for kind in kinds.owned(made) if kind not in LISTED]
     live += [item for items in live_objects(api, cluster.name, rare).values() for item in items]
@@ -237,11 +245,12 @@ def too_large(anchor: Json) -> list[str]:
 
 
 def _read_anew(
-    needed: Sequence[secrets.NeededSecret], live: Sequence[Json], cluster: RayCluster
+    needed: Sequence[secrets.NeededSecret], live: Sequence[Json], cluster: RayCluster, before: RayCluster
 ) -> tuple[dict[str, str], list[str]]:
     """Restarts of the groups that are there and have read a Secret that is made again; and why."""
     there = {maker.id for maker in makers_of(*live)}
     ours = [item for item in live if item["kind"] == "Secret"]
+    needed = [one for one in needed if not one.certificate or autoscales(before)]
     anew: dict[str, str] = {}
     notes = []
     for secret in needed:
@@ -369,6 +378,10 @@ def _ask(
 
     for item, answer in parallel(ask, (*objects, *asked.foreign)):
         key = key_of(item)
+        if isinstance(answer, ObjectNotFound) and _waits_for_role(item, objects):
+            if found := next((one for one in live if key_of(one) == key), None):
+                answers[key] = found
+            continue
         if isinstance(answer, ApiError):
             _refused(api, answer)
             if key not in ours and isinstance(answer, Conflict):
@@ -385,6 +398,11 @@ def _ask(
         if key not in ours and answer["metadata"].get("resourceVersion"):
             strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
     return answers, refusals, strangers, conflicts
+
+
+def _waits_for_role(item: Json, objects: Sequence[Json]) -> bool:
+    """A binding of a Role that comes with it: before the Role is there the server cannot check it."""
+    return item["kind"] == "RoleBinding" and ("Role", item["roleRef"]["name"]) in map(key_of, objects)
 
 
 def _marked(plan: Plan, conflicts: Mapping[Key, Conflict]) -> Plan:
@@ -438,7 +456,7 @@ def _given_secrets(
         owner = (there["metadata"].get("labels") or {}).get(labels.OURS)
         if owner and owner != cluster:
             raise secrets.taken(secret, owner, cluster)
-        if secret.key not in (there.get("data") or {}):
+        if not set(secret.keys) <= set(there.get("data") or {}):
             raise secrets.lacking(secret)
         given.add(secret.name)
     return given

@@ -12,6 +12,7 @@ from raystead.base import labels, names
 from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.errors import Conflict
 from raystead.kube.paths import collection, path_of
+from raystead.manifests.autoscaling import CERTIFICATE, autoscales, steward_name
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import PASSWORD_KEY, storage_kind
@@ -37,16 +38,25 @@ __all__ = [
 
 @dataclass(frozen=True)
 class NeededSecret:
-    """A Secret with one key; `value` only where the user gave it, else one is drawn when it is made."""
+    """A Secret; `value` of its key only where the user gave it, else one is drawn when it is made.
+
+    `certificate`: it has a certificate too, which is made with it.
+    """
 
     name: str
     key: str
     value: str | None = field(default=None, repr=False)
+    certificate: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return CERTIFICATE if self.certificate else (self.key,)
 
     def shape(self, cluster: str) -> Json:
         """The Secret without its value, for the plan."""
         metadata = {"name": self.name, "labels": {labels.OURS: cluster}}
-        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": {self.key: ""}}
+        data = dict.fromkeys(self.keys, "")
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}
 
 
 def needed(cluster: RayCluster, facts: Facts, password: str | None) -> list[NeededSecret]:
@@ -56,6 +66,8 @@ def needed(cluster: RayCluster, facts: Facts, password: str | None) -> list[Need
     auth = cluster.spec.auth
     if ctx.token and not (auth and auth.secret_name) and not facts.token_secret:
         out.append(NeededSecret(ctx.token_secret, TOKEN_KEY))
+    if autoscales(cluster):
+        out.append(NeededSecret(steward_name(cluster.name), "token", certificate=True))
     if storage_kind(cluster) == "redis" and not facts.redis_secret:
         out.append(NeededSecret(ctx.names.redis_secret, PASSWORD_KEY))
     elif password is not None:
@@ -65,6 +77,8 @@ def needed(cluster: RayCluster, facts: Facts, password: str | None) -> list[Need
 
 def readers(cluster: RayCluster, secret: NeededSecret) -> list[GroupId]:
     """The groups whose pods have read the Secret."""
+    if secret.certificate:
+        return [HEAD]
     if secret.key == TOKEN_KEY:
         return [HEAD, *(worker(group.name) for group in cluster.spec.workers)]
     return [REDIS, HEAD] if storage_kind(cluster) == "redis" else [HEAD]
@@ -74,7 +88,7 @@ def made_anew(secret: NeededSecret, live: Sequence[Json]) -> bool:
     """Whether pods of a cluster that is there hold another value than the Secret will have."""
     there = next((item for item in live if item["metadata"]["name"] == secret.name), None)
     data = (there or {}).get("data") or {}
-    if secret.key not in data:
+    if not set(secret.keys) <= set(data):
         return True
     return secret.value is not None and data[secret.key] != base64.b64encode(secret.value.encode()).decode()
 
@@ -90,7 +104,12 @@ def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Se
     body["metadata"]["ownerReferences"] = [{**owner, "blockOwnerDeletion": False}]
     body["type"] = "Opaque"
     value = secret.value if secret.value is not None else randomness.token_urlsafe(32)
-    body["data"] = {secret.key: base64.b64encode(value.encode()).decode()}
+    values = {secret.key: value}
+    if secret.certificate:
+        from raystead.ops.certificate import certificate
+
+        values |= certificate()
+    body["data"] = {key: base64.b64encode(text.encode()).decode() for key, text in values.items()}
     there = next((item for item in live if item["metadata"]["name"] == secret.name), None)
     if there is None:
         try:
@@ -103,7 +122,7 @@ def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Se
         raise taken(secret, other, cluster)
     if secret.value is not None and (there.get("data") or {}).get(secret.key) != body["data"][secret.key]:
         api.patch(path_of(api.namespace, "Secret", secret.name), {"data": body["data"]})
-    elif secret.key not in (there.get("data") or {}):
+    elif not set(secret.keys) <= set(there.get("data") or {}):
         raise lacking(secret)
 
 

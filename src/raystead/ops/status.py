@@ -48,7 +48,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     nodes, living = _alive(api, anchor, pods, wanting) if ray else (None, None)
     ours = [
         item
-        for kind in _SHOWN
+        for kind in (*_SHOWN, *others)
         for item in here.get(kind) or ()
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]

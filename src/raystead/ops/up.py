@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from raystead.base import names
+from raystead.base import labels, names
 from raystead.base.groups import HEAD
+from raystead.base.kinds import pod_template
 from raystead.base.ownership import owners_of
 from raystead.errors import ApiError, Busy, Conflict, Forbidden, KubeConfigError, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
 from raystead.live.reading import condition
+from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.facts import Facts
 from raystead.manifests.rayjob import PARTS, keeper_name, keeper_reference
 from raystead.manifests.render import manifests
@@ -82,7 +84,8 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         emit(Applied(step.change.kind, step.change.name, step.change.action))
 
     first, workers = _in_turn(steps)
-    parallel(one, first)
+    parallel(one, [step for step in first if step.item["kind"] != "RoleBinding"])
+    parallel(one, [step for step in first if step.item["kind"] == "RoleBinding"])  # its Role has to be there
     if workers:
         _wait_for_room(api, first, emit)
         parallel(one, workers)
@@ -90,6 +93,8 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         with contextlib.suppress(Conflict):  # another one has that name by now: it is not ours to delete
             _delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
         emit(Applied(change.kind, change.name, change.action))
+    if prepared.anchor is not None and autoscales(prepared.anchor.cluster):
+        _end_bare_pods(prepared, anchor, emit)
     if plan.mutates:
         try:
             _still_ours(api, anchor)
@@ -97,6 +102,21 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
             _give_way(api, anchor.name, emit)
             raise
     return anchor
+
+
+def _end_bare_pods(prepared: Prepared, anchor: Anchor, emit: Emit) -> None:
+    """Deletes the pods of a steward that is gone: the cluster is suspended, or no longer autoscaled."""
+    cluster = prepared.cluster
+    if autoscales(cluster) and not cluster.spec.suspend:
+        return
+    api = prepared.api
+    selector = f"{labels.OURS}={cluster.name},{labels.NODE_TYPE}=worker"
+    found = api.list(collection(api.namespace, "Pod"), labels=selector)
+    for pod in found:
+        metadata = pod["metadata"]
+        if anchor.uid in owners_of(pod) and not metadata.get("deletionTimestamp"):
+            _delete(api, path_of(api.namespace, "Pod", metadata["name"]), metadata["uid"])
+            emit(Applied("Pod", metadata["name"], Action.DELETE))
 
 
 def _keepers(prepared: Prepared, facts: Facts, paths: Discovery) -> dict[str, str]:
@@ -121,13 +141,18 @@ def _keepers(prepared: Prepared, facts: Facts, paths: Discovery) -> dict[str, st
 
 def _in_turn(steps: Sequence[_Step]) -> tuple[list[_Step], list[_Step]]:
     """What the head and Redis need goes before the workers: who comes first gets a quota's room."""
-    later = [s for s in steps if makes_pods(s.change) and any(m.id.is_worker for m in makers_of(s.item))]
+    later = [s for s in steps if _at_once(s) and any(m.id.is_worker for m in makers_of(s.item))]
     return [step for step in steps if step not in later], later
+
+
+def _at_once(step: _Step) -> bool:
+    """A controller makes its pods as soon as it is applied; the steward, which is in the head, does not."""
+    return makes_pods(step.change) and pod_template(step.item) is not None
 
 
 def _wait_for_room(api: Api, first: Sequence[_Step], emit: Emit) -> None:
     """Waits a while, where a quota may be short, until the head's and Redis' pods are made."""
-    waiting = [s.item for s in first if makes_pods(s.change) and any(m.asked for m in makers_of(s.item))]
+    waiting = [s.item for s in first if _at_once(s) and any(m.asked for m in makers_of(s.item))]
     if not waiting:
         return
     with contextlib.suppress(Forbidden):

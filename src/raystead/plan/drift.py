@@ -15,7 +15,10 @@ from raystead.spec.model import Json
 __all__ = ["CONTROLLERS", "drift_of", "missing"]
 
 _OURS = "raystead"
-CONTROLLERS = ("kube-controller-manager", "kube-scheduler", "kubelet", "k3s", "cloud-controller-manager")
+CONTROLLERS = (
+    *("kube-controller-manager", "kube-scheduler", "kubelet", "k3s", "cloud-controller-manager"),
+    "raystead-steward",
+)
 _PARTS = ("spec", "data")
 _SHOWN = 3  # fields named of one object
 _ABSENT = object()

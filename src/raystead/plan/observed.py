@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.base.groups import HEAD, GroupId, worker
-from raystead.base.rayversions import image_version
 from raystead.live.groups import Group, groups
 from raystead.live.makers import makers_of
 from raystead.live.pods import pods_of
@@ -23,7 +22,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.plan.groupview import GroupView, NodeView, group_view
 from raystead.plan.headloss import HeadLoss, head_loss
 from raystead.plan.kuberaystatus import LiveCluster, instant, kuberay_status
-from raystead.plan.listing import ListRow, list_rows
+from raystead.plan.listing import ListRow, image_version, list_rows
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
 

@@ -12,14 +12,18 @@ from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Problem, problems_error
 from raystead.spec.yamlio import dotted
 
-__all__ = ["scaled", "suspended"]
+__all__ = ["Count", "scaled", "suspended"]
+
+Count = int | tuple[int, int]  # workers, or the fewest and the most that the autoscaler may have
 
 
-def scaled(cluster: RayCluster, counts: Mapping[str, int]) -> RayCluster:
+def scaled(cluster: RayCluster, counts: Mapping[str, Count]) -> RayCluster:
     """`counts` of groups, by the words for them, as their replicas; a group's minimum and maximum give way.
 
+    Of an autoscaled cluster they are pairs, the new minimum and maximum.
+
     Raises:
-        UsageError: there is no such group.
+        UsageError: there is no such group, or the autoscaler decides and a number is given, or the reverse.
         SpecError: the result breaks a rule.
     """
     document = copy.deepcopy(cluster.document())
@@ -30,15 +34,39 @@ def scaled(cluster: RayCluster, counts: Mapping[str, int]) -> RayCluster:
             raise UsageError(
                 f'"{cluster.name}" has no worker group "{word}"',
                 evidence=f"its groups: {', '.join(map(str, groups)) or 'none'}",
-                remedy=f"raystead scale {next(iter(groups))}={count}" if groups else "raystead up -f FILE",
+                remedy=f"raystead scale {next(iter(groups))}={_word(count)}"
+                if groups
+                else "raystead up -f FILE",
             )
         group = groups[named(word)]
+        if isinstance(count, tuple) is not bool(cluster.spec.enable_in_tree_autoscaling):
+            raise _other_form(cluster, word, count, group)
+        if isinstance(count, tuple):
+            group["minReplicas"], group["maxReplicas"] = count
+            continue
         group["replicas"] = count
         if "maxReplicas" in group:
             group["maxReplicas"] = max(count, group["maxReplicas"])
         if "minReplicas" in group:
             group["minReplicas"] = min(count, group["minReplicas"])
     return _checked(document)
+
+
+def _other_form(cluster: RayCluster, word: str, count: Count, group: Json) -> UsageError:
+    if isinstance(count, tuple):
+        return UsageError(
+            f'"{cluster.name}" is not autoscaled: group {word} has a number of workers, not bounds',
+            remedy=f"raystead scale {word}={count[1]}, or raystead up --name {cluster.name} --autoscale",
+        )
+    least, most = group.get("minReplicas", 0), group.get("maxReplicas", "any number")
+    return UsageError(
+        f"Ray's autoscaler decides how many workers group {word} has, between {least} and {most}",
+        remedy=f"raystead scale {word}={least}..{count} changes the bounds",
+    )
+
+
+def _word(count: Count) -> str:
+    return f"{count[0]}..{count[1]}" if isinstance(count, tuple) else str(count)
 
 
 def suspended(cluster: RayCluster, suspend: bool) -> RayCluster:

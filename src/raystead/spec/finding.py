@@ -9,8 +9,9 @@ from typing import NamedTuple
 from raystead.spec.model import Group, Json, RayCluster
 from raystead.spec.yamlio import Path
 
-__all__ = ["Finding", "env_of", "groups", "whole"]
+__all__ = ["Finding", "env_of", "groups", "version_of", "whole"]
 
+_VERSION = re.compile(r"^v?([0-9]{1,9})\.([0-9]{1,9})")
 _WHOLE = re.compile(r"^[0-9]{1,30}$")
 
 
@@ -33,6 +34,12 @@ def env_of(at: Path, group: Group) -> Iterator[tuple[Path, Json]]:
     """The variables of the group's Ray container, each with its path."""
     for i, entry in enumerate(group.template.ray_container.get("env") or []):
         yield (*at, "template", "spec", "containers", 0, "env", i), entry
+
+
+def version_of(text: str | None) -> tuple[int, int] | None:
+    """ "2.60.0" or "v2.60.0" -> (2, 60); None where there is none or it is not a version."""
+    match = _VERSION.match(text or "")
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def whole(text: str) -> int | None:

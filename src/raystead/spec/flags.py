@@ -25,6 +25,8 @@ _REDIS_LABELS = "raystead.io/redis-labels"  # spec knows nothing of manifests, w
 
 _GPU = "nvidia.com/gpu"
 _OFFICIAL = re.compile(r"^((?:.*/)?rayproject/ray(?:-\w+)?:)\d+\.\d+\.\d+")  # its tag begins with the version
+_AUTOSCALER = "RAY_enable_autoscaler_v2"
+_MOST = 10  # workers that --autoscale allows without --max
 _HEAD_FLOOR = 8 * 2**30  # what Ray recommends for a head in production
 
 
@@ -60,6 +62,9 @@ class Flags:
     reserve: str | None = None
     allow_from: tuple[str, ...] = ()
     allow_to: str | None = None
+    autoscale: bool | None = None
+    least: int | None = None
+    most: int | None = None
 
 
 def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
@@ -94,6 +99,7 @@ def laid_over(flags: Flags, given: Json, *, own: bool = False) -> tuple[Json, li
     change = _Change(copy.deepcopy(given))
     change.identity(flags, own=own)
     change.sizes(flags)
+    change.autoscaling(flags)
     change.whole_node(flags)
     change.pods(flags)
     change.storage(flags)
@@ -165,6 +171,38 @@ class _Change:
                 self.problem("gpus", f"{flags.gpus} is negative", "0 or more")
             for group in self.workers:
                 self._resource(group, _GPU, str(flags.gpus) if flags.gpus else None)
+
+    def autoscaling(self, flags: Flags) -> None:
+        """Whether Ray decides how many workers there are, and between which bounds."""
+        if flags.autoscale is not None:
+            self.spec["enableInTreeAutoscaling"] = flags.autoscale
+            options: Json = self.spec.get("autoscalerOptions") or {}
+            env = self._ray_containers()[0].get("env") or [] if self._ray_containers() else []
+            if flags.autoscale and not any(one.get("name") == _AUTOSCALER for one in env):
+                self.spec["autoscalerOptions"] = {"version": "v2", **options}
+            if not flags.autoscale:
+                self.spec.pop("autoscalerOptions", None)
+        on = bool(self.spec.get("enableInTreeAutoscaling"))
+        if (flags.least, flags.most) == (None, None) and not flags.autoscale:
+            return
+        if not on:
+            self.problem(
+                "min" if flags.least is not None else "max", "it has an effect with --autoscale only"
+            )
+            return
+        if len(self.workers) != 1 and (flags.least, flags.most) == (None, None):
+            return  # each group of the file has its own bounds
+        group = self._only_group("min" if flags.least is not None else "max")
+        if group is None:
+            return
+        least: int = group.get("minReplicas", 0) if flags.least is None else flags.least
+        most: int = group.get("maxReplicas", max(least, _MOST)) if flags.most is None else flags.most
+        if not 0 <= least <= most:
+            self.problem("min", f"expected 0 or more and no more than --max {most}, got {least}")
+            return
+        group["minReplicas"], group["maxReplicas"] = least, most
+        if flags.workers is None and flags.autoscale:
+            group["replicas"] = least
 
     def whole_node(self, flags: Flags) -> None:
         """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars."""

@@ -11,8 +11,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from raystead.base.rayversions import version_of
-from raystead.spec.finding import Finding
+from raystead.spec.finding import Finding, version_of
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path
 
@@ -103,6 +102,9 @@ def _spec(spec: RayJobSpec, at: Path) -> _Found:
 
 def _where_it_runs(spec: RayJobSpec, at: Path) -> _Found:
     selector = (*at, "clusterSelector")
+    if spec.cluster and spec.cluster.enable_in_tree_autoscaling:
+        path = (*at, "rayClusterSpec", "enableInTreeAutoscaling")
+        yield path, "autoscaling of a RayJob's cluster is not in this version", "false, with fixed replicas"
     if spec.cluster is None and not spec.cluster_selector:
         yield at, "there is neither rayClusterSpec nor clusterSelector", "add one of them"
         return

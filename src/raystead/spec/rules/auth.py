@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.names import check_name
-from raystead.base.rayversions import version_of
-from raystead.spec.finding import Finding, env_of, groups
+from raystead.spec.finding import Finding, env_of, groups, version_of
 from raystead.spec.model import RayCluster
 
 __all__ = ["RULES"]
@@ -45,9 +44,6 @@ def _by_hand(cluster: RayCluster) -> Iterator[Finding]:
 
 def _later(cluster: RayCluster) -> Iterator[Finding]:
     spec = cluster.spec
-    if spec.enable_in_tree_autoscaling:
-        what = f"autoscaling is {_NOT_YET}"
-        yield Finding(("spec", "enableInTreeAutoscaling"), what, "false, with fixed replicas")
     for field, value, name in (
         ("tlsOptions", spec.tls_options, "TLS"),
         ("historyServerOptions", spec.history_server_options, "the history server"),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.base.rayversions import version_of
-from raystead.spec.finding import Finding, env_of, groups
+from raystead.spec.finding import Finding, env_of, groups, version_of, whole
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
@@ -63,6 +62,32 @@ def _groups(cluster: RayCluster) -> Iterator[Finding]:
             yield Finding((*path, "priority"), what, "remove it")
 
 
+def _cpus(cluster: RayCluster) -> Iterator[Finding]:
+    """Ray's autoscaler ends with an error where it cannot tell how many CPUs a node has."""
+    if not cluster.spec.enable_in_tree_autoscaling:
+        return
+    for at, group in groups(cluster):
+        sizes = group.template.ray_container.get("resources") or {}
+        said = [(sizes.get(side) or {}).get("cpu") for side in ("limits", "requests")]
+        said += [value for key, value in group.resources.items() if key.lower() == "cpu"]
+        count = group.ray_start_params.get("num-cpus")
+        if count is not None and whole(count) is None:
+            what = f'expected a number that the autoscaler can read, got "{count}"'
+            yield Finding((*at, "rayStartParams", "num-cpus"), what, "for example num-cpus: '2'")
+        elif count is None and not any(value is not None for value in said):
+            what = "the autoscaler has to know how many CPUs a node has"
+            path = (*at, "template", "spec", "containers", 0, "resources")
+            yield Finding(path, what, "set resources.limits.cpu, or num-cpus in rayStartParams")
+
+
+def _overwritten(cluster: RayCluster) -> Iterator[Finding]:
+    if cluster.spec.enable_in_tree_autoscaling and "no-monitor" in cluster.spec.head.ray_start_params:
+        value = cluster.spec.head.ray_start_params["no-monitor"]
+        if value.lower() != "true":
+            path = ("spec", "headGroupSpec", "rayStartParams", "no-monitor")
+            yield Finding(path, f'"{value}" would run two autoscalers', "remove it")
+
+
 def _options(cluster: RayCluster) -> Iterator[Finding]:
     options, at = cluster.spec.autoscaler_options or {}, ("spec", "autoscalerOptions")
     idle = options.get("idleTimeoutSeconds")
@@ -70,4 +95,4 @@ def _options(cluster: RayCluster) -> Iterator[Finding]:
         yield Finding((*at, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
 
 
-RULES = (_version, _groups, _options)
+RULES = (_version, _groups, _cpus, _overwritten, _options)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.base.rayversions import version_of
-from raystead.spec.finding import Finding, env_of
+from raystead.spec.finding import Finding, env_of, version_of
 from raystead.spec.model import GcsFaultTolerance, RayCluster
 from raystead.spec.yamlio import Path
 

@@ -1,0 +1,191 @@
+"""Ray's own autoscaler on a cluster without KubeRay, as an `admin` user: workers come, go, and are never doubled."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import yaml
+from cli import Cli
+from kube import Kube, until
+
+pytestmark = pytest.mark.cluster
+IDLE = 15  # seconds
+WORKERS = "ray.io/node-type=worker"
+MORE = """\
+import ray, sys
+ray.init(namespace="t")
+@ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)
+class Actor:
+    def host(self):
+        import socket
+        return socket.gethostname()
+names = sys.argv[1:]
+actors = [Actor.options(name=n, lifetime="detached", get_if_exists=True).remote() for n in names]
+print("HOSTS", *ray.get([a.host.remote() for a in actors], timeout=300))
+"""
+LESS = """\
+import ray, sys
+ray.init(namespace="t")
+for name in sys.argv[1:]:
+    ray.kill(ray.get_actor(name))
+"""
+
+
+def container(memory: str) -> dict[str, Any]:
+    size = {"requests": {"cpu": "100m", "memory": memory}, "limits": {"cpu": "1", "memory": memory}}
+    return {"name": "ray", "image": "rayproject/ray:2.60.0", "resources": size}
+
+
+def spec(version: str) -> str:
+    """A head of no CPU and a group of 0 to 3 workers of one."""
+    small = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+    group = {"groupName": "small", "minReplicas": 0, "maxReplicas": 3, "replicas": 0}
+    document = {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {"name": "auto"},
+        "spec": {
+            "rayVersion": "2.60.0",
+            "enableInTreeAutoscaling": True,
+            "autoscalerOptions": {"version": version, "idleTimeoutSeconds": IDLE, "resources": small},
+            "headGroupSpec": {
+                "rayStartParams": {"num-cpus": "0"},
+                "template": {"spec": {"containers": [container("2Gi")]}},
+            },
+            "workerGroupSpecs": [{**group, "template": {"spec": {"containers": [container("1Gi")]}}}],
+        },
+    }
+    return yaml.safe_dump(document)
+
+
+class Auto:
+    """The cluster and what a user does with it."""
+
+    def __init__(self, space: Kube, cli: Cli) -> None:
+        self.space, self.cli = space, cli
+
+    def pods(self) -> list[dict[str, Any]]:
+        """Workers that are not on their way out."""
+        found = self.space.items("pods", "-l", WORKERS)
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def names(self) -> set[str]:
+        return {pod["metadata"]["name"] for pod in self.pods()}
+
+    def run(self, program: str, *words: str) -> str:
+        """In the head, where no worker is needed."""
+        done = self.space.run("exec", "deploy/auto-head", "-c", "ray", "--", "python", "-c", program, *words)
+        return done.stdout
+
+    def begin(self, *names: str) -> None:
+        """Asks for the actors without waiting for them."""
+        self.run(MORE.partition("print(")[0], *names)
+
+    def have(self, *names: str) -> list[str]:
+        return self.run(MORE, *names).rpartition("HOSTS ")[2].split()
+
+    def kill(self, *names: str) -> None:
+        self.run(LESS, *names)
+
+    def state(self) -> dict[str, Any]:
+        data = self.space.get("configmap", "raystead-auto-steward")["data"]
+        return json.loads(data.get("state", "{}"))
+
+    def empty(self, patience: float = 120) -> None:
+        until(lambda: not self.pods(), patience, "the idle workers are gone", every=1)
+
+
+@pytest.fixture(scope="module")
+def auto(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Auto]:
+    cli = Cli(as_user(space, "admin"))
+    cli("up", "-f", "-", stdin=spec("v2"))
+    yield Auto(space, cli)
+    cli("down", "--yes")
+    assert space.items("pods", "-l", "raystead.io/cluster=auto") == []
+
+
+def test_two_detached_actors_bring_two_workers_which_go_when_they_are_idle(auto: Auto) -> None:
+    assert auto.pods() == []
+    begun = time.monotonic()
+    hosts = auto.have("a", "b")
+    came = time.monotonic() - begun
+    assert set(hosts) == auto.names()
+    assert len(set(hosts)) == 2
+    assert "2" in next(line for line in auto.cli("status").stdout.splitlines() if line.startswith("small"))
+    begun = time.monotonic()
+    auto.kill("a", "b")
+    auto.empty()
+    print(f"demand to both answering {came:.1f} s; idle to gone {time.monotonic() - begun:.1f} s")
+    assert auto.cli("plan", "--name", "auto").stdout.strip().endswith("0 to create, 0 to change, 0 to delete")
+
+
+def test_bounds_change_while_it_runs(auto: Auto) -> None:
+    auto.cli("scale", "1..2")
+    assert len(auto.pods()) == 1
+    assert "between 1 and 2" in auto.cli("scale", "3", code=2).stderr
+    auto.cli("scale", "0..3")
+    auto.empty()
+
+
+def test_a_worker_that_is_deleted_by_force_comes_back_under_a_new_name(auto: Auto) -> None:
+    (host,) = auto.have("c")
+    auto.space.run("delete", "pod", host, "--force", "--grace-period=0")
+    until(lambda: host not in auto.names() and len(auto.pods()) == 1, 120, "another pod is there", every=1)
+    (again,) = auto.have("c")
+    assert again != host
+
+
+def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Auto) -> None:
+    before = auto.names()
+    auto.space.run("exec", "deploy/auto-head", "-c", "steward", "--", "sh", "-c", "kill -9 1 || kill 1")
+    auto.begin("d")
+    assert len(set(auto.have("c", "d"))) == 2
+    assert before < auto.names()
+    assert len(auto.pods()) == 2
+    assert auto.names() == set(auto.state()["groups"]["small"]["names"])
+    auto.kill("c", "d")
+    auto.empty()
+
+
+def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
+    used = len(auto.space.items("pods"))
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
+    auto.space.apply({**quota, "spec": {"hard": {"pods": str(used + 1)}}})
+    auto.begin("e", "f")
+    until(lambda: "exceeded quota" in auto.cli("status").stdout, 120, "status tells of the quota", every=2)
+    assert "few" in auto.cli("explain", code=None).stdout
+    assert len(auto.pods()) == 1
+    auto.space.run("delete", "resourcequota", "few")
+    assert len(set(auto.have("e", "f"))) == 2
+    auto.kill("e", "f")
+
+
+def test_a_suspended_cluster_has_no_pods_and_comes_back(auto: Auto) -> None:
+    auto.cli("suspend", "--yes")
+    until(lambda: not auto.space.items("pods", "-l", "raystead.io/cluster=auto"), 120, "all pods are gone")
+    auto.cli("resume")
+
+
+def test_the_first_autoscaler_v1_too(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    space = namespace()
+    cli = Cli(as_user(space, "admin"))
+    cli("up", "-f", "-", stdin=spec("v1"))
+    auto = Auto(space, cli)
+    assert len(set(auto.have("a", "b"))) == 2
+    auto.kill("a", "b")
+    auto.empty()
+    cli("down", "--yes")
+
+
+def test_who_may_not_make_a_role_is_told_what_to_ask_for(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    cli = Cli(as_user(namespace(), "edit"))
+    said = cli("up", "-f", "-", stdin=spec("v2"), code=None)
+    assert said.returncode != 0
+    assert "needs a Role" in said.stderr
+    assert "--service-account NAME" in said.stderr
