@@ -47,8 +47,11 @@ def through(relay: Relay, user: Kube, folder: Path) -> dict[str, str]:
     return {**Cli(user).env, "KUBECONFIG": str(path)}
 
 
-def test_an_interrupted_run_cleans_up_for_seconds_at_most(user: Kube, server: Server, tmp_path: Path) -> None:
+def test_an_interrupted_run_cleans_up_for_seconds_at_most(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], server: Server, tmp_path: Path
+) -> None:
     """It has promised to delete its cluster; where the server is away the lease does that."""
+    user = as_user(namespace(), "edit")
     relay = Relay(server.port)
     env = through(relay, user, tmp_path)
     with subprocess.Popen(

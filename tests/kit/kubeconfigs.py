@@ -931,7 +931,7 @@ PROXIES = (
     Case(
         "a proxy of a kind nobody knows",
         {"config": config(ANN, cluster(**{"proxy-url": "gopher://127.0.0.1:1"}))},
-        says=("unsupported scheme|invalid", "no kind of proxy"),
+        says=("unsupported scheme|invalid", "not a supported kind of proxy"),
     ),
     Case(
         "HTTPS_PROXY",
