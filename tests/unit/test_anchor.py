@@ -14,6 +14,7 @@ import yaml
 from raystead.errors import NewerFormat, SpecError, StateError
 from raystead.manifests.facts import Facts
 from raystead.ops.anchor import FORMAT, Anchor, decoded, document, storable
+from raystead.spec.documents import RayDocument, parsed
 from raystead.spec.model import RayCluster
 
 Json = dict[str, Any]
@@ -21,8 +22,8 @@ GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.in.yaml"))
 FACTS = Facts(namespace="team", server_version="1.36", isolated=True, has_default_storage=False)
 
 
-def cluster(path: Path) -> RayCluster:
-    return RayCluster.model_validate(yaml.safe_load(path.read_text()))
+def wish(path: Path) -> RayDocument:
+    return parsed(yaml.safe_load(path.read_text()))
 
 
 def stored(document: Json, version: str = "7") -> Json:
@@ -33,14 +34,14 @@ def stored(document: Json, version: str = "7") -> Json:
 
 
 def anchor(path: Path = GOLDEN[0], facts: Facts = FACTS) -> Anchor:
-    return decoded(stored(document(cluster(path), facts)))
+    return decoded(stored(document(wish(path), facts)))
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.name)
 def test_what_was_applied_comes_back_whole(path: Path) -> None:
-    wanted = cluster(path)
+    wanted = wish(path)
     there = anchor(path)
-    assert there.cluster.document() == wanted.document()
+    assert there.document.document() == wanted.document()
     assert there.facts == FACTS
     assert (there.name, there.namespace) == (wanted.name, "team")
 
@@ -49,7 +50,7 @@ def test_what_was_applied_comes_back_whole(path: Path) -> None:
 def test_the_same_spec_makes_the_same_anchor(path: Path) -> None:
     """So that an unchanged `up` writes nothing; the facts that the anchor itself tells are no change."""
     there = anchor(path)
-    again = document(there.cluster, there.with_facts(), there)
+    again = document(there.document, there.with_facts(), there)
     assert again["data"] == there.raw["data"]
 
 
@@ -69,18 +70,18 @@ def test_the_version_that_was_read_is_the_lock() -> None:
 def test_the_hash_tells_everything_apart(other: str) -> None:
     there = anchor()
     facts = replace(FACTS, isolated=False) if other == "facts" else FACTS
-    spec = cluster(GOLDEN[1]) if other == "spec" else there.cluster
+    spec = wish(GOLDEN[1]) if other == "spec" else there.document
     foreign = ["ConfigMap/x"] if other == "foreign" else []
     assert document(spec, facts, None, foreign)["data"]["hash"] != there.hash
 
 
 def test_foreign_documents_are_remembered_by_name() -> None:
-    raw = stored(document(cluster(GOLDEN[0]), FACTS, None, ["ConfigMap/a", "Secret/b"]))
+    raw = stored(document(wish(GOLDEN[0]), FACTS, None, ["ConfigMap/a", "Secret/b"]))
     assert decoded(raw).foreign == ("ConfigMap/a", "Secret/b")
 
 
 def test_a_newer_format_is_refused() -> None:
-    raw = stored(document(cluster(GOLDEN[0]), FACTS))
+    raw = stored(document(wish(GOLDEN[0]), FACTS))
     raw["data"] |= {"format": str(FORMAT + 1), "version": "9.9.9", "spec": "not to be read"}
     with pytest.raises(NewerFormat, match=r"9\.9\.9") as caught:
         decoded(raw)
@@ -104,7 +105,7 @@ def test_a_newer_format_is_refused() -> None:
     ids=json.dumps,
 )
 def test_a_damaged_anchor_is_a_sentence(damage: Json) -> None:
-    raw = stored(document(cluster(GOLDEN[0]), FACTS))
+    raw = stored(document(wish(GOLDEN[0]), FACTS))
     raw["data"] = {k: v for k, v in (raw["data"] | damage).items() if v is not None}
     with pytest.raises(StateError, match="can be read"):
         decoded(raw)
@@ -118,7 +119,7 @@ def test_a_config_map_of_somebody_else_with_the_anchors_name_is_a_sentence() -> 
 
 def test_a_password_in_the_file_never_reaches_the_anchor() -> None:
     (path,) = [p for p in GOLDEN if p.name == "inline-password.in.yaml"]
-    spec = cluster(path)
+    spec = wish(path)
     written = spec.document()["spec"]["gcsFaultToleranceOptions"]["redisPassword"]["value"]
     safe, password = storable(spec)
     assert password == written
@@ -129,7 +130,7 @@ def test_a_password_in_the_file_never_reaches_the_anchor() -> None:
 @pytest.mark.parametrize("where", ["rayStartParams", "env"])
 def test_a_password_where_everybody_can_read_it_is_refused(where: str) -> None:
     (path,) = [p for p in GOLDEN if p.name == "external-redis.in.yaml"]
-    spec = cluster(path).document()
+    spec = wish(path).document()
     del spec["spec"]["gcsFaultToleranceOptions"]
     head = spec["spec"]["headGroupSpec"]
     spec["metadata"]["annotations"] = {"ray.io/ft-enabled": "true"}
@@ -145,7 +146,7 @@ def test_a_password_where_everybody_can_read_it_is_refused(where: str) -> None:
 
 
 def test_what_kubectl_and_the_server_leave_in_a_file_is_not_kept() -> None:
-    spec = cluster(GOLDEN[0]).document()
+    spec = wish(GOLDEN[0]).document()
     spec["metadata"] |= {"uid": "x", "resourceVersion": "3", "managedFields": []}
     spec["metadata"]["annotations"] = {
         **(spec["metadata"].get("annotations") or {}),

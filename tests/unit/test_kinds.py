@@ -19,8 +19,8 @@ from raystead.manifests.cleanup import cleanup_pod
 from raystead.manifests.facts import Facts
 from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
+from raystead.spec.documents import parsed
 from raystead.spec.flags import Flags, build
-from raystead.spec.model import RayCluster
 
 SOURCE = Path(__file__).parents[2] / "src/raystead"
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.in.yaml"))
@@ -30,8 +30,9 @@ COMING = {"Job", "CronJob", "Pod", "Role", "RoleBinding", "ServiceAccount", "Ing
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.name)
 def test_every_object_that_is_rendered_has_a_row_with_its_version(path: Path) -> None:
-    cluster = RayCluster.model_validate(yaml.safe_load(path.read_text()))
-    objects = [*manifests(cluster, FACTS), lease_job(cluster, "ns", 60)]
+    wish = parsed(yaml.safe_load(path.read_text()))
+    cluster = wish.cluster
+    objects = [*manifests(wish, FACTS), lease_job(cluster, "ns", 60)]
     objects += [pod] if (pod := cleanup_pod(cluster, FACTS)) else []
     for item in objects:
         row = KINDS[item["kind"]]

@@ -158,13 +158,13 @@ def answered(seen: Seen, message: str, pulled: float | None) -> Iterator[Check]:
     yield _versions(seen, answer)
     dns, egress, redis = answer["dns"], answer["egress"], answer.get("redis")
     if dns["ok"]:
-        yield Check("dns", "ok", f"{_DNS} is {dns['answer']}, {dns['seconds'] * 1000:.0f} ms", "probe")
+        yield Check("dns", "ok", f"{_DNS} is {dns['said']}, {dns['seconds'] * 1000:.0f} ms", "probe")
     else:
         what = "names do not resolve in pods here: workers will not find the head"
         remedy = (
             f'send to the administrator: "pods of namespace {seen.facts.namespace} cannot resolve names: '
         )
-        yield Check("dns", "fail", what, dns["said"], f'{remedy}{dns["answer"]}"')
+        yield Check("dns", "fail", what, dns["said"], f'{remedy}{dns["said"]}"')
     if redis:
         yield _redis(redis)
     host = ":".join(map(str, _EGRESS))
