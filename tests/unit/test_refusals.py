@@ -19,7 +19,9 @@ from raystead.plan.listing import KEPT, list_rows
 
 READS = [{"verbs": ["get", "list", "watch"], "apiGroups": ["", "apps"], "resources": ["*"]}]
 WRITES = [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]
-REFUSED = Forbidden("you may not patch services in namespace team", evidence="apply services/x: …")
+REFUSED = Forbidden(
+    "you may not patch services in namespace team", evidence="apply services/x: …", namespace="team"
+)
 
 
 class Server:
@@ -29,6 +31,9 @@ class Server:
 
     def __init__(self, rules: list[dict[str, Any]], user: str = "ann", incomplete: bool = False) -> None:
         self.rules, self.user, self.incomplete = rules, user, incomplete
+
+    def inside(self, namespace: str) -> Server:
+        return self
 
     def create(self, path: str, body: Any) -> Any:
         if path.endswith("selfsubjectreviews"):
