@@ -119,9 +119,9 @@ def test_a_run_that_does_not_become_ready_leaves_nothing(where: dict[str, Any]) 
 def test_a_check_forbids_a_change_before_it_is_made(
     where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from raystead.ops import bring
+    from raystead.ops import planned
 
-    monkeypatch.setattr(bring, "CHECKS", (lambda prepared: ["the moon is full"],))
+    monkeypatch.setattr(planned, "CHECKS", (lambda prepared: ["the moon is full"],))
     assert "the moon is full" in raystead.Cluster.plan(**where).problems
     with pytest.raises(errors.Conflict, match="the moon is full"):
         raystead.Cluster.up(wait=False, **where)

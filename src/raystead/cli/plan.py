@@ -56,8 +56,8 @@ def command(
     """
     from raystead.cli.changing import up_words
     from raystead.errors import Conflict, ProblemsFound
-    from raystead.ops.bring import planned
     from raystead.ops.checking import failing
+    from raystead.ops.planned import planned
     from raystead.ops.planning import wanted
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import check_rows

@@ -5,25 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from raystead.base.groups import GroupId
 from raystead.kube.api import Api
 from raystead.ops import changes
 from raystead.ops.anchor import Anchor
 from raystead.ops.changes import Went
 from raystead.ops.events import Done, Event, Planned
-from raystead.ops.planning import Prepared, prepare
-from raystead.ops.specs import Desired
+from raystead.ops.planned import CHECKS, Check, planned
+from raystead.ops.planning import Prepared
 from raystead.ops.up import TIMEOUT, apply, wait
 
 __all__ = ["CHECKS", "TIMEOUT", "Brought", "Check", "awaited", "bring", "planned"]
 
 Emit = Callable[[Event], None]
-Check = Callable[[Prepared], Iterable[str]]  # sentences that forbid the change; none where all is well
-# What is checked before every change, beside what the server's dry-run refuses.
-CHECKS: tuple[Check, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,35 +35,6 @@ class Brought:
     anchor: Anchor
     done: Done | None = None
     went: tuple[Went, ...] = ()
-
-
-def planned(
-    api: Api,
-    asked: Desired,
-    anchor: Anchor | None,
-    *,
-    policies: str | None = None,
-    force: bool = False,
-    restart: Mapping[GroupId, str] | None = None,
-    reveal: bool = False,
-    checks: Sequence[Check] | None = None,
-) -> Prepared:
-    """What a change would do, with all that forbids it among the plan's problems; nothing is changed.
-
-    Args:
-        checks: asked only where something would change; default: `CHECKS`.
-
-    Raises:
-        As `prepare`, whose arguments the others are.
-    """
-    prepared = prepare(api, asked, anchor, policies=policies, force=force, restart=restart, reveal=reveal)
-    if not prepared.mutates:
-        return prepared
-    found = [text for check in (CHECKS if checks is None else checks) for text in check(prepared)]
-    if not found:
-        return prepared
-    plan = replace(prepared.plan, problems=tuple(dict.fromkeys((*prepared.plan.problems, *found))))
-    return replace(prepared, plan=plan)
 
 
 def bring(
