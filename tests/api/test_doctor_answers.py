@@ -211,7 +211,7 @@ def test_names_that_somebody_else_has(namespace: MakeSpace, as_user: AsUser) -> 
     space.run("create", "service", "clusterip", "redis", "--tcp=6379")
     space.run("create", "deployment", "deployment-ray-head", "--image=x", "--replicas=0")
     found = check(doctor(user), "names")
-    assert "Deployment/deployment-ray-head are there" in found["what"]
+    assert "Deployment/deployment-ray-head exist" in found["what"]
     assert "Service/redis" in found["what"]
 
 

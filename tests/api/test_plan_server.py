@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from raystead.base import names
+from raystead.base import kinds, names
 from raystead.errors import ApiError
 from raystead.kube.access import load
 from raystead.kube.api import Api
@@ -23,6 +23,7 @@ from raystead.manifests.render import manifests
 from raystead.ops.planning import live_objects
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Plan
+from raystead.spec.documents import RayDocument, parsed
 from raystead.spec.model import RayCluster
 
 Json = dict[str, Any]
@@ -34,8 +35,9 @@ pytestmark = pytest.mark.api
 class Server:
     """A namespace where one cluster's objects are applied and planned."""
 
-    def __init__(self, api: Api, cluster: RayCluster) -> None:
-        self.api, self.cluster, self.paths = api, cluster, Discovery(api)
+    def __init__(self, api: Api, document: RayDocument) -> None:
+        self.api, self.document, self.paths = api, document, Discovery(api)
+        self.cluster = cluster = document.cluster
         anchor = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -51,7 +53,8 @@ class Server:
             self.api.apply(self.paths.path(item, self.api.namespace), item)
 
     def plan(self, wanted: Sequence[Json], desired: RayCluster | None = None) -> Plan:
-        live = [item for items in live_objects(self.api, self.cluster.name).values() for item in items]
+        made = kinds.owned(kinds.made_by(wanted))
+        live = [item for items in live_objects(self.api, self.cluster.name, made).values() for item in items]
         answers, refusals = {}, {}
         for item in wanted:
             try:
@@ -67,8 +70,8 @@ class Server:
 def place(namespace: Callable[..., Any]) -> Iterator[Callable[[str], Server]]:
     def start(name: str) -> Server:
         kube = namespace(quota={"pods": "0"})
-        cluster = RayCluster.model_validate(yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text()))
-        return Server(Api(load(kubeconfig=str(kube.kubeconfig), namespace=kube.namespace)), cluster)
+        document = parsed(yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text()))
+        return Server(Api(load(kubeconfig=str(kube.kubeconfig), namespace=kube.namespace)), document)
 
     return start
 
@@ -76,7 +79,7 @@ def place(namespace: Callable[..., Any]) -> Iterator[Callable[[str], Server]]:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_the_server_fills_in_is_no_change(place: Callable[[str], Server], name: str) -> None:
     here = place(name)
-    wanted = manifests(here.cluster, here.facts)
+    wanted = manifests(here.document, here.facts)
     first = here.plan(wanted)
     assert {change.action for change in first.changes} == {Action.CREATE}
     assert first.problems == ()

@@ -46,7 +46,7 @@ def cli(namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]) ->
 
 
 def up(cli: Cli, text: str, *words: str, code: int = 0) -> str:
-    done = cli("up", "-f", "-", "--wait=false", *words, stdin=text, code=code)
+    done = cli("up", "-f", "-", "--wait=false", "--yes", *words, stdin=text, code=code)
     return done.stdout + done.stderr
 
 

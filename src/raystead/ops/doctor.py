@@ -273,7 +273,8 @@ def _facts(who: Subject, seen: Seen, policies: str | None) -> Facts:
     facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
     if not who.rights.allows("create", "pods"):
         return facts
-    return namespaced(who.api, seen.cluster, facts, Here(seen.namespace, seen.quotas, seen.limitranges))
+    here = Here(seen.namespace or {}, seen.quotas, seen.limitranges)  # {}: who may not read it is not refused
+    return namespaced(who.api, seen.cluster, facts, here)
 
 
 def _secrets(who: Subject, seen: Seen, password: str | None) -> dict[str, tuple[str, ...] | None]:

@@ -14,7 +14,6 @@ from raystead.explain.engine import explain, needed_accounts, needed_logs
 from raystead.explain.model import LOG_LINES, RAYLET, Finding, LogKey, Snapshot
 from raystead.explain.view import View
 from raystead.kube.api import Api, Json
-from raystead.kube.execs import Target, run
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 from raystead.live.makers import kinds_that_keep
@@ -100,6 +99,8 @@ def log_of(api: Api, key: LogKey) -> str:
     """The end of one container's log."""
     pod, container, previous = key
     if container.endswith(RAYLET):
+        from raystead.kube.execs import Target, run  # asyncio, which only such a start needs
+
         done = run(api, Target(api.namespace, pod, container.removesuffix(RAYLET)), _RAYLET_ERR)
         return done.out.decode("utf-8", "replace")
     query = {"container": container, "tailLines": LOG_LINES, "previous": "true" if previous else "false"}

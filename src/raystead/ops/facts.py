@@ -87,6 +87,8 @@ def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = 
     rendered = manifests(cluster, plain)
     out = facts
     if facts.anchor_uid is None and manifests(cluster, replace(plain, gives_user_ids=True)) != rendered:
+        if here.namespace is None and not may(api, "get", "namespaces"):
+            here = replace(here, namespace={})  # a Role of one's own may lack it: nobody is to be refused
         here = replace(here, namespace=_namespace(api, here))
         given = (here.namespace or {}).get("metadata", {}).get("annotations") or {}
         out = replace(out, gives_user_ids=_USER_IDS in given)

@@ -12,7 +12,6 @@ from raystead.base import labels, names
 from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.errors import Conflict
 from raystead.kube.paths import collection, path_of
-from raystead.manifests.autoscaling import CERTIFICATE, autoscales, steward_name
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import PASSWORD_KEY, storage_kind
@@ -50,6 +49,8 @@ class NeededSecret:
 
     @property
     def keys(self) -> tuple[str, ...]:
+        from raystead.manifests.autoscaling import CERTIFICATE  # it imports the models, which `token` spares
+
         return CERTIFICATE if self.certificate else (self.key,)
 
     def shape(self, cluster: str) -> Json:
@@ -61,6 +62,8 @@ class NeededSecret:
 
 def needed(cluster: RayCluster, facts: Facts, password: str | None) -> list[NeededSecret]:
     """What the objects of `cluster` name and nobody else makes; `password` stood in the file itself."""
+    from raystead.manifests.autoscaling import autoscales, steward_name
+
     ctx = Context(cluster, facts)
     out = []
     auth = cluster.spec.auth
