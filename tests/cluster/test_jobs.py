@@ -200,7 +200,7 @@ def test_a_file_that_the_command_names_goes_along(
     monkeypatch.chdir(tmp_path)
     done = cli("submit", "--", "python", "train.py", code=7)
     assert "['outputs', 'train.py']" in done.stdout
-    assert "uploading the current directory, for train.py is in it" in done.stderr
+    assert "uploading the current directory, because train.py is in it" in done.stderr
     assert re.search(r"job FAILED in [\d.]+ s: exit code 7$", done.stderr.strip())
     assert done.stdout.count("outputs") == 1
     assert "outputs" not in done.stderr, "its output is told once"

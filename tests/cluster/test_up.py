@@ -115,8 +115,8 @@ def test_up_ends_with_three_nodes_alive(story: Story, first: tuple[Any, list[Req
 def test_the_first_up_asks_little(story: Story, first: tuple[Any, list[Request]]) -> None:
     """As much as that where nothing goes wrong; Kubernetes' warnings (no volume yet) and a slow start are read up on.
 
-    Each object is tried and applied. Of the other 34 nine are doctor's checks: a pod of each group, pods, claims,
-    quotas, LimitRanges and the namespace's labels.
+    Each object is tried and applied. Of the other 36 nine are doctor's checks: a pod of each group, pods, claims,
+    quotas, LimitRanges and the namespace's labels; two find out whether the namespace gives pods their user ids.
     """
     done, requests = first
     warned = [e for e in story.user.items("events") if e["type"] == "Warning" and e["reason"] != "Unhealthy"]
@@ -126,7 +126,7 @@ def test_the_first_up_asks_little(story: Story, first: tuple[Any, list[Request]]
     asked = Counter((r.verb, r.resource) for r in requests)
     read_up = asked["list", "replicasets"] if warned or slow else 0
     again = asked["get", "pods/log"] + asked["watch", "events"] if slow else 0
-    story.few(requests, 2 * story.objects + 34 + 6 * read_up + again)
+    story.few(requests, 2 * story.objects + 36 + 6 * read_up + again)
     made = [r for r in requests if r.mutates]
     assert len(made) == story.objects
     assert made[0].resource == "configmaps"  # the anchor, before all else

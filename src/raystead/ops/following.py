@@ -129,13 +129,13 @@ def follow(
                 progress = time.monotonic()
             large = output.written > _SMALL
             if (whole and large) or (not large and output.rest()):
-                return job
+                return look.named(job)
             if look(job) or time.monotonic() - progress > _END:
                 write("\n[raystead: the end of the output could not be read; the job has ended]\n")
-                return job
+                return look.named(job)
         else:
             if look(job) and look.since > _LAST_WORD:
-                return replace(job, status="FAILED", error_type=_LOST, message=look.why, end_time=time.time())
+                return look.named(replace(job, status="FAILED", end_time=time.time()))
             if not whole and output.written == before and before <= _SMALL:
                 output.rest()  # a stream that breaks at the same place each time: bytes that are not text
         time.sleep(_POLL)
@@ -155,9 +155,11 @@ class _Look:
         self._told: set[str] = set()
         self._gone: tuple[str, float] | None = None
 
-    @property
-    def why(self) -> str:
-        return self._gone[0] if self._gone else ""
+    def named(self, job: Job) -> Job:
+        """The ended job with what became of its driver, where that is known: Ray says it more vaguely."""
+        if self._gone is None or job.status != "FAILED" or job.driver_exit_code is not None:
+            return job
+        return replace(job, error_type=_LOST, message=self._gone[0])
 
     @property
     def since(self) -> float:

@@ -32,6 +32,8 @@ _FRAME = re.compile(
     r"|File \"|(Current t|T)hread |Stack ?[Tt]race|Aborted|\[symbolize|ray::|~"
 )
 _LOGGED = re.compile(r"^\[[^\]]*\]\s*(\(\S+\)\s*)?(\S+\.(cc|h|py):\d+:?\s*)?")
+# What Ray's C++ says before every failed check, a wrong password included.
+_BUG = re.compile(r"^An unexpected system state has occurred\..*?work with you to fix it\.\s*")
 _TELLING = re.compile(
     r"error|refused|denied|timed? ?out|timeout|wrongpass|noauth|invalid|failed|cannot|could not|unreachable"
     r"|not known|reset",
@@ -158,6 +160,6 @@ def _ended(api: Api, path: str) -> tuple[str, str]:
 def last_words(log: str) -> str:
     """The sentence of a log that says why a program failed: never a frame of a native stack."""
     lines = [_LOGGED.sub("", line.strip()).strip() for line in log.splitlines()]
-    lines = [line for line in lines if line and not _FRAME.match(line)]
+    lines = [_BUG.sub("", line) for line in lines if line and not _FRAME.match(line)]
     telling = [line for line in lines if _TELLING.search(line)]
     return (telling or lines or [""])[-1][:300]
