@@ -18,10 +18,23 @@ if [ -z "${RAYSTEAD_TEST_KUBECONFIG:-}" ]; then
   fi
 fi
 marks=$1; shift
+memory=$(mktemp -d)  # which tests failed; not the checkout's, which may remember an older run
+trap 'rm -rf "$memory"' EXIT
 tests() {  # pytest; a selection without a test is not a failure
-  .venv/bin/python -m pytest -o timeout=900 --durations=20 "$@" tests/cluster || { local code=$?; [ $code = 5 ] || failed=$code; }
+  .venv/bin/python -m pytest -o "addopts=-ra --strict-markers" -o cache_dir="$memory" -o timeout=900 "$@" tests/cluster \
+    || { local code=$?; [ $code = 5 ] || failed=$code; }
 }
 failed=0
-tests -m "$marks and not alone" -n 3 --dist loadfile --no-loadscope-reorder "$@"
-tests -m "$marks and alone" "$@"
+tests -m "$marks and not alone" -n 3 --dist loadfile --no-loadscope-reorder --durations=20 "$@"
+tests -m "$marks and alone" --durations=20 "$@"
+# Three tests share two cores here. What failed beside others runs once more with nothing beside it: a defect fails again,
+# and what passes now is printed as a flaky test to be mended. More than a handful is no accident and is not tried again.
+if [ "$failed" = 1 ]; then
+  mapfile -t again < <(.venv/bin/python -c 'import json, sys; print(*json.load(open(sys.argv[1])), sep="\n")' "$memory/v/cache/lastfailed")
+  if [ "${#again[@]}" -le 6 ]; then
+    printf '=== FLAKY unless it fails again: %s\n' "${again[@]}"
+    failed=0
+    tests -m "$marks" --last-failed --last-failed-no-failures=none "$@"
+  fi
+fi
 exit "$failed"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TOGETHER = ("survivor", "running")  # fixtures that are a Ray cluster for all files that take them
 LONGEST_FIRST = (  # so that no worker begins a long group when the others are done
@@ -46,9 +47,14 @@ def _place(name: str, names: tuple[str, ...]) -> int:
 
 
 def pytest_configure() -> None:
-    """Ctrl-C reaches what tests start, also from a shell's background job, whose children would ignore it."""
+    """Ctrl-C reaches what tests start, also from a shell's background job (its children would ignore it); slowness is no failure."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How fast a busy machine makes examples says nothing about what is tested.
+    current = settings.get_profile(settings.get_current_profile_name())
+    slow = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+    settings.register_profile("busy machine", current, **slow)
+    settings.load_profile("busy machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
