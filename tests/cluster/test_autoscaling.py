@@ -118,7 +118,7 @@ def test_two_detached_actors_bring_two_workers_which_go_when_they_are_idle(auto:
     auto.kill("a", "b")
     auto.empty()
     print(f"demand to both answering {came:.1f} s; idle to gone {time.monotonic() - begun:.1f} s")
-    assert auto.cli("plan", "--name", "auto").stdout.strip().endswith("0 to create, 0 to change, 0 to delete")
+    assert "nothing to change" in auto.cli("plan", "--name", "auto").stdout
 
 
 def test_bounds_change_while_it_runs(auto: Auto) -> None:
