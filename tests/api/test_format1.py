@@ -66,7 +66,7 @@ def test_an_up_takes_it_over_and_changes_no_pod_template(api: Api, path: Path) -
     before = templates(api, name)
     assert before
 
-    asked, anchor = wanted(api, Flags(name=name))
+    _, asked, anchor = wanted(api, Flags(name=name))
     assert anchor is not None
     prepared = prepare(api, asked, anchor)
     assert prepared.plan.problems == ()
@@ -81,5 +81,5 @@ def test_an_up_takes_it_over_and_changes_no_pod_template(api: Api, path: Path) -
     assert now is not None
     assert now.raw["data"]["format"] == str(FORMAT)
     assert now.uid == anchor.uid
-    asked, anchor = wanted(api, Flags(name=name))
+    _, asked, anchor = wanted(api, Flags(name=name))
     assert not prepare(api, asked, anchor).mutates
