@@ -149,10 +149,11 @@ def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Aut
     auto.empty()
 
 
+@pytest.mark.long  # written, not yet seen green
 def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
-    used = len(auto.space.items("pods"))
+    until(lambda: len(auto.space.items("pods")) == 1, 120, "what is ending no longer counts; the head stays")
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
-    auto.space.apply({**quota, "spec": {"hard": {"pods": str(used + 1)}}})
+    auto.space.apply({**quota, "spec": {"hard": {"pods": "2"}}})
     auto.begin("e", "f")
     until(lambda: "exceeded quota" in auto.cli("status").stdout, 120, "status tells of the quota", every=2)
     assert "few" in auto.cli("explain", code=None).stdout
@@ -162,12 +163,14 @@ def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
     auto.kill("e", "f")
 
 
+@pytest.mark.long  # written, not yet seen green
 def test_a_suspended_cluster_has_no_pods_and_comes_back(auto: Auto) -> None:
     auto.cli("suspend", "--yes")
     until(lambda: not auto.space.items("pods", "-l", "raystead.io/cluster=auto"), 120, "all pods are gone")
     auto.cli("resume")
 
 
+@pytest.mark.long  # written, not yet seen green
 def test_the_first_autoscaler_v1_too(
     namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
 ) -> None:
