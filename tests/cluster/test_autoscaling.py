@@ -84,7 +84,7 @@ class Auto:
         self.run(MORE.partition("print(")[0], *names)
 
     def have(self, *names: str) -> list[str]:
-        return self.run(MORE, *names).rpartition("HOSTS ")[2].split()
+        return self.run(MORE, *names).rpartition("HOSTS ")[2].partition("\n")[0].split()
 
     def kill(self, *names: str) -> None:
         self.run(LESS, *names)
