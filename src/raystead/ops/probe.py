@@ -37,9 +37,10 @@ def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tupl
     if lacking:
         what = f"a probe needs rights that you lack: {', '.join(lacking)}"
         return (Check("probe", "unknown", what, "SelfSubjectRulesReview", "raystead doctor --rbac"),)
-    name = f"{probing.PREFIX}{uuid.uuid4().hex[:8]}"
+    name = f"{probing.PREFIX}{uuid.uuid4().hex}"  # 122 random bits: nobody else's Job has this name
     out: list[Check] = []
     made: Json = {}
+    refused = False
     try:
         made = api.create(collection(api.namespace, "Job"), probing.job(seen, name, seconds))
         for policy in probing.policies(seen, name, made["metadata"]["uid"]):
@@ -48,14 +49,14 @@ def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tupl
     except ApiError as error:
         if error.status == 0:
             raise
+        refused = True
         out.append(Check("probe", "unknown", f"the probe could not be made: {error.what}", error.evidence))
     finally:
-        # its pod and policies go with it; a name that was never made is not news
-        with contextlib.suppress(ApiError):
-            uid = (made.get("metadata") or {}).get(
-                "uid"
-            )  # unknown only when the answer to its creation was lost
-            api.delete(path_of(api.namespace, "Job", name), grace=0, uid=uid)
+        # Its pod and policies go with it. Without a uid the answer to its creation was lost: it may be there.
+        uid = made.get("metadata", {}).get("uid")
+        if uid or not refused:
+            with contextlib.suppress(ApiError):
+                api.delete(path_of(api.namespace, "Job", name), grace=0, uid=uid)
     if why := probing.untellable(seen):
         out.append(Check("state", "unknown", f"whether Redis answers is not known: {why}"))
     return tuple(out)
