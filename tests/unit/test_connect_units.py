@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from patience import patience
 
 from raystead.base.groups import HEAD, worker
 from raystead.errors import RayUnreachable
@@ -41,6 +44,17 @@ def test_one_browser_is_let_in_and_sent_on() -> None:
         assert get(address).status_code == 404, "good once"
     with pytest.raises(httpx.ConnectError):
         get(address)
+
+
+def test_a_browser_that_connects_in_advance_keeps_neither_the_page_nor_the_end_waiting() -> None:
+    seen: list[str] = []
+    began = time.monotonic()
+    with opened("http://127.0.0.1:8265", "a-token", lambda address: not seen.append(address)):
+        host, port = seen[0].split("/")[2].split(":")
+        idle = socket.create_connection((host, int(port)))
+        assert get(seen[0]).status_code == 303
+    idle.close()
+    assert time.monotonic() - began < patience(5)
 
 
 def test_without_a_token_the_page_itself_is_opened() -> None:

@@ -20,6 +20,7 @@ from explain_kit import (
     waiting,
     with_pods,
 )
+from patience import patience
 from test_explain_rules import SCHEDULER, TABLE, WORKERS, policy, unbound
 
 from raystead.explain.engine import explain, needed_logs
@@ -292,4 +293,4 @@ def test_a_thousand_pods_are_looked_at_within_a_second() -> None:
     snapshot = with_pods("worker", *pods, events=events, logs={("w0", "ray", True): "InvalidAuthToken"})
     began = process_time()
     assert [f.pods for f in explain(snapshot)] == [1000]
-    assert process_time() - began < 1
+    assert process_time() - began < patience(1)

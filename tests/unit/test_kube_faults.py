@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import patience
 from scriptedserver import ScriptedServer, answer, status, stream
 from test_kube_access import ANSWER, config, pair, plugin, with_plugin
 
@@ -445,7 +446,7 @@ def test_an_interrupt_during_an_outage_ends_every_verb_within_a_second(
         finally:
             process.kill()
         took = time.monotonic() - begun
-    assert took < 1.0 + 1.0 * (os.getloadavg()[0] > 4), f"{took:.1f} s"
+    assert took < patience(1), f"{took:.1f} s"
     assert process.returncode == 130
 
 
@@ -459,7 +460,7 @@ def test_requests_at_once_hold_up_no_interrupt() -> None:
     threading.Thread(target=interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         parallel(lambda seconds: time.sleep(seconds), [20, 20, 20])
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < patience(2)
 
 
 # -- clocks ------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from patience import patience
 
 from raystead.errors import SpecError
 from raystead.manifests import scripts
@@ -296,7 +297,7 @@ def test_two_hundred_groups_in_half_a_second() -> None:
     cluster = RayCluster.model_validate(spec)
     start = time.process_time()
     objects = manifests(cluster, Facts(policies="always"))
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < patience(0.5)
     assert sum(o["kind"] == "Deployment" for o in objects) == 201
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from observed import RECORDINGS, built_in, moment, recording, view
+from patience import patience
 
 from raystead.plan.observed import view_json
 from raystead.plan.raynodes import ray_nodes
@@ -333,7 +334,7 @@ def test_a_thousand_workers_take_a_third_of_a_second_at_most() -> None:
     begun = time.process_time()
     seen = view({**data, "pods": []}, pods=data["pods"], ray_nodes=ray_nodes(json.loads(text)))
     json.dumps(view_json(seen))
-    assert time.process_time() - begun < 0.3
+    assert time.process_time() - begun < patience(0.3)
     assert seen.groups[1].alive == 1000
 
 

@@ -14,7 +14,7 @@ import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.cookies import SimpleCookie
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 __all__ = ["opened"]
@@ -45,29 +45,45 @@ def opened(
         server.server_close()
 
 
-class _Page(HTTPServer):
-    """Answers the one secret address once."""
+class _Page(ThreadingHTTPServer):
+    """Answers the one secret address once.
+
+    A thread for each connection: browsers open one in advance and send nothing over it, which may keep
+    neither the real request waiting nor the end.
+    """
+
+    daemon_threads = True
+    block_on_close = False
 
     def __init__(self, dashboard: str, token: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.dashboard = dashboard
         self.cookie = _cookie(token)
-        self.word: str | None = secrets.token_urlsafe(24)
         self.host = f"127.0.0.1:{self.server_port}"
-        self.address = f"http://{self.host}/{self.word}"
+        self._word: str | None = secrets.token_urlsafe(24)
+        self._lock = threading.Lock()
+        self.address = f"http://{self.host}/{self._word}"
+
+    def let_in(self, word: str) -> bool:
+        """Whether this is the word and nobody has used it before."""
+        with self._lock:
+            known = self._word is not None and secrets.compare_digest(word.encode(), self._word.encode())
+            if known:
+                self._word = None
+            return known
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Page
+    timeout = 30  # seconds of silence
 
     def do_GET(self) -> None:
         """Lets the browser in that knows the word, and nobody after it."""
-        word, wanted = self.path.removeprefix("/"), self.server.word
-        known = wanted is not None and secrets.compare_digest(word.encode(), wanted.encode())
-        if not known or self.headers.get("Host") != self.server.host:
+        if self.headers.get("Host") != self.server.host or not self.server.let_in(
+            self.path.removeprefix("/")
+        ):
             self.send_error(404)
         else:
-            self.server.word = None
             self.send_response(303)
             self.send_header("Location", self.server.dashboard)
             self.send_header("Set-Cookie", self.server.cookie)
