@@ -6,9 +6,9 @@ from raystead.kube.execs import Result
 from raystead.ops.connect import Connection
 from raystead.ops.doctor import Examined
 from raystead.ops.down import Downed
-from raystead.ops.explain import Explained
+from raystead.ops.explain import Explanation
 from raystead.ops.specs import Rendered
-from raystead.ops.verify import Outcome
+from raystead.ops.verify import FaultOutcome
 from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
 from raystead.rayapi.jobs import Job
@@ -23,7 +23,8 @@ __all__ = [
     "Downed",
     "Evidence",
     "Examined",
-    "Explained",
+    "Explanation",
+    "FaultOutcome",
     "FieldChange",
     "Finding",
     "GroupView",
@@ -31,7 +32,6 @@ __all__ = [
     "Job",
     "ListRow",
     "NodeView",
-    "Outcome",
     "Plan",
     "RayCluster",
     "Rendered",

@@ -15,7 +15,7 @@ from kube import Kube, pod, until
 from raystead.errors import ObjectNotFound
 from raystead.kube.access import load
 from raystead.kube.api import Api
-from raystead.kube.logs import Follow, Line, Note, Source, read
+from raystead.kube.logs import Follow, Line, LogNote, Source, read
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long]
 RAY = "rayproject/ray:2.60.0-py311"
@@ -50,7 +50,7 @@ class Listener:
 
     def __init__(self, kube: Kube) -> None:
         self.runs: dict[tuple[str, str], list[int]] = defaultdict(list)
-        self.notes: list[Note] = []
+        self.notes: list[LogNote] = []
         self.delays: list[float] = []
         self.follow = Follow(api_of(kube), kube.namespace, "app=talk")
         self.thread = threading.Thread(target=self._listen, daemon=True)
@@ -67,7 +67,7 @@ class Listener:
         for batch in self.follow:
             now = time.time()
             for item in batch:
-                if isinstance(item, Note):
+                if isinstance(item, LogNote):
                     self.notes.append(item)
                     continue
                 mark, number, *_ = item.text.split()

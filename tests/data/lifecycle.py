@@ -28,7 +28,7 @@ def life(namespace: str, working_dir: Path) -> str:
         print(done.nodes, done.cpus)
     except errors.NotReady as error:
         print([(cause.cause, cause.remedy) for cause in error.findings], error.exit_code)
-        explained: views.Explained = cluster.explain()
+        explained: views.Explanation = cluster.explain()
         print([finding.why for finding in explained.findings])
         raise
     rows: list[views.ListRow] = raystead.Cluster.list(namespace=namespace, labels={"team": "nlp"})
@@ -47,7 +47,7 @@ def life(namespace: str, working_dir: Path) -> str:
     print(result.code, result.out.decode())
     with cluster.connect(client=True) as connection:
         print(connection.dashboard, connection.client)
-    outcomes: list[views.Outcome] = cluster.verify("head")
+    outcomes: list[views.FaultOutcome] = cluster.verify("head")
     print([outcome.lost for outcome in outcomes])
     cluster.restart("worker")
     cluster.suspend()

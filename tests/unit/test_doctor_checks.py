@@ -14,8 +14,8 @@ from raystead.base import labels
 from raystead.base.groups import worker
 from raystead.doctor import admission, images, limits, network, probe, quota, state, taken, versions
 from raystead.doctor.amounts import effective, shown
-from raystead.doctor.model import Check, Client, Seen
-from raystead.doctor.rights import Rights, check, needed, role
+from raystead.doctor.model import Check, Client, Observations
+from raystead.doctor.rights import NeededRights, check, needed, role
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
@@ -28,14 +28,16 @@ EMPTY = ("pods", "quotas", "limitranges", "policies", "deployments", "statefulse
 
 def seen(
     flags: Flags | None = None, *, facts: Facts | None = None, spec: RayCluster | None = None, **more: Any
-) -> Seen:
+) -> Observations:
     """An empty namespace in which the built-in cluster, or that of `spec`, is to be."""
     cluster = spec or build(flags or Flags())
     facts = facts or Facts(namespace="team")
     told = dict.fromkeys(EMPTY, ()) | {"version": "1.36", "default_class": "fast"} | more
     objects = tuple(manifests(cluster, facts))
     client = told.pop("client", Client("0.1.0"))
-    return Seen(cluster=cluster, facts=facts, up="raystead up", client=client, objects=objects, **told)
+    return Observations(
+        cluster=cluster, facts=facts, up="raystead up", client=client, objects=objects, **told
+    )
 
 
 def one(checks: Any) -> Check:
@@ -437,19 +439,19 @@ def test_ray_of_the_client_against_the_clusters(client: Client, verdict: str, wo
 
 def test_rights_one_line_or_one_each() -> None:
     rights = needed(build(Flags()))
-    assert one(check(Rights(rights))).what == f"all {len(rights)} that this cluster needs"
+    assert one(check(NeededRights(rights))).what == f"all {len(rights)} that this cluster needs"
     deploy = next(r for r in rights if r.resource == "deployments")
     events = next(r for r in rights if r.resource == "events")
-    found = list(check(Rights(rights, {deploy: ("create", "patch"), events: ("list",)})))
+    found = list(check(NeededRights(rights, {deploy: ("create", "patch"), events: ("list",)})))
     assert [c.verdict for c in found] == ["fail", "warn"]
     assert found[0].what.startswith("you may not create or patch deployments.apps")
-    unsure = one(check(Rights(rights, {}, {deploy: ("create",)})))
+    unsure = one(check(NeededRights(rights, {}, {deploy: ("create",)})))
     assert (unsure.verdict, unsure.remedy) == ("unknown", "kubectl auth can-i create deployments.apps")
 
 
 def test_the_role_holds_every_right_and_nothing_more() -> None:
     rights = needed(build(Flags()))
-    made, binding = role(Rights(rights, user="system:serviceaccount:ci:bot"), "team")
+    made, binding = role(NeededRights(rights, user="system:serviceaccount:ci:bot"), "team")
     got = {
         (g, r, v) for rule in made["rules"] for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]
     }  # fmt: skip
@@ -547,7 +549,7 @@ def test_the_table_fits_the_terminal_and_says_it_in_words() -> None:
 
 
 def test_yaml_of_the_role_is_what_kubectl_applies() -> None:
-    text = yaml.safe_dump_all(role(Rights(needed(build(Flags()))), "team"))
+    text = yaml.safe_dump_all(role(NeededRights(needed(build(Flags()))), "team"))
     kinds = [document["kind"] for document in yaml.safe_load_all(text)]
     assert kinds == ["Role", "RoleBinding"]
 
@@ -569,7 +571,7 @@ def test_a_probe_of_ones_own_redis_has_its_certificates_and_nothing_else_mounted
         {"metadata": {"name": "mine"}, "spec": {"rayVersion": "2.60.0", "headGroupSpec": head}}
     )
     facts = Facts(namespace="team")
-    here = Seen(cluster, facts, "raystead up", Client("0"), objects=tuple(manifests(cluster, facts)))
+    here = Observations(cluster, facts, "raystead up", Client("0"), objects=tuple(manifests(cluster, facts)))
     spec = probe.job(here, "p", 60)["spec"]["template"]["spec"]
     assert [v["name"] for v in spec["volumes"]] == ["ca"]
     assert {e["name"] for e in spec["containers"][0]["env"]} == {"RAY_REDIS_ADDRESS", "RAY_REDIS_CA_CERT"}

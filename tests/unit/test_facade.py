@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from raystead.incluster.facade import Board, Refusal, server
+from raystead.incluster.facade import PodRefusal, SharedState, server
 
 SECRET = "façade".encode().hex()
 CONTAINER = {"name": "ray", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
@@ -89,13 +89,13 @@ class Client:
 
 
 @pytest.fixture
-def board() -> Board:
+def board() -> SharedState:
     numbers = itertools.count(1)
-    return Board(DOCUMENT, lambda: f"{next(numbers):05d}")
+    return SharedState(DOCUMENT, lambda: f"{next(numbers):05d}")
 
 
 @pytest.fixture
-def client(board: Board, tmp_path: Path) -> Iterator[Client]:
+def client(board: SharedState, tmp_path: Path) -> Iterator[Client]:
     cert = certificate(tmp_path)
     facade = server(board, "ns", SECRET, str(cert), port=0)
     threading.Thread(target=facade.serve_forever, args=(0.05,), daemon=True).start()
@@ -117,7 +117,7 @@ def refused(code: int, ask: Any) -> str:
     return str(json.load(error.value)["message"])
 
 
-def test_without_the_token_nothing_is_answered(board: Board, client: Client) -> None:
+def test_without_the_token_nothing_is_answered(board: SharedState, client: Client) -> None:
     client._secret = "guess"
     refused(401, lambda: client.get("rayclusters/demo"))
     refused(401, lambda: client.ask("PUT", "/raystead/v1/pods", {}))
@@ -131,7 +131,7 @@ def test_nothing_but_its_own_paths_is_served(client: Client) -> None:
     refused(403, lambda: client.patch("pods/demo-head-1/resize", []))
 
 
-def test_pods_that_nobody_has_reported_are_unknown_and_not_none(board: Board, client: Client) -> None:
+def test_pods_that_nobody_has_reported_are_unknown_and_not_none(board: SharedState, client: Client) -> None:
     assert "nobody has reported" in refused(
         503, lambda: client.get("pods?labelSelector=ray.io%2Fcluster%3Ddemo")
     )
@@ -139,7 +139,7 @@ def test_pods_that_nobody_has_reported_are_unknown_and_not_none(board: Board, cl
     assert client.get("pods?labelSelector=ray.io%2Fcluster%3Ddemo")["items"] == []
 
 
-def test_a_wish_that_cannot_be_stored_is_no_wish(board: Board, client: Client) -> None:
+def test_a_wish_that_cannot_be_stored_is_no_wish(board: SharedState, client: Client) -> None:
     def full(scaling: object) -> None:
         raise OSError("the API server is away")
 
@@ -152,7 +152,7 @@ def test_a_wish_that_cannot_be_stored_is_no_wish(board: Board, client: Client) -
 
 
 def test_rays_provider_of_v2_scales_up_and_down(
-    board: Board, client: Client, monkeypatch: pytest.MonkeyPatch
+    board: SharedState, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.autoscaler.v2.instance_manager.cloud_providers.kuberay.cloud_provider import KubeRayProvider
@@ -172,7 +172,7 @@ def test_rays_provider_of_v2_scales_up_and_down(
     assert board.scaling.groups["small"].replicas == 1
 
 
-def test_rays_provider_of_v1_scales_up_and_down(board: Board, client: Client) -> None:
+def test_rays_provider_of_v1_scales_up_and_down(board: SharedState, client: Client) -> None:
     from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
     from ray.autoscaler._private.kuberay.node_provider import KubeRayNodeProvider
     from ray.autoscaler.batching_node_provider import ScaleRequest
@@ -195,12 +195,12 @@ def test_rays_provider_of_v1_scales_up_and_down(board: Board, client: Client) ->
     assert board.scaling.groups["small"].delete == []
 
 
-def test_a_refusal_caps_what_the_autoscaler_may_ask_for(board: Board, client: Client) -> None:
-    board.report([], "1", {"small": Refusal("exceeded quota: team", 2, 0.0)})
+def test_a_refusal_caps_what_the_autoscaler_may_ask_for(board: SharedState, client: Client) -> None:
+    board.report([], "1", {"small": PodRefusal("exceeded quota: team", 2, 0.0)})
     assert client.get("rayclusters/demo")["spec"]["workerGroupSpecs"][0]["maxReplicas"] == 2
 
 
-def test_a_clients_hands_get_the_state_and_report(board: Board, client: Client) -> None:
+def test_a_clients_hands_get_the_state_and_report(board: SharedState, client: Client) -> None:
     stored = {
         "version": 40,
         "groups": {"small": {"replicas": 1, "delete": [], "names": ["demo-small-worker-kept0"]}},

@@ -11,7 +11,7 @@ import pytest
 
 from raystead.cli import jobs as shared
 from raystead.cli.job import _status_text
-from raystead.cli.jobs import Target, meant, say_output
+from raystead.cli.jobs import JobTarget, meant, say_output
 from raystead.cli.options import Where
 from raystead.cli.retyped import again, place_flags
 from raystead.errors import JobNotFound, OutputGone, RayUnreachable, UsageError
@@ -107,8 +107,8 @@ class _Nobody:
         return ""
 
 
-def target(client: Client, lost: Lost | None = None) -> Target:
-    return Target(client, _Nobody(lost), "uid-1", " -n team")  # type: ignore[arg-type]
+def target(client: Client, lost: Lost | None = None) -> JobTarget:
+    return JobTarget(client, _Nobody(lost), "uid-1", " -n team")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("may_stop", "twice"), [(True, True), (True, False), (False, True)])
@@ -156,7 +156,7 @@ def test_output_whose_worker_is_gone_comes_from_what_was_kept(
     with pytest.raises(RayUnreachable):
         say_output(target(failing), job("j"), Reporter())
     with pytest.raises(OutputGone):
-        say_output(Target(failing, _Nobody(lost), "another cluster", ""), job("j"), Reporter())  # type: ignore[arg-type]
+        say_output(JobTarget(failing, _Nobody(lost), "another cluster", ""), job("j"), Reporter())  # type: ignore[arg-type]
 
 
 def test_of_each_output_the_end_is_kept_for_owner_alone_and_of_the_newest_jobs(

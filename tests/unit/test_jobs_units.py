@@ -14,7 +14,7 @@ from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUnreachable, StreamLost
 from raystead.explain.model import Finding
 from raystead.ops import following
-from raystead.ops.following import Lost, Outcome, exit_code, follow, outcome, patiently
+from raystead.ops.following import JobOutcome, Lost, exit_code, follow, outcome, patiently
 from raystead.ops.jobs import SubmitOptions, _of_the_head, submit, submit_once
 from raystead.ops.placing import DriverNeeds, Placement, place
 from raystead.rayapi.jobs import Job, JobClient
@@ -183,21 +183,21 @@ def test_exit_codes(end: Job, code: int) -> None:
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        (job("SUCCEEDED", 0), Outcome("")),
-        (job("FAILED", 7, "Job entrypoint command failed with exit code 7, last available logs (truncated to 20,000 chars):\nTraceback\nsecret"), Outcome("exit code 7")),
-        (job("FAILED", None, "Job entrypoint command failed with exit code 5, last available logs"), Outcome("exit code 5")),
-        (job("FAILED", -9), Outcome("killed by SIGKILL")),
-        (job("FAILED", 137), Outcome("exit code 137, killed by SIGKILL")),
-        (job("FAILED", 192), Outcome("exit code 192")),
-        (job("STOPPED", None, "Job was intentionally stopped."), Outcome("somebody stopped it")),
-        (job("FAILED", None, "runtime_env setup failed: Failed to set up runtime environment.\npip: no such package"), Outcome("runtime_env setup failed: Failed to set up runtime environment", "pip: no such package")),
-        (job("FAILED", None, "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\nThe actor died because its node has died. Node Id: 4"), Outcome("the node that ran it is gone")),
-        (job("FAILED", None, "Job supervisor actor died: x\nThe actor never ran - it was cancelled"), Outcome("its node died before it began")),
-        (job("FAILED", None, "Job supervisor actor died: OutOfMemoryError"), Outcome("Ray stopped it because its node was short of memory")),
-        (job("FAILED"), Outcome("")),
+        (job("SUCCEEDED", 0), JobOutcome("")),
+        (job("FAILED", 7, "Job entrypoint command failed with exit code 7, last available logs (truncated to 20,000 chars):\nTraceback\nsecret"), JobOutcome("exit code 7")),
+        (job("FAILED", None, "Job entrypoint command failed with exit code 5, last available logs"), JobOutcome("exit code 5")),
+        (job("FAILED", -9), JobOutcome("killed by SIGKILL")),
+        (job("FAILED", 137), JobOutcome("exit code 137, killed by SIGKILL")),
+        (job("FAILED", 192), JobOutcome("exit code 192")),
+        (job("STOPPED", None, "Job was intentionally stopped."), JobOutcome("somebody stopped it")),
+        (job("FAILED", None, "runtime_env setup failed: Failed to set up runtime environment.\npip: no such package"), JobOutcome("runtime_env setup failed: Failed to set up runtime environment", "pip: no such package")),
+        (job("FAILED", None, "Job supervisor actor died: The actor died unexpectedly before finishing this task.\n\tclass_name: JobSupervisor\nThe actor died because its node has died. Node Id: 4"), JobOutcome("the node that ran it is gone")),
+        (job("FAILED", None, "Job supervisor actor died: x\nThe actor never ran - it was cancelled"), JobOutcome("its node died before it began")),
+        (job("FAILED", None, "Job supervisor actor died: OutOfMemoryError"), JobOutcome("Ray stopped it because its node was short of memory")),
+        (job("FAILED"), JobOutcome("")),
     ],
 )  # fmt: skip
-def test_a_failed_job_is_told_once(end: Job, told: Outcome) -> None:
+def test_a_failed_job_is_told_once(end: Job, told: JobOutcome) -> None:
     """Why in a few words; never the output that was on the screen already."""
     assert outcome(end) == told
 
@@ -221,7 +221,7 @@ def test_ray_need_not_notice_that_a_driver_is_gone(clock: list[float]) -> None:
     ray = Ray([["a\n", ""]], [job("RUNNING")], RayUnreachable("500"))
     end = follow(ray, "j", write=lambda text: None, tell=lambda event: None, fate=lambda job: gone)  # type: ignore[arg-type]
     assert (end.status, exit_code(end)) == ("FAILED", 70)
-    assert outcome(end) == Outcome(gone.text)
+    assert outcome(end) == JobOutcome(gone.text)
     assert 4 < sum(clock) < 6
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from raystead.base import kinds
 from raystead.base.kinds import KINDS
-from raystead.doctor.model import Seen
+from raystead.doctor.model import Observations
 from raystead.doctor.rights import needed
 from raystead.explain.model import Snapshot
 from raystead.kube.paths import path_of
@@ -60,7 +60,7 @@ def test_the_kinds_of_jobs_and_autoscaling_are_there_and_cost_a_plain_cluster_no
     assert not plain & {"cronjobs", "roles", "rolebindings", "serviceaccounts", "ingresses"}
 
 
-@pytest.mark.parametrize("holder", [Snapshot, Seen])
+@pytest.mark.parametrize("holder", [Snapshot, Observations])
 def test_what_is_looked_at_has_a_list_for_each_part(holder: type) -> None:
     there = {field.name for field in fields(holder)}
     without = () if holder is Snapshot else ("Event", "ReplicaSet")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raystead.kube.logs import Seen, Source, _state_of, containers_of, split
+from raystead.kube.logs import DeliveredLines, Source, _state_of, containers_of, split
 
 
 def line(second: int, fraction: int, text: str = "x", zone: str = "Z") -> bytes:
@@ -28,7 +28,7 @@ def test_streams_cut_anywhere_give_each_line_once(
 ) -> None:
     # stdout and stderr are stamped by two writers: neighbours may be out of order by a little
     log = [line(*item) for item in sorted(raw, key=lambda item: item[0] + chance.random() * 1.5)]
-    seen, got = Seen(), []
+    seen, got = DeliveredLines(), []
     for cut in [*sorted(cuts), len(log)]:
         since = seen.since
         seen.resume()
@@ -37,20 +37,20 @@ def test_streams_cut_anywhere_give_each_line_once(
 
 
 def test_the_same_line_twice_at_the_same_moment_is_two_lines() -> None:
-    seen, twins = Seen(), [line(1, 5), line(1, 5)]
+    seen, twins = DeliveredLines(), [line(1, 5), line(1, 5)]
     assert [seen.is_new(raw) for raw in twins] == [True, True]
     seen.resume()
     assert [seen.is_new(raw) for raw in [*twins, line(1, 5)]] == [False, False, True]
 
 
 def test_a_nodes_own_time_zone_is_given_back() -> None:
-    seen = Seen()
+    seen = DeliveredLines()
     seen.is_new(line(1, 5, zone="+08:00"))
     assert seen.since == "2026-01-01T00:00:01+08:00"
 
 
 def test_only_the_last_seconds_are_remembered() -> None:
-    seen = Seen()
+    seen = DeliveredLines()
     for second in range(50):
         seen.is_new(line(second, 0))
     assert seen.since == "2026-01-01T00:00:47Z"

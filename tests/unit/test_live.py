@@ -15,7 +15,7 @@ import pytest
 
 from raystead.base.groups import HEAD, REDIS, named, worker
 from raystead.doctor import quota
-from raystead.doctor.model import Client, Seen
+from raystead.doctor.model import Client, Observations
 from raystead.explain.engine import explain
 from raystead.kube.api import Api
 from raystead.live.groups import Group, groups
@@ -186,7 +186,7 @@ def test_doctor_counts_the_pods_for_the_quota(case: tuple[str, Situation]) -> No
         "spec": {"hard": hard},
         "status": {"hard": hard, "used": {"pods": "0"}},
     }
-    seen = Seen(
+    seen = Observations(
         cluster=SPEC,
         facts=Facts(namespace=kit.SPACE),
         up="raystead up",

@@ -18,7 +18,7 @@ from raystead.errors import ApiError
 from raystead.explain.model import Finding
 from raystead.ops.doctor import Examined
 from raystead.ops.events import Applied, Explained, GroupProgress, Note, Planned, Progress
-from raystead.ops.explain import Explained as Look
+from raystead.ops.explain import Explanation as Look
 from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.plan.observed import ListRow
 from raystead.ui import terminal

@@ -23,7 +23,7 @@ _SECOND_INTERRUPT = 1.5  # seconds in which a second Ctrl-C means: stop the job
 
 
 @dataclass(frozen=True)
-class Target:
+class JobTarget:
     """The job API of the meant cluster and who looks after its drivers.
 
     Attributes:
@@ -38,12 +38,12 @@ class Target:
 
 
 @contextmanager
-def target_of(name: str | None, where: Where) -> Iterator[Target]:
+def target_of(name: str | None, where: Where) -> Iterator[JobTarget]:
     """The job API of the named (or only) cluster."""
     from raystead.cli.retyped import place_flags
 
     with place_of(where).jobs(name) as jobs:
-        yield Target(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
+        yield JobTarget(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
 
 
 def patience(where: Where) -> float:
@@ -67,7 +67,7 @@ def say_waiting(reporter: Reporter, event: Waiting | Lost) -> None:
 
 
 def follow_to_exit(
-    target: Target,
+    target: JobTarget,
     job_id: str,
     reporter: Reporter,
     where: Where,
@@ -107,7 +107,7 @@ def follow_to_exit(
 
 
 def _detached(
-    target: Target, job_id: str, reporter: Reporter, interrupts: _Interrupts, *, may_stop: bool
+    target: JobTarget, job_id: str, reporter: Reporter, interrupts: _Interrupts, *, may_stop: bool
 ) -> None:
     """What Ctrl-C leaves on the screen; the offer to stop the job goes when it no longer stands."""
     stays = f"detached, the job goes on; raystead job logs{target.flags} {job_id} -f"
@@ -121,7 +121,7 @@ def _detached(
     reporter.line(stays)
 
 
-def say_output(target: Target, job: Job, reporter: Reporter) -> None:
+def say_output(target: JobTarget, job: Job, reporter: Reporter) -> None:
     """A job's output so far, from Ray or from what was kept here.
 
     Raises:

@@ -16,7 +16,7 @@ from raystead.errors import UsageError
 if TYPE_CHECKING:
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
-    from raystead.ops.logs import Wanted
+    from raystead.ops.logs import LogSelection
 
 
 @click.command("logs")
@@ -55,13 +55,13 @@ def command(
         _local(what, name, follow, tail)
         return
     from raystead.ops.clusters import anchor_of
-    from raystead.ops.logs import Wanted
+    from raystead.ops.logs import LogSelection
 
     api = door(where)
     anchor = anchor_of(api, name)
     if what == anchor.name:  # a cluster's name may stand alone, as for every verb
         what = None
-    wanted = Wanted(what, container, max(1, int(since)) if since else None, tail)
+    wanted = LogSelection(what, container, max(1, int(since)) if since else None, tail)
     if follow and previous:
         raise UsageError("--previous has an end: leave -f out")
     if ray_file is not None:
@@ -74,7 +74,7 @@ def command(
         _past(api, anchor, wanted, previous, timestamps)
 
 
-def _past(api: Api, anchor: Anchor, wanted: Wanted, previous: bool, timestamps: bool) -> None:
+def _past(api: Api, anchor: Anchor, wanted: LogSelection, previous: bool, timestamps: bool) -> None:
     from raystead.base.text import neutral
     from raystead.ops.logs import past
 
@@ -88,12 +88,12 @@ def _past(api: Api, anchor: Anchor, wanted: Wanted, previous: bool, timestamps: 
     sys.stdout.flush()
 
 
-def _follow(api: Api, anchor: Anchor, wanted: Wanted, timestamps: bool) -> None:
-    from raystead.kube.logs import Note
+def _follow(api: Api, anchor: Anchor, wanted: LogSelection, timestamps: bool) -> None:
+    from raystead.kube.logs import LogNote
     from raystead.ops.clusters import deleted
-    from raystead.ops.logs import Names, follow
+    from raystead.ops.logs import SourceNames, follow
 
-    names = Names()
+    names = SourceNames()
     quiet_since = time.monotonic()
     told: str | None = None
     with follow(api, anchor, wanted) as stream:
@@ -102,7 +102,7 @@ def _follow(api: Api, anchor: Anchor, wanted: Wanted, timestamps: bool) -> None:
             out = []
             for item in batch:
                 source = names.of(item.source, stream.pod_of)
-                if isinstance(item, Note):
+                if isinstance(item, LogNote):
                     click.echo(f"{source}: {item.text}", err=True)
                 else:
                     out.append(_shown(source, item.time if timestamps else "", item.text))
@@ -120,7 +120,7 @@ def _follow(api: Api, anchor: Anchor, wanted: Wanted, timestamps: bool) -> None:
                     click.echo(f"{error.what}; still trying", err=True)
 
 
-def _ray(api: Api, anchor: Anchor, wanted: Wanted, file: str, follow: bool) -> None:
+def _ray(api: Api, anchor: Anchor, wanted: LogSelection, file: str, follow: bool) -> None:
     from raystead.base.text import neutral
     from raystead.ops.raylogs import follow_file, read_file
 

@@ -14,7 +14,7 @@ from raystead.cli.options import Where, output_option, place_of, place_options, 
 from raystead.errors import ProblemsFound, UsageError
 
 if TYPE_CHECKING:
-    from raystead.ops.verify import Outcome
+    from raystead.ops.verify import FaultOutcome
     from raystead.ui.plain import Reporter
 
 
@@ -67,7 +67,7 @@ def command(
     reporter.hint("raystead status")
 
 
-def summary(name: str, outcomes: Sequence[Outcome]) -> str:
+def summary(name: str, outcomes: Sequence[FaultOutcome]) -> str:
     """`"x" survived the loss of head and worker: 214 calls answered, whole again after 4.0 s at most …`."""
     faults = [one.fault for one in outcomes]
     told = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
@@ -79,7 +79,7 @@ def summary(name: str, outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _tell(reporter: Reporter, one: Outcome) -> None:
+def _tell(reporter: Reporter, one: FaultOutcome) -> None:
     reporter.step(f"{one.fault} ({one.pod}) deleted by force: whole again", one.away)
     if reporter.quiet:
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from raystead.base.times import span
-from raystead.doctor.model import Check, Pods, Seen
+from raystead.doctor.model import Check, Observations, Pods
 from raystead.explain import admission
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
@@ -22,7 +22,7 @@ _COUNTED = {admission.QUOTA.slug, admission.QUOTA_NEEDS.slug}
 _WHEN = datetime.fromtimestamp(0, UTC)
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     refused = limited = False
     for pods in seen.groups:
         answer = seen.admission.get(pods.group)
@@ -49,7 +49,7 @@ def check(seen: Seen) -> Iterator[Check]:
         yield _passed(seen)
 
 
-def _deadlines(seen: Seen) -> Iterator[Check]:
+def _deadlines(seen: Observations) -> Iterator[Check]:
     """Pods to which the namespace adds an end that their template does not have."""
     ended: dict[int, list[str]] = {}
     for pods in seen.groups:
@@ -64,7 +64,7 @@ def _deadlines(seen: Seen) -> Iterator[Check]:
         yield Check("admission", "warn", what, evidence, f'{send}{span(seconds)}: may ours run longer?"')
 
 
-def _explained(seen: Seen, pods: Pods, message: str) -> tuple[Finding, ...]:
+def _explained(seen: Observations, pods: Pods, message: str) -> tuple[Finding, ...]:
     """Explain's rules, on the refusal as it would be."""
     snapshot = Snapshot(
         cluster=seen.cluster,
@@ -79,14 +79,14 @@ def _explained(seen: Seen, pods: Pods, message: str) -> tuple[Finding, ...]:
     return admission.explained(view, Group(pods.group, Wanted.fixed(pods.wanted), pods.maker), refusal)
 
 
-def _said(seen: Seen, pods: Pods, finding: Finding) -> Check:
+def _said(seen: Observations, pods: Pods, finding: Finding) -> Check:
     name = "pod security" if finding.cause == admission.SECURITY.slug else "admission"
     evidence = finding.evidence[0].text if finding.evidence else ""
     what = f"{pods.group}: {finding.why}" if str(pods.group) not in finding.why else finding.why
     return Check(name, "fail", what, f"dry-run of a pod: {evidence}", finding.remedy)
 
 
-def _passed(seen: Seen) -> Check:
+def _passed(seen: Observations) -> Check:
     found = ((seen.namespace or {}).get("metadata") or {}).get("labels") or {}
     if level := found.get(_LEVEL):
         return Check("pod security", "ok", f"{level}: passes", "dry-run of a pod of each group")

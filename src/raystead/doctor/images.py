@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.doctor.model import Check, Seen
+from raystead.doctor.model import Check, Observations
 from raystead.explain.tags import better, complaint
 
 __all__ = ["check", "wrong"]
@@ -21,7 +21,7 @@ _REFERENCE = re.compile(
 )
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     images: dict[str, list[str]] = {}
     for pods in seen.groups:
         spec = pods.pod.get("spec") or {}

@@ -18,15 +18,15 @@ from raystead.doctor import (
     taken,
     versions,
 )
-from raystead.doctor.model import Check, Seen
-from raystead.doctor.rights import Rights
+from raystead.doctor.model import Check, Observations
+from raystead.doctor.rights import NeededRights
 from raystead.live.makers import makers_of
 from raystead.spec.model import Json
 
 __all__ = ["judge", "standing_in_the_way"]
 
 
-def judge(seen: Seen, held: Rights) -> tuple[Check, ...]:
+def judge(seen: Observations, held: NeededRights) -> tuple[Check, ...]:
     """What will go wrong with `up`, and what to know before it."""
     return (
         *versions.check(seen),
@@ -43,7 +43,7 @@ def judge(seen: Seen, held: Rights) -> tuple[Check, ...]:
     )
 
 
-def standing_in_the_way(seen: Seen, changing: Collection[GroupId]) -> tuple[Check, ...]:
+def standing_in_the_way(seen: Observations, changing: Collection[GroupId]) -> tuple[Check, ...]:
     """What `plan` and `up` say of the same checks: failures, and what nodes make doubtful.
 
     Args:
@@ -69,7 +69,7 @@ def _group_of(item: Json) -> GroupId | None:
     return next((maker.id for maker in makers_of(item)), None)
 
 
-def _terminating(seen: Seen) -> tuple[Check, ...]:
+def _terminating(seen: Observations) -> tuple[Check, ...]:
     if not ((seen.namespace or {}).get("metadata") or {}).get("deletionTimestamp"):
         return ()
     what = f"namespace {seen.facts.namespace} is being deleted: nothing new is accepted"

@@ -8,13 +8,13 @@ from decimal import Decimal
 
 from raystead.base import quantities
 from raystead.doctor.amounts import Amounts, effective, requests_of, shown
-from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen
+from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods
 from raystead.spec.model import Json
 
 __all__ = ["check", "with_defaults"]
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     """One check per group that breaks a rule, otherwise one for all."""
     if seen.limitranges is None:
         why = "LimitRanges may not be read: whether the sizes are allowed is not known"
@@ -114,7 +114,7 @@ def _rules(item: Json, requests: Amounts, limits: Amounts) -> Iterator[_Broken]:
             yield _Broken(text + f"allowed are {bound.normalize():f} times", name, limit)
 
 
-def _claims(seen: Seen) -> Iterator[str]:
+def _claims(seen: Observations) -> Iterator[str]:
     templates = [c for o in seen.objects for c in (o.get("spec") or {}).get("volumeClaimTemplates") or []]
     templates += [o for o in seen.objects if o["kind"] == "PersistentVolumeClaim"]
     for claim in templates:
@@ -127,7 +127,7 @@ def _claims(seen: Seen) -> Iterator[str]:
             )
 
 
-def _said(seen: Seen, pods: Pods, found: list[_Broken]) -> Check:
+def _said(seen: Observations, pods: Pods, found: list[_Broken]) -> Check:
     texts = "; ".join(dict.fromkeys(broken.text for broken in found))
     what = f"{pods.one} will be refused: {texts}"
     send = f'send to the administrator: "please change {_names(seen)} in namespace {seen.facts.namespace}: '
@@ -143,5 +143,5 @@ def _said(seen: Seen, pods: Pods, found: list[_Broken]) -> Check:
     return Check("limits", "fail", what, _names(seen), remedy)
 
 
-def _names(seen: Seen) -> str:
+def _names(seen: Observations) -> str:
     return ", ".join(f"LimitRange {item['metadata']['name']}" for item in seen.limitranges or ())

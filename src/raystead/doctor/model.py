@@ -21,8 +21,8 @@ __all__ = [
     "Check",
     "Client",
     "Objects",
+    "Observations",
     "Pods",
-    "Seen",
     "Verdict",
     "claims_of",
     "plural",
@@ -87,7 +87,7 @@ class Pods:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Observations:
     """Everything that was read, as raw JSON. None: could not be read; () was read and is empty.
 
     Attributes:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from raystead.base import labels
 from raystead.base.groups import GroupId
-from raystead.doctor.model import HEAD, REDIS, Check, Seen
+from raystead.doctor.model import HEAD, REDIS, Check, Observations
 from raystead.explain.policies import blocks, blocks_dns
 from raystead.live.pods import Pod
 from raystead.spec.model import Json
@@ -18,7 +18,7 @@ _UNSEEN = "what the network itself adds (Cilium's or Calico's own policies) cann
 _PROBE = "raystead doctor --probe tries it with a pod"
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     if seen.policies is None:
         why = "network policies may not be read"
         yield Check("network", "unknown", why, seen.unread.get("policies", ""), _PROBE)
@@ -54,7 +54,7 @@ def _names(policies: Iterable[Json], pods: Iterable[Pod], way: str) -> list[str]
     return found
 
 
-def _closed(seen: Seen, policies: list[Json], pods: dict[GroupId, Pod]) -> Iterator[str]:
+def _closed(seen: Observations, policies: list[Json], pods: dict[GroupId, Pod]) -> Iterator[str]:
     """The ways that the cluster cannot do without."""
     namespace, head, redis = seen.facts.namespace or "", pods.get(HEAD), pods.get(REDIS)
     port = int(seen.context.gcs_port)
@@ -81,7 +81,7 @@ def _evidence(names: list[str]) -> str:
     return ", ".join(f"networkpolicy/{name}" for name in names)
 
 
-def _opening(seen: Seen, named: list[str]) -> str:
+def _opening(seen: Observations, named: list[str]) -> str:
     if seen.facts.policies == "never":
         return f"{seen.up} --policies auto"
     return (

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from raystead.base import quantities
 from raystead.doctor.amounts import Amounts, effective, shown
-from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen
+from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods
 from raystead.spec.model import Json
 
 __all__ = ["check"]
@@ -17,7 +17,7 @@ _PLAUSIBLE: Amounts = {"cpu": Decimal(192), "memory": Decimal(2 * 2**40)}
 _UNKNOWN = "you may not list nodes"
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     """One check; none where nodes cannot be seen and every size is plausible."""
     pods = [one for one in seen.groups if one.wanted]
     if seen.nodes:
@@ -31,7 +31,7 @@ def check(seen: Seen) -> Iterator[Check]:
     yield Check("nodes", "unknown", what, "", _smaller(seen, pods))
 
 
-def _against(seen: Seen, pods: list[Pods], nodes: tuple[Json, ...]) -> Iterator[Check]:
+def _against(seen: Observations, pods: list[Pods], nodes: tuple[Json, ...]) -> Iterator[Check]:
     rooms = [_allocatable(node) for node in nodes]
     for one in pods:
         asked = effective(one.pod["spec"], "requests")
@@ -56,6 +56,6 @@ def _beyond(pods: Pods) -> Iterator[str]:
             yield f"{pods.one} asks for {shown(name, value)} of {name}"
 
 
-def _smaller(seen: Seen, pods: list[Pods]) -> str:
+def _smaller(seen: Observations, pods: list[Pods]) -> str:
     sides = dict.fromkeys("head" if one.group == HEAD else "worker" for one in pods if one.group != REDIS)
     return f"{seen.up} {' '.join(f'--{side}-cpu LESS --{side}-memory LESS' for side in sides)}"

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 
 from raystead.base import labels
-from raystead.doctor.model import HEAD, Check, Seen
+from raystead.doctor.model import HEAD, Check, Observations
 from raystead.explain import crashes, images, scheduling, storage
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
@@ -85,7 +85,7 @@ with open("/dev/termination-log", "w") as stream:
 """
 
 
-def job(seen: Seen, name: str, seconds: int) -> Json:
+def job(seen: Observations, name: str, seconds: int) -> Json:
     """A Job of one pod with a worker's image, size, place and labels; the head's where Redis is not ours.
 
     `seconds`: when the server ends it.
@@ -122,7 +122,7 @@ def job(seen: Seen, name: str, seconds: int) -> Json:
     }
 
 
-def policies(seen: Seen, name: str, uid: str) -> list[Json]:
+def policies(seen: Observations, name: str, uid: str) -> list[Json]:
     """The egress policies that `up` would add for such a pod, while the probe lasts; the Job owns them."""
     found = _template(seen)["metadata"]["labels"]
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid, "blockOwnerDeletion": False}
@@ -137,14 +137,14 @@ def policies(seen: Seen, name: str, uid: str) -> list[Json]:
     return out
 
 
-def untellable(seen: Seen) -> str:
+def untellable(seen: Observations) -> str:
     """Why Redis' answer cannot be had by a probe, a clause; "" when it can, or when there is none to ask."""
     if storage_kind(seen.cluster) != "external" or _with_redis(seen):
         return ""
     return "the Secret with Redis' password is made by `up`: until then nothing can log in"
 
 
-def answered(seen: Seen, message: str, pulled: float | None) -> Iterator[Check]:
+def answered(seen: Observations, message: str, pulled: float | None) -> Iterator[Check]:
     """The checks of a probe that ran; `pulled`: seconds that pulling the image took, None: it was there."""
     try:
         answer = json.loads(message)
@@ -180,7 +180,7 @@ def answered(seen: Seen, message: str, pulled: float | None) -> Iterator[Check]:
         yield Check("egress", "warn", what, egress["said"], remedy)
 
 
-def stuck(seen: Seen, pod: Json, events: tuple[Json, ...], now: str) -> Check | None:
+def stuck(seen: Observations, pod: Json, events: tuple[Json, ...], now: str) -> Check | None:
     """Why the probe's pod does not run, by the rules of explain; None when nothing is wrong with it yet."""
     from datetime import datetime
 
@@ -204,7 +204,7 @@ def stuck(seen: Seen, pod: Json, events: tuple[Json, ...], now: str) -> Check | 
     return Check(name, "fail", first.why, evidence, first.remedy)
 
 
-def _template(seen: Seen) -> Json:
+def _template(seen: Observations) -> Json:
     """The head's where Redis is somebody else's (its policies let it through), else the first worker's."""
     makers = {pods.group: pods.maker for pods in seen.groups}
     workers = [group for group in makers if group.is_worker]
@@ -212,7 +212,7 @@ def _template(seen: Seen) -> Json:
     return makers[HEAD if alone else workers[0]].template
 
 
-def _labels(seen: Seen, template: Json) -> dict[str, str]:
+def _labels(seen: Observations, template: Json) -> dict[str, str]:
     """Those by which our policies choose such a pod, and no more: it is not a node of the cluster.
 
     None next to a running cluster: its head's Service would send Ray's traffic to the probe.
@@ -230,7 +230,7 @@ def _labels(seen: Seen, template: Json) -> dict[str, str]:
     return {**kept, labels.OURS: seen.name} if labels.CLUSTER in kept else kept
 
 
-def _with_redis(seen: Seen) -> bool:
+def _with_redis(seen: Observations) -> bool:
     """Redis is somebody else's, and the Secret with its password, if it has one, is there."""
     if storage_kind(seen.cluster) != "external":
         return False
@@ -246,7 +246,7 @@ def _mounts(ray: Json) -> list[Json]:
     return [m for m in ray["volumeMounts"] if any(f.startswith(f"{m['mountPath']}/") for f in needed)]
 
 
-def _versions(seen: Seen, answer: Json) -> Check:
+def _versions(seen: Observations, answer: Json) -> Check:
     """Ray and Python in the image against the spec's and the client's."""
     here = f"the image has Ray {answer['ray']}, Python {answer['python']}"
     if not answer["ray"]:

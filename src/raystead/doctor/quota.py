@@ -10,7 +10,7 @@ from raystead.base import quantities
 from raystead.base.groups import GroupId
 from raystead.base.kinds import CLAIM, KINDS, ROWS
 from raystead.doctor.amounts import Amounts, effective, plus, shown
-from raystead.doctor.model import HEAD, REDIS, Check, Pods, Seen, plural
+from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods, plural
 from raystead.spec.model import Json
 
 __all__ = ["check"]
@@ -37,7 +37,7 @@ class _Room:
         return str(self.quota["metadata"]["name"])
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     """One check per quota."""
     if seen.quotas is None:
         why = "quotas may not be read: whether the pods fit is not known"
@@ -97,7 +97,7 @@ def _scope(term: Json, spec: Json) -> bool:
     return False  # of claims (VolumeAttributesClass), or newer than we are
 
 
-def _room(seen: Seen, quota: Json) -> _Room:
+def _room(seen: Observations, quota: Json) -> _Room:
     status = quota.get("status") or {}
     limits = status.get("hard") or (quota.get("spec") or {}).get("hard") or {}
     hard = {name: quantities.parse(value) for name, value in limits.items()}
@@ -132,7 +132,7 @@ def _place(rooms: list[_Room], pods: Pods) -> None:
                     room.left[name] -= asked[name]
 
 
-def _said(seen: Seen, room: _Room) -> Check:
+def _said(seen: Observations, room: _Room) -> Check:
     if not room.refused:
         tight = min(
             (n for n in room.needed if room.needed[n] > 0),
@@ -156,7 +156,7 @@ def _said(seen: Seen, room: _Room) -> Check:
     return Check("quota", "fail", what, evidence, _remedy(seen, room, asks))
 
 
-def _who(seen: Seen, room: _Room) -> str:
+def _who(seen: Observations, room: _Room) -> str:
     wanted = {pods.group: pods.wanted for pods in seen.groups}
     parts = []
     for group, count in room.refused.items():
@@ -167,7 +167,7 @@ def _who(seen: Seen, room: _Room) -> str:
     return " and ".join(parts)
 
 
-def _remedy(seen: Seen, room: _Room, asks: list[str]) -> str:
+def _remedy(seen: Observations, room: _Room, asks: list[str]) -> str:
     namespace = seen.facts.namespace
     send = f'send to the administrator: "please raise quota {room.name} in namespace {namespace} to '
     send += f'{", ".join(asks)}"'
@@ -178,7 +178,7 @@ def _remedy(seen: Seen, room: _Room, asks: list[str]) -> str:
     return send
 
 
-def _objects(seen: Seen, room: _Room) -> Iterator[Check]:
+def _objects(seen: Observations, room: _Room) -> Iterator[Check]:
     """Quotas that count objects: those that are to be made and are not there yet."""
     if (room.quota.get("spec") or {}).get("scopes") or (room.quota.get("spec") or {}).get("scopeSelector"):
         return
@@ -198,7 +198,7 @@ def _objects(seen: Seen, room: _Room) -> Iterator[Check]:
             )
 
 
-def _made(seen: Seen) -> tuple[Amounts, Amounts]:
+def _made(seen: Observations) -> tuple[Amounts, Amounts]:
     """By quota's name, what the cluster has when it is whole, and what of it is there."""
     wanted: Amounts = {}
     there: Amounts = {}

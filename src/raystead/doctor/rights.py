@@ -11,7 +11,7 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.spec.model import Json, RayCluster
 
-__all__ = ["Right", "Rights", "check", "needed", "role"]
+__all__ = ["NeededRights", "Right", "check", "needed", "role"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ _OF_PODS = (
 
 
 @dataclass(frozen=True)
-class Rights:
+class NeededRights:
     """The needed rights: all, with the verbs that are lacking, and those that nobody could tell."""
 
     needed: tuple[Right, ...]
@@ -62,7 +62,7 @@ def needed(cluster: RayCluster) -> tuple[Right, ...]:
     return tuple(out)
 
 
-def check(rights: Rights) -> Iterator[Check]:
+def check(rights: NeededRights) -> Iterator[Check]:
     """One line when all are there, else one for each resource on which some are missing."""
     for right, verbs in rights.lacking.items():
         what = f"you may not {_and(verbs)} {right.name}: needed for {right.purpose}"
@@ -78,7 +78,7 @@ def check(rights: Rights) -> Iterator[Check]:
         yield Check("rights", "ok", f"all {len(rights.needed)} that this cluster needs")
 
 
-def role(rights: Rights, namespace: str) -> list[Json]:
+def role(rights: NeededRights, namespace: str) -> list[Json]:
     """Role and RoleBinding with exactly what the spec needs, for an administrator to apply."""
     rules: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for right in rights.needed:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.kinds import CLAIM
-from raystead.doctor.model import Check, Seen, claims_of
+from raystead.doctor.model import Check, Observations, claims_of
 from raystead.manifests.context import TOKEN_KEY
 from raystead.manifests.storage import PASSWORD_KEY, head_storage, storage_kind
 
 __all__ = ["check"]
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     yield _state(seen)
     yield from _claims(seen)
     keys_of = _made_by_us(seen)
@@ -27,7 +27,7 @@ def check(seen: Seen) -> Iterator[Check]:
             yield Check("secrets", "fail", what, f"secret/{name}: not found", remedy)
 
 
-def _state(seen: Seen) -> Check:
+def _state(seen: Observations) -> Check:
     kind = storage_kind(seen.cluster)
     if kind == "external":
         env = {e["name"]: e.get("value") for e in head_storage(seen.context).env}
@@ -61,7 +61,7 @@ def _state(seen: Seen) -> Check:
     return Check("state", "warn", what, evidence, remedy)
 
 
-def _claims(seen: Seen) -> Iterator[Check]:
+def _claims(seen: Observations) -> Iterator[Check]:
     """Claims that the templates mount and nobody makes."""
     if seen.claims is None:
         return
@@ -79,7 +79,7 @@ def _claims(seen: Seen) -> Iterator[Check]:
                 )
 
 
-def _made_by_us(seen: Seen) -> dict[str, str]:
+def _made_by_us(seen: Observations) -> dict[str, str]:
     """Secret -> the key that our pods read; `up` makes those that are not there."""
     auth, out = seen.cluster.spec.auth, {}
     if not (auth and auth.secret_name):

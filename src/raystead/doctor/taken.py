@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from raystead.base import labels
 from raystead.base.kinds import KINDS
-from raystead.doctor.model import Check, Seen
+from raystead.doctor.model import Check, Observations
 from raystead.spec.model import Json
 
 __all__ = ["caught", "check", "selectors"]
@@ -16,7 +16,7 @@ _NEEDED = ("Deployment", "StatefulSet", "Service", "Pod")  # without one of them
 _ENDED = ("Succeeded", "Failed")
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     found = [*_clusters(seen), *_names(seen), *_caught(seen), *_catchers(seen)]
     yield from found
     if found:
@@ -31,7 +31,7 @@ def check(seen: Seen) -> Iterator[Check]:
         )
 
 
-def _clusters(seen: Seen) -> Iterator[Check]:
+def _clusters(seen: Observations) -> Iterator[Check]:
     """A cluster of the name that is not ours: its pods carry the labels that ours would."""
     pods = [p for p in seen.pods or () if _labels(p).get(labels.CLUSTER) == seen.name and not seen.ours(p)]
     if pods or seen.raycluster:
@@ -40,7 +40,7 @@ def _clusters(seen: Seen) -> Iterator[Check]:
         yield Check("names", "fail", f'{kind} "{seen.name}"', evidence, f"raystead up --name {seen.name}-2")
 
 
-def _names(seen: Seen) -> Iterator[Check]:
+def _names(seen: Observations) -> Iterator[Check]:
     taken = []
     for item in seen.objects:
         name = item["metadata"]["name"]
@@ -55,7 +55,7 @@ def _names(seen: Seen) -> Iterator[Check]:
         yield Check("names", "fail", what, "", f"{remedy}\nor {_elsewhere(seen)}")
 
 
-def _caught(seen: Seen) -> Iterator[Check]:
+def _caught(seen: Observations) -> Iterator[Check]:
     """Pods of others that our Services would send to, and our policies cut off."""
     for what, evidence in caught(seen.objects, [p for p in seen.pods or () if not seen.ours(p)]):
         yield Check("names", "fail", what, evidence, _elsewhere(seen))
@@ -114,7 +114,7 @@ def _term(item: Json) -> dict[str, str]:
     )
 
 
-def _catchers(seen: Seen) -> Iterator[Check]:
+def _catchers(seen: Observations) -> Iterator[Check]:
     """Services of others that would send to our pods."""
     for item in seen.services or ():
         selector = (item.get("spec") or {}).get("selector")
@@ -132,7 +132,7 @@ def _catchers(seen: Seen) -> Iterator[Check]:
             )
 
 
-def _elsewhere(seen: Seen) -> str:
+def _elsewhere(seen: Observations) -> str:
     """The built-in spec under another name has names and labels of its own; else only a namespace helps."""
     other = f"raystead up --name {seen.name}-2\nor " if seen.context.guide else ""
     return f"{other}{seen.up} -n NAMESPACE"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.doctor.model import Check, Client, Seen
+from raystead.doctor.model import Check, Client, Observations
 from raystead.manifests.context import dotted, ray_version
 from raystead.manifests.notes import version_note
 from raystead.spec.model import RayCluster
@@ -24,7 +24,7 @@ def number(text: str) -> tuple[int, int]:
     return int(major), int(minor)
 
 
-def check(seen: Seen) -> Iterator[Check]:
+def check(seen: Observations) -> Iterator[Check]:
     yield _server(seen)
     yield _ray(seen)
     for line in version_note(seen.cluster):
@@ -35,7 +35,7 @@ def check(seen: Seen) -> Iterator[Check]:
         yield Check("token", "warn", what)
 
 
-def _server(seen: Seen) -> Check:
+def _server(seen: Observations) -> Check:
     if not seen.version:
         return Check(
             "server", "unknown", "its version is not known", seen.unread.get("version", ""), "kubectl version"
@@ -60,7 +60,7 @@ def _server(seen: Seen) -> Check:
     return Check("server", "ok", f"{text}, raystead {seen.client.raystead}: fit", evidence)
 
 
-def _ray(seen: Seen) -> Check:
+def _ray(seen: Observations) -> Check:
     return fit(seen.cluster, seen.client, f"{seen.up} --ray-version VERSION, or raystead doctor --probe")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from raystead.base import quantities
 from raystead.base.groups import GroupId
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, Group, View, plural
 from raystead.live.makers import Refusal
@@ -165,7 +165,7 @@ def _finding(view: View, group: Group, r: Refusal) -> Finding:
     if _GONE in text:
         return _terminating(view, [evidence], r.since)
     cause, words = _cause(view, group, r)
-    return cause.found(Seen(group.id, r.subject, [evidence], r.since, pods=r.missing), **values, **words)
+    return cause.found(Sighting(group.id, r.subject, [evidence], r.since, pods=r.missing), **values, **words)
 
 
 def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]:
@@ -248,7 +248,7 @@ def _needs(quota: str, told: str) -> dict[str, str]:
 def _terminating(view: View, evidence: list[Evidence], since: datetime | None) -> Finding:
     namespace = view.snapshot.namespace
     return TERMINATING.found(
-        Seen(None, f"namespace/{namespace}", evidence, since), up=view.up, namespace=namespace
+        Sighting(None, f"namespace/{namespace}", evidence, since), up=view.up, namespace=namespace
     )
 
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from raystead.base.groups import GroupId
 from raystead.explain.model import Confidence, Evidence, Finding
 
-__all__ = ["Cause", "Seen"]
+__all__ = ["Cause", "Sighting"]
 
 
 @dataclass(frozen=True)
-class Seen:
+class Sighting:
     """Where a cause was seen, by what, and since when."""
 
     group: GroupId | None
@@ -48,7 +48,7 @@ class Cause:
     confidence: Confidence = "sure"
     symptom: bool = False
 
-    def found(self, seen: Seen, /, **words: object) -> Finding:
+    def found(self, seen: Sighting, /, **words: object) -> Finding:
         """The finding, its sentences filled in with `words`."""
         return Finding(
             cause=self.slug,

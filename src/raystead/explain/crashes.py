@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from raystead.base import quantities
 from raystead.base.groups import GroupId, worker
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import RAYLET, Evidence, Finding, LogKey
 from raystead.explain.raylogs import NO_RAY, START_TIMEOUT, from_log, raylet_said, said
 from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod, Terminated
 from raystead.live.reading import dig
 from raystead.manifests.security import HARDENING_ANNOTATION
-from raystead.spec.model import Group
+from raystead.spec.model import GroupSpec
 
 __all__ = ["CAUSES", "down", "find", "needed"]
 
@@ -159,17 +159,17 @@ def _not_created(view: View, pod: Pod, container: Container) -> Finding | None:
     if container.waiting == "CreateContainerConfigError" and "runAsNonRoot" in container.message:
         who, undo = _who_forbids(view, pod, container)
         words = {"image": container.image, "up": view.up, "who": who, "undo": undo}
-        return NOT_ROOT.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
+        return NOT_ROOT.found(Sighting(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     if container.waiting in ("CreateContainerError", "RunContainerError"):
         words = {"container": container.name, "said": _tail(container.message), "up": view.up}
-        return CANNOT_START.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
+        return CANNOT_START.found(Sighting(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     return None
 
 
 def _who_forbids(view: View, pod: Pod, container: Container) -> tuple[str, str]:
     """Whether the file says runAsNonRoot or we filled it in, and how that is undone."""
     cluster = view.snapshot.cluster
-    groups: dict[GroupId, Group] = {HEAD: cluster.spec.head} if cluster else {}
+    groups: dict[GroupId, GroupSpec] = {HEAD: cluster.spec.head} if cluster else {}
     groups |= {worker(g.name): g for g in (cluster.spec.workers if cluster else ())}
     group = groups.get(pod.group) if pod.group else None
     if cluster is None or group is None:
@@ -203,9 +203,9 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
     evidence = [Evidence(text, pod.subject, ended.finished, max(1, container.restarts))]
     log, source = _log(view, pod, container)
     if ended.reason == "OOMKilled":
-        return OOM.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
+        return OOM.found(Sighting(pod.group, pod.subject, evidence, ended.finished), **values)
     if kill := _killed_by_probe(view, pod, container):
-        return UNHEALTHY.found(Seen(pod.group, pod.subject, [*kill, *evidence], ended.finished), **values)
+        return UNHEALTHY.found(Sighting(pod.group, pod.subject, [*kill, *evidence], ended.finished), **values)
     told = said(log)
     if (told is None or told.cause is START_TIMEOUT) and container.name == pod.ray.name:
         told = raylet_said(view.raylet_log(pod)) or told
@@ -216,16 +216,16 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
         cause = NO_RAY if ray and ended.code == 127 and not ended.message else CANNOT_START
         line = told.line if told else _last_line(log)
         words = {"said": _tail(ended.message) or line or text, "detail": "command that it should run"}
-        return cause.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values, **words)
+        return cause.found(Sighting(pod.group, pod.subject, evidence, ended.finished), **values, **words)
     if process := _killed_process(log):
         return PROCESS_KILLED.found(
-            Seen(pod.group, pod.subject, evidence, ended.finished), **values, process=process
+            Sighting(pod.group, pod.subject, evidence, ended.finished), **values, process=process
         )
     if ended.code == 137:
-        return KILLED.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
+        return KILLED.found(Sighting(pod.group, pod.subject, evidence, ended.finished), **values)
     if ended.code in (0, 143):
         return (
-            ENDED.found(Seen(pod.group, pod.subject, evidence, ended.finished), **values)
+            ENDED.found(Sighting(pod.group, pod.subject, evidence, ended.finished), **values)
             if container.restarts > 1
             else None
         )
@@ -233,7 +233,7 @@ def _ended(view: View, pod: Pod, container: Container) -> Finding | None:
     lines = [Evidence(last, source)] if last else []
     last = last or f"its log was not read: raystead logs {values['log']} --previous"
     return CRASHED.found(
-        Seen(pod.group, pod.subject, [*evidence, *lines], ended.finished), **values, last=last
+        Sighting(pod.group, pod.subject, [*evidence, *lines], ended.finished), **values, last=last
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.tags import better, complaint
 from raystead.explain.view import REDIS, View, event_evidence
@@ -152,9 +152,9 @@ def _container(view: View, pod: Pod, container: Container) -> Finding | None:
     begin = since[0].first if since else pod.since("PodScheduled")
     evidence = [_evidence(view, pod, container)]
     if container.waiting == "InvalidImageName":
-        return NAME.found(Seen(pod.group, pod.subject, evidence, begin), **values, said=_why(container))
+        return NAME.found(Sighting(pod.group, pod.subject, evidence, begin), **values, said=_why(container))
     if container.waiting == "ErrImageNeverPull":
-        return NEVER.found(Seen(pod.group, pod.subject, evidence, begin), **values)
+        return NEVER.found(Sighting(pod.group, pod.subject, evidence, begin), **values)
     if container.waiting in _WAITS:
         text = _text(view, pod, container)
         cause = next((c for c, form in _TEXTS if re.search(form, text)), FAILED)
@@ -164,7 +164,7 @@ def _container(view: View, pod: Pod, container: Container) -> Finding | None:
         elif hint:
             hint = f"; {hint}"
         return cause.found(
-            Seen(pod.group, pod.subject, evidence, begin), **values, hint=hint, said=_short(text)
+            Sighting(pod.group, pod.subject, evidence, begin), **values, hint=hint, said=_short(text)
         )
     return _slow(view, pod, container, values)
 
@@ -177,7 +177,7 @@ def _slow(view: View, pod: Pod, container: Container, values: dict[str, str]) ->
     if not mine or mine[-1].reason != "Pulling" or (seconds := view.age(mine[-1].last)) < SLOW_SECONDS:
         return None
     seen = [event_evidence(mine[-1])]
-    return SLOW.found(Seen(pod.group, pod.subject, seen, mine[-1].last), seconds=round(seconds), **values)
+    return SLOW.found(Sighting(pod.group, pod.subject, seen, mine[-1].last), seconds=round(seconds), **values)
 
 
 def _words(view: View, pod: Pod, container: Container) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from raystead.base.times import span
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, Group, View, doubled, event_evidence
 from raystead.live.pods import Pod
@@ -118,16 +118,16 @@ def _failed(view: View, pod: Pod) -> Finding | None:
     values = {"up": view.up, "namespace": view.snapshot.namespace, "node": pod.node, "said": message.strip()}
     evidence = [Evidence(message or reason, pod.subject, since)]
     if pod.condition("DisruptionTarget").get("reason") == "PreemptionByScheduler":
-        return PREEMPTED.found(Seen(pod.group, pod.subject, evidence, since), **values)
+        return PREEMPTED.found(Sighting(pod.group, pod.subject, evidence, since), **values)
     if reason == "DeadlineExceeded":
-        return DEADLINE.found(Seen(pod.group, pod.subject, evidence, since), **_deadline(view, pod))
+        return DEADLINE.found(Sighting(pod.group, pod.subject, evidence, since), **_deadline(view, pod))
     if reason == "Evicted":
         if match := _LOW.search(message):
             words = {"resource": match.group(1), "use": _use(message), "flag": _flag(pod, match.group(1))}
-            return EVICTED.found(Seen(pod.group, pod.subject, evidence, since), **values, **words)
-        return OVER_LIMIT.found(Seen(pod.group, pod.subject, evidence, since), **values)
+            return EVICTED.found(Sighting(pod.group, pod.subject, evidence, since), **values, **words)
+        return OVER_LIMIT.found(Sighting(pod.group, pod.subject, evidence, since), **values)
     if _REJECTED.search(reason) or "Pod was rejected" in message:
-        return REJECTED.found(Seen(pod.group, pod.subject, evidence, since), **values)
+        return REJECTED.found(Sighting(pod.group, pod.subject, evidence, since), **values)
     return None
 
 
@@ -164,7 +164,7 @@ def _lost(view: View, pod: Pod) -> Finding | None:
         return None
     evidence = [event_evidence(event)] if event else [Evidence("NodeLost", pod.subject, lost)]
     values = {"node": pod.node, "pod": pod.name}
-    return NODE_LOST.found(Seen(pod.group, pod.subject, evidence, lost), **values)
+    return NODE_LOST.found(Sighting(pod.group, pod.subject, evidence, lost), **values)
 
 
 def _going(view: View, group: Group, pod: Pod) -> Finding | None:
@@ -183,5 +183,5 @@ def _going(view: View, group: Group, pod: Pod) -> Finding | None:
     values = {"pod": pod.name, "node": pod.node or "(none)", "namespace": view.snapshot.namespace}
     evidence = [Evidence("deletionTimestamp is past", pod.subject, pod.deleted)]
     return STUCK.found(
-        Seen(group.id, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=words, **values
+        Sighting(group.id, pod.subject, evidence, pod.deleted), seconds=round(seconds), said=words, **values
     )

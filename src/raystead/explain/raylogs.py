@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from raystead.base.labels import OURS
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, View, doubled, first_line
 from raystead.live.pods import Container, Pod
@@ -318,7 +318,7 @@ def from_log(view: View, pod: Pod, container: Container, found: Said, source: st
         if container.ended and not container.running_since
         else container.running_since
     )
-    return found.cause.found(Seen(pod.group, pod.subject, [evidence], since), **values)
+    return found.cause.found(Sighting(pod.group, pod.subject, [evidence], since), **values)
 
 
 def _storage_words(view: View) -> dict[str, str]:

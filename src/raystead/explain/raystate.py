@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, View, event_evidence, node_state
 from raystead.live.pods import Pod
@@ -79,7 +79,9 @@ def _otherwise(view: View) -> Iterator[Finding]:
     living, context = view.snapshot.living, view.context
     if living is None or context is None:
         return
-    seen = Seen(HEAD, f"ray of {view.name}", [Evidence(f"authentication_mode: {living.mode}", "dashboard")])
+    seen = Sighting(
+        HEAD, f"ray of {view.name}", [Evidence(f"authentication_mode: {living.mode}", "dashboard")]
+    )
     if difference := token_difference(context, living):
         means = "whoever reaches the dashboard or the client port runs code in the cluster"
         remedy = f"{view.up} --image IMAGE      one with Ray 2.52 or newer"
@@ -89,7 +91,9 @@ def _otherwise(view: View) -> Iterator[Finding]:
             remedy += f"{view.up} -f FILE"
         yield OTHER_TOKEN.found(seen, difference=difference, means=means, remedy=remedy)
     if difference := version_difference(context, living):
-        seen = Seen(HEAD, f"ray of {view.name}", [Evidence(f"ray_version: {living.version}", "dashboard")])
+        seen = Sighting(
+            HEAD, f"ray of {view.name}", [Evidence(f"ray_version: {living.version}", "dashboard")]
+        )
         yield OTHER_VERSION.found(seen, difference=difference, up=view.up, version=living.version)
 
 
@@ -106,7 +110,7 @@ def _pod(view: View, pod: Pod) -> Finding | None:
             "state": f"says it is dead: {message}" if message else "does not list it as alive",
         }
         evidence = [Evidence(message or "no living node with this address", f"ray node {pod.ip}", since)]
-        return NOT_IN_RAY.found(Seen(pod.group, pod.subject, evidence, since), **words)
+        return NOT_IN_RAY.found(Sighting(pod.group, pod.subject, evidence, since), **words)
     running = [c.running_since for c in pod.containers if c.running_since]
     if not pod.ready and state == "ALIVE" and since and running and max(running) < since:
         if (seconds := view.age(since)) < LOST_SECONDS:
@@ -114,5 +118,5 @@ def _pod(view: View, pod: Pod) -> Finding | None:
         seconds_words: dict[str, object] = {"pod": pod.name, "seconds": round(seconds), "up": view.up}
         event = view.last_event(pod, "Unhealthy")
         evidence = [event_evidence(event)] if event else [Evidence("Ray says ALIVE", f"ray node {pod.ip}")]
-        return NOT_READY.found(Seen(pod.group, pod.subject, evidence, since), **seconds_words)
+        return NOT_READY.found(Sighting(pod.group, pod.subject, evidence, since), **seconds_words)
     return None

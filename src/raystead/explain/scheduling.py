@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from raystead.base import quantities
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, View, condition_evidence, event_evidence
 from raystead.live.pods import Pod
@@ -148,7 +148,7 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
     since = when(condition.get("lastTransitionTime")) or pod.created
     if condition.get("reason") == "SchedulingGated":
         gates = ", ".join(str(g.get("name")) for g in pod.spec.get("schedulingGates") or []) or "a gate"
-        return GATED.found(Seen(pod.group, pod.subject, seen, since), gates=gates, **values)
+        return GATED.found(Sighting(pod.group, pod.subject, seen, since), gates=gates, **values)
     message = str(condition.get("message") or "")
     if condition.get("reason") != "Unschedulable" or view.node_coming(pod):
         return None
@@ -157,7 +157,7 @@ def _pod(view: View, pod: Pod, ending: bool) -> Finding | None:
     if cause is None or (ending and cause in (INSUFFICIENT, TOO_MANY_PODS, AFFINITY, VOLUME_ZONE)):
         return None
     values |= _words(view, pod, cause, reasons)
-    return cause.found(Seen(pod.group, pod.subject, seen, since), said=reasons, **values)
+    return cause.found(Sighting(pod.group, pod.subject, seen, since), said=reasons, **values)
 
 
 def _filter_part(message: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import View, event_evidence
 from raystead.live.events import KubeEvent
@@ -151,14 +151,14 @@ def _claim(view: View, pod: Pod, name: str) -> Finding | None:
         if pod.node or view.age(pod.created) < _FRESH:
             return None
         evidence = [Evidence(f"no claim {name} in the namespace", pod.subject, pod.created)]
-        return CLAIM_MISSING.found(Seen(pod.group, pod.subject, evidence, pod.created), **values)
+        return CLAIM_MISSING.found(Sighting(pod.group, pod.subject, evidence, pod.created), **values)
     subject, phase = f"claim/{name}", dig(claim, "status", "phase")
     since = when(meta(claim, "creationTimestamp"))
     values["storage_class"] = str(dig(claim, "spec", "storageClassName") or "(none)")
     if phase == "Lost":
         volume = str(dig(claim, "spec", "volumeName") or "")
         return LOST.found(
-            Seen(pod.group, subject, [Evidence("phase Lost", subject)]), volume=volume, **values
+            Sighting(pod.group, subject, [Evidence("phase Lost", subject)]), volume=volume, **values
         )
     if phase == "Pending":
         return _pending(view, pod, claim, subject, values | {"since": since})
@@ -174,11 +174,13 @@ def _pending(view: View, pod: Pod, claim: Json, subject: str, values: dict[str, 
     if faults and last and last.reason in ("FailedBinding", "ProvisioningFailed"):
         message = last.message
         if "no storage class is set" in message:
-            return NO_CLASS.found(Seen(pod.group, subject, [event_evidence(last)], since), **arguments)
+            return NO_CLASS.found(Sighting(pod.group, subject, [event_evidence(last)], since), **arguments)
         if re.search(r"storageclass\S* \S+ not found", message):
-            return CLASS_MISSING.found(Seen(pod.group, subject, [event_evidence(last)], since), **arguments)
+            return CLASS_MISSING.found(
+                Sighting(pod.group, subject, [event_evidence(last)], since), **arguments
+            )
         return PROVISION.found(
-            Seen(pod.group, subject, [event_evidence(last)], since), said=message, **arguments
+            Sighting(pod.group, subject, [event_evidence(last)], since), said=message, **arguments
         )
     if last and last.reason == "WaitForFirstConsumer" and not pod.node:
         return None  # it waits for the pod: if the pod waits too, the scheduler says for what
@@ -186,7 +188,7 @@ def _pending(view: View, pod: Pod, claim: Json, subject: str, values: dict[str, 
     if (seconds := view.age(begin)) < CLAIM_SECONDS:
         return None
     shown = event_evidence(last) if last else Evidence("phase Pending", subject, begin)
-    return PENDING.found(Seen(pod.group, subject, [shown], begin), seconds=round(seconds), **arguments)
+    return PENDING.found(Sighting(pod.group, subject, [shown], begin), seconds=round(seconds), **arguments)
 
 
 def _config(view: View, pod: Pod) -> Finding | None:
@@ -199,7 +201,7 @@ def _config(view: View, pod: Pod) -> Finding | None:
             if match := _NO_KEY.search(container.message):
                 key, kind, name = match.groups()
                 words = {"thing": f"{kind} {name}", "key": key, "kind": kind.lower(), "name": name}
-                return KEY.found(Seen(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
+                return KEY.found(Sighting(pod.group, pod.subject, evidence, pod.since("Ready")), **words)
     return None
 
 
@@ -216,12 +218,12 @@ def _mounts(view: View, pod: Pod) -> Finding | None:
         return _no_file(pod, event, match.group(2))
     if "Multi-Attach error" in message:
         return ATTACHED.found(
-            Seen(pod.group, pod.subject, [event_evidence(event)], event.first), said=message, **values
+            Sighting(pod.group, pod.subject, [event_evidence(event)], event.first), said=message, **values
         )
     if view.age(pod.since("PodScheduled")) < 20 or "failed to sync" in message:
         return None  # the kubelet has not read the Secrets of a new pod yet; it does within a second
     return MOUNT.found(
-        Seen(pod.group, pod.subject, [event_evidence(event)], event.first),
+        Sighting(pod.group, pod.subject, [event_evidence(event)], event.first),
         said=message,
         pod=pod.name,
         **values,
@@ -242,7 +244,7 @@ def _missing(view: View, pod: Pod, kind: str, name: str, evidence: list[Evidence
         create = f"kubectl create {kind.lower()} {command}{name} --from-literal=KEY=VALUE"
         make = f"{create}\nor name another in the file"
     return SECRET.found(
-        Seen(pod.group, pod.subject, evidence, pod.created), thing=f"{kind} {name}", make=make
+        Sighting(pod.group, pod.subject, evidence, pod.created), thing=f"{kind} {name}", make=make
     )
 
 
@@ -256,4 +258,4 @@ def _no_file(pod: Pod, event: KubeEvent, key: str) -> Finding:
     name = str(secret or dig(volume, "configMap", "name") or "NAME")
     kind = "Secret" if secret or "secret" in event.message else "ConfigMap"
     words = {"thing": f"{kind} {name}", "key": key, "kind": kind.lower(), "name": name}
-    return KEY.found(Seen(pod.group, pod.subject, [event_evidence(event)], event.first), **words)
+    return KEY.found(Sighting(pod.group, pod.subject, [event_evidence(event)], event.first), **words)

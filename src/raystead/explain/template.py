@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base import quantities
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, REDIS, View
 from raystead.live.pods import Pod
@@ -57,5 +57,5 @@ def _tiny(view: View, pod: Pod) -> Finding | None:
                 "flag": flag if main else f"-f FILE      with {meant} in place of {memory}",
             }
             evidence = [Evidence(f"resources.{side}.memory: {memory}", pod.subject, pod.created)]
-            return TINY.found(Seen(pod.group, pod.subject, evidence, pod.created), **words)
+            return TINY.found(Sighting(pod.group, pod.subject, evidence, pod.created), **words)
     return None

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from raystead.base.labels import OURS
 from raystead.explain import policies
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import RAYLET, Evidence, Finding, LogKey
 from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, raylet_said, said
 from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
@@ -159,7 +159,7 @@ def _service(view: View, pod: Pod) -> Finding | None:
         return None
     evidence = [Evidence(f"services: {', '.join(meta(s, 'name') for s in services) or 'none'}", "namespace")]
     words = {"service": name, "port": port, "up": view.up}
-    return NO_SERVICE.found(Seen(pod.group, pod.subject, evidence, pod.created), **words)
+    return NO_SERVICE.found(Sighting(pod.group, pod.subject, evidence, pod.created), **words)
 
 
 def _policy(view: View, pod: Pod) -> Finding | None:
@@ -190,7 +190,9 @@ def _blocked(cause: Cause, view: View, pod: Pod, names: tuple[str, ...], values:
         opening += f"or ask who owns policy {', '.join(others)} to allow {values['what']}"
     values = {**values, "open": opening, "ours": "" if others else " of raystead's own"}
     evidence = [Evidence("no rule of its policies allows it", f"networkpolicy/{n}") for n in names]
-    return cause.found(Seen(pod.group, pod.subject, evidence, pod.created), names=", ".join(names), **values)
+    return cause.found(
+        Sighting(pod.group, pod.subject, evidence, pod.created), names=", ".join(names), **values
+    )
 
 
 def _is_ours(view: View, policy: Json) -> bool:
@@ -217,4 +219,4 @@ def _probe(view: View, pod: Pod, container: Container, seconds: float) -> Findin
     words["seconds"] = round(seconds)
     evidence = [event_evidence(event)] if event else [Evidence("condition Ready is False", pod.subject, lost)]
     cause = HUNG if was_ready else SLOW
-    return cause.found(Seen(pod.group, pod.subject, evidence, lost if was_ready else started), **words)
+    return cause.found(Sighting(pod.group, pod.subject, evidence, lost if was_ready else started), **words)

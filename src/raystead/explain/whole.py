@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.groups import GroupId
-from raystead.explain.cause import Cause, Seen
+from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import Group, View, plural
 from raystead.live.makers import makers_of
@@ -72,12 +72,12 @@ def find(view: View) -> Iterator[Finding]:
     snapshot = view.snapshot
     space = f"namespace/{snapshot.namespace}"
     if snapshot.pods is None:
-        yield UNREADABLE.found(Seen(None, space, ()), namespace=snapshot.namespace)
+        yield UNREADABLE.found(Sighting(None, space, ()), namespace=snapshot.namespace)
         return
     if snapshot.api_slow is not None and snapshot.api_slow > API_SECONDS:
         seen = [Evidence(f"{snapshot.api_slow:.1f} s", "API server", view.now)]
         words = {"seconds": f"{snapshot.api_slow:.1f}", "namespace": snapshot.namespace}
-        yield API_SLOW.found(Seen(None, space, seen), **words)
+        yield API_SLOW.found(Sighting(None, space, seen), **words)
     for group in view.groups:
         yield from _behind(view, group)
     yield from _missing(view)
@@ -90,7 +90,7 @@ def _behind(view: View, group: Group) -> Iterator[Finding]:
     evidence = [Evidence(f"generation {behind.wanted}, observed {behind.seen}", name, behind.since)]
     seconds = round(view.age(behind.since))
     words = {"object": name, "seconds": seconds, "namespace": view.snapshot.namespace}
-    yield CONTROLLER.found(Seen(group.id, name, evidence, behind.since), **words)
+    yield CONTROLLER.found(Sighting(group.id, name, evidence, behind.since), **words)
 
 
 def _missing(view: View) -> Iterator[Finding]:
@@ -105,7 +105,7 @@ def _missing(view: View) -> Iterator[Finding]:
         if group is None or not group.maker.json:
             what = maker.subject
             evidence = [Evidence("not among the objects of the cluster", what)]
-            yield MISSING.found(Seen(maker.id, what, evidence, pods=0), what=what, up=view.up)
+            yield MISSING.found(Sighting(maker.id, what, evidence, pods=0), what=what, up=view.up)
 
 
 def unexplained(view: View, known: set[GroupId | None]) -> Iterator[Finding]:
@@ -140,5 +140,5 @@ def unexplained(view: View, known: set[GroupId | None]) -> Iterator[Finding]:
             "pod": pod.name,
         }
         evidence = [Evidence(f"phase {pod.phase}", pod.subject, pod.created)]
-        seen = Seen(group.id, pod.subject, evidence, pod.created, len(late))
+        seen = Sighting(group.id, pod.subject, evidence, pod.created, len(late))
         yield UNEXPLAINED.found(seen, **words)

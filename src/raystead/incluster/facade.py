@@ -25,7 +25,7 @@ _STALE = 300.0  # seconds after which pods that nobody has reported again are no
 
 
 @dataclass
-class Refusal:
+class PodRefusal:
     """Why pods of a group cannot be made, and how many replicas it has meanwhile; `at` is monotonic."""
 
     text: str
@@ -34,7 +34,7 @@ class Refusal:
 
 
 @dataclass
-class Board:
+class SharedState:
     """What the façade and the hands share; every change wakes whoever waits.
 
     `keep` stores a new state before anybody is told of it; what it raises is the autoscaler's answer.
@@ -47,7 +47,7 @@ class Board:
     pods: list[Json] | None = None
     pods_version: str = "0"
     told: float = 0.0
-    refusals: dict[str, Refusal] = field(default_factory=dict)
+    refusals: dict[str, PodRefusal] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Board:
             capped = {group: one.most for group, one in self.refusals.items()}
             return shown(self.scaling, self.document, capped)
 
-    def report(self, pods: list[Json], version: str, refusals: Mapping[str, Refusal]) -> None:
+    def report(self, pods: list[Json], version: str, refusals: Mapping[str, PodRefusal]) -> None:
         """The pods as they are, and what was refused."""
         with self.changed:
             self.pods, self.pods_version, self.told = pods, version, time.monotonic()
@@ -114,10 +114,12 @@ class Board:
             return self.scaling
 
 
-def server(board: Board, namespace: str, secret: str, cert: str, port: int = 8443) -> ThreadingHTTPServer:
+def server(
+    board: SharedState, namespace: str, secret: str, cert: str, port: int = 8443
+) -> ThreadingHTTPServer:
     """The façade, not yet serving; `cert` is a PEM file with key and certificate, `secret` the token."""
 
-    class Handler(_Handler):
+    class Handler(_FacadeHandler):
         pass
 
     Handler.board, Handler.namespace, Handler.secret = board, namespace, secret
@@ -129,10 +131,10 @@ def server(board: Board, namespace: str, secret: str, cert: str, port: int = 844
     return out
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _FacadeHandler(BaseHTTPRequestHandler):
     """One request. Answers are Kubernetes' own: objects, lists, Status."""
 
-    board: Board
+    board: SharedState
     namespace: str
     secret: str
     protocol_version = "HTTP/1.1"
@@ -228,7 +230,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/raystead/v1/pods":
                 now = time.monotonic()
                 refusals = {
-                    k: Refusal(str(v["text"]), int(v["most"]), now) for k, v in given["refusals"].items()
+                    k: PodRefusal(str(v["text"]), int(v["most"]), now) for k, v in given["refusals"].items()
                 }
                 self.board.report(list(given["items"]), str(given["version"]), refusals)
                 self._answer(200, {})
@@ -265,6 +267,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
 
-def _texts(board: Board) -> dict[str, str]:
+def _texts(board: SharedState) -> dict[str, str]:
     with board.changed:
         return {group: one.text for group, one in board.refusals.items()}

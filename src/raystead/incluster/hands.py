@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
-from .facade import Board, Refusal
+from .facade import PodRefusal, SharedState
 from .scaling import (
     CLUSTER,
     GROUP,
@@ -49,7 +49,7 @@ class ApiFailed(OSError):
         self.status = status
 
 
-class Api:
+class AccountApi:
     """The API server with the ServiceAccount's token, one connection per thread."""
 
     def __init__(self, host: str, port: int, namespace: str, account: str = _ACCOUNT) -> None:
@@ -133,20 +133,20 @@ class Hands:
 
     def __init__(
         self,
-        board: Board,
-        api: Api,
+        board: SharedState,
+        api: AccountApi,
         owner: str,
         templates: Callable[[], Mapping[str, Json]],
         hashes: Callable[[], Mapping[str, str]],
         say: Callable[[str], None],
-        tell: Callable[[Mapping[str, Refusal]], None] = lambda refusals: None,
+        tell: Callable[[Mapping[str, PodRefusal]], None] = lambda refusals: None,
     ) -> None:
         self._board, self._api, self._owner, self._say = board, api, owner, say
         self._templates, self._hashes = templates, hashes
         self._pods: dict[str, Json] = {}
         self._version, self._listed = "0", threading.Event()
         self._changed, self._stop = threading.Event(), threading.Event()
-        self._refusals: dict[str, Refusal] = {}
+        self._refusals: dict[str, PodRefusal] = {}
         self._tell, self._told = tell, dict[str, str]()
         self._made: set[str] | None = None  # pods that were there; None: not looked yet
         self._lock = threading.Lock()
@@ -244,7 +244,7 @@ class Hands:
         )
         if group not in self._refusals:
             self._say(f"group {group}: the API server refuses a pod: {text}")
-        self._refusals[group] = Refusal(text, there // hosts, time.monotonic())
+        self._refusals[group] = PodRefusal(text, there // hosts, time.monotonic())
 
     def _delete(self, pod: Json) -> None:
         body = {"preconditions": {"uid": pod["metadata"]["uid"]}}

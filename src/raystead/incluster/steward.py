@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from .facade import Board, Refusal, server
-from .hands import Api, ApiFailed, Hands
+from .facade import PodRefusal, SharedState, server
+from .hands import AccountApi, ApiFailed, Hands
 from .scaling import TEMPLATE, Json, Scaling, restored
 
 STATE_KEY = "state"  # of the ConfigMap's data: what scaling.stored says
@@ -58,7 +58,7 @@ class Kept:
         document: the RayCluster.
     """
 
-    def __init__(self, api: Api, name: str, owner: str) -> None:
+    def __init__(self, api: AccountApi, name: str, owner: str) -> None:
         self._api, self._name, self._owner = api, name, owner
         self._path = f"/api/v1/namespaces/{api.namespace}/configmaps/{name}"
         self._lock = threading.Lock()
@@ -92,7 +92,7 @@ class Kept:
         """Raises ApiFailed (an OSError): the state is then as before."""
         self._write({STATE_KEY: json.dumps(scaling.stored(), separators=(",", ":"))})
 
-    def tell(self, refusals: Mapping[str, Refusal]) -> None:
+    def tell(self, refusals: Mapping[str, PodRefusal]) -> None:
         """Stores why pods are refused, for who looks at the cluster."""
         told = {group: {"text": one.text, "most": one.most, "at": _now()} for group, one in refusals.items()}
         self._write({REFUSALS_KEY: json.dumps(told)})
@@ -130,7 +130,7 @@ class Kept:
             self.document, self.templates = json.loads(texts[0]), json.loads(texts[1])
             self._texts = texts
 
-    def follow(self, board: Board) -> None:
+    def follow(self, board: SharedState) -> None:
         """Watches the ConfigMap for good: the board gets a new spec, and we end when we are overtaken."""
         fields = quote(f"metadata.name={self._name}")
         base = f"/api/v1/namespaces/{self._api.namespace}/configmaps?fieldSelector={fields}"
@@ -176,11 +176,11 @@ def _read(kept: Kept) -> Json | None:
             time.sleep(_AGAIN)
 
 
-def _begin(kept: Kept) -> Board:
+def _begin(kept: Kept) -> SharedState:
     """The board with the state of the steward before us; it is stored anew before anybody is told."""
     while True:
         stored = _read(kept)
-        board = Board(kept.document, suffix)
+        board = SharedState(kept.document, suffix)
         board.keep = kept.keep
         try:
             board.begin(restored(stored))
@@ -210,7 +210,7 @@ def main(folder: str) -> int:
         secret = stream.read().strip()
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))  # all that counts is stored already
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-    api = Api(host, port, given["namespace"])
+    api = AccountApi(host, port, given["namespace"])
     kept = Kept(api, given["name"], given["owner"])
     board = _begin(kept)
     hands = Hands(board, api, given["owner"], lambda: kept.templates, kept.hashes, say, kept.tell)

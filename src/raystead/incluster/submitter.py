@@ -164,7 +164,7 @@ class Submitter:
         return ""
 
     def _follow(self, job_id: str) -> Outcome:
-        output = _Output(self.dashboard, job_id, self.write)
+        output = _DriverOutput(self.dashboard, job_id, self.write)
         output.start()
         unknown_since: float | None = None
         away_since: float | None = None
@@ -247,7 +247,7 @@ class _TooLate(Exception):
     """A deadline has passed while the dashboard was not reached."""
 
 
-class _Output(threading.Thread):
+class _DriverOutput(threading.Thread):
     """Copies the driver's output; what was copied already is left out after a break."""
 
     def __init__(self, dashboard: Dashboard, job_id: str, write: Callable[[bytes], None]) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from raystead.kube.api import Json
     from raystead.kube.connections import Answer
 
-__all__ = ["Follow", "Line", "Note", "Seen", "Source", "containers_of", "read", "split"]
+__all__ = ["DeliveredLines", "Follow", "Line", "LogNote", "Source", "containers_of", "read", "split"]
 
 _CHUNK = 1 << 16
 _LONGEST = 1 << 20  # bytes of a line after which it is cut, lest one without end fills the memory
@@ -53,7 +53,7 @@ class Line(NamedTuple):
     text: str
 
 
-class Note(NamedTuple):
+class LogNote(NamedTuple):
     """Something that happened to a source, in words."""
 
     source: Source
@@ -71,7 +71,7 @@ def split(source: Source, raw: bytes) -> Line:
     return Line(source, time.decode("ascii", "replace"), text.decode("utf-8", "replace"))
 
 
-class Seen:
+class DeliveredLines:
     """Lines that were delivered lately: as far back as a resumed stream may repeat them. Pure."""
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class Follow:
         tail: int | None = None,
     ) -> None:
         self.api, self.namespace = api, namespace
-        self.batches: queue.Queue[list[Line | Note]] = queue.Queue(_BATCHES)
+        self.batches: queue.Queue[list[Line | LogNote]] = queue.Queue(_BATCHES)
         self.ended = threading.Event()
         self.changed = threading.Condition()
         self.first = {"sinceSeconds": since_seconds, "tailLines": tail}
@@ -202,12 +202,12 @@ class Follow:
         """Why the list of pods is missing or old; None while all is well."""
         return self._pods.error
 
-    def __iter__(self) -> Iterator[list[Line | Note]]:
+    def __iter__(self) -> Iterator[list[Line | LogNote]]:
         while not self.ended.is_set():
             if batch := self.next(0.5):
                 yield batch
 
-    def next(self, seconds: float) -> list[Line | Note]:
+    def next(self, seconds: float) -> list[Line | LogNote]:
         """The next batch, or an empty one after `seconds` without any.
 
         Raises:
@@ -258,7 +258,7 @@ class _Reader(threading.Thread):
         super().__init__(name=f"log {source.pod}", daemon=True)
         self._follow, self._source, self._first = follow, source, first
         self._path = f"{path_of(follow.namespace, 'Pod', source.pod)}/log"
-        self._seen = Seen()
+        self._seen = DeliveredLines()
         self._rest = b""  # the last line, not whole yet
         self._response: Answer | None = None
         self._run: int | None = None  # restarts before the run that was read last
@@ -301,7 +301,7 @@ class _Reader(threading.Thread):
         """Reads the current run, and what was missed of the one before; False when it was not whole."""
         if self._run is not None and state.restarts > self._run:
             self._finish_line()
-            self._put([Note(self._source, f"restarted{state.why}")])
+            self._put([LogNote(self._source, f"restarted{state.why}")])
             with contextlib.suppress(ApiError):  # the runtime may have removed it
                 self._read(previous="true")
         self._run = state.restarts
@@ -311,7 +311,9 @@ class _Reader(threading.Thread):
             # 404: gone, the state tells; 400: it has not begun, though it looks so
             if error.status not in (400, 404) and self._told != error.evidence:
                 self._told = error.evidence
-                self._put([Note(self._source, f"its log cannot be read now, still trying: {error.evidence}")])
+                self._put(
+                    [LogNote(self._source, f"its log cannot be read now, still trying: {error.evidence}")]
+                )
             return error.status == 404
         return True
 
@@ -340,7 +342,7 @@ class _Reader(threading.Thread):
             self._put([split(self._source, self._rest)])
         self._rest = b""
 
-    def _put(self, batch: list[Line | Note]) -> None:
+    def _put(self, batch: list[Line | LogNote]) -> None:
         if not batch:
             return
         self._received += len(batch)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from raystead.ops.doctor import Examined
     from raystead.ops.down import Downed
     from raystead.ops.events import Done
-    from raystead.ops.explain import Explained
-    from raystead.ops.planning import Wanted
+    from raystead.ops.explain import Explanation
+    from raystead.ops.planning import Request
     from raystead.ops.specs import Rendered
-    from raystead.ops.verify import Outcome
+    from raystead.ops.verify import FaultOutcome
     from raystead.plan.model import Plan
     from raystead.plan.observed import ClusterView, ListRow
     from raystead.rayapi.jobs import Job
@@ -318,7 +318,7 @@ class Cluster:
 
         return view(self._api, self._anchor())
 
-    def explain(self) -> Explained:
+    def explain(self) -> Explanation:
         """Why it is not ready: `explained.findings`, each with what was seen and what to do; reads only."""
         from raystead.ops.explain import look
 
@@ -463,8 +463,8 @@ class Cluster:
         self,
         *faults: str,
         beside_jobs: bool = False,
-        on_event: Callable[[str | Outcome], None] | None = None,
-    ) -> builtins.list[Outcome]:
+        on_event: Callable[[str | FaultOutcome], None] | None = None,
+    ) -> builtins.list[FaultOutcome]:
         """Proves that it survives: deletes its head, Redis, a worker, under a job and an actor of its own.
 
         Args:
@@ -566,10 +566,10 @@ class Cluster:
 
     def logs(self, group: str | None = None, *, since: float | None = None) -> Iterator[tuple[str, str]]:
         """The logs of all pods or of one group, as (pod's short name, line), by time; `since` in seconds."""
-        from raystead.ops.logs import Wanted, past
+        from raystead.ops.logs import LogSelection, past
 
         must_be(group=("a string", group), since=("a number of seconds", since))
-        wanted = Wanted(group, since=None if since is None else max(1, int(since)))
+        wanted = LogSelection(group, since=None if since is None else max(1, int(since)))
         names, lines = past(self._api, self._anchor(), wanted, previous=False, skipped=lambda name, why: None)
         return ((names.of(line.source), line.text) for line in lines)
 
@@ -645,7 +645,7 @@ def _wanted(
     namespace: str | None,
     context: str | None,
     kubeconfig: KubeConfig | None,
-) -> Wanted:
+) -> Request:
     """What is asked for, and where; everything is checked before the server is asked."""
     from raystead.ops.planning import wanted
 

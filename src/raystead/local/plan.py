@@ -17,7 +17,7 @@ from raystead.errors import NotEnough, PortInUse, RayMissing
 from raystead.local.machine import Machine, here
 from raystead.local.model import MARKER, ClusterPlan, NodePlan
 from raystead.manifests.start import start_params
-from raystead.spec.model import Group, Json, RayCluster, WorkerGroup
+from raystead.spec.model import GroupSpec, Json, RayCluster, WorkerGroup
 
 _OVERHEAD = 100 * 2**20  # the least object store that is useful; Ray refuses less than 75 MB
 _WORKER_PORTS = 100  # ports for worker processes of a node: 99 were enough (docs/facts/ray.md#ports)
@@ -118,19 +118,19 @@ def _users(name: str) -> bool:
     )
 
 
-def groups(cluster: RayCluster) -> list[tuple[str, Group]]:
+def groups(cluster: RayCluster) -> list[tuple[str, GroupSpec]]:
     """("head", …) and the worker groups by name."""
     return [("head", cluster.spec.head), *((g.name, g) for g in cluster.spec.workers)]
 
 
-def requests(group: Group) -> tuple[float, int]:
+def requests(group: GroupSpec) -> tuple[float, int]:
     """CPU cores and bytes that a pod's Ray container asks for (requests, else limits, else 0)."""
     resources: Json = group.template.ray_container.get("resources") or {}
     asked = {**(resources.get("limits") or {}), **(resources.get("requests") or {})}
     return float(parse(asked.get("cpu", 0))), ceil(asked.get("memory", 0))
 
 
-def gpus_wanted(cluster: RayCluster, group: Group, *, head: bool) -> int:
+def gpus_wanted(cluster: RayCluster, group: GroupSpec, *, head: bool) -> int:
     """GPUs of each node of the group: as Ray counts them there."""
     gpus = start_params(cluster, group, head=head).get("num-gpus", "0")
     return int(gpus) if gpus.isdigit() else 0
@@ -310,7 +310,7 @@ def node(
     program: str,
     cluster: RayCluster,
     name: str,
-    group: Group,
+    group: GroupSpec,
     ports: Ports,
     more: dict[str, str],
 ) -> NodePlan:

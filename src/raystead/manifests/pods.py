@@ -15,7 +15,7 @@ from raystead.manifests.security import harden_as
 from raystead.manifests.sizes import HEAD_SIZE, SIDECAR_SIZE, WORKER_SIZE, memory_of, sized
 from raystead.manifests.start import ULIMIT, overwritten, start_command, start_params
 from raystead.manifests.storage import PASSWORD_FILE, READ_ONLY_ALL, HeadStorage, head_storage, storage_kind
-from raystead.spec.model import Group, Json, WorkerGroup
+from raystead.spec.model import GroupSpec, Json, WorkerGroup
 
 __all__ = ["head_template", "worker_template"]
 
@@ -64,13 +64,13 @@ def worker_template(ctx: Context, group: WorkerGroup) -> Json:
     return {"metadata": _metadata(ctx, group, group.name, None), "spec": spec}
 
 
-def _grace(group: Group, default: int) -> int:
+def _grace(group: GroupSpec, default: int) -> int:
     """Seconds between SIGTERM and SIGKILL; the template's, if it says any."""
     grace = group.template.spec.get("terminationGracePeriodSeconds")
     return default if grace is None else int(grace)
 
 
-def _alone(ray: Json, group: Group) -> bool:
+def _alone(ray: Json, group: GroupSpec) -> bool:
     """Nothing in the pod needs the time between SIGTERM and SIGKILL but Ray itself."""
     beside = len(group.template.containers) > 1 or any(
         c.get("restartPolicy") == "Always" for c in group.template.spec.get("initContainers") or []
@@ -100,7 +100,7 @@ def _with_command(container: Json, command: str, before: str) -> Json:
     return {**container, "command": ["/bin/bash", "-c", "--"], "args": [text]}
 
 
-def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage | None) -> Json:
+def _metadata(ctx: Context, group: GroupSpec, name: str | None, storage: HeadStorage | None) -> Json:
     metadata = dict(group.template.metadata)
     redis = redis_pod(ctx) if storage_kind(ctx.cluster) == "redis" else None
     fixed = labels.node_labels(ctx.cluster.name, name, guide=ctx.guide)
@@ -121,7 +121,7 @@ def _metadata(ctx: Context, group: Group, name: str | None, storage: HeadStorage
     return out
 
 
-def _spec(ctx: Context, group: Group, ray: Json, volumes: list[Json], mounts: list[Json]) -> Json:
+def _spec(ctx: Context, group: GroupSpec, ray: Json, volumes: list[Json], mounts: list[Json]) -> Json:
     """The pod's spec with volumes, hardened where it is wanted; restartPolicy is what a Deployment allows."""
     pod_spec = group.template.spec
     volumes, mounts = list(volumes), list(mounts)

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from raystead.base import labels, quantities
 from raystead.manifests.context import Context
-from raystead.spec.model import Group, Json, RayCluster
+from raystead.spec.model import GroupSpec, Json, RayCluster
 
 __all__ = [
     "REDIS_LABELS_ANNOTATION",
@@ -125,7 +125,7 @@ def _task_groups(ctx: Context, redis: Json | None) -> str:
     return json.dumps(out, separators=(",", ":"))
 
 
-def _task_group(name: str, members: int, group: Group) -> Json:
+def _task_group(name: str, members: int, group: GroupSpec) -> Json:
     spec = group.template.spec
     resources = _resources(group.template.containers)
     return {"name": name, "minMember": members, "minResource": resources, **_place(spec)}

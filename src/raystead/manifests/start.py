@@ -15,7 +15,7 @@ from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
 from raystead.manifests.context import GCS_PORT, ray_version
 
 if TYPE_CHECKING:
-    from raystead.spec.model import Group, Json, RayCluster
+    from raystead.spec.model import GroupSpec, Json, RayCluster
 
 __all__ = ["ULIMIT", "overwritten", "start_command", "start_params"]
 
@@ -36,7 +36,7 @@ _GPU = re.compile(r"gpu$|^nvidia\.com/mig-\d+g\.\d+gb$")
 _CUSTOM = {"aws.amazon.com/neuroncore": "neuron_cores", "google.com/tpu": "TPU"}
 
 
-def overwritten(cluster: RayCluster, group: Group) -> bool:
+def overwritten(cluster: RayCluster, group: GroupSpec) -> bool:
     """The file starts Ray itself: its command stays. The annotation of a template counts for its group."""
     on_template = (group.template.metadata.get("annotations") or {}).get(_OVERWRITE, "")
     if "true" in (cluster.annotations.get(_OVERWRITE, "").lower(), str(on_template).lower()):
@@ -46,7 +46,7 @@ def overwritten(cluster: RayCluster, group: Group) -> bool:
     return any("ray start" in str(word) for word in words) or "ray start" in " ".join(map(str, words))
 
 
-def start_params(cluster: RayCluster, group: Group, *, head: bool) -> dict[str, str]:
+def start_params(cluster: RayCluster, group: GroupSpec, *, head: bool) -> dict[str, str]:
     """All parameters of `ray start` for a pod of the group; the user's rayStartParams win.
 
     The address of a worker is the head Service's bare name; who knows the namespace puts in the longer one.
@@ -90,7 +90,7 @@ def start_command(params: Mapping[str, str], head: bool) -> str:
     return " ".join(words)
 
 
-def _from_resources(group: Group) -> dict[str, str]:
+def _from_resources(group: GroupSpec) -> dict[str, str]:
     """What Ray counts: the group's own `resources`, else the container's; both give way to rayStartParams."""
     resources: Json = group.template.ray_container.get("resources") or {}
     limits: Json = resources.get("limits") or {}
@@ -111,7 +111,7 @@ def _from_resources(group: Group) -> dict[str, str]:
     return {**params, **own}
 
 
-def _from_group(group: Group) -> tuple[dict[str, str], dict[str, float]]:
+def _from_group(group: GroupSpec) -> tuple[dict[str, str], dict[str, float]]:
     """The group's `resources` as parameters, and what is left of them as Ray's custom resources."""
     params: dict[str, str] = {}
     custom: dict[str, float] = {}
@@ -137,7 +137,7 @@ def _with_accelerator(custom: Mapping[str, float], limits: Json) -> dict[str, fl
     return {**custom, _CUSTOM[first]: quantities.ceil(limits[first])}
 
 
-def _said_resources(params: Mapping[str, str], group: Group) -> dict[str, str]:
+def _said_resources(params: Mapping[str, str], group: GroupSpec) -> dict[str, str]:
     """The user's `resources` with the container's accelerator added; {} leaves what they wrote."""
     limits: Json = (group.template.ray_container.get("resources") or {}).get("limits") or {}
     try:

@@ -56,7 +56,7 @@ class _Page(ThreadingHTTPServer):
     block_on_close = False
 
     def __init__(self, dashboard: str, token: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _LoginHandler)
         self.dashboard = dashboard
         self.cookie = _cookie(token)
         self.host = f"127.0.0.1:{self.server_port}"
@@ -73,7 +73,7 @@ class _Page(ThreadingHTTPServer):
             return known
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _LoginHandler(BaseHTTPRequestHandler):
     server: _Page
     timeout = 30  # seconds of silence
 

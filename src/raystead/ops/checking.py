@@ -11,7 +11,7 @@ from raystead.base import kinds
 from raystead.base.groups import GroupId
 from raystead.base.version import __version__
 from raystead.doctor.judge import standing_in_the_way
-from raystead.doctor.model import Check, Client, Objects, Pods, Seen
+from raystead.doctor.model import Check, Client, Objects, Observations, Pods
 from raystead.errors import ApiError, Forbidden, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
@@ -44,7 +44,7 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     api = prepared.api
     lists: dict[str, Any] = dict(zip(_LISTS, parallel(lambda part: _listed(api, part), _LISTS), strict=True))
     lists |= {part: tuple(i for i in prepared.live if i["kind"] == kind) for part, kind in _LIVE.items()}
-    seen = Seen(
+    seen = Observations(
         cluster=prepared.cluster,
         facts=prepared.facts,
         up=up,

@@ -13,7 +13,7 @@ from raystead.manifests.render import manifests
 from raystead.manifests.storage import inline_password
 from raystead.ops import secrets
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import Note, Problem, problems_error
+from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.yamlio import Document, Path, dotted
 
 __all__ = ["Companions", "checked", "refusals", "word"]
@@ -57,7 +57,7 @@ class Companions:
 
     documents: tuple[Json, ...]
     places: tuple[str, ...]
-    notes: tuple[Note, ...]
+    notes: tuple[SpecNote, ...]
 
 
 def word(item: Json) -> str:
@@ -87,7 +87,7 @@ class _Check:
     def __init__(self, filename: str, namespace: str | None, reserved: dict[Key, str]) -> None:
         self.filename, self.namespace, self.reserved = filename, namespace, reserved
         self.problems: list[Problem] = []
-        self.notes: list[Note] = []
+        self.notes: list[SpecNote] = []
         self._seen: dict[Key, int] = {}
 
     def keeps(self, document: Document) -> bool:
@@ -115,7 +115,7 @@ class _Check:
         name = item["metadata"]["name"]
         if item["kind"] == "Namespace" and name == self.namespace:
             what = f"Namespace/{name} is left out: raystead makes and changes no namespaces"
-            self.notes.append(Note(self.filename, *document.at(()), "", what))
+            self.notes.append(SpecNote(self.filename, *document.at(()), "", what))
             return
         what = f"{word(item)} belongs to no namespace, and raystead works in one alone"
         instead = "remove it here, and have an administrator apply it"

@@ -13,7 +13,7 @@ from raystead.base import kinds
 from raystead.base.groups import GroupId
 from raystead.doctor import rights as needing
 from raystead.doctor.judge import judge
-from raystead.doctor.model import Check, Objects, Seen
+from raystead.doctor.model import Check, Objects, Observations
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
@@ -52,7 +52,7 @@ class Subject:
     asked: Desired
     anchor: Anchor | None
     rights: Rights
-    held: needing.Rights
+    held: needing.NeededRights
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     cluster = document.cluster
     unread: dict[str, str] = {}
     lists = _lists(who, unread)
-    seen = Seen(
+    seen = Observations(
         cluster=cluster,
         facts=Facts(namespace=api.namespace),
         up=up,
@@ -167,7 +167,7 @@ def _companions(who: Subject) -> tuple[Check, ...]:
     return tuple(found)
 
 
-def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.Rights:
+def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.NeededRights:
     """The needed rights against those that the server lists; single ones asked where the list has gaps."""
     needed = needing.needed(cluster)
     lacking: dict[needing.Right, tuple[str, ...]] = {}
@@ -190,7 +190,7 @@ def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.Rights:
             lacking[right] = tuple(gone)
         if dark:
             unknown[right] = tuple(dark)
-    return needing.Rights(needed, lacking, unknown, user_name(api))
+    return needing.NeededRights(needed, lacking, unknown, user_name(api))
 
 
 def _lists(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _facts(who: Subject, seen: Seen, policies: str | None) -> Facts:
+def _facts(who: Subject, seen: Observations, policies: str | None) -> Facts:
     """The facts that `up` would find; those of a cluster that is there stand in its anchor."""
     isolated = bool(isolating(seen.policies or (), seen.cluster))
     if who.anchor is not None:
@@ -277,7 +277,7 @@ def _facts(who: Subject, seen: Seen, policies: str | None) -> Facts:
     return namespaced(who.api, seen.cluster, facts, here)
 
 
-def _secrets(who: Subject, seen: Seen, password: str | None) -> dict[str, tuple[str, ...] | None]:
+def _secrets(who: Subject, seen: Observations, password: str | None) -> dict[str, tuple[str, ...] | None]:
     """Which of the Secrets that the pods name are there; values are not looked at."""
     if not who.rights.allows("get", "secrets"):
         return {}
@@ -310,7 +310,7 @@ def _named(spec: Json) -> list[str]:
     return out
 
 
-def _admission(who: Subject, seen: Seen, unread: dict[str, str]) -> Mapping[GroupId, Json | str]:
+def _admission(who: Subject, seen: Observations, unread: dict[str, str]) -> Mapping[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made."""
     if not who.rights.allows("create", "pods"):
         unread["admission"] = "you may not create pods, so none could be tried"

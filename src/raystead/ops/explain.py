@@ -25,7 +25,7 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.ray import asked, head_of
 
-__all__ = ["Explained", "accounts_there", "log_of", "look", "objects_of"]
+__all__ = ["Explanation", "accounts_there", "log_of", "look", "objects_of"]
 
 # of the present start and of the one before it, which died
 _RAYLET_ERR = (
@@ -37,7 +37,7 @@ _PARTS = kinds.parts()  # of the snapshot
 
 
 @dataclass(frozen=True)
-class Explained:
+class Explanation:
     """What one look found.
 
     Attributes:
@@ -55,7 +55,7 @@ class Explained:
     now: datetime
 
 
-def look(api: Api, anchor: Anchor) -> Explained:
+def look(api: Api, anchor: Anchor) -> Explanation:
     """Everything that is wrong with the cluster now; reads only.
 
     Raises:
@@ -68,7 +68,7 @@ def look(api: Api, anchor: Anchor) -> Explained:
         snapshot = replace(snapshot, logs={k: t for k, t in zip(wanted, texts, strict=True) if t is not None})
     snapshot = replace(snapshot, accounts=accounts_there(api, needed_accounts(snapshot)))
     groups = View(snapshot).groups
-    return Explained(
+    return Explanation(
         name=anchor.name,
         namespace=api.namespace,
         findings=explain(snapshot),

@@ -12,7 +12,7 @@ from typing import TypeVar
 from raystead.errors import JobFailed, JobNotFound, RaysteadError, RayUnreachable
 from raystead.rayapi.jobs import Job, JobClient
 
-__all__ = ["PATIENCE", "Fate", "Lost", "Outcome", "Waiting", "exit_code", "follow", "outcome", "patiently"]
+__all__ = ["PATIENCE", "Fate", "JobOutcome", "Lost", "Waiting", "exit_code", "follow", "outcome", "patiently"]
 
 PATIENCE = 900.0  # seconds without an answer of the job API before we give up
 _POLL = 0.3  # seconds between two questions while the job API does not answer
@@ -184,35 +184,35 @@ class _Look:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """How a job ended: `why` in a few words, "" if it succeeded; `more`: what Ray adds to its output."""
 
     why: str
     more: str = ""
 
 
-def outcome(job: Job) -> Outcome:
+def outcome(job: Job) -> JobOutcome:
     """Why the job ended as it did, without the output that was shown already."""
     if job.status == "SUCCEEDED":
-        return Outcome("")
+        return JobOutcome("")
     message = _OUTPUT_AGAIN.split(job.message, maxsplit=1)[0].strip()
     code = job.driver_exit_code
     if code is None and (match := _EXIT_CODE.search(message)):
         code = int(match[1])
     if code is not None and code < 0:
-        return Outcome(f"killed by {_signal(-code)}")
+        return JobOutcome(f"killed by {_signal(-code)}")
     if code:
-        return Outcome(
+        return JobOutcome(
             f"exit code {code}" + (f", killed by {_signal(code - 128)}" if _signalled(code) else "")
         )
     if job.status == "STOPPED":
-        return Outcome("somebody stopped it")
+        return JobOutcome("somebody stopped it")
     if job.error_type == _LOST:
-        return Outcome(message)
+        return JobOutcome(message)
     if job.error_type in _NODE_DIED or "supervisor actor" in message:
-        return Outcome(_supervisor(message))
+        return JobOutcome(_supervisor(message))
     first, _, rest = message.partition("\n")
-    return Outcome(first[:300].rstrip(":. "), rest.strip())
+    return JobOutcome(first[:300].rstrip(":. "), rest.strip())
 
 
 def _supervisor(message: str) -> str:

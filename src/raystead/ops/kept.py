@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-__all__ = ["JOBS", "LIMIT", "Keeper", "directory", "keeping", "read"]
+__all__ = ["JOBS", "LIMIT", "KeptOutput", "directory", "keeping", "read"]
 
 LIMIT = 4 * 2**20  # bytes of each job's output that are kept
 JOBS = 50  # outputs that are kept, the newest
@@ -43,7 +43,7 @@ def read(cluster: str, job_id: str) -> tuple[str, bool] | None:
     return data[-LIMIT:].partition(b"\n")[2].decode("utf-8", "replace"), False
 
 
-class Keeper:
+class KeptOutput:
     """Takes a job's output as it comes; what cannot be written is not kept, and hinders nobody."""
 
     def __init__(self, stream: BinaryIO | None) -> None:
@@ -71,7 +71,7 @@ class Keeper:
 
 
 @contextmanager
-def keeping(cluster: str, job_id: str) -> Iterator[Keeper]:
+def keeping(cluster: str, job_id: str) -> Iterator[KeptOutput]:
     """Keeps a job's output from its beginning; the oldest outputs beyond `JOBS` go."""
     path = file_of(cluster, job_id)
     stream: BinaryIO | None = None
@@ -81,7 +81,7 @@ def keeping(cluster: str, job_id: str) -> Iterator[Keeper]:
         # a file of its own, and then the name: another client may follow the same job
         stream = os.fdopen(os.open(_fresh(path), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b")
     try:
-        yield Keeper(stream)
+        yield KeptOutput(stream)
     finally:
         if stream is not None:
             with contextlib.suppress(OSError):

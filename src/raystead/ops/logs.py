@@ -13,11 +13,11 @@ from raystead.kube.logs import Follow, Line, Source, containers_of, read
 from raystead.ops.anchor import Anchor
 from raystead.ops.pods import groups, named, pods_of, selector, short_name, unknown
 
-__all__ = ["Names", "Wanted", "follow", "past"]
+__all__ = ["LogSelection", "SourceNames", "follow", "past"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LogSelection:
     """Which logs are meant.
 
     Attributes:
@@ -39,7 +39,7 @@ class Wanted:
         return [name for name in containers_of(pod) if self.container in (None, name)]
 
 
-class Names:
+class SourceNames:
     """What sources are called in the margin: `head`, `worker/7wq2k`; `…/container` if a pod has several."""
 
     def __init__(self, pods: list[Json] | None = None) -> None:
@@ -63,8 +63,8 @@ class Names:
 
 
 def past(
-    api: Api, anchor: Anchor, wanted: Wanted, *, previous: bool, skipped: Callable[[str, str], None]
-) -> tuple[Names, Iterator[Line]]:
+    api: Api, anchor: Anchor, wanted: LogSelection, *, previous: bool, skipped: Callable[[str, str], None]
+) -> tuple[SourceNames, Iterator[Line]]:
     """What the logs hold now, by time over all pods; `skipped` is told a name and why it has no log.
 
     Raises:
@@ -74,7 +74,7 @@ def past(
     meant = [(pod, name) for pod in pods for name in wanted.containers(pod)]
     if not meant:
         _must_exist(anchor, wanted, pods)
-    names = Names(pods)
+    names = SourceNames(pods)
     streams = []
     for pod, container in meant:
         source = Source(pod["metadata"]["name"], container, pod["metadata"]["uid"])
@@ -91,7 +91,7 @@ def past(
     return names, heapq.merge(*streams, key=lambda line: line.time)
 
 
-def follow(api: Api, anchor: Anchor, wanted: Wanted) -> Follow:
+def follow(api: Api, anchor: Anchor, wanted: LogSelection) -> Follow:
     """The logs from now on, pods that come later included.
 
     Raises:
@@ -116,7 +116,7 @@ def _again(first: Line, rest: Iterator[Line]) -> Iterator[Line]:
     yield from rest
 
 
-def _must_exist(anchor: Anchor, wanted: Wanted, pods: list[Json]) -> None:
+def _must_exist(anchor: Anchor, wanted: LogSelection, pods: list[Json]) -> None:
     """An empty choice is an error where what was named is not there at all."""
     what = wanted.what
     if what is not None and word(what) not in groups(anchor) and not any(named(pod, what) for pod in pods):

@@ -30,7 +30,7 @@ from raystead.spec.documents import RayDocument
 from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
-__all__ = ["Prepared", "Wanted", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
+__all__ = ["Prepared", "Request", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
 
 ANCHOR_BYTES = 2**20  # of all values of a ConfigMap together, as the API server counts them
 
@@ -96,7 +96,7 @@ class Prepared:
         return self.plan.mutates or self.anchor_changes
 
 
-class Wanted(NamedTuple):
+class Request(NamedTuple):
     """What is asked for, of an API server in the namespace that is meant; `anchor`: the cluster as it is."""
 
     api: Api
@@ -106,7 +106,7 @@ class Wanted(NamedTuple):
 
 def wanted(
     api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
-) -> Wanted:
+) -> Request:
     """What the user asks for, and the cluster as it is: a file replaces the spec, flags change parts.
 
     `namespace` is the one they chose in words; else a file's own namespace counts, as in kubectl.
@@ -116,9 +116,9 @@ def wanted(
     """
     if text is None:
         anchor = existing(api, flags.name or NAME)
-        return Wanted(api, Desired(built(flags, anchor)), anchor)
+        return Request(api, Desired(built(flags, anchor)), anchor)
     api, asked = located(api, flags, text, filename, namespace=namespace)
-    return Wanted(api, asked, existing(api, asked.cluster.name))
+    return Request(api, asked, existing(api, asked.cluster.name))
 
 
 def existing(api: Api, name: str) -> Anchor | None:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 
 from raystead.doctor import probe as probing
-from raystead.doctor.model import Check, Seen
+from raystead.doctor.model import Check, Observations
 from raystead.errors import ApiError
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -25,7 +25,7 @@ _PULLED = re.compile(r"Successfully pulled image .* in ([0-9hms.]+)(?:s| \()")
 _SPAN = re.compile(r"([0-9.]+)(ms|h|m|s)")
 
 
-def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tuple[Check, ...]:
+def probe(api: Api, seen: Observations, have: Rights, *, seconds: int = SECONDS) -> tuple[Check, ...]:
     """What only a pod can know: image, Ray and Python in it, DNS, somebody else's Redis, the way out.
 
     Raises:
@@ -62,7 +62,7 @@ def probe(api: Api, seen: Seen, have: Rights, *, seconds: int = SECONDS) -> tupl
     return tuple(out)
 
 
-def _watched(api: Api, seen: Seen, name: str, seconds: int) -> Iterator[Check]:
+def _watched(api: Api, seen: Observations, name: str, seconds: int) -> Iterator[Check]:
     """Waits for the pod's end; a fault that stays, or the end of our patience, ends the wait."""
     begun, faulty = time.monotonic(), 0.0
     while time.monotonic() - begun < seconds:
@@ -85,7 +85,7 @@ def _watched(api: Api, seen: Seen, name: str, seconds: int) -> Iterator[Check]:
     yield Check("probe", "unknown", what, f"job/{name}", "raystead doctor --probe again, or raystead up")
 
 
-def _fault(api: Api, seen: Seen, name: str, pods: list[Json]) -> Check | None:
+def _fault(api: Api, seen: Observations, name: str, pods: list[Json]) -> Check | None:
     if pods:
         events = _events(api, pods[0]["metadata"]["name"])
         return probing.stuck(seen, pods[0], events, api.now().isoformat())

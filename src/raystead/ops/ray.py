@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from raystead.spec.model import RayCluster
 
 __all__ = [
-    "Answer",
+    "DashboardAnswer",
     "asked",
     "client_port",
     "dashboard_port",
@@ -96,7 +96,7 @@ def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0
 
 
 @dataclass(frozen=True)
-class Answer:
+class DashboardAnswer:
     """What the dashboard said: `nodes` None and `error` where it refused to list them."""
 
     nodes: Json | None
@@ -104,7 +104,7 @@ class Answer:
     error: RaysteadError | None = None
 
 
-def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], str]) -> Answer:
+def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], str]) -> DashboardAnswer:
     """The dashboard, asked once for itself and for its nodes.
 
     Raises:
@@ -118,8 +118,8 @@ def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], s
         try:
             living = client.living()
             try:
-                return Answer(client.nodes(), living)
+                return DashboardAnswer(client.nodes(), living)
             except RaysteadError as error:
-                return Answer(None, living, error)
+                return DashboardAnswer(None, living, error)
         finally:
             client.close()

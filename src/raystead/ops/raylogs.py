@@ -14,7 +14,7 @@ from raystead.kube.api import Api, Json
 from raystead.kube.execs import Target, lines, run
 from raystead.kube.logs import containers_of
 from raystead.ops.anchor import Anchor
-from raystead.ops.logs import Wanted
+from raystead.ops.logs import LogSelection
 from raystead.ops.pods import groups, named, pods_of, short_name, unknown
 
 __all__ = ["follow_file", "read_file"]
@@ -26,7 +26,7 @@ Skip = Callable[[str, str], None]
 Named = tuple[str, str]  # a pod's short name, a line
 
 
-def read_file(api: Api, anchor: Anchor, wanted: Wanted, file: str, skipped: Skip) -> Iterator[Named]:
+def read_file(api: Api, anchor: Anchor, wanted: LogSelection, file: str, skipped: Skip) -> Iterator[Named]:
     """The file in each pod that has it, pod after pod; `skipped` is told a pod and why it is left out.
 
     Raises:
@@ -43,7 +43,7 @@ def read_file(api: Api, anchor: Anchor, wanted: Wanted, file: str, skipped: Skip
             skipped(short_name(pod), f"{error.evidence}; there are: {has}" if has else error.what)
 
 
-def follow_file(api: Api, anchor: Anchor, wanted: Wanted, file: str, skipped: Skip) -> Iterator[Named]:
+def follow_file(api: Api, anchor: Anchor, wanted: LogSelection, file: str, skipped: Skip) -> Iterator[Named]:
     """The file as it grows, also in pods that come later; a stream that breaks goes on at its byte."""
     path = _path(anchor, file)
     out: queue.Queue[Named] = queue.Queue(1000)
@@ -74,14 +74,14 @@ def follow_file(api: Api, anchor: Anchor, wanted: Wanted, file: str, skipped: Sk
             pass
 
 
-def _start(wanted: Wanted, read: int | None) -> list[str]:
+def _start(wanted: LogSelection, read: int | None) -> list[str]:
     """Where `tail` begins; after a break at the next byte, or with --tail, whose bytes are not known, now."""
     if wanted.tail is None:
         return ["-c", f"+{(read or 0) + 1}"]
     return ["-n", str(wanted.tail if read is None else 0)]
 
 
-def _pods(api: Api, anchor: Anchor, wanted: Wanted) -> list[Json]:
+def _pods(api: Api, anchor: Anchor, wanted: LogSelection) -> list[Json]:
     """Ray's running pods that are meant."""
     pods = pods_of(api, anchor)
     what = wanted.what

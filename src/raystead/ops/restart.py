@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from raystead.base.groups import HEAD, GroupId, named, worker
 from raystead.errors import UsageError
-from raystead.spec.model import Group, RayCluster
+from raystead.spec.model import GroupSpec, RayCluster
 
 __all__ = ["groups_named", "stamp", "stamps"]
 
@@ -54,6 +54,6 @@ def stamps(
 
 
 def _templates(cluster: RayCluster) -> dict[str, dict[str, object]]:
-    groups: list[tuple[GroupId, Group]] = [(HEAD, cluster.spec.head)]
+    groups: list[tuple[GroupId, GroupSpec]] = [(HEAD, cluster.spec.head)]
     groups += [(worker(group.name), group) for group in cluster.spec.workers]
     return {str(one): group.model_dump(exclude=_COUNTS) for one, group in groups}

@@ -16,7 +16,7 @@ from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import Note
+from raystead.spec.problems import SpecNote
 from raystead.spec.rayjob import RayJob
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Desired:
 
     document: RayDocument
     foreign: tuple[Json, ...] = ()
-    notes: tuple[Note, ...] = ()
+    notes: tuple[SpecNote, ...] = ()
     places: tuple[str, ...] = ()  # file and line of each foreign document
 
     @property

@@ -33,7 +33,7 @@ from raystead.rayapi.nodes import NodesClient
 __all__ = [
     "FAULTS",
     "Beat",
-    "Outcome",
+    "FaultOutcome",
     "beats_in",
     "judge",
     "new_id",
@@ -123,7 +123,7 @@ class Beat:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FaultOutcome:
     """One fault and what came of it.
 
     Attributes:
@@ -145,7 +145,7 @@ class Outcome:
     lost: tuple[str, ...]
 
 
-Emit = Callable[[str | Outcome], None]
+Emit = Callable[[str | FaultOutcome], None]
 
 
 def possible(anchor: Anchor, wish: Sequence[str]) -> list[str]:
@@ -203,7 +203,7 @@ def new_id() -> str:
     return f"raystead-verify-{randomness.token_hex(4)}"
 
 
-def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: Emit) -> list[Outcome]:
+def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: Emit) -> list[FaultOutcome]:
     """Makes each fault in turn and waits until the cluster is whole; the job and the actor are removed after.
 
     Raises:
@@ -287,7 +287,7 @@ class _Proof:
         self._wanted = 1 + sum(group.wanted for group in anchor.cluster.spec.workers)
         self.driver = ""
 
-    def fault(self, fault: str, job_id: str) -> Outcome:
+    def fault(self, fault: str, job_id: str) -> FaultOutcome:
         """Deletes the pod by force and waits until all is whole again."""
         pods = self._pods()
         victim = self._victim(fault, own_pods(self._api, self._anchor.name, self._anchor.uid, pods))
@@ -392,7 +392,7 @@ def judge(
     seen: int,
     restarted: tuple[str, ...],
     ended: str = "",
-) -> Outcome:
+) -> FaultOutcome:
     """What was lost. `seen`: beats before the fault; `ended`: the job's status if it did not go on.
 
     A lost worker takes the state of its actors along, and Ray makes them again: that is not a loss here.
@@ -413,7 +413,7 @@ def judge(
     if restarted:
         lost.append(f"restarted: {', '.join(restarted)}")
     slowest = max((b.seconds for b in during), default=0.0)
-    return Outcome(fault, pod, away, slowest, len(during), first, last, restarted, tuple(lost))
+    return FaultOutcome(fault, pod, away, slowest, len(during), first, last, restarted, tuple(lost))
 
 
 def _restarted(before: Sequence[Json], after: Sequence[Json], fault: str) -> tuple[str, ...]:

@@ -6,16 +6,16 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from raystead.spec.model import Group, Json, RayCluster
+from raystead.spec.model import GroupSpec, Json, RayCluster
 from raystead.spec.yamlio import Path
 
-__all__ = ["Finding", "env_of", "groups", "version_of", "whole"]
+__all__ = ["SpecFinding", "env_of", "groups", "version_of", "whole"]
 
 _VERSION = re.compile(r"^v?([0-9]{1,9})\.([0-9]{1,9})")
 _WHOLE = re.compile(r"^[0-9]{1,30}$")
 
 
-class Finding(NamedTuple):
+class SpecFinding(NamedTuple):
     """Where, what is wrong, what to write instead; `other` is a second place that it is about."""
 
     path: Path
@@ -24,13 +24,13 @@ class Finding(NamedTuple):
     other: Path = ()
 
 
-def groups(cluster: RayCluster) -> list[tuple[Path, Group]]:
+def groups(cluster: RayCluster) -> list[tuple[Path, GroupSpec]]:
     """Head and worker groups with their paths."""
-    head: list[tuple[Path, Group]] = [(("spec", "headGroupSpec"), cluster.spec.head)]
+    head: list[tuple[Path, GroupSpec]] = [(("spec", "headGroupSpec"), cluster.spec.head)]
     return head + [(("spec", "workerGroupSpecs", i), g) for i, g in enumerate(cluster.spec.workers)]
 
 
-def env_of(at: Path, group: Group) -> Iterator[tuple[Path, Json]]:
+def env_of(at: Path, group: GroupSpec) -> Iterator[tuple[Path, Json]]:
     """The variables of the group's Ray container, each with its path."""
     for i, entry in enumerate(group.template.ray_container.get("env") or []):
         yield (*at, "template", "spec", "containers", 0, "env", i), entry

@@ -15,7 +15,7 @@ from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
 from raystead.spec.builtin import NAME, builtin, builtin_document
 from raystead.spec.finding import whole
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import Note, Problem, problems_error
+from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.shape import value_at
 from raystead.spec.yamlio import dotted
 
@@ -86,9 +86,9 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     return cluster
 
 
-def notes_of(cluster: RayCluster) -> tuple[Note, ...]:
+def notes_of(cluster: RayCluster) -> tuple[SpecNote, ...]:
     """Notes on a cluster that flags alone have made."""
-    return tuple(Note("flags", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.notes(cluster))
+    return tuple(SpecNote("flags", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.notes(cluster))
 
 
 def laid_over(flags: Flags, given: Json, *, own: bool = False) -> tuple[Json, list[Problem]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from raystead.spec.finding import Finding, version_of
+from raystead.spec.finding import SpecFinding, version_of
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path
 
@@ -36,38 +36,38 @@ _NAMES = {
 }
 
 
-def job_problems(job: RayJob) -> Iterator[Finding]:
+def job_problems(job: RayJob) -> Iterator[SpecFinding]:
     """Every broken rule of a RayJob: where, what, what to write instead."""
     for found in (_name(job.name, JOB_NAME_MAX, job.metadata.generate_name), _spec(job.spec, ("spec",))):
-        yield from (Finding(*one) for one in found)
+        yield from (SpecFinding(*one) for one in found)
 
 
-def cron_problems(cron: RayCronJob) -> Iterator[Finding]:
+def cron_problems(cron: RayCronJob) -> Iterator[SpecFinding]:
     """Every broken rule of a RayCronJob."""
     for found in (
         _name(cron.name, CRON_NAME_MAX, cron.metadata.generate_name),
         _schedule(cron.spec.schedule),
         _spec(cron.spec.job_template, ("spec", "jobTemplate")),
     ):
-        yield from (Finding(*one) for one in found)
+        yield from (SpecFinding(*one) for one in found)
     if cron.spec.time_zone is not None and not cron.spec.time_zone.strip():
-        yield Finding(
+        yield SpecFinding(
             ("spec", "timeZone"), "the time zone is empty", 'for example "Europe/Zurich"; or remove it'
         )
 
 
-def job_notes(spec: RayJobSpec, at: Path) -> Iterator[Finding]:
+def job_notes(spec: RayJobSpec, at: Path) -> Iterator[SpecFinding]:
     """What has another effect than under KubeRay, or none."""
     strategy = spec.deletion_strategy
     if strategy and (strategy.on_success or strategy.on_failure):
         path = (*at, "deletionStrategy")
-        yield Finding(path, "KubeRay's old form; it is read", "deletionRules says the same")
+        yield SpecFinding(path, "KubeRay's old form; it is read", "deletionRules says the same")
     here = {
         "HTTPMode": "a submitter in the namespace sends the request: there is no operator here",
         "SidecarMode": "the submitter has a pod of its own here; the head's loss fails the job all the same",
     }
     if spec.submission_mode in here:
-        yield Finding((*at, "submissionMode"), here[spec.submission_mode])
+        yield SpecFinding((*at, "submissionMode"), here[spec.submission_mode])
 
 
 def _name(name: str, most: int, generated: str | None) -> _Found:

@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from raystead.spec import rules
 from raystead.spec.documents import ACCEPTED, LATER, RayDocument, cluster_json
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.flags import Flags, laid_over
 from raystead.spec.foreign import TEMPLATE, Recognised, is_template, named_for_what_it_is, plain_objects
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import Note, Problem, problems_error
+from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.shape import explained, value_at, without_faults, without_nulls
 from raystead.spec.yamlio import Document, Path, dotted, read
 
@@ -30,7 +30,7 @@ class SpecFile:
 
     document: RayDocument
     foreign: tuple[Json, ...] = ()
-    notes: tuple[Note, ...] = ()
+    notes: tuple[SpecNote, ...] = ()
     foreign_documents: tuple[Document, ...] = ()  # the same, each with its positions
 
     @property
@@ -61,7 +61,7 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
     if ours.value.get("kind") == "RayJob":
         made, found, notes = _job(ours, filename, wish)
     else:
-        made, found, notes = _Reading(ours, filename, wish).cluster()
+        made, found, notes = _ClusterReading(ours, filename, wish).cluster()
     problems += found
     if problems or made is None:
         raise problems_error(problems)
@@ -71,7 +71,7 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
 
 def _job(
     document: Document, filename: str, flags: Flags
-) -> tuple[RayDocument | None, list[Problem], list[Note]]:
+) -> tuple[RayDocument | None, list[Problem], list[SpecNote]]:
     """A RayJob: its own rules, and those of the cluster in it."""
     from raystead.spec import jobrules
     from raystead.spec.rayjob import RayJob
@@ -81,7 +81,7 @@ def _job(
         metadata = {key: one for key, one in value["metadata"].items() if key != "generateName"}
         value = {**value, "metadata": {**metadata, "name": flags.name}}
 
-    def placed(findings: Iterable[Finding]) -> list[Problem]:
+    def placed(findings: Iterable[SpecFinding]) -> list[Problem]:
         return [Problem(filename, *document.at(f.path), dotted(f.path), f.what, f.instead) for f in findings]
 
     try:
@@ -94,13 +94,13 @@ def _job(
     problems = placed(jobrules.job_problems(job)) if job else []
     if not isinstance(value_at(value, _CLUSTER_AT), dict):
         return None, problems, []
-    cluster, found, notes = _Reading(_cluster_in(document, value), filename, flags).cluster()
+    cluster, found, notes = _ClusterReading(_cluster_in(document, value), filename, flags).cluster()
     told = {problem.path for problem in problems}
     problems += [_inside(one) for one in found if one.path not in told or one.path.startswith("spec")]
     if job is None or cluster is None:
         return None, problems, []
     notes = [_inside(note) for note in notes]
-    notes += [Note(**vars(one)) for one in placed(jobrules.job_notes(job.spec, ("spec",)))]
+    notes += [SpecNote(**vars(one)) for one in placed(jobrules.job_notes(job.spec, ("spec",)))]
     return job.with_cluster(cluster), problems, notes
 
 
@@ -186,7 +186,7 @@ def _nothing_of_ours(foreign: list[Json], text: str) -> Recognised:
     return plain_objects([str(value["kind"]) for value in foreign], text)
 
 
-class _Reading:
+class _ClusterReading:
     """One RayCluster document on its way to a cluster."""
 
     def __init__(self, document: Document, filename: str, flags: Flags) -> None:
@@ -195,7 +195,7 @@ class _Reading:
         self.flags = flags
         self.given: Json = without_nulls(document.value)
 
-    def cluster(self) -> tuple[RayCluster | None, list[Problem], list[Note]]:
+    def cluster(self) -> tuple[RayCluster | None, list[Problem], list[SpecNote]]:
         """The cluster (for its rules alone where there are problems), its problems, its notes."""
         faults = self._faults(self.given)
         value = without_faults(self.given, faults)
@@ -204,7 +204,7 @@ class _Reading:
         if wanted and value_at(value, ("metadata", "namespace")) not in (None, wanted):
             what = f'the file\'s namespace is not the chosen one, "{wanted}"'
             problems.append(
-                self._problem(Finding(("metadata", "namespace"), what, "remove it or choose it with -n"))
+                self._problem(SpecFinding(("metadata", "namespace"), what, "remove it or choose it with -n"))
             )
         if self._faults(value):  # too little is left of it to lay flags over
             return None, problems + self._told(faults, {}), []
@@ -221,18 +221,18 @@ class _Reading:
                 problems.append(self._problem(finding, value))
         return cluster, problems, [self._note(finding) for finding in rules.notes(cluster)]
 
-    def _faults(self, value: Json) -> list[Finding]:
+    def _faults(self, value: Json) -> list[SpecFinding]:
         try:
             RayCluster.model_validate(value)
         except ValidationError as error:
             return list(explained(error))
         return []
 
-    def _told(self, faults: Iterable[Finding], healed: Json) -> list[Problem]:
+    def _told(self, faults: Iterable[SpecFinding], healed: Json) -> list[Problem]:
         """The faults but for those that flags have put right."""
         return [self._problem(fault) for fault in faults if value_at(healed, fault.path) is None]
 
-    def _problem(self, finding: Finding, changed: Json | None = None) -> Problem:
+    def _problem(self, finding: SpecFinding, changed: Json | None = None) -> Problem:
         """With its place in the file, unless a flag has changed what stands there."""
         path, what, instead, other = finding
         if other:
@@ -242,6 +242,6 @@ class _Reading:
             return Problem("flags", 0, 0, dotted(path), what, instead)
         return Problem(self.filename, *self.document.at(path), dotted(path), what, instead)
 
-    def _note(self, finding: Finding) -> Note:
+    def _note(self, finding: SpecFinding) -> SpecNote:
         path, what, instead, _ = finding
-        return Note(self.filename, *self.document.at(path), dotted(path), what, instead)
+        return SpecNote(self.filename, *self.document.at(path), dotted(path), what, instead)

@@ -65,7 +65,7 @@ class PodTemplate(Model):
         return containers[0] if containers else {}
 
 
-class Group(Model):
+class GroupSpec(Model):
     """What head and worker groups have in common."""
 
     template: PodTemplate
@@ -74,7 +74,7 @@ class Group(Model):
     labels: StringMap = Field(default_factory=dict)
 
 
-class HeadGroup(Group):
+class HeadGroup(GroupSpec):
     replicas: StrictInt | None = None  # of v1alpha1; it never had an effect
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName", ""] | None = None
     head_service: ServiceJson | None = None
@@ -86,7 +86,7 @@ class ScaleStrategy(Model):
     workers_to_delete: list[StrictStr] = Field(default_factory=list)
 
 
-class WorkerGroup(Group):
+class WorkerGroup(GroupSpec):
     name: StrictStr = Field(alias="groupName")
     replicas: StrictInt = 0
     min_replicas: StrictInt = 0
@@ -205,7 +205,7 @@ class RayCluster(Model):
         """The annotation `ray.io/ft-enabled` is true, in any letter case: KubeRay's old form."""
         return _is_true(self.annotations.get("ray.io/ft-enabled"))
 
-    def overwrites_command(self, group: Group) -> bool:
+    def overwrites_command(self, group: GroupSpec) -> bool:
         """The container's own command starts Ray: `ray.io/overwrite-container-cmd` on the cluster, or on the
         template of the group alone, is true in any letter case."""
         own = (group.template.metadata.get("annotations") or {}).get(_OVERWRITE)

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any
 
 from raystead.base import quantities
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.podfields import TABLE
 from raystead.spec.problems import given
 from raystead.spec.yamlio import Path
@@ -63,13 +63,13 @@ def field_names(type_name: str) -> tuple[str, ...]:
     return tuple(_types()[type_name])
 
 
-def check(value: Any, type_name: str, path: Path) -> tuple[list[Finding], list[Finding]]:
+def check(value: Any, type_name: str, path: Path) -> tuple[list[SpecFinding], list[SpecFinding]]:
     """Problems and notes of `value`, which is to be a `type_name` of the table ("PodTemplateSpec")."""
     findings = list(_checked(value, Shape(type_name), path))
     return [f for sure, f in findings if sure], [f for sure, f in findings if not sure]
 
 
-def _checked(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Finding]]:
+def _checked(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     if value is None or shape.type == "o":
         return
     if shape.type in _SCALARS:
@@ -78,22 +78,22 @@ def _checked(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Findi
         try:
             quantities.parse(value if isinstance(value, str | int | float) else "")
         except ValueError as error:
-            yield True, Finding(path, str(error))
+            yield True, SpecFinding(path, str(error))
     elif shape.type.startswith("["):
         yield from _list(value, shape, path)
     elif shape.type.startswith("{"):
         if not isinstance(value, dict):
-            yield True, Finding(path, f"expected a mapping, got {given(value)}")
+            yield True, SpecFinding(path, f"expected a mapping, got {given(value)}")
             return
         for key, inner in value.items():
             yield from _checked(inner, Shape(shape.type[1:-1]), (*path, key))
     elif not isinstance(value, dict):
-        yield True, Finding(path, f"expected a mapping, got {given(value)}")
+        yield True, SpecFinding(path, f"expected a mapping, got {given(value)}")
     else:
         yield from _mapping(value, shape.type, path)
 
 
-def _scalar(value: Any, what: str, path: Path) -> Iterator[tuple[bool, Finding]]:
+def _scalar(value: Any, what: str, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     words, types = _SCALARS[what]
     whole = isinstance(value, float) and value.is_integer() and what in "ix"
     if (isinstance(value, types) and (bool in types or not isinstance(value, bool))) or whole:
@@ -103,18 +103,18 @@ def _scalar(value: Any, what: str, path: Path) -> Iterator[tuple[bool, Finding]]
         instead = "write it in quotes"
     elif isinstance(value, str) and what in "ib" and re.match(r"^(-?[0-9]{1,18}|true|false)$", value):
         instead = "write it without quotes"
-    yield True, Finding(path, f"expected {words}, got {given(value)}", instead)
+    yield True, SpecFinding(path, f"expected {words}, got {given(value)}", instead)
 
 
-def _list(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Finding]]:
+def _list(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     if not isinstance(value, list):
-        yield True, Finding(path, f"expected a list, got {given(value)}")
+        yield True, SpecFinding(path, f"expected a list, got {given(value)}")
         return
     seen: dict[tuple[Any, ...], int] = {}
     for i, item in enumerate(value):
         at = (*path, i)
         if item is None:
-            yield True, Finding(at, "expected an entry, got nothing", "remove the empty entry")
+            yield True, SpecFinding(at, "expected an entry, got nothing", "remove the empty entry")
             continue
         yield from _checked(item, Shape(shape.type[1:-1]), at)
         if not (shape.keys and isinstance(item, dict)):
@@ -125,11 +125,11 @@ def _list(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, Finding]
         if key in seen:
             shown = "/".join(map(str, key))
             what = f"{shape.keys[0]} {shown} appears twice"
-            yield True, Finding((*at, shape.keys[0]), what, "keep one", (*path, seen[key], shape.keys[0]))
+            yield True, SpecFinding((*at, shape.keys[0]), what, "keep one", (*path, seen[key], shape.keys[0]))
         seen.setdefault(key, i)
 
 
-def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tuple[bool, Finding]]:
+def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     fields = _types()[type_name]
     for key, inner in value.items():
         if key in fields:
@@ -138,18 +138,18 @@ def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tupl
             yield _unknown(key, type_name, (*path, key))
     for key, shape in fields.items():
         if shape.required and value.get(key) is None:
-            yield True, Finding(path, f"{key} is missing", "add it")
+            yield True, SpecFinding(path, f"{key} is missing", "add it")
 
 
-def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, Finding]:
+def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, SpecFinding]:
     fields = _types()[type_name]
     same = [f for f in fields if f.lower() == key.lower()]
     close = same or difflib.get_close_matches(key, fields, n=1, cutoff=_NEAR)
     what = "there is no such field here"
     if close:
-        return True, Finding(path, what, f"did you mean {close[0]}?")
+        return True, SpecFinding(path, what, f"did you mean {close[0]}?")
     for other in _ELSEWHERE:
         if other != type_name and key in _types()[other]:
-            return True, Finding(path, what, f"{key} belongs in {_PLACES[other]}: check the indentation")
+            return True, SpecFinding(path, what, f"{key} belongs in {_PLACES[other]}: check the indentation")
     what = "this field is not known to raystead; the API server decides"
-    return False, Finding(path, what, "remove it if the server refuses it")
+    return False, SpecFinding(path, what, "remove it if the server refuses it")

@@ -32,7 +32,7 @@ class Problem:
         return neutral(text)  # it quotes what stands in somebody's file
 
 
-class Note(Problem):
+class SpecNote(Problem):
     """Something the user should know; nothing is refused."""
 
 

@@ -10,7 +10,7 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.model import ClusterSpec, HeadGroup, Json, PodTemplate, RayCluster, WorkerGroup
 from raystead.spec.problems import given
 from raystead.spec.yamlio import Path
@@ -52,7 +52,7 @@ def value_at(value: Any, path: Path) -> Any:
     return value
 
 
-def without_faults(value: Json, faults: Iterable[Finding]) -> Json:
+def without_faults(value: Json, faults: Iterable[SpecFinding]) -> Json:
     """The document without the fields that are wrong by themselves."""
     value = copy.deepcopy(value)
     for fault in faults:
@@ -65,11 +65,11 @@ def without_faults(value: Json, faults: Iterable[Finding]) -> Json:
     return value
 
 
-def explained(error: ValidationError, document: type[BaseModel] = RayCluster) -> Iterator[Finding]:
+def explained(error: ValidationError, document: type[BaseModel] = RayCluster) -> Iterator[SpecFinding]:
     """The errors of a document's model as findings."""
     for item in error.errors():
         path: Path = tuple(item["loc"])
-        yield Finding(path, *_words(item, path, document))
+        yield SpecFinding(path, *_words(item, path, document))
 
 
 def _words(item: Any, path: Path, document: type[BaseModel]) -> tuple[str, str]:

@@ -105,7 +105,7 @@ class SecurityContext(_Shape):
     capabilities: Capabilities | None = None
 
 
-class Container(_Shape):
+class ContainerSpec(_Shape):
     name: StrictStr | None = None
     image: StrictStr | None = None
     command: list[StrictStr] | None = None
@@ -121,8 +121,8 @@ class Container(_Shape):
 
 
 class PodSpec(_Shape):
-    containers: list[Container] | None = None
-    init_containers: list[Container] | None = None
+    containers: list[ContainerSpec] | None = None
+    init_containers: list[ContainerSpec] | None = None
     volumes: list[Named] | None = None
     image_pull_secrets: list[Json] | None = None
     tolerations: list[Json] | None = None

@@ -7,12 +7,12 @@ from typing import Any
 
 from raystead.explain.model import Finding
 from raystead.explain.text import render
-from raystead.ops.explain import Explained
+from raystead.ops.explain import Explanation
 
 __all__ = ["explained_json", "explained_text"]
 
 
-def explained_text(explained: Explained) -> str:
+def explained_text(explained: Explanation) -> str:
     """A block a finding; one line when there is none."""
     if explained.findings:
         return render(explained.findings, explained.now)
@@ -24,7 +24,7 @@ def explained_text(explained: Explained) -> str:
     return f"{explained.name}: nothing is wrong, {pods}"
 
 
-def explained_json(explained: Explained) -> dict[str, Any]:
+def explained_json(explained: Explanation) -> dict[str, Any]:
     """Stable: what `-o json` prints. Times are RFC 3339, None where they are not known."""
     return {
         "cluster": explained.name,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.model import RayCluster
 from raystead.spec.rules import amounts, auth, autoscaling, names, notices, params, pods, policy, scale, state
 
@@ -27,13 +27,13 @@ _RULES = (
 _NOTES = (*notices.NOTES, *pods.NOTES, *amounts.NOTES)
 
 
-def problems(cluster: RayCluster) -> Iterator[Finding]:
+def problems(cluster: RayCluster) -> Iterator[SpecFinding]:
     """Every broken rule."""
     for rule in _RULES:
         yield from rule(cluster)
 
 
-def notes(cluster: RayCluster) -> Iterator[Finding]:
+def notes(cluster: RayCluster) -> Iterator[SpecFinding]:
     """What is read and has no effect, or another one than the user may expect."""
     for note in _NOTES:
         yield from note(cluster)

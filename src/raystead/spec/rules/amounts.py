@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from raystead.base.quantities import parse, suffix_of
-from raystead.spec.finding import Finding, groups
-from raystead.spec.model import Group, Json, RayCluster
+from raystead.spec.finding import SpecFinding, groups
+from raystead.spec.model import GroupSpec, Json, RayCluster
 from raystead.spec.rules.pods import containers_of
 from raystead.spec.yamlio import Path
 
@@ -20,16 +20,16 @@ _KNOWN = ("cpu", "memory", "ephemeral-storage")
 _DEVICES = {"gpu": "nvidia.com/gpu", "gpus": "nvidia.com/gpu", "tpu": "google.com/tpu"}
 
 
-def _bytes(cluster: RayCluster) -> Iterator[Finding]:
+def _bytes(cluster: RayCluster) -> Iterator[SpecFinding]:
     """500m of memory is half a byte; a limit of 4 is four bytes."""
     for path, value, limit in _sizes(cluster):
         if (instead := _instead(value, limit)) is not None:
             unit = "thousandths of a byte" if suffix_of(value) == "m" else "less than a mebibyte"
-            yield Finding(path, f"{value} is {unit}", instead)
+            yield SpecFinding(path, f"{value} is {unit}", instead)
     text = cluster.annotations.get("raystead.io/redis-memory")
     if text and _valid(text) and (instead := _instead(text, True)) is not None:
         path = ("metadata", "annotations", "raystead.io/redis-memory")
-        yield Finding(path, f"{text} is less than a mebibyte", instead)
+        yield SpecFinding(path, f"{text} is less than a mebibyte", instead)
 
 
 def _instead(value: str | int | float, limit: bool) -> str | None:
@@ -97,7 +97,7 @@ def _valid(value: Any) -> bool:
     return True
 
 
-def _over_limits(cluster: RayCluster) -> Iterator[Finding]:
+def _over_limits(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for path, container in containers_of(at, group):
             resources = container.get("resources") or {}
@@ -109,7 +109,7 @@ def _over_limits(cluster: RayCluster) -> Iterator[Finding]:
                 if parse(value) > parse(limit):
                     what = f"the request for {key}, {value}, is over its limit, {limit}"
                     other = (*path, "resources", "limits", key)
-                    yield Finding(place, what, "lower it, or raise the limit", other)
+                    yield SpecFinding(place, what, "lower it, or raise the limit", other)
 
 
 def _is_device(key: str) -> bool:
@@ -118,7 +118,7 @@ def _is_device(key: str) -> bool:
     return key.startswith("hugepages-") or (bool(slash) and not domain.endswith("kubernetes.io"))
 
 
-def _devices(cluster: RayCluster) -> Iterator[Finding]:
+def _devices(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for path, container in containers_of(at, group):
             resources = container.get("resources") or {}
@@ -127,30 +127,32 @@ def _devices(cluster: RayCluster) -> Iterator[Finding]:
                 place = (*path, "resources", side, key)
                 if "/" not in key and not key.startswith("hugepages-") and key not in _KNOWN:
                     meant = _DEVICES.get(key.lower(), f"example.com/{key}")
-                    yield Finding(place, f"Kubernetes has no resource {key}", f"did you mean {meant}?")
+                    yield SpecFinding(place, f"Kubernetes has no resource {key}", f"did you mean {meant}?")
                 elif not _is_device(key):
                     continue
                 elif side == "requests" and key not in limits:
                     what = f"{key} is requested without a limit, which Kubernetes refuses"
-                    yield Finding(place, what, f'write limits: {{{key}: "{value}"}}')
+                    yield SpecFinding(place, what, f'write limits: {{{key}: "{value}"}}')
                 elif side == "requests" and _valid(limits[key]) and parse(value) != parse(limits[key]):
                     what = f"{key} has a request of {value} and a limit of {limits[key]}: they must be equal"
-                    yield Finding(place, what, "keep the limit", (*path, "resources", "limits", key))
+                    yield SpecFinding(place, what, "keep the limit", (*path, "resources", "limits", key))
                 elif "/" in key and parse(value) != parse(value).to_integral_value():
-                    yield Finding(place, f"{key} is counted in whole numbers, not {value}", "for example 1")
+                    yield SpecFinding(
+                        place, f"{key} is counted in whole numbers, not {value}", "for example 1"
+                    )
 
 
-def _small(cluster: RayCluster) -> Iterator[Finding]:
+def _small(cluster: RayCluster) -> Iterator[SpecFinding]:
     """Ray starts in less than 256Mi and is killed by its first job."""
     for at, group in groups(cluster):
         found = _memory(group)
         if found and _MIB <= found[1] < _RAY_FLOOR:
             side, _, value = found
             path = (*at, "template", "spec", "containers", 0, "resources", side, "memory")
-            yield Finding(path, f"{value} is little memory for Ray", f"did you mean {_larger(value)}?")
+            yield SpecFinding(path, f"{value} is little memory for Ray", f"did you mean {_larger(value)}?")
 
 
-def _memory(group: Group) -> tuple[str, Decimal, str | int | float] | None:
+def _memory(group: GroupSpec) -> tuple[str, Decimal, str | int | float] | None:
     given = {side: value for side, key, value in _given(group.template.ray_container) if key == "memory"}
     side = next((s for s in ("limits", "requests") if s in given), None)
     return (side, parse(given[side]), given[side]) if side else None

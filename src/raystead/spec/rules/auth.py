@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.names import check_name
-from raystead.spec.finding import Finding, env_of, groups, version_of
+from raystead.spec.finding import SpecFinding, env_of, groups, version_of
 from raystead.spec.model import RayCluster
 
 __all__ = ["RULES"]
@@ -14,35 +14,35 @@ _K8S_TOKENS = "Kubernetes token authentication needs rights outside the namespac
 _NOT_YET = "not supported by this version; it would be ignored, so it is refused"
 
 
-def _version(cluster: RayCluster) -> Iterator[Finding]:
+def _version(cluster: RayCluster) -> Iterator[SpecFinding]:
     auth, text = cluster.spec.auth, cluster.spec.ray_version
     version = version_of(text)
     if version and version < (2, 3):
-        yield Finding(("spec", "rayVersion"), "Ray before 2.3 is not supported", "2.60.0")
+        yield SpecFinding(("spec", "rayVersion"), "Ray before 2.3 is not supported", "2.60.0")
     if auth and auth.mode == "token" and (version is None or version < (2, 52)):
         seen = f', not "{text}"' if text else ""
         what = f"token authentication needs rayVersion 2.52.0 or newer{seen}"
-        yield Finding(("spec", "authOptions", "mode"), what, "for example rayVersion: 2.60.0")
+        yield SpecFinding(("spec", "authOptions", "mode"), what, "for example rayVersion: 2.60.0")
 
 
-def _by_hand(cluster: RayCluster) -> Iterator[Finding]:
+def _by_hand(cluster: RayCluster) -> Iterator[SpecFinding]:
     """What KubeRay's `auth-manual` samples set in env: right where it is what authOptions would set."""
     auth = cluster.spec.auth
     secret = (auth and auth.secret_name) or check_name(cluster.name)
     for at, group in groups(cluster):
         for path, entry in env_of(at, group):
             if entry["name"] == "RAY_ENABLE_K8S_TOKEN_AUTH" and entry.get("value") in ("true", "1"):
-                yield Finding(path, _K8S_TOKENS, "remove it, and use authOptions: {mode: token}")
+                yield SpecFinding(path, _K8S_TOKENS, "remove it, and use authOptions: {mode: token}")
             if entry["name"] != "RAY_AUTH_TOKEN":
                 continue
             ref = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
             if (ref.get("name"), ref.get("key")) != (secret, "auth_token"):
                 what = f"the other pods and raystead read the token from the Secret {secret}, key auth_token"
                 instead = "remove it, and name your Secret in authOptions: {mode: token, secretName: …}"
-                yield Finding(path, what, instead)
+                yield SpecFinding(path, what, instead)
 
 
-def _later(cluster: RayCluster) -> Iterator[Finding]:
+def _later(cluster: RayCluster) -> Iterator[SpecFinding]:
     spec = cluster.spec
     for field, value, name in (
         ("tlsOptions", spec.tls_options, "TLS"),
@@ -50,14 +50,14 @@ def _later(cluster: RayCluster) -> Iterator[Finding]:
         ("idleTerminationOptions", spec.idle_termination_options, "idle termination"),
     ):
         if value and value.get("enabled", True) is not False:
-            yield Finding(("spec", field), f"{name} is {_NOT_YET}", "remove it")
+            yield SpecFinding(("spec", field), f"{name} is {_NOT_YET}", "remove it")
     if spec.auth and spec.auth.enable_k8s_token_auth:
-        yield Finding(("spec", "authOptions", "enableK8sTokenAuth"), _K8S_TOKENS, "mode: token")
+        yield SpecFinding(("spec", "authOptions", "enableK8sTokenAuth"), _K8S_TOKENS, "mode: token")
     if spec.managed_by not in (None, "", "ray.io/kuberay-operator"):
-        yield Finding(("spec", "managedBy"), f"{spec.managed_by} is {_NOT_YET}", "remove it")
+        yield SpecFinding(("spec", "managedBy"), f"{spec.managed_by} is {_NOT_YET}", "remove it")
     if spec.head.enable_ingress:
         path = ("spec", "headGroupSpec", "enableIngress")
-        yield Finding(path, f"an Ingress is {_NOT_YET}", "add an Ingress to the file")
+        yield SpecFinding(path, f"an Ingress is {_NOT_YET}", "add an Ingress to the file")
 
 
 RULES = (_version, _by_hand, _later)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.spec.finding import Finding, env_of, groups, version_of, whole
+from raystead.spec.finding import SpecFinding, env_of, groups, version_of, whole
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
@@ -22,13 +22,13 @@ def _variable(cluster: RayCluster) -> tuple[Path, str | None] | None:
     return found[0] if found else None
 
 
-def _version(cluster: RayCluster) -> Iterator[Finding]:
+def _version(cluster: RayCluster) -> Iterator[SpecFinding]:
     spec, variable = cluster.spec, _variable(cluster)
     version = (spec.autoscaler_options or {}).get("version")
     if variable and variable[1] in ("true", "1") and not spec.enable_in_tree_autoscaling:
-        yield Finding(variable[0], f"{_V2} is on and enableInTreeAutoscaling is not", "remove it")
+        yield SpecFinding(variable[0], f"{_V2} is on and enableInTreeAutoscaling is not", "remove it")
     if variable and spec.enable_in_tree_autoscaling and version is not None:
-        yield Finding(
+        yield SpecFinding(
             variable[0], f"{_V2} cannot be set together with autoscalerOptions.version", "keep the latter"
         )
     if not (spec.enable_in_tree_autoscaling and version == "v2"):
@@ -37,10 +37,10 @@ def _version(cluster: RayCluster) -> Iterator[Finding]:
         policy = group.template.spec.get("restartPolicy")
         if policy not in (None, "", "Never"):
             path = (*at, "template", "spec", "restartPolicy")
-            yield Finding(path, f"restartPolicy {policy} under autoscaler v2", "Never, or remove it")
+            yield SpecFinding(path, f"restartPolicy {policy} under autoscaler v2", "Never, or remove it")
 
 
-def _groups(cluster: RayCluster) -> Iterator[Finding]:
+def _groups(cluster: RayCluster) -> Iterator[SpecFinding]:
     spec, variable = cluster.spec, _variable(cluster)
     v2 = (spec.autoscaler_options or {}).get("version") == "v2" or bool(
         variable and variable[1] in ("1", "true")
@@ -50,19 +50,21 @@ def _groups(cluster: RayCluster) -> Iterator[Finding]:
         path: Path = ("spec", "workerGroupSpecs", i)
         idle = worker.idle_timeout_seconds
         if worker.suspend and spec.enable_in_tree_autoscaling:
-            yield Finding((*path, "suspend"), "a group cannot be suspended under autoscaling", "remove it")
+            yield SpecFinding(
+                (*path, "suspend"), "a group cannot be suspended under autoscaling", "remove it"
+            )
         if idle is not None and idle < 0:
-            yield Finding((*path, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
+            yield SpecFinding((*path, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
         elif idle is not None and not v2:
             what = "a group's idle timeout needs autoscaler v2"
-            yield Finding((*path, "idleTimeoutSeconds"), what, "autoscalerOptions: {version: v2}")
+            yield SpecFinding((*path, "idleTimeoutSeconds"), what, "autoscalerOptions: {version: v2}")
         # KubeRay's CRD fills in 0, which means none.
         if worker.priority and (not v2 or version is None or version < (2, 56)):
             what = "a group's priority needs rayVersion 2.56.0 or newer and autoscaler v2"
-            yield Finding((*path, "priority"), what, "remove it")
+            yield SpecFinding((*path, "priority"), what, "remove it")
 
 
-def _cpus(cluster: RayCluster) -> Iterator[Finding]:
+def _cpus(cluster: RayCluster) -> Iterator[SpecFinding]:
     """Ray's autoscaler ends with an error where it cannot tell how many CPUs a node has."""
     if not cluster.spec.enable_in_tree_autoscaling:
         return
@@ -73,26 +75,26 @@ def _cpus(cluster: RayCluster) -> Iterator[Finding]:
         count = group.ray_start_params.get("num-cpus")
         if count is not None and whole(count) is None:
             what = f'expected a number that the autoscaler can read, got "{count}"'
-            yield Finding((*at, "rayStartParams", "num-cpus"), what, "for example num-cpus: '2'")
+            yield SpecFinding((*at, "rayStartParams", "num-cpus"), what, "for example num-cpus: '2'")
         elif count is None and not any(value is not None for value in said):
             what = "the autoscaler has to know how many CPUs a node has"
             path = (*at, "template", "spec", "containers", 0, "resources")
-            yield Finding(path, what, "set resources.limits.cpu, or num-cpus in rayStartParams")
+            yield SpecFinding(path, what, "set resources.limits.cpu, or num-cpus in rayStartParams")
 
 
-def _overwritten(cluster: RayCluster) -> Iterator[Finding]:
+def _overwritten(cluster: RayCluster) -> Iterator[SpecFinding]:
     if cluster.spec.enable_in_tree_autoscaling and "no-monitor" in cluster.spec.head.ray_start_params:
         value = cluster.spec.head.ray_start_params["no-monitor"]
         if value.lower() != "true":
             path = ("spec", "headGroupSpec", "rayStartParams", "no-monitor")
-            yield Finding(path, f'"{value}" would run two autoscalers', "remove it")
+            yield SpecFinding(path, f'"{value}" would run two autoscalers', "remove it")
 
 
-def _options(cluster: RayCluster) -> Iterator[Finding]:
+def _options(cluster: RayCluster) -> Iterator[SpecFinding]:
     options, at = cluster.spec.autoscaler_options or {}, ("spec", "autoscalerOptions")
     idle = options.get("idleTimeoutSeconds")
     if isinstance(idle, int) and idle < 0:
-        yield Finding((*at, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
+        yield SpecFinding((*at, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
 
 
 RULES = (_version, _groups, _cpus, _overwritten, _options)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from raystead.base import quantities
 from raystead.spec.allow import ALLOW_ANNOTATION, parse_all
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
@@ -38,61 +38,63 @@ _NAME_MAX = 53  # KubeRay's limit, with room for what is appended to it
 _LABEL_MAX = 63  # a group's name is the value of a label
 
 
-def _cluster(cluster: RayCluster) -> Iterator[Finding]:
+def _cluster(cluster: RayCluster) -> Iterator[SpecFinding]:
     path = ("metadata", "name")
     name = cluster.metadata.name
     if name is None:
         if cluster.metadata.generate_name:
             at = ("metadata", "generateName")
-            yield Finding(
+            yield SpecFinding(
                 at, "a cluster with a generated name cannot be found again", "give it a name: --name"
             )
         else:
-            yield Finding(("metadata",), "the cluster has no name", "add metadata.name or give --name")
+            yield SpecFinding(("metadata",), "the cluster has no name", "add metadata.name or give --name")
     elif len(name) > _NAME_MAX:
-        yield Finding(path, f"the name has {len(name)} characters, {_NAME_MAX} at most", "shorten it")
+        yield SpecFinding(path, f"the name has {len(name)} characters, {_NAME_MAX} at most", "shorten it")
     elif not _DNS1035.match(name):
         what = f'"{name}" is not a valid cluster name'
-        yield Finding(path, what, "lower-case letters, digits and -, beginning with a letter")
+        yield SpecFinding(path, what, "lower-case letters, digits and -, beginning with a letter")
 
 
-def _annotations(cluster: RayCluster) -> Iterator[Finding]:
+def _annotations(cluster: RayCluster) -> Iterator[SpecFinding]:
     for key, value in cluster.annotations.items():
         path = ("metadata", "annotations", key)
         if not key.startswith("raystead.io/"):
             continue
         if key not in _CHOICES:
             close = difflib.get_close_matches(key, _CHOICES, n=1)
-            yield Finding(
+            yield SpecFinding(
                 path, "raystead has no such annotation", f"did you mean {close[0]}?" if close else ""
             )
         elif (allowed := _CHOICES[key]) and value not in allowed:
-            yield Finding(path, f'"{value}" is not one of {", ".join(allowed)}')
+            yield SpecFinding(path, f'"{value}" is not one of {", ".join(allowed)}')
         elif key in _READERS:
             read, example = _READERS[key]
             try:
                 read(value)
             except ValueError as error:
-                yield Finding(path, str(error), example)
+                yield SpecFinding(path, str(error), example)
 
 
-def _groups(cluster: RayCluster) -> Iterator[Finding]:
+def _groups(cluster: RayCluster) -> Iterator[SpecFinding]:
     seen: dict[str, tuple[str, Path]] = {}
     for i, worker in enumerate(cluster.spec.workers):
         path: Path = ("spec", "workerGroupSpecs", i, "groupName")
         name = worker.name.lower()  # as in the names of objects; the label keeps its capitals
         if not worker.name:
-            yield Finding(path, "the group has no name", "for example small")
+            yield SpecFinding(path, "the group has no name", "for example small")
         elif not _GROUP.match(name) or len(name) > _LABEL_MAX:
             what = f'"{worker.name}" is not a valid group name'
-            yield Finding(path, what, f"letters, digits, - and . in between, {_LABEL_MAX} characters at most")
+            yield SpecFinding(
+                path, what, f"letters, digits, - and . in between, {_LABEL_MAX} characters at most"
+            )
         elif cluster.spec.network_policy and (name != worker.name or "." in name):
             what = f'"{worker.name}" is not a valid group name with networkPolicy'
-            yield Finding(path, what, "lower-case letters, digits and -: it is part of the policy's name")
+            yield SpecFinding(path, what, "lower-case letters, digits and -: it is part of the policy's name")
         elif name in seen:
             first, place = seen[name]
             what = f'the group "{first}" has this name already'
-            yield Finding(path, what, "give each group a name of its own", place)
+            yield SpecFinding(path, what, "give each group a name of its own", place)
         seen.setdefault(name, (worker.name, path))
 
 

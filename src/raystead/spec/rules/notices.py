@@ -4,41 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.spec.finding import Finding, groups
+from raystead.spec.finding import SpecFinding, groups
 from raystead.spec.model import RayCluster
 
 __all__ = ["NOTES"]
 
 
-def _fields(cluster: RayCluster) -> Iterator[Finding]:
+def _fields(cluster: RayCluster) -> Iterator[SpecFinding]:
     spec = cluster.spec
     if spec.head.replicas is not None:
-        yield Finding(("spec", "headGroupSpec", "replicas"), "no effect: a cluster has one head")
+        yield SpecFinding(("spec", "headGroupSpec", "replicas"), "no effect: a cluster has one head")
     if spec.head.ingress_options and not spec.head.enable_ingress:
-        yield Finding(("spec", "headGroupSpec", "ingressOptions"), "no effect without enableIngress")
+        yield SpecFinding(("spec", "headGroupSpec", "ingressOptions"), "no effect without enableIngress")
     if spec.autoscaler_options and not spec.enable_in_tree_autoscaling:
-        yield Finding(("spec", "autoscalerOptions"), "no effect without enableInTreeAutoscaling")
+        yield SpecFinding(("spec", "autoscalerOptions"), "no effect without enableInTreeAutoscaling")
     if cluster.ft_enabled:
         path = ("metadata", "annotations", "ray.io/ft-enabled")
-        yield Finding(path, "KubeRay's old form; it is read", "spec.gcsFaultToleranceOptions says the same")
+        yield SpecFinding(
+            path, "KubeRay's old form; it is read", "spec.gcsFaultToleranceOptions says the same"
+        )
     if spec.upgrade_strategy and spec.upgrade_strategy.type == "Recreate":
-        yield Finding(("spec", "upgradeStrategy"), "Deployments roll changed pods by themselves")
+        yield SpecFinding(("spec", "upgradeStrategy"), "Deployments roll changed pods by themselves")
 
 
-def _groups(cluster: RayCluster) -> Iterator[Finding]:
+def _groups(cluster: RayCluster) -> Iterator[SpecFinding]:
     for i, group in enumerate(cluster.spec.workers):
         at = ("spec", "workerGroupSpecs", i)
         if group.scale_strategy.workers_to_delete:
             path = (*at, "scaleStrategy", "workersToDelete")
-            yield Finding(path, "no pod is deleted by name: a Deployment chooses")
+            yield SpecFinding(path, "no pod is deleted by name: a Deployment chooses")
         if group.num_of_hosts > 1:
             what = "the hosts of a replica are single pods here: one that is lost comes back alone"
-            yield Finding((*at, "numOfHosts"), what)
+            yield SpecFinding((*at, "numOfHosts"), what)
     for place, each in groups(cluster):
         policy = each.template.spec.get("restartPolicy")
         if policy not in (None, "", "Always"):
             what = f"{policy} becomes Always in a fixed group"
-            yield Finding((*place, "template", "spec", "restartPolicy"), what)
+            yield SpecFinding((*place, "template", "spec", "restartPolicy"), what)
 
 
 NOTES = (_fields, _groups)

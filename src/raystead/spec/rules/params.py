@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from raystead.base.labels import is_label
 from raystead.base.quantities import parse
-from raystead.spec.finding import Finding, groups, whole
-from raystead.spec.model import Group, RayCluster
+from raystead.spec.finding import SpecFinding, groups, whole
+from raystead.spec.model import GroupSpec, RayCluster
 from raystead.spec.yamlio import Path
 
 __all__ = ["RULES"]
@@ -21,35 +21,39 @@ _SERVICE_PORTS = ("port", "dashboard-port", "ray-client-server-port", "metrics-e
 _JSON = ("resources", "system-config")
 
 
-def _resources(cluster: RayCluster) -> Iterator[Finding]:
+def _resources(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for param in _EXCLUDED_BY_RESOURCES:
             if group.resources and group.ray_start_params.get(param):
                 what = f"{param} cannot be set together with the group's resources"
-                yield Finding((*at, "rayStartParams", param), what, "move it to resources, or remove those")
+                yield SpecFinding(
+                    (*at, "rayStartParams", param), what, "move it to resources, or remove those"
+                )
 
 
-def _labels(cluster: RayCluster) -> Iterator[Finding]:
+def _labels(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for key, value in group.labels.items():
             if not is_label(key, value):
                 what = f'"{key}: {value}" is not a valid label'
-                yield Finding((*at, "labels", key), what, "letters, digits, - _ . and 63 characters at most")
+                yield SpecFinding(
+                    (*at, "labels", key), what, "letters, digits, - _ . and 63 characters at most"
+                )
         if "labels" in group.ray_start_params:
             what = "labels cannot be set in rayStartParams"
-            yield Finding((*at, "rayStartParams", "labels"), what, "write them in the group's labels")
+            yield SpecFinding((*at, "rayStartParams", "labels"), what, "write them in the group's labels")
 
 
-def _numbers(cluster: RayCluster) -> Iterator[Finding]:
+def _numbers(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for param, value in group.ray_start_params.items():
             path = (*at, "rayStartParams", param)
             if param in _COUNTS and "$" not in value and whole(value.strip("'\"")) is None:
-                yield Finding(path, f'"{value}" is not a whole number', _as_number(param, value))
+                yield SpecFinding(path, f'"{value}" is not a whole number', _as_number(param, value))
             # The head's Service and the network policies need the number, not a shell's variable.
             served = group is cluster.spec.head and param in _SERVICE_PORTS
             if served and not 0 < (whole(value) or 0) < 65536:
-                yield Finding(path, f'"{value}" is not a valid port', "a number from 1 to 65535")
+                yield SpecFinding(path, f'"{value}" is not a valid port', "a number from 1 to 65535")
 
 
 def _as_number(param: str, value: str) -> str:
@@ -63,7 +67,7 @@ def _as_number(param: str, value: str) -> str:
     return f"Ray takes bytes: '{int(size)}'" if size > 1 else "Ray takes bytes: '4294967296'"
 
 
-def _json(cluster: RayCluster) -> Iterator[Finding]:
+def _json(cluster: RayCluster) -> Iterator[SpecFinding]:
     """A shell reads the value before Ray does: JSON needs quotes of its own."""
     for at, group in groups(cluster):
         for param in _JSON:
@@ -72,14 +76,16 @@ def _json(cluster: RayCluster) -> Iterator[Finding]:
                 continue
             path = (*at, "rayStartParams", param)
             if (plain := _parsed(value)) is not None:
-                yield Finding(path, "the shell takes the quotes of this JSON away", f"write {_quoted(plain)}")
+                yield SpecFinding(
+                    path, "the shell takes the quotes of this JSON away", f"write {_quoted(plain)}"
+                )
                 continue
             try:
                 words = shlex.split(value)
             except ValueError:
                 words = []
             if len(words) != 1 or _parsed(words[0]) is None:
-                yield Finding(path, f'"{value}" is not a JSON object', 'for example \'"{\\"a\\": 1}"\'')
+                yield SpecFinding(path, f'"{value}" is not a JSON object', 'for example \'"{\\"a\\": 1}"\'')
 
 
 def _parsed(text: str) -> dict[str, object] | None:
@@ -98,16 +104,18 @@ def _quoted(value: dict[str, object]) -> str:
     return "'" + json.dumps(inner).replace("'", "''") + "'"
 
 
-def _object_store(cluster: RayCluster) -> Iterator[Finding]:
+def _object_store(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         size, limit = whole(group.ray_start_params.get("object-store-memory", "")), _memory_limit(group)
         if size is not None and limit is not None and 0 < parse(limit) < size:
             path: Path = (*at, "rayStartParams", "object-store-memory")
             what = f"the object store is larger than the container's memory limit of {limit}"
-            yield Finding(path, what, "lower it (30% of the limit is Ray's default) or raise limits.memory")
+            yield SpecFinding(
+                path, what, "lower it (30% of the limit is Ray's default) or raise limits.memory"
+            )
 
 
-def _memory_limit(group: Group) -> str | int | float | None:
+def _memory_limit(group: GroupSpec) -> str | int | float | None:
     limits = (group.template.ray_container.get("resources") or {}).get("limits") or {}
     value: str | int | float | None = limits.get("memory")
     return value

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from raystead.spec.finding import Finding, groups
-from raystead.spec.model import Group, Json, PolicyRules, RayCluster
+from raystead.spec.finding import SpecFinding, groups
+from raystead.spec.model import GroupSpec, Json, PolicyRules, RayCluster
 from raystead.spec.podshape import check
 from raystead.spec.yamlio import Path
 
@@ -20,7 +20,7 @@ _RAY = re.compile(r"(^|[/-])ray([-_:@]|$)|ray start")
 _UNFINISHED = re.compile(r"(\|\|?|&&?|;|\\)\Z")
 
 
-def containers_of(at: Path, group: Group) -> Iterator[tuple[Path, Json]]:
+def containers_of(at: Path, group: GroupSpec) -> Iterator[tuple[Path, Json]]:
     """Containers and init containers of a group's template, each with its path."""
     spec = group.template.spec
     for field in ("containers", "initContainers"):
@@ -28,7 +28,7 @@ def containers_of(at: Path, group: Group) -> Iterator[tuple[Path, Json]]:
             yield (*at, "template", "spec", field, i), container
 
 
-def shapes(cluster: RayCluster) -> Iterator[tuple[bool, Finding]]:
+def shapes(cluster: RayCluster) -> Iterator[tuple[bool, SpecFinding]]:
     """Every part that is Kubernetes' own, against the table of its fields: (sure, finding)."""
     parts: list[tuple[object, str, Path]] = []
     for at, group in groups(cluster):
@@ -56,29 +56,29 @@ def shapes(cluster: RayCluster) -> Iterator[tuple[bool, Finding]]:
         yield from ((False, finding) for finding in notes)
 
 
-def _shapes(cluster: RayCluster) -> Iterator[Finding]:
+def _shapes(cluster: RayCluster) -> Iterator[SpecFinding]:
     yield from (finding for sure, finding in shapes(cluster) if sure)
 
 
-def _unknown_fields(cluster: RayCluster) -> Iterator[Finding]:
+def _unknown_fields(cluster: RayCluster) -> Iterator[SpecFinding]:
     yield from (finding for sure, finding in shapes(cluster) if not sure)
 
 
-def _containers(cluster: RayCluster) -> Iterator[Finding]:
+def _containers(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         if not group.template.containers:
-            yield Finding((*at, "template", "spec"), "there is no container", "add the Ray container")
+            yield SpecFinding((*at, "template", "spec"), "there is no container", "add the Ray container")
         seen: dict[str, Path] = {}
         for path, container in containers_of(at, group):
             name = container.get("name")
             if name in seen and seen[name][-2] != path[-2]:  # twice in one list: the table's rule
                 what = f"a container and an init container are both named {name}"
-                yield Finding((*path, "name"), what, "rename one", (*seen[name], "name"))
+                yield SpecFinding((*path, "name"), what, "rename one", (*seen[name], "name"))
             if name is not None:
                 seen.setdefault(name, path)
 
 
-def _ports(cluster: RayCluster) -> Iterator[Finding]:
+def _ports(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for path, container in containers_of(at, group):
             seen: dict[str, Path] = {}
@@ -88,23 +88,23 @@ def _ports(cluster: RayCluster) -> Iterator[Finding]:
                 if protocol is not None and protocol not in _PROTOCOLS:
                     close = f"did you mean {protocol.upper()}?" if protocol.upper() in _PROTOCOLS else ""
                     what = f'"{protocol}" is not one of {", ".join(_PROTOCOLS)}'
-                    yield Finding((*place, "protocol"), what, close)
+                    yield SpecFinding((*place, "protocol"), what, close)
                 if name is None:
                     continue
                 named = (*place, "name")
                 if len(name) > 15:
                     what = f'the port name "{name}" has {len(name)} characters, 15 at most'
-                    yield Finding(named, what, "shorten it")
+                    yield SpecFinding(named, what, "shorten it")
                 elif not _PORT_NAME.match(name):
                     what = f'"{name}" is not a valid port name'
-                    yield Finding(named, what, "lower-case letters, digits and - in between")
+                    yield SpecFinding(named, what, "lower-case letters, digits and - in between")
                 elif name in seen:
                     what = f"two ports are named {name}"
-                    yield Finding(named, what, "give each port a name of its own", seen[name])
+                    yield SpecFinding(named, what, "give each port a name of its own", seen[name])
                 seen.setdefault(name, named)
 
 
-def _mounts(cluster: RayCluster) -> Iterator[Finding]:
+def _mounts(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         volumes = [str(volume["name"]) for volume in group.template.spec.get("volumes") or []]
         for path, container in containers_of(at, group):
@@ -114,22 +114,24 @@ def _mounts(cluster: RayCluster) -> Iterator[Finding]:
                     continue
                 close = get_close_matches(name, volumes, n=1)
                 instead = f"did you mean {close[0]}?" if close else "add it to the pod's volumes"
-                yield Finding((*path, "volumeMounts", i, "name"), f'there is no volume "{name}"', instead)
+                yield SpecFinding((*path, "volumeMounts", i, "name"), f'there is no volume "{name}"', instead)
 
 
-def _tolerations(cluster: RayCluster) -> Iterator[Finding]:
+def _tolerations(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for i, toleration in enumerate(group.template.spec.get("tolerations") or []):
             path = (*at, "template", "spec", "tolerations", i)
             operator, value = toleration.get("operator"), toleration.get("value")
             if operator == "Exists" and isinstance(value, str) and value:
-                yield Finding((*path, "value"), "operator Exists takes no value", "remove it, or use Equal")
+                yield SpecFinding(
+                    (*path, "value"), "operator Exists takes no value", "remove it, or use Equal"
+                )
             if toleration.get("tolerationSeconds") is not None and toleration.get("effect") != "NoExecute":
                 what = "tolerationSeconds needs the effect NoExecute"
-                yield Finding((*path, "tolerationSeconds"), what, "remove it")
+                yield SpecFinding((*path, "tolerationSeconds"), what, "remove it")
 
 
-def _commands(cluster: RayCluster) -> Iterator[Finding]:
+def _commands(cluster: RayCluster) -> Iterator[SpecFinding]:
     """A command of the Ray container runs before Ray, joined to `ray start` by &&."""
     for at, group in groups(cluster):
         ray = group.template.ray_container
@@ -142,10 +144,10 @@ def _commands(cluster: RayCluster) -> Iterator[Finding]:
         last = text.splitlines()[-1].strip()
         if match := _UNFINISHED.search(last):
             what = f'the command ends in "{match[1]}" and is followed by && ray start: bash refuses that'
-            yield Finding(path, what, f'remove the "{match[1]}"')
+            yield SpecFinding(path, what, f'remove the "{match[1]}"')
         elif last.startswith("#"):
             what = "the command ends in a comment, which also hides the ray start that follows it"
-            yield Finding(path, what, "remove the comment, or move it up")
+            yield SpecFinding(path, what, "remove the comment, or move it up")
 
 
 def _looks_like_ray(container: Json) -> bool:
@@ -153,22 +155,22 @@ def _looks_like_ray(container: Json) -> bool:
     return any(_RAY.search(str(word)) for word in words)
 
 
-def _first_container(cluster: RayCluster) -> Iterator[Finding]:
+def _first_container(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         first, *others = group.template.containers or [{}]
         ray = next((c for c in others if _looks_like_ray(c)), None)
         if ray is not None and first and not _looks_like_ray(first):
             path = (*at, "template", "spec", "containers", 0)
             what = f"the first container is the Ray container, and this is {first.get('name', 'another one')}"
-            yield Finding(path, what, f"put {ray.get('name', 'the Ray container')} first")
+            yield SpecFinding(path, what, f"put {ray.get('name', 'the Ray container')} first")
 
 
-def _host_network(cluster: RayCluster) -> Iterator[Finding]:
+def _host_network(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         if group.template.spec.get("hostNetwork"):
             path = (*at, "template", "spec", "hostNetwork")
             what = "network policies cannot see pods in the node's network, nor keep others from their ports"
-            yield Finding(path, what)
+            yield SpecFinding(path, what)
 
 
 RULES = (_shapes, _containers, _ports, _mounts, _tolerations, _commands)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.model import PolicyRules, RayCluster
 from raystead.spec.yamlio import Path
 
 __all__ = ["RULES"]
 
 
-def _policy(cluster: RayCluster) -> Iterator[Finding]:
+def _policy(cluster: RayCluster) -> Iterator[SpecFinding]:
     policy = cluster.spec.network_policy
     if not policy:
         return
@@ -20,7 +20,9 @@ def _policy(cluster: RayCluster) -> Iterator[Finding]:
     for i, entry in enumerate(policy.worker_groups):
         if entry.name not in known:
             there = ", ".join(sorted(known)) or "there are none"
-            yield Finding((*at, "workerGroups", i), f'there is no group "{entry.name}"', f"groups: {there}")
+            yield SpecFinding(
+                (*at, "workerGroups", i), f'there is no group "{entry.name}"', f"groups: {there}"
+            )
     parts: list[tuple[Path, PolicyRules | None]] = [
         ((*at, "head"), policy.head),
         ((*at, "worker"), policy.worker),
@@ -33,7 +35,7 @@ def _policy(cluster: RayCluster) -> Iterator[Finding]:
         ):
             if policy.mode == mode and rules:
                 what = f"{field} has no effect in mode {mode}"
-                yield Finding((*path, field), what, "remove it or change the mode")
+                yield SpecFinding((*path, field), what, "remove it or change the mode")
 
 
 RULES = (_policy,)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.spec.finding import Finding
+from raystead.spec.finding import SpecFinding
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
 __all__ = ["RULES"]
 
 
-def _counts(cluster: RayCluster) -> Iterator[Finding]:
+def _counts(cluster: RayCluster) -> Iterator[SpecFinding]:
     for i, group in enumerate(cluster.spec.workers):
         path: Path = ("spec", "workerGroupSpecs", i)
         for field, value in (
@@ -20,30 +20,30 @@ def _counts(cluster: RayCluster) -> Iterator[Finding]:
             ("maxReplicas", group.max_replicas),
         ):
             if value < 0:
-                yield Finding((*path, field), f"{value} is negative", "0 or more")
+                yield SpecFinding((*path, field), f"{value} is negative", "0 or more")
         if group.min_replicas > group.max_replicas >= 0:
             what = f"minReplicas {group.min_replicas} is more than maxReplicas {group.max_replicas}"
-            yield Finding((*path, "minReplicas"), what, "lower it, or raise maxReplicas")
+            yield SpecFinding((*path, "minReplicas"), what, "lower it, or raise maxReplicas")
         if group.num_of_hosts < 1:
             what = f"a replica cannot have {group.num_of_hosts} hosts"
-            yield Finding((*path, "numOfHosts"), what, "1 or more")
+            yield SpecFinding((*path, "numOfHosts"), what, "1 or more")
         limits = (group.template.ray_container.get("resources") or {}).get("limits") or {}
         if group.num_of_hosts > 1 and "google.com/tpu" in limits:
             what = "TPU slices of several hosts are not supported by this version: pods have no host index"
-            yield Finding((*path, "numOfHosts"), what, "1, a slice of one host")
+            yield SpecFinding((*path, "numOfHosts"), what, "1, a slice of one host")
 
 
-def _upgrade(cluster: RayCluster) -> Iterator[Finding]:
+def _upgrade(cluster: RayCluster) -> Iterator[SpecFinding]:
     strategy = cluster.spec.upgrade_strategy
     if not strategy or strategy.type is None:
         return
     if strategy.type not in ("Recreate", "None"):
         what = f'"{strategy.type}" is not one of Recreate, None'
-        yield Finding(("spec", "upgradeStrategy", "type"), what, "Recreate")
+        yield SpecFinding(("spec", "upgradeStrategy", "type"), what, "Recreate")
     owner = cluster.metadata.labels.get("ray.io/originated-from-crd")
     if owner in ("RayJob", "RayService"):
         what = f"a cluster made by a {owner} has no upgrade strategy of its own"
-        yield Finding(("spec", "upgradeStrategy"), what, "remove it")
+        yield SpecFinding(("spec", "upgradeStrategy"), what, "remove it")
 
 
 RULES = (_counts, _upgrade)
