@@ -20,6 +20,7 @@ from patience import patience
 from raystead.base import labels
 from raystead.errors import Busy, ClusterNotFound
 from raystead.kube.api import Api
+from raystead.ops import up as applying
 from raystead.ops.anchor import Anchor
 from raystead.ops.down import down, found
 from raystead.ops.planning import existing, live_objects, prepare, wanted
@@ -93,7 +94,10 @@ def user(namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]) -
 
 
 @pytest.fixture
-def api(user: Kube) -> Api:
+def api(user: Kube, monkeypatch: pytest.MonkeyPatch) -> Api:
+    monkeypatch.setattr(
+        applying, "_REDIS_PATIENCE", 0.0
+    )  # its pod is refused: no use in waiting, a hundred times
     return Api(access_of(user))
 
 
@@ -379,7 +383,8 @@ def test_a_live_raycluster_of_the_name_refuses_it(crd: None, user: Kube, admin: 
     here.run("create", "role", "rays", "--verb=get,list", "--resource=rayclusters.ray.io")
     account = user.user.removeprefix("system:serviceaccount:")
     audit.mark()
-    assert Cli(user)("plan", "--name", "small", "--storage", "none")
+    plan = Cli(user)("plan", "--name", "small", "--storage", "none", code=84)  # the quota has no room for pods
+    assert "6 to create" in plan.stdout
     audit.none_refused(user.user)
     here.run("create", "rolebinding", "rays", "--role=rays", f"--serviceaccount={account}")
     file = yaml.safe_load(text)
