@@ -106,6 +106,7 @@ def api(user: Kube, monkeypatch: pytest.MonkeyPatch) -> Api:
 
 @pytest.mark.parametrize("text", [None, spec(group("a"), group("b"))], ids=["built-in", "two groups"])
 def test_up_killed_after_any_request_is_finished_by_the_next(user: Kube, api: Api, text: str | None) -> None:
+    """Some thirty times up and down."""
     name = "small" if text else "ray-cluster"
     up(api, text)
     complete = whole(api, name, text)
@@ -150,6 +151,7 @@ def test_a_change_killed_after_any_request_is_finished_by_the_next(user: Kube, a
 
 
 def test_down_killed_after_any_request_is_finished_by_the_next(user: Kube, api: Api) -> None:
+    """Some forty times up and down."""
     up(api)
     start = ours(api, "ray-cluster")
     position, begun = 0, 0
@@ -383,9 +385,14 @@ def test_a_live_raycluster_of_the_name_refuses_it(crd: None, user: Kube, admin: 
     here.run("create", "role", "rays", "--verb=get,list", "--resource=rayclusters.ray.io")
     account = user.user.removeprefix("system:serviceaccount:")
     audit.mark()
-    plan = Cli(user)("plan", "--name", "small", "--storage", "none", code=84)  # the quota has no room for pods
+    plan = Cli(user)(
+        "plan", "--name", "small", "--storage", "none", code=84
+    )  # the quota has no room for pods
     assert "6 to create" in plan.stdout
-    audit.none_refused(user.user)
+    refused = [r for r in audit.requests(user.user) if r.code in (401, 403)]
+    assert {(r.resource, r.dry_run) for r in refused} == {("pods", True)}, (
+        "the quota's answers, and nobody else's"
+    )
     here.run("create", "rolebinding", "rays", "--role=rays", f"--serviceaccount={account}")
     file = yaml.safe_load(text)
     done = Cli(user)("up", "--wait=false", "-f", "-", stdin=yaml.safe_dump(file), code=65)
