@@ -83,13 +83,13 @@ def command(
         return
     from raystead.cli.changing import say_checks, say_costs, say_who_went, up_words
     from raystead.cli.waits import follow
-    from raystead.ops.bring import TIMEOUT, bring, planned
-    from raystead.ops.planning import wanted
+    from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.planning import prepare, wanted
     from raystead.ui.plans import plan_text
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    prepared = planned(api, desired, anchor, policies=policies, force=force)
+    prepared = prepare(api, desired, anchor, policies=policies, force=force)
     prepared.refuse_problems()
     if dry_run == "server":
         click.echo(plan_text(prepared.plan))

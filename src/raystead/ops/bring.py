@@ -1,6 +1,6 @@
-"""How every verb brings a cluster about: plan, refuse, let idle workers go first, apply, wait, say who went.
+"""How every verb brings a cluster about: refuse, let idle workers go first, apply, wait, say who went.
 
-`planned` and `bring` are two steps, because a command line shows the plan and asks in between.
+`planning.prepare` comes first, a step of its own, because a command line shows the plan and asks in between.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from raystead.ops import changes
 from raystead.ops.anchor import Anchor
 from raystead.ops.changes import Went
 from raystead.ops.events import Done, Event, Planned
-from raystead.ops.planned import CHECKS, Check, planned
 from raystead.ops.planning import Prepared
 from raystead.ops.up import TIMEOUT, apply, wait
 
-__all__ = ["CHECKS", "TIMEOUT", "Brought", "Check", "awaited", "bring", "planned"]
+__all__ = ["TIMEOUT", "Brought", "awaited", "bring"]
 
 Emit = Callable[[Event], None]
 

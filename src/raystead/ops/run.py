@@ -11,11 +11,11 @@ from raystead.base.ownership import owners_of
 from raystead.errors import ClusterExists, ClusterNotFound, UsageError
 from raystead.kube.api import Api
 from raystead.ops.anchor import Anchor
-from raystead.ops.bring import TIMEOUT, bring, planned
+from raystead.ops.bring import TIMEOUT, bring
 from raystead.ops.down import Downed, down, found
 from raystead.ops.events import Event
 from raystead.ops.lease import Lease
-from raystead.ops.planning import existing
+from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
 
 __all__ = ["LEAST_LEASE", "named", "temporary"]
@@ -54,6 +54,7 @@ def temporary(
     view: Callable[[], AbstractContextManager[Emit]],
     note: Emit,
     downed: Callable[[Downed], None],
+    check: Callable[[Prepared], None],
     policies: str | None = None,
     timeout: float = TIMEOUT,
 ) -> Iterator[Anchor]:
@@ -64,6 +65,7 @@ def temporary(
         view: opened around each wait; gives what takes that wait's events.
         note: takes a `Note` between the waits.
         downed: gets what was deleted, and what remains.
+        check: raises where the cluster would not be whole, before anything is made.
         timeout: seconds to wait for it to be ready.
 
     Raises:
@@ -73,8 +75,9 @@ def temporary(
     """
     cluster = asked.cluster
     _refuse(api, asked)
-    prepared = planned(api, asked, None, policies=policies)
+    prepared = prepare(api, asked, None, policies=policies)
     prepared.refuse_problems()
+    check(prepared)
     with Lease(api, cluster, lease, note) as held:
         made: list[Anchor] = []
 
