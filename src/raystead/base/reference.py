@@ -25,7 +25,7 @@ MARKS = {
     "raystead.io/role": "Label: what an object is for, `anchor` on the ConfigMap that owns the cluster.",
     "raystead.io/storage-namespace": "On a volume claim: under which name Ray's state is kept on it.",
     "raystead.io/restarted-at": "On pod templates: when `restart` was asked for last.",
-    "raystead.io/tried-at": "On makers of pods: when their controller was woken to try again.",
+    "raystead.io/tried-at": "On pods and their makers: when kubelet or controller was woken to try again.",
     "raystead.io/template": "On single pods: a hash of the template that they were made from.",
     "raystead.io/writes": "On the anchor: how often it was written, so that each write is a new version.",
 }
