@@ -1,6 +1,8 @@
 """Ray's own autoscaler on a cluster without KubeRay, as an `admin` user: workers come, go, and are never doubled."""
 
 import json
+import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,6 +11,7 @@ import pytest
 import yaml
 from cli import Cli
 from kube import Kube, until
+from patience import patience
 
 pytestmark = pytest.mark.cluster
 IDLE = 15  # seconds
@@ -24,6 +27,14 @@ class Actor:
 names = sys.argv[1:]
 actors = [Actor.options(name=n, lifetime="detached", get_if_exists=True).remote() for n in names]
 print("HOSTS", *ray.get([a.host.remote() for a in actors], timeout=300))
+"""
+WIDE = """\
+import ray
+ray.init(namespace="t")
+@ray.remote(num_cpus=8)
+class Wide:
+    pass
+Wide.options(name="wide", lifetime="detached").remote()
 """
 LESS = """\
 import ray, sys
@@ -114,6 +125,8 @@ def test_two_detached_actors_bring_two_workers_which_go_when_they_are_idle(auto:
     assert set(hosts) == auto.names()
     assert len(set(hosts)) == 2
     assert "2" in next(line for line in auto.cli("status").stdout.splitlines() if line.startswith("small"))
+    seen = json.loads(auto.cli("status", "-o", "json").stdout)["raystead"]["autoscaler"]
+    assert {**seen["active"], **seen["idle"]} == {"small": 2}
     begun = time.monotonic()
     auto.kill("a", "b")
     auto.empty()
@@ -149,7 +162,6 @@ def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Aut
     auto.empty()
 
 
-@pytest.mark.long  # written, not yet seen green
 def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
     until(lambda: len(auto.space.items("pods")) == 1, 120, "what is ending no longer counts; the head stays")
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
@@ -163,14 +175,12 @@ def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
     auto.kill("e", "f")
 
 
-@pytest.mark.long  # written, not yet seen green
 def test_a_suspended_cluster_has_no_pods_and_comes_back(auto: Auto) -> None:
     auto.cli("suspend", "--yes")
     until(lambda: not auto.space.items("pods", "-l", "raystead.io/cluster=auto"), 120, "all pods are gone")
     auto.cli("resume")
 
 
-@pytest.mark.long  # written, not yet seen green
 def test_the_first_autoscaler_v1_too(
     namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
 ) -> None:
@@ -184,11 +194,57 @@ def test_the_first_autoscaler_v1_too(
     cli("down", "--yes")
 
 
-def test_who_may_not_make_a_role_is_told_what_to_ask_for(
+def test_demand_that_no_worker_can_take_is_told_with_the_worker_it_would_need(auto: Auto) -> None:
+    auto.run(WIDE)
+    until(
+        lambda: "no group's worker has 8 CPU" in auto.cli("status").stdout, 60, "status tells of it", every=2
+    )
+    said = auto.cli("explain", code=None).stdout
+    assert "no group's worker has 8 CPU" in said
+    auto.kill("wide")
+    assert auto.pods() == []
+
+
+def ended(process: "subprocess.Popen[str]") -> str:
+    """All that a client said, after its Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=patience(60))[1]
+    assert process.returncode == 0
+    return said
+
+
+def test_with_edit_alone_a_client_makes_the_workers_and_may_be_killed(
     namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
 ) -> None:
-    cli = Cli(as_user(namespace(), "edit"))
-    said = cli("up", "-f", "-", stdin=spec("v2"), code=None)
-    assert said.returncode != 0
-    assert "needs a Role" in said.stderr
-    assert "--service-account NAME" in said.stderr
+    """A cluster of its own, for another user's rights; the starts of two heads and three workers take long."""
+    space = namespace()
+    cli = Cli(as_user(space, "edit"))
+    assert "`raystead autoscale auto` runs" in cli("up", "-f", "-", stdin=spec("v2")).stderr
+    assert "nobody runs raystead autoscale" in cli("status").stdout
+    assert "raystead autoscale auto" in cli("explain", code=None).stdout
+    asked_for = cli("autoscale", "auto", "--rbac").stdout
+    space.run("apply", "--dry-run=server", "-f", "-", stdin=asked_for)
+    auto = Auto(space, cli)
+    first = cli.start("autoscale")
+    (kept,) = auto.have("a")
+    second = cli.start("autoscale")
+    auto.begin("b")
+    until(lambda: len(auto.names()) == 2, 60, "the second worker is made", every=0.1)
+    first.kill()  # its worker has just been made: the next one has to know
+    first.communicate()
+    hosts = auto.have("a", "b")
+    assert hosts[0] == kept
+    assert auto.names() == set(hosts) == set(auto.state()["groups"]["small"]["names"])
+    auto.kill("a", "b")
+    auto.empty()
+    space.run("delete", "pod", "-l", "ray.io/node-type=head")
+    until(
+        lambda: " acts" in space.out("logs", "deploy/auto-head", "-c", "steward"), 120, "another head is met"
+    )
+    said = ended(second)
+    assert 'acts for "auto" already' in said
+    assert "no longer wanted" in said
+    assert "the head is away" in said
+    assert said.count("connected to the head") == 2
+    assert "nobody runs raystead autoscale" in cli("status").stdout
+    cli("down", "--yes")

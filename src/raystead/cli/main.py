@@ -33,6 +33,7 @@ COMMANDS = {
     "logs": ("logs", "Show the logs of the cluster's processes."),
     "job": ("job", "List, show, follow and stop jobs."),
     "scale": ("scale", "Change the number of workers."),
+    "autoscale": ("autoscale", "Make the workers that Ray's autoscaler wants, until Ctrl-C."),
     "restart": ("restart", "Restart workers one at a time, or the head."),
     "verify": ("verify", "Prove that the cluster survives the loss of its head, Redis, a worker."),
     "suspend": ("suspend", "Stop all pods; keep the spec and the state."),

@@ -106,6 +106,8 @@ def command(
         reporter.hint("raystead status")
     elif brought.anchor.suspended:
         reporter.hint("raystead resume")
+    elif brought.anchor.facts.steward == "client":
+        reporter.hint(f"raystead autoscale {brought.anchor.name}")
     elif prepared.document.kind == "RayJob":
         reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{brought.anchor.name}")
     else:

@@ -123,8 +123,8 @@ class Api:
         """PUT; with metadata.resourceVersion it fails with Conflict when somebody was faster."""
         return self._json("PUT", path, query={"fieldManager": MANAGER}, body=body)
 
-    def patch(self, path: str, body: Any, *, content: str = MERGE_PATCH) -> Json:
-        return self._json("PATCH", path, query={"fieldManager": MANAGER}, body=body, content=content)
+    def patch(self, path: str, body: Any, *, content: str = MERGE_PATCH, manager: str = MANAGER) -> Json:
+        return self._json("PATCH", path, query={"fieldManager": manager}, body=body, content=content)
 
     def delete(
         self, path: str, *, grace: int | None = None, uid: str | None = None, propagation: str = "Background"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from raystead.base import labels
 from raystead.base.groups import GroupId, group_of, worker
 from raystead.base.kinds import pod_template
+from raystead.base.times import ago
 from raystead.live.events import Events
 from raystead.live.pods import Pod
 from raystead.live.reading import changed, condition, dig, meta, touches, when
@@ -37,11 +38,13 @@ __all__ = [
     "Wanted",
     "kinds_that_keep",
     "makers_of",
+    "unattended",
 ]
 
 _QUOTED = re.compile(r'"([^"]+)"')
 _TEMPLATE = "raystead.io/template"  # annotation of a bare pod: the hash of the template it was made from
 _ANY = 2147483647  # the CRD's default of maxReplicas
+_CLAIM_SECONDS = 30  # twice the time after which another raystead autoscale takes over
 _REVISION = "controller-revision-hash"
 
 
@@ -317,6 +320,18 @@ class StewardMaker:
         found: Json = _data(self.json, "pods.json").get(self.id.name) or {}
         return {key: found[key] for key in ("metadata", "spec") if key in found}
 
+    def unattended(self, now: datetime) -> str:
+        """Since when nobody makes its pods, where a client has to and none does: a clause; "" otherwise."""
+        if _data(self.json, "steward.json").get("acts") != "client":
+            return ""
+        claim = _data(self.json, "client")
+        renewed = when(claim.get("renewed"))
+        if renewed is None:
+            return "nobody runs raystead autoscale"
+        if (now - renewed).total_seconds() <= _CLAIM_SECONDS:
+            return ""
+        return f"raystead autoscale of {claim.get('who')} was last seen {ago(renewed, now)}"
+
     @cached_property
     def _spec(self) -> Json:
         groups = dig(_data(self.json, "cluster.json"), "spec", "workerGroupSpecs") or []
@@ -453,6 +468,12 @@ MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
 def makers_of(*items: Json) -> tuple[Maker, ...]:
     """The makers that the objects stand for; none for objects that keep no pods."""
     return tuple(maker for item in items for maker in MAKERS.get(str(item.get("kind")), _nobody)(item))
+
+
+def unattended(makers: Iterable[Maker], now: datetime) -> str:
+    """Why nobody makes the pods of an autoscaled cluster, a clause; "" where somebody does."""
+    found = (maker.unattended(now) for maker in makers if isinstance(maker, StewardMaker))
+    return next((text for text in found if text), "")
 
 
 def kinds_that_keep(objects: Iterable[Json]) -> list[str]:

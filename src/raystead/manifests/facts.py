@@ -32,7 +32,7 @@ class Facts:
             cluster keeps that, for to take it away would restart its pods.
         schedulers: batch schedulers that the API server serves kinds of: `volcano`, `kai-scheduler`.
         steward: whose rights the autoscaler's steward has: `role`, one that we make; `account`, those that
-            the head's ServiceAccount has already.
+            the head's ServiceAccount has already; `client`, none: `raystead autoscale` acts for it.
         doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
             "workers:8000".
         restarted: when a group was last restarted on request, or because a Secret that it had read was made

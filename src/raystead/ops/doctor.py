@@ -17,6 +17,7 @@ from raystead.doctor.model import Check, Objects, Observations
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
+from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
@@ -26,7 +27,7 @@ from raystead.ops.anchor import Anchor, storable
 from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
 from raystead.ops.companions import word
-from raystead.ops.facts import Here, default_class, isolating, namespaced, version_text
+from raystead.ops.facts import Here, default_class, isolating, namespaced, steward, version_text
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
@@ -271,6 +272,9 @@ def _facts(who: Subject, seen: Observations, policies: str | None) -> Facts:
             has_default_storage=seen.default_class not in (None, "?"),
         )
     facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
+    if autoscales(seen.cluster):
+        before = facts.steward if who.anchor and autoscales(who.anchor.cluster) else ""
+        facts = replace(facts, steward=steward(who.api, seen.cluster, before, who.rights))
     if not who.rights.allows("create", "pods"):
         return facts
     here = Here(seen.namespace or {}, seen.quotas, seen.limitranges)  # {}: who may not read it is not refused

@@ -16,6 +16,7 @@ from raystead.explain.view import View
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
+from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
 from raystead.live.reading import changed
 from raystead.manifests.facts import Facts
@@ -122,7 +123,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
     read = [row.name for row in _PARTS.values()]
     others = [kind for kind in kinds_that_keep(manifests(anchor.cluster, Facts())) if kind not in read]
     makers = tuple({**item, "kind": kind} for kind in others for item in objects_of(api, kind, ours))
-    nodes, living = _ray(api, anchor, parts["pods"] or (), unread)
+    nodes, living, autoscaler = _ray(api, anchor, parts["pods"] or (), unread)
     return Snapshot(
         cluster=anchor.cluster,
         facts=anchor.with_facts(),
@@ -132,6 +133,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
         namespace_object=_namespace(api),
         ray_nodes=nodes,
         living=living,
+        autoscaler=autoscaler,
         api_slow=api.slowest,
         applied=changed(anchor.raw),
         makers=makers,
@@ -149,24 +151,25 @@ def _namespace(api: Api) -> Json | None:
 
 def _ray(
     api: Api, anchor: Anchor, pods: tuple[Json, ...], unread: list[str]
-) -> tuple[tuple[Json, ...] | None, Living | None]:
-    """Ray's own list of its nodes and its word of itself; None where it cannot be had.
+) -> tuple[tuple[Json, ...] | None, Living | None, AutoscalerReport | None]:
+    """Ray's own list of its nodes, its word of itself and its autoscaler's; None where it cannot be had.
 
     A head that does not run is not news here.
     """
     head = head_of(pods)
     if head is None:
-        return None, None
+        return None, None, None
     name = str(head["metadata"]["name"])
     try:
         token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
         answer = asked(api, anchor.cluster, token, lambda: name)
     except RaysteadError as error:
         unread.append(f"Ray's nodes: {error.what}")
-        return None, None
+        return None, None, None
     if answer.error is not None:
         unread.append(f"Ray's nodes: {answer.error.what}")
-    return None if answer.nodes is None else tuple(answer.nodes.get("summary") or ()), answer.living
+    nodes = None if answer.nodes is None else tuple(answer.nodes.get("summary") or ())
+    return nodes, answer.living, report_of(answer.autoscaler)
 
 
 def _log(api: Api, key: LogKey, unread: list[str]) -> str | None:

@@ -165,8 +165,9 @@ def prepare(
         facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
     facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
     if autoscales(cluster):
-        running = anchor is not None and autoscales(anchor.cluster)
-        facts = replace(facts, steward=asking.steward(api, cluster, running=running))
+        before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
+        facts = replace(facts, steward=asking.steward(api, cluster, before))
+        notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace)
     if wish.kind == "RayJob":
         facts = replace(facts, keepers=rayjobs.keepers(api, wish.name, anchor))
     needed = tuple(secrets.needed(cluster, facts, password))
@@ -181,7 +182,7 @@ def prepare(
     previous = None
     if anchor:
         kept = replace(anchor.with_facts(), keepers=facts.keepers)
-        if autoscales(cluster):
+        if autoscales(cluster) and "client" not in (facts.steward, kept.steward):
             kept = replace(kept, steward=facts.steward)  # a Role that we may not see is not compared
         previous = manifests(anchor.document, kept)
     made = kinds.made_by([*objects, *(previous or ())])

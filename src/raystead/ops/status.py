@@ -11,6 +11,7 @@ from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
+from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import slim
 from raystead.manifests.living import Living
@@ -45,7 +46,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     rendered = manifests(anchor.cluster, anchor.with_facts())
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
-    nodes, living = _alive(api, anchor, pods, wanting) if ray else (None, None)
+    nodes, living, report = _alive(api, anchor, pods, wanting) if ray else (None, None, None)
     ours = [
         item
         for kind in (*_SHOWN, *others)
@@ -66,6 +67,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         events=here.get("Event"),
         ray_nodes=nodes,
         living=living,
+        autoscaler=report,
         drift=() if ended else (*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
         makers=[item for kind in others for item in here.get(kind) or ()],
@@ -108,11 +110,11 @@ def _read(
 
 def _alive(
     api: Api, anchor: Anchor, pods: Sequence[Json], wanting: list[str]
-) -> tuple[Sequence[RayNode] | None, Living | None]:
-    """Ray's own view of its nodes and of itself; None where it cannot be had, with the reason."""
+) -> tuple[Sequence[RayNode] | None, Living | None, AutoscalerReport | None]:
+    """Ray's view of its nodes, itself and its autoscaler; None where it cannot be had, with the reason."""
     head = head_of(pods)
     if head is None:
-        return None, None
+        return None, None, None
     name = str(head["metadata"]["name"])
     try:
         token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
@@ -120,10 +122,37 @@ def _alive(
     except Forbidden as error:
         rights = "get on secrets, and " if "secrets" in error.what else ""
         wanting.append(f"alive: needs {rights}get and create on pods/portforward")
-        return None, None
+        return None, None, None
     except RaysteadError as error:
         wanting.append(f"alive: {error.what}")
-        return None, None
+        return None, None, None
     if answer.error is not None:
         wanting.append(f"alive: {answer.error.what}")
-    return None if answer.nodes is None else ray_nodes(answer.nodes), answer.living
+    nodes = None if answer.nodes is None else ray_nodes(answer.nodes)
+    return nodes, answer.living, _report(api, anchor, pods, answer.autoscaler, wanting)
+
+
+def _report(
+    api: Api, anchor: Anchor, pods: Sequence[Json], text: str, wanting: list[str]
+) -> AutoscalerReport | None:
+    """What the autoscaler says, with the idle times of its nodes where some are idle."""
+    if not anchor.cluster.spec.enable_in_tree_autoscaling:
+        return None
+    report = report_of(text)
+    if report is None:
+        wanting.append("autoscaler: it has not said anything yet, or this Ray's dashboard does not tell")
+        return None
+    if not any(report.idle.values()):
+        return report
+    from raystead.ops.idle import idle_times  # asyncio, which only this needs
+
+    try:
+        idle = idle_times(api, pods)
+    except RaysteadError as error:
+        wanting.append(f"autoscaler: idle times: {error.what}")
+        return report
+    workers = {
+        str(p["metadata"]["name"]) for p in pods if p["metadata"]["labels"].get(labels.NODE_TYPE) == "worker"
+    }
+    seconds = {pod: one.seconds for pod, one in idle.items() if one.seconds > 0 and pod in workers}
+    return replace(report, idle_seconds=seconds)

@@ -11,6 +11,7 @@ from raystead.base.quantities import short_bytes
 from raystead.base.times import ago, span
 
 if TYPE_CHECKING:
+    from raystead.live.autoscaler import AutoscalerReport, Obstacle
     from raystead.live.rayjob import JobState
     from raystead.plan.listing import ListRow
     from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
@@ -19,6 +20,7 @@ __all__ = ["list_text", "next_command", "rows_json", "status_text"]
 
 UNKNOWN = "?"
 _GAP = "  "
+_IDLE = 3  # idle workers that are named
 _NOTE_MIN = 24  # narrower than this a note is unreadable next to the table and goes below it
 
 
@@ -28,6 +30,9 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     if view.job:
         lines += _joined(_job(view.job, now), width)
     lines += _groups(view.groups, width)
+    if view.autoscaler:
+        for text in _autoscaler(view.autoscaler, view.stuck):
+            lines += _wrapped(text, width)
     if wide and view.nodes:
         lines += ["", *_nodes(view.nodes, width)]
     if view.last_head_loss:
@@ -37,6 +42,29 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     for note in view.notes:
         lines += _wrapped(note, width)
     return "\n".join(lines)
+
+
+def _autoscaler(report: AutoscalerReport, stuck: Sequence[Obstacle]) -> list[str]:
+    """What Ray's autoscaler says, a line for each thing there is; one in any case."""
+    out = []
+    if report.demands or report.requested:
+        out.append(f"demand: {'; '.join(map(str, (*report.demands, *report.requested)))}")
+    for one in stuck:
+        if one.kind == "infeasible":
+            out.append(f"does not grow: no group's worker has {one.needed}")
+        else:
+            groups = ", ".join(f"{name} has its most, {count}" for name, count in one.groups)
+            out.append(f"does not grow: {groups}")
+    out = list(dict.fromkeys(out))
+    if report.pending:
+        out.append(f"pending: {'; '.join(report.pending)}")
+    if report.idle_seconds:
+        idle = sorted(report.idle_seconds.items(), key=lambda item: -item[1])
+        more = f" and {len(idle) - _IDLE} more" if len(idle) > _IDLE else ""
+        out.append(f"idle: {', '.join(f'{pod} for {span(seconds)}' for pod, seconds in idle[:_IDLE])}{more}")
+    if report.failures:
+        out.append(f"failures: {'; '.join(report.failures)}")
+    return [f"autoscaler: {text}" for text in out or ["no demand"]]
 
 
 def _job(job: JobState, now: datetime) -> list[str]:
