@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.groups import worker
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import HEAD, View
@@ -71,6 +72,6 @@ def _finding(view: View, one: Obstacle) -> Finding:
         return INFEASIBLE.found(seen, demand=one.demand, needed=one.needed, up=view.up)
     groups = ", ".join(f"group {name} has its most, {count}" for name, count in one.groups)
     name, count = one.groups[0]
-    return MAXIMUM.found(
-        seen, demand=one.demand, groups=groups, scale=f"{name}=0..{count + one.demand.count}"
-    )
+    group = view.group(worker(name))
+    scale = f"{name}={group.wanted.least if group else 0}..{count + one.demand.count}"
+    return MAXIMUM.found(seen, demand=one.demand, groups=groups, scale=scale)
