@@ -21,7 +21,7 @@ from raystead.kube.api import Api
 from raystead.live.groups import Group, groups
 from raystead.live.makers import MAKERS, makers_of
 from raystead.live.pods import pods_of
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.ops.restart import groups_named
 from raystead.ops.watching import Watched
@@ -265,7 +265,7 @@ def test_restart_and_scale_take_these_words() -> None:
 
 def test_a_restart_stamps_the_group_that_was_meant() -> None:
     def stamped(word: str) -> list[str]:
-        objects = manifests(odd(), Facts(namespace=kit.SPACE, restarted={str(named(word)): "T"}))
+        objects = manifests(odd(), Facts(namespace=kit.SPACE), Choices(restarted={str(named(word)): "T"}))
         return [
             str(maker.id)
             for maker in makers_of(*objects)

@@ -12,7 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.spec.documents import parsed
 
@@ -20,10 +20,9 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
 FACTS = {
     "guide-always-isolated": Facts(
-        namespace="ns", anchor_uid="0-uid", isolated=True, policies="always", storage_namespace="0-uid"
+        namespace="ns", anchor_uid="0-uid", isolated=True, storage_namespace="0-uid"
     ),
     "external-redis": Facts(namespace="ns", isolated=True),
-    "kuberay-minimal": Facts(policies="never"),
     "overridden": Facts(has_default_storage=False),
     "rayjob": Facts(
         namespace="ns",
@@ -32,6 +31,7 @@ FACTS = {
         keepers={"self": "1-uid", "cluster": "2-uid", "workers": "3-uid"},
     ),
 }
+CHOICES = {"guide-always-isolated": Choices(policies="always"), "kuberay-minimal": Choices(policies="never")}
 VERSIONS = ("1.25", "1.30", str(kubernetes_validate.latest_version()).rpartition(".")[0])
 PLANTED = "PLANTED-s3cret"
 
@@ -50,7 +50,9 @@ _Dumper.add_representer(str, _text)
 
 def rendered(name: str, **facts: Any) -> list[dict[str, Any]]:
     spec = yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text())
-    objects = manifests(parsed(spec), replace(FACTS.get(name, Facts()), **facts))
+    objects = manifests(
+        parsed(spec), replace(FACTS.get(name, Facts()), **facts), CHOICES.get(name, NO_CHOICES)
+    )
     for item in objects:  # programs have tests of their own
         item.update({"data": _without_programs(item["data"])} if "data" in item else {})
     return objects

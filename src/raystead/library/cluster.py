@@ -109,12 +109,12 @@ class Cluster:
         Raises:
             SpecError, UsageError
         """
-        from raystead.manifests.facts import Facts
+        from raystead.manifests.facts import Choices, Facts
         from raystead.ops.specs import desired, render
 
         must_be(namespace=("a string", namespace), policies=("a string", policies))
         wanted = desired(flags_of(name, flags), *text_of(spec))
-        return render(wanted, Facts(namespace=namespace, policies=policies))
+        return render(wanted, Facts(namespace=namespace), Choices(policies=policies))
 
     @classmethod
     def doctor(

@@ -76,7 +76,7 @@ def worker_pods(ctx: Context) -> dict[str, Json]:
     out = {}
     for group in ctx.cluster.spec.workers:
         template = worker_template(ctx, group)
-        if when := ctx.facts.restarted.get(str(worker(group.name))):
+        if when := ctx.choices.restarted.get(str(worker(group.name))):
             said = template["metadata"].get("annotations") or {}
             template["metadata"] = {**template["metadata"], "annotations": {**said, RESTARTED: when}}
         text = json.dumps(template, sort_keys=True)

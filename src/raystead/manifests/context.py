@@ -1,4 +1,4 @@
-"""One cluster with its facts: the questions every kind asks (names, versions, ports, token, metadata)."""
+"""One cluster, its facts and choices: questions every kind asks (names, versions, ports, token, metadata)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
@@ -81,6 +81,7 @@ def dotted(version: tuple[int, int]) -> str:
 class Context:
     cluster: RayCluster
     facts: Facts
+    choices: Choices = NO_CHOICES
 
     @cached_property
     def names(self) -> names.Names:

@@ -65,7 +65,7 @@ def policies(ctx: Context) -> list[Json]:
 def _directions(ctx: Context) -> tuple[bool, bool]:
     """Ingress and egress are restricted."""
     policy = ctx.cluster.spec.network_policy
-    wish = ctx.facts.policies
+    wish = ctx.choices.policies
     if wish == "auto":  # the command line goes before the file
         wish = ctx.cluster.annotations.get(POLICIES_ANNOTATION, "auto")
     if wish == "never":

@@ -8,7 +8,7 @@ import shlex
 from raystead.manifests.autoscaling import autoscales, steward_config, steward_rights
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.deployments import head_deployment, worker_deployments
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.policies import policies
 from raystead.manifests.rayjob import job_objects
 from raystead.manifests.redis import redis_objects
@@ -24,12 +24,12 @@ __all__ = ["manifests", "secret_commands"]
 _RANDOM = "head -c 48 /dev/urandom | base64 | tr -d '/+=\\n'"
 
 
-def manifests(document: RayDocument, facts: Facts) -> list[Json]:
+def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES) -> list[Json]:
     """The objects of a RayCluster (policies, storage, Services, Deployments) or of a RayJob with its cluster.
 
     Nothing of it is secret.
     """
-    ctx = Context(document.cluster, facts)
+    ctx = Context(document.cluster, facts, choices)
     claim = gcs_claim(ctx)
     objects = [
         *policies(ctx),

@@ -47,6 +47,7 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     seen = Observations(
         cluster=prepared.cluster,
         facts=prepared.facts,
+        choices=prepared.choices,
         up=up,
         client=Client(__version__),
         objects=prepared.objects,

@@ -13,7 +13,7 @@ from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
 from raystead.manifests import sizes
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.queues import asked_schedulers
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
@@ -53,19 +53,16 @@ class Here:
     limitranges: Sequence[Json] | None = None
 
 
-def first_facts(
-    api: Api, cluster: RayCluster, policies: Sequence[Json], wish: str
-) -> tuple[Facts, list[str]]:
+def first_facts(api: Api, cluster: RayCluster, policies: Sequence[Json]) -> tuple[Facts, list[str]]:
     """The facts for a cluster that is not there yet, and what the user should know of them.
 
-    `policies`: the namespace's NetworkPolicies; `wish`: auto, always or never.
+    `policies`: the namespace's NetworkPolicies.
     """
     version, notes = server_version(api)
     kept, more = _kept_storage_namespace(api, cluster.name)
     facts = Facts(
         namespace=api.namespace,
         server_version=version,
-        policies=wish,
         isolated=bool(isolating(policies, cluster)),
         storage_namespace=kept,
     )
@@ -247,7 +244,7 @@ def version_text(version: Json) -> str:
 
 def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
     """Names of the policies not ours that restrict the egress of pods this cluster would have."""
-    templates = map(pod_template, manifests(cluster, Facts(policies="never")))
+    templates = map(pod_template, manifests(cluster, Facts(), Choices(policies="never")))
     pods = [template["metadata"]["labels"] for template in templates if template is not None]
     found = []
     for policy in policies:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from raystead.manifests.doors import foreign_doors
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests, secret_commands
 from raystead.ops import companions
@@ -110,9 +110,9 @@ def located(
     return api.inside(namespace or asked.cluster.metadata.namespace), asked
 
 
-def render(wanted: Desired, facts: Facts) -> Rendered:
+def render(wanted: Desired, facts: Facts, choices: Choices = NO_CHOICES) -> Rendered:
     """The Kubernetes objects of the cluster, foreign documents of the file last."""
     facts = replace(facts, doors=foreign_doors(wanted.cluster, wanted.foreign))
-    objects = (*manifests(wanted.document, facts), *wanted.foreign)
+    objects = (*manifests(wanted.document, facts, choices), *wanted.foreign)
     commands = tuple(secret_commands(wanted.cluster, facts))
     return Rendered(objects, commands, tuple(notes(wanted.cluster, facts)))

@@ -43,7 +43,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     """
     wanting: list[str] = []
     job = rayjobs.state(api, anchor.name) if anchor.kept.get("kind") == "RayJob" else None
-    rendered = manifests(anchor.cluster, anchor.with_facts())
+    rendered = manifests(anchor.cluster, anchor.with_facts(), anchor.choices)
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
     nodes, living, report = _alive(api, anchor, pods, wanting) if ray else (None, None, None)

@@ -72,7 +72,7 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         facts = replace(facts, keepers=_keepers(prepared, facts, paths))
     # what was planned holds, unless the anchor's uid, which all owner references name, was not known then
     same = facts == prepared.facts
-    rendered = prepared.objects if same else manifests(prepared.document, facts)
+    rendered = prepared.objects if same else manifests(prepared.document, facts, prepared.choices)
     objects = (*rendered, *prepared.foreign)
     steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
 
@@ -128,7 +128,7 @@ def _keepers(prepared: Prepared, facts: Facts, paths: Discovery) -> dict[str, st
     api, uids = prepared.api, dict(facts.keepers)
     for part in PARTS:
         name = keeper_name(prepared.document.name, part)
-        objects = manifests(prepared.document, replace(facts, keepers=uids))
+        objects = manifests(prepared.document, replace(facts, keepers=uids), prepared.choices)
         for item in objects:
             if key_of(item) == ("Job", name):
                 uids[part] = str(api.apply(paths.path(item, api.namespace), item)["metadata"]["uid"])
