@@ -88,6 +88,18 @@ def test_the_version_of_the_autoscaler_is_the_files_or_rays_own(options: Json, v
         assert env_of(head[name]).get("RAY_enable_autoscaler_v2") == value
 
 
+@pytest.mark.parametrize("field", ["command", "args"])
+def test_a_command_of_the_files_own_may_start_the_autoscaler_by_kuberays_variable(field: str) -> None:
+    own = ["echo here; $KUBERAY_GEN_AUTOSCALER_START_CMD"]
+    container = head_of(rendered(spec(autoscalerOptions={field: own})))["autoscaler"]
+    assert container[field] == own
+    names = list(env_of(container))
+    start = env_of(container)["KUBERAY_GEN_AUTOSCALER_START_CMD"]
+    assert start.startswith("ray kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) ")
+    used = [names.index(name) for name in ("RAY_CLUSTER_NAME", "RAY_CLUSTER_NAMESPACE")]
+    assert max(used) < names.index("KUBERAY_GEN_AUTOSCALER_START_CMD")  # else $(NAME) is left as it stands
+
+
 def test_the_autoscaler_reaches_a_gcs_at_another_port() -> None:
     document = yaml.safe_load(DOCUMENT)
     document["spec"]["headGroupSpec"]["rayStartParams"] = {"port": "6380"}

@@ -200,6 +200,8 @@ def _autoscaler(ctx: Context, ray: Json) -> Json:
     ]
     if ctx.facts.steward == "client":  # v1 ends after five failures, and nobody may act for hours
         env.append({"name": "AUTOSCALER_MAX_NUM_FAILURES", "value": _ANY_NUMBER})
+    if options.get("command") or options.get("args"):  # which may name it, as under KubeRay
+        env.append({"name": "KUBERAY_GEN_AUTOSCALER_START_CMD", "value": command})
     given = [*(options.get("env") or [])]
     mine = {one["name"] for one in env}
     inherited = [

@@ -9,12 +9,25 @@ from collections.abc import Iterator
 
 from raystead.spec.finding import SpecFinding
 from raystead.spec.model import RayCluster
-from raystead.spec.rules import amounts, auth, autoscaling, names, notices, params, pods, policy, scale, state
+from raystead.spec.rules import (
+    amounts,
+    auth,
+    autoscaling,
+    metadata,
+    names,
+    notices,
+    params,
+    pods,
+    policy,
+    scale,
+    state,
+)
 
 __all__ = ["notes", "problems"]
 
 _RULES = (
     *names.RULES,
+    *metadata.RULES,
     *scale.RULES,
     *params.RULES,
     *state.RULES,
