@@ -112,10 +112,10 @@ def late_crash(code: int, text: str, name: str = "ray") -> Snapshot:
     return with_pods("worker", one, logs={(one["metadata"]["name"], name, True): text})
 
 
-def sidecar(text: str) -> Snapshot:
-    """A pod whose second container ends with 127; Ray beside it runs."""
+def sidecar(text: str, code: int = 127, reason: str = "Error") -> Snapshot:
+    """A pod whose second container ends with that code; Ray beside it runs."""
     one = pod("worker", container={"ready": True})
-    last = {"exitCode": 127, "reason": "Error", "startedAt": ago(25), "finishedAt": ago(5)}
+    last = {"exitCode": code, "reason": reason, "startedAt": ago(25), "finishedAt": ago(5)}
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     one["spec"]["containers"].append({"name": "logs", "image": "fluent/fluentd:1"})
     one["status"]["containerStatuses"].append(
@@ -425,6 +425,17 @@ def test_a_root_image_is_told_who_forbids_it_and_how_that_is_undone(
     (found,) = explain(replace(AS_ROOT, cluster=cluster, facts=Facts(restricted=restricted)))
     assert who in found.means
     assert ("raystead.io/hardening: never" in found.remedy) == undone
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "cause"),
+    [(0, "Completed", "exited-by-itself"), (137, "OOMKilled", "out-of-memory"), (3, "Error", "crash-loop")],
+)
+def test_of_a_sidecar_that_ends_nothing_is_advised_for_ray(code: int, reason: str, cause: str) -> None:
+    (found,) = explain(sidecar("gone", code, reason))
+    assert (found.cause, "container logs" in found.why) == (cause, True)
+    assert "--container logs --previous" in found.remedy
+    assert not [word for word in ("--block", "--worker-memory", "`ray start`") if word in str(found)]
 
 
 def test_advice_of_a_wait_names_the_file_and_never_a_name_beside_it() -> None:
