@@ -20,6 +20,7 @@ from raystead.spec.rules import (
     pods,
     policy,
     scale,
+    service,
     state,
 )
 
@@ -35,6 +36,7 @@ _RULES = (
     *auth.RULES,
     *policy.RULES,
     *pods.RULES,
+    *service.RULES,
     *amounts.RULES,
 )
 _NOTES = (*notices.NOTES, *pods.NOTES, *amounts.NOTES)
