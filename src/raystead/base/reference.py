@@ -16,6 +16,8 @@ ANNOTATIONS = {
     "raystead.io/labels": "Labels of all objects: `team=nlp,cost=42`.",
     "raystead.io/hardening": "`auto`, `always` or `never`: whether containers are made to pass PodSecurity "
     "`restricted`; `auto` does so for Ray's own images and where the namespace enforces it.",
+    "raystead.io/idle-timeout": "After so long without work the cluster ends by itself, nothing of it stays: "
+    "`30m`, or `never`. `spec.idleTerminationOptions` says more.",
     "raystead.io/policies": "`auto`, `always` or `never`: which network policies are made; as `--policies`.",
     "raystead.io/allow-from": "Who may connect from outside: `namespace=NS,pods=KEY=VALUE to DOORS`.",
 }

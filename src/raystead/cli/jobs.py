@@ -38,11 +38,11 @@ class JobTarget:
 
 
 @contextmanager
-def target_of(name: str | None, where: Where) -> Iterator[JobTarget]:
-    """The job API of the named (or only) cluster."""
+def target_of(name: str | None, where: Where, *, uses: bool = False) -> Iterator[JobTarget]:
+    """The job API of the named (or only) cluster; `uses`: for a new job."""
     from raystead.cli.retyped import place_flags
 
-    with place_of(where).jobs(name) as jobs:
+    with place_of(where).jobs(name, uses=uses) as jobs:
         yield JobTarget(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
 
 

@@ -84,11 +84,14 @@ def command(
     from raystead.cli.changing import say_checks, say_costs, say_who_went, up_words
     from raystead.cli.waits import follow
     from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.keepers import settled
     from raystead.ops.planning import prepare, wanted
     from raystead.ui.plans import plan_text
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
+    if dry_run == "none":
+        anchor = settled(api, anchor, lambda event: reporter.warn(getattr(event, "text", "")))
     prepared = prepare(api, desired, anchor, policies=policies, force=force)
     prepared.refuse_problems()
     if dry_run == "server":

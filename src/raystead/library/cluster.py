@@ -202,6 +202,7 @@ class Cluster:
         """
         from raystead.ops.bring import bring
         from raystead.ops.checking import refuse_failing
+        from raystead.ops.keepers import settled
         from raystead.ops.planning import prepare
 
         must_be(
@@ -212,6 +213,7 @@ class Cluster:
             checks=("true or false", checks),
         )
         api, asked, anchor = _wanted(spec, name, flags, namespace, context, kubeconfig)
+        anchor = settled(api, anchor, on_event or ignore)
         prepared = prepare(api, asked, anchor, policies=policies, force=force_conflicts)
         prepared.refuse_problems()
         if checks:
@@ -543,6 +545,7 @@ class Cluster:
         """
         from raystead.ops import jobs
         from raystead.ops.following import follow
+        from raystead.ops.keepers import in_use
 
         must_be(
             command=("a list of strings", command),
@@ -563,7 +566,8 @@ class Cluster:
             submission_id=submission_id,
         )
         jobs.check(options)
-        with clients(self._api, self._anchor()) as (client, drivers):
+        anchor = self._anchor()
+        with in_use(self._api, anchor), clients(self._api, anchor) as (client, drivers):
             begun = jobs.submit_once(client, options, emit=ignore, on_worker=True)
             if not wait:
                 return client.get(begun.id)

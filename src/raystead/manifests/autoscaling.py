@@ -99,7 +99,7 @@ def steward_config(ctx: Context) -> Json:
     data = program_files("steward")
     data["cluster.json"] = _text(document)
     data["pods.json"] = _text(worker_pods(ctx))
-    given: Json = {"namespace": ctx.namespace, "name": name, "owner": ctx.facts.anchor_uid}
+    given: Json = {"namespace": ctx.namespace, "name": name, "owner": ctx.owner["uid"] if ctx.owner else None}
     if ctx.facts.steward == "client":
         given["acts"] = "client"  # raystead autoscale, wherever it runs; the steward relays
     data["steward.json"] = _text(given)

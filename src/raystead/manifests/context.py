@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
+from raystead.spec.idle import idle_end
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
@@ -148,8 +149,10 @@ class Context:
 
     @property
     def asked_over_http(self) -> bool:
-        """Programs of ours outside the Ray pods ask its dashboard: those of a RayJob."""
-        return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob"
+        """Programs of ours outside the Ray pods ask its dashboard: a RayJob's, an idle cluster's keeper."""
+        if self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob":
+            return True
+        return idle_end(self.cluster) is not None
 
     @property
     def suspended(self) -> bool:
@@ -163,7 +166,7 @@ class Context:
         annotations: dict[str, str] | None = None,
         owned: bool = True,
     ) -> Json:
-        """Metadata of an object of ours: namespace, our label, the anchor as owner."""
+        """Metadata of an object of ours: namespace, our label, its owner."""
         out: Json = {"name": name}
         if self.namespace:
             out["namespace"] = self.namespace
@@ -171,7 +174,23 @@ class Context:
         out["labels"] = {**asked, **(extra or {}), labels.OURS: self.cluster.name}
         if annotations:
             out["annotations"] = dict(annotations)
-        if owned and self.facts.anchor_uid:
-            owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": names.anchor(self.cluster.name)}
-            out["ownerReferences"] = [{**owner, "uid": self.facts.anchor_uid, "blockOwnerDeletion": False}]
+        if owned and (owner := self.owner):
+            out["ownerReferences"] = [owner]
         return out
+
+    @property
+    def owner(self) -> Json | None:
+        """What takes the cluster's objects along: the keeper that ends the cluster, else the anchor.
+
+        None where no anchor is known (an offline `render`).
+        """
+        if not self.facts.anchor_uid:
+            return None
+        if uid := self.facts.keepers.get("cluster"):
+            return names.reference("Job", names.keeper(self.cluster.name, "cluster"), uid)
+        return names.reference("ConfigMap", names.anchor(self.cluster.name), self.facts.anchor_uid)
+
+    @property
+    def of_anchor(self) -> Context:
+        """The same cluster; what it renders belongs to the anchor, whatever ends the cluster."""
+        return replace(self, facts=replace(self.facts, keepers={}))

@@ -9,6 +9,7 @@ from raystead.manifests.autoscaling import autoscales, steward_config, steward_r
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.deployments import head_deployment, worker_deployments
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
+from raystead.manifests.keepers import idle_objects
 from raystead.manifests.policies import policies
 from raystead.manifests.rayjob import job_objects
 from raystead.manifests.redis import redis_objects
@@ -42,6 +43,8 @@ def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES
     ]
     if isinstance(document, RayJob):
         objects = job_objects(document, ctx, objects)
+    else:
+        objects = idle_objects(ctx, objects)
     # own copies: nobody who changes an object changes the spec or another object
     return [copy.deepcopy(item) for item in objects]
 

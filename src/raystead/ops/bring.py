@@ -13,6 +13,7 @@ from raystead.ops import changes
 from raystead.ops.anchor import Anchor
 from raystead.ops.changes import Went
 from raystead.ops.events import Done, Event, Planned
+from raystead.ops.keepers import in_use
 from raystead.ops.planning import Prepared
 from raystead.ops.up import TIMEOUT, apply, wait
 
@@ -88,4 +89,5 @@ def awaited(api: Api, anchor: Anchor, emit: Emit, *, timeout: float = TIMEOUT, u
         return state(api, anchor.name).submitted
 
     of_a_job = anchor.kept.get("kind") == "RayJob"
-    return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None, up=up)
+    with in_use(api, anchor):  # a long start is no idleness
+        return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None, up=up)

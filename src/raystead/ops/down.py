@@ -30,6 +30,7 @@ from raystead.ops.living import live_objects
 from raystead.ops.planning import existing
 from raystead.ops.ray import head_of
 from raystead.plan.model import Action
+from raystead.spec.idle import idle_end_of
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]
 
@@ -118,7 +119,7 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         anchor = None
     roots = {uid} if uid is not None else anchor_uids([*objects, *pods], name)
     proofs = _Proofs(name, roots | ({anchor.uid} if anchor else set()), _makers(anchor))
-    extra = ("Job",) if anchor is not None and anchor.kept.get("kind") == "RayJob" else ()
+    extra = ("Job",) if anchor is not None and (_is_job(anchor) or idle_end_of(anchor.spec)) else ()
     objects = [*_labelled(api, name, extra), *objects]  # its keepers own the rest
     everything = proofs.ours([*objects, *pods])
     ours = {item["metadata"]["uid"] for item in everything}
@@ -146,6 +147,10 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         rediskeys.keys_in(everything, name),
         extra,
     )
+
+
+def _is_job(anchor: Anchor) -> bool:
+    return anchor.kept.get("kind") == "RayJob"
 
 
 def _makers(anchor: Anchor | None) -> list[Json]:
@@ -176,7 +181,12 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         for one in (what.anchor.foreign if what.anchor else ())
     ]
     kept += [f"{_listed([one])} ({_HAS_LABEL})" for one in what.strangers]
-    if what.extra and what.anchor and head_of(what.pods) and (told := rayjobs.stop(api, what.anchor)):
+    if (
+        what.anchor
+        and _is_job(what.anchor)
+        and head_of(what.pods)
+        and (told := rayjobs.stop(api, what.anchor))
+    ):
         emit(Note(told))
     ended = _end_pods(delete, what, deadline)
     if what.keys and not what.anchor and (what.keys.claims or not what.keys.beside_the_head):

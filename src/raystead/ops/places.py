@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -74,8 +74,8 @@ class Place(Protocol):
     def token(self, name: str | None) -> str | None:
         """What the cluster's dashboard and job API ask for; None: nothing."""
 
-    def jobs(self, name: str | None) -> AbstractContextManager[Jobs]:
-        """The job API while the block lasts."""
+    def jobs(self, name: str | None, *, uses: bool = False) -> AbstractContextManager[Jobs]:
+        """The job API while the block lasts; `uses`: for work, so that an idle cluster counts anew."""
 
 
 class Namespace:
@@ -102,13 +102,15 @@ class Namespace:
         return token_for(self._api, anchor_of(self._api, name))
 
     @contextmanager
-    def jobs(self, name: str | None) -> Iterator[Jobs]:
+    def jobs(self, name: str | None, *, uses: bool = False) -> Iterator[Jobs]:
         from raystead.ops.clusters import anchor_of
         from raystead.ops.drivers import NamespaceDrivers
         from raystead.ops.jobs import job_client
+        from raystead.ops.keepers import in_use
 
         anchor = anchor_of(self._api, name)
-        with job_client(self._api, anchor) as client:
+        held = in_use(self._api, anchor) if uses else nullcontext()
+        with held, job_client(self._api, anchor) as client:
             yield Jobs(client, NamespaceDrivers(self._api, anchor, client), anchor.uid)
 
 
@@ -152,7 +154,7 @@ class ThisMachine:
         return local_place(name).token()
 
     @contextmanager
-    def jobs(self, name: str | None) -> Iterator[Jobs]:
+    def jobs(self, name: str | None, *, uses: bool = False) -> Iterator[Jobs]:
         from raystead.ops.clusters import local_place
         from raystead.ops.drivers import RayDrivers
         from raystead.rayapi.jobs import JobClient

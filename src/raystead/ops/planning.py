@@ -18,7 +18,7 @@ from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.notes import notes as rendered_notes
 from raystead.manifests.render import manifests
-from raystead.ops import companions, rayjobs, secrets
+from raystead.ops import companions, keepers, rayjobs, secrets
 from raystead.ops import facts as asking
 from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.living import LISTED, live_objects
@@ -177,8 +177,8 @@ def prepare(
         before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
         facts = replace(facts, steward=asking.steward(api, cluster, before))
         notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace)
-    if wish.kind == "RayJob":
-        facts = replace(facts, keepers=rayjobs.keepers(api, wish.name, anchor))
+    if wanted_parts := keepers.wanted(wish):
+        facts = replace(facts, keepers=keepers.there(api, wish.name, anchor, wanted_parts))
     needed = tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:

@@ -13,10 +13,12 @@ from raystead.kube.api import Api
 from raystead.ops.anchor import Anchor
 from raystead.ops.bring import TIMEOUT, bring
 from raystead.ops.down import Downed, down, found
-from raystead.ops.events import Event
+from raystead.ops.events import Event, Note
 from raystead.ops.lease import Lease
 from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
+from raystead.spec.flags import Flags, build
+from raystead.spec.idle import NEVER, idle_end
 
 __all__ = ["LEAST_LEASE", "named", "temporary"]
 
@@ -73,6 +75,7 @@ def temporary(
         UsageError: the file brings documents that would be left behind.
         NotReady, and what `prepare` and `apply` raise.
     """
+    asked = _without_idle_end(asked, note)
     cluster = asked.cluster
     _refuse(api, asked)
     prepared = prepare(api, asked, None, policies=policies)
@@ -99,6 +102,14 @@ def temporary(
             with suppress(ClusterNotFound), view() as emit:
                 if uid is not None:
                     downed(down(api, found(api, cluster.name, uid=uid), keep_data=False, emit=emit))
+
+
+def _without_idle_end(asked: Desired, note: Emit) -> Desired:
+    """The lease owns the anchor of a run: it has no second end."""
+    if idle_end(asked.cluster) is None:
+        return asked
+    note(Note("the idle timeout has no effect: the cluster ends with this command"))
+    return replace(asked, document=build(Flags(idle=NEVER), asked.cluster))
 
 
 def _written(api: Api, name: str, held: Lease) -> str | None:

@@ -14,6 +14,7 @@ from raystead.ops.anchor import Anchor
 from raystead.spec.documents import RayDocument
 from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
+from raystead.spec.idle import idle_end
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import SpecNote
@@ -115,4 +116,7 @@ def render(wanted: Desired, facts: Facts, choices: Choices = NO_CHOICES) -> Rend
     facts = replace(facts, doors=foreign_doors(wanted.cluster, wanted.foreign))
     objects = (*manifests(wanted.document, facts, choices), *wanted.foreign)
     commands = tuple(secret_commands(wanted.cluster, facts))
-    return Rendered(objects, commands, tuple(notes(wanted.cluster, facts)))
+    said = [*notes(wanted.cluster, facts)]
+    if wanted.document.kind == "RayCluster" and idle_end(wanted.cluster):
+        said.append("applied by kubectl, nothing here has an owner, so its keeper ends nothing: raystead up")
+    return Rendered(objects, commands, tuple(said))

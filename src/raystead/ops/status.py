@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raystead.base import kinds, labels
+from raystead.base.times import span
 from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
@@ -16,7 +17,7 @@ from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import slim
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import rayjobs, secrets
+from raystead.ops import keepers, rayjobs, secrets
 from raystead.ops.listing import clusters
 from raystead.ops.living import live_objects
 from raystead.ops.ray import asked, head_of
@@ -54,7 +55,9 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
     wanted = [i for i in rendered if here.get(i["kind"]) is not None]
-    ended = job is not None and job.over and not here.get("Deployment")
+    end = keepers.idle_of(anchor)
+    over = job.over if job is not None else bool(end and end.keeps_data)
+    ended = over and here.get("Deployment") == []
     seen = observe(
         cluster=suspended(anchor.cluster, True) if ended else anchor.cluster,
         anchor=anchor.raw,
@@ -73,8 +76,13 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
     )
-    if job is not None:
+    if job is not None or ended:
         seen = replace(seen, job=job, state="ended" if ended else seen.state)
+    if end is not None and not ended:
+        seen = replace(seen, idle=keepers.idle(api, anchor, pods))
+    if ended and job is None and end is not None:
+        kept = f"it ended by itself after {span(end.seconds)} without work; spec and data are kept"
+        seen = replace(seen, notes=(*seen.notes, kept))
     if not anchor.foreign:
         return seen
     brought = f"came with the file: {', '.join(anchor.foreign)} (raystead down -f FILE removes them too)"

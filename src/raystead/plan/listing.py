@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from raystead.base.groups import GroupId, Role
 from raystead.live.makers import Maker, makers_of
 from raystead.live.pods import Pod
 from raystead.live.reading import created, dig, name
+from raystead.spec.idle import idle_end_of
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json
@@ -72,9 +74,9 @@ def list_rows(
     for item in makers:
         of.setdefault(_key(item), []).extend(makers_of(item))
     there: dict[tuple[str, str], dict[GroupId, list[Pod]]] = {}
-    for json in pods:
-        pod = Pod.of(json)
-        there.setdefault(_key(json), {}).setdefault(pod.group, []).append(pod)
+    for item in pods:
+        pod = Pod.of(item)
+        there.setdefault(_key(item), {}).setdefault(pod.group, []).append(pod)
     keys = {_key(anchor): anchor for anchor in anchors}
     rows = [_row(key, keys[key], of.get(key, []), there.get(key, {}), now) for key in sorted(keys)]
     left = {_key(claim): claim for claim in claims if _key(claim) not in keys}
@@ -104,8 +106,8 @@ def _row(
     ready = {maker: maker.ready(pods.get(maker.id, ())) for maker in nodes}
     heads = [maker for maker in nodes if maker.id.role is Role.HEAD]
     workers = [maker for maker in nodes if maker.id.is_worker]
-    if not nodes and '"kind": "RayJob"' in (anchor.get("data") or {}).get("document", ""):
-        state = "ended"  # a RayJob outlives its cluster
+    if not nodes and _outlives(anchor):
+        state = "ended"
     elif heads and not any(map(_wanted, nodes)):
         state = "suspended"
     elif not heads or not all(ready[maker] for maker in heads):
@@ -122,6 +124,18 @@ def _row(
         cpu=sum(_wanted(maker) * _cpus(maker) for maker in nodes),
         ray_version=image_version(str(_container(heads[0]).get("image") or "")) if heads else "",
         age=max(0.0, (now - born).total_seconds()) if born else 0.0,
+    )
+
+
+def _outlives(anchor: Json) -> bool:
+    """A RayJob outlives its cluster, and so does a spec that is kept where an idle cluster ended."""
+    try:
+        document = json.loads((anchor.get("data") or {}).get("document") or "{}")
+    except ValueError:
+        return False
+    end = idle_end_of(document) if isinstance(document, dict) else None
+    return isinstance(document, dict) and (
+        document.get("kind") == "RayJob" or bool(end is not None and end.keeps_data)
     )
 
 

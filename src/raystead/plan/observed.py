@@ -12,6 +12,7 @@ from datetime import datetime
 from raystead.base.groups import HEAD, GroupId, worker
 from raystead.live.autoscaler import AutoscalerReport, Demand, Obstacle, obstacles
 from raystead.live.groups import Group, groups
+from raystead.live.idle import IdleState
 from raystead.live.makers import makers_of, unattended
 from raystead.live.pods import pods_of
 from raystead.live.rayjob import JobState
@@ -36,7 +37,8 @@ class ClusterView:
 
     Attributes:
         state: "Ready" (all pods wanted are ready, and alive if Ray could be asked), "partly" (the head is and
-            something else is not), "not ready", "suspended"; "ended" for a RayJob whose cluster is gone.
+            something else is not), "not ready", "suspended"; "ended" where a RayJob's cluster is gone, or one
+            has ended by itself and left its spec and its data.
         since: since when it is Ready; None in other states, whose beginning nobody records.
         age: seconds since the anchor was made.
         storage: "redis (volume)", "redis (no volume)", "external", "rocksdb" or "none".
@@ -49,6 +51,7 @@ class ClusterView:
         job: of a RayJob, how far it is.
         autoscaler: what Ray's autoscaler says; None without one, or where it could not be asked.
         stuck: why its demand stays unmet.
+        idle: of a cluster that ends by itself, whether it is idle.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ClusterView:
     job: JobState | None = None
     autoscaler: AutoscalerReport | None = None
     stuck: tuple[Obstacle, ...] = ()
+    idle: IdleState | None = None
 
 
 def observe(
@@ -181,6 +185,8 @@ def view_json(view: ClusterView) -> Json:
         known["autoscaler"] = _autoscaler(view.autoscaler, view.stuck)
     if view.job is not None:
         known["rayJob"] = view.job.kuberay()
+    if view.idle is not None:
+        known["idle"] = view.idle.json()
     return {**view.document, "raystead": known}
 
 

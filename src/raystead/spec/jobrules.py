@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import yaml
 
 from raystead.spec.finding import SpecFinding, version_of
+from raystead.spec.idle import IDLE_ANNOTATION
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path
 
@@ -38,7 +39,8 @@ _NAMES = {
 
 def job_problems(job: RayJob) -> Iterator[SpecFinding]:
     """Every broken rule of a RayJob: where, what, what to write instead."""
-    for found in (_name(job.name, JOB_NAME_MAX, job.metadata.generate_name), _spec(job.spec, ("spec",))):
+    named = _name(job.name, JOB_NAME_MAX, job.metadata.generate_name)
+    for found in (named, _spec(job.spec, ("spec",)), _idle(job)):
         yield from (SpecFinding(*one) for one in found)
 
 
@@ -98,6 +100,14 @@ def _spec(spec: RayJobSpec, at: Path) -> _Found:
             "another controller, MultiKueue, is to run this job",
             "remove it to run it here",
         )
+
+
+def _idle(job: RayJob) -> _Found:
+    what, instead = "a RayJob's cluster ends as the RayJob says", "shutdownAfterJobFinishes: true"
+    if job.spec.cluster and job.spec.cluster.idle_termination_options:
+        yield ("spec", "rayClusterSpec", "idleTerminationOptions"), what, instead
+    if IDLE_ANNOTATION in job.annotations:
+        yield ("metadata", "annotations", IDLE_ANNOTATION), what, instead
 
 
 def _where_it_runs(spec: RayJobSpec, at: Path) -> _Found:

@@ -158,6 +158,13 @@ class NetworkPolicyOptions(Model):
     worker_groups: list[GroupPolicyRules] = Field(default_factory=list)
 
 
+class IdleTermination(Model):
+    """When an idle cluster ends by itself; Suspend, KubeRay's default, keeps the spec and the state."""
+
+    timeout_seconds: StrictInt
+    policy: Literal["Suspend", "Delete"] = "Suspend"
+
+
 class ClusterSpec(Model):
     ray_version: StrictStr | None = None
     head: HeadGroup = Field(alias="headGroupSpec")
@@ -173,7 +180,7 @@ class ClusterSpec(Model):
     autoscaler_options: Json | None = None
     tls_options: Json | None = None
     history_server_options: Json | None = None
-    idle_termination_options: Json | None = None
+    idle_termination_options: IdleTermination | None = None
 
 
 class RayCluster(Model):

@@ -12,11 +12,12 @@ from raystead.base.times import ago, span
 
 if TYPE_CHECKING:
     from raystead.live.autoscaler import AutoscalerReport, Obstacle
+    from raystead.live.idle import IdleState
     from raystead.live.rayjob import JobState
     from raystead.plan.listing import ListRow
     from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
 
-__all__ = ["list_text", "next_command", "rows_json", "status_text"]
+__all__ = ["idle_parts", "list_text", "next_command", "rows_json", "status_text"]
 
 UNKNOWN = "?"
 _GAP = "  "
@@ -29,6 +30,8 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     lines = _joined(_heading(view, now), width)
     if view.job:
         lines += _joined(_job(view.job, now), width)
+    if view.idle:
+        lines += _joined(idle_parts(view.idle, now), width)
     lines += _groups(view.groups, width)
     if view.autoscaler:
         for text in _autoscaler(view.autoscaler, view.stuck):
@@ -81,6 +84,17 @@ def _job(job: JobState, now: datetime) -> list[str]:
     return parts
 
 
+def idle_parts(idle: IdleState, now: datetime) -> list[str]:
+    """Since when nothing runs, when the cluster ends, and what stays."""
+    stays = "spec and data stay" if idle.end.keeps_data else "nothing stays"
+    if idle.since is None or idle.ends_at is None:
+        after = f"ends after {span(idle.end.seconds)} without work ({stays})"
+        return [f"not idle: {idle.why}" if idle.why.startswith("busy") else f"idle: {idle.why}", after]
+    left = (idle.ends_at - now).total_seconds()
+    ends = f"ends in {span(left)}" if left > 0 else "ends now"
+    return [f"idle since {span((now - idle.since).total_seconds())}", f"{ends} ({stays})"]
+
+
 def next_command(view: ClusterView, *, named: bool = True) -> str:
     """What is most useful after this status; the only cluster of a namespace need not be `named`."""
     name = f" --name {view.name}" if named else ""
@@ -88,6 +102,8 @@ def next_command(view: ClusterView, *, named: bool = True) -> str:
         return f"kubectl logs --namespace {view.namespace} job/{view.name}"
     if view.state == "suspended":
         return f"raystead resume{name}"
+    if view.state == "ended":
+        return f"raystead up --name {view.name}"
     if view.state != "Ready":
         return f"raystead explain{name}"
     job = "python -c 'import ray; ray.init(); print(ray.cluster_resources())'"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from raystead.base import quantities
 from raystead.spec.allow import ALLOW_ANNOTATION, parse_all
 from raystead.spec.finding import SpecFinding
+from raystead.spec.idle import IDLE_ANNOTATION
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
@@ -25,6 +26,7 @@ _CHOICES: dict[str, tuple[str, ...] | None] = {
     "raystead.io/labels": None,
     "raystead.io/redis-labels": None,
     "raystead.io/policies": ("auto", "always", "never"),
+    IDLE_ANNOTATION: None,
     ALLOW_ANNOTATION: None,
 }
 _READERS: dict[str, tuple[Callable[[str], object], str]] = {
