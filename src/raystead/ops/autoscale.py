@@ -27,6 +27,7 @@ from raystead.kube.answers import error_of
 from raystead.kube.api import Api
 from raystead.live.reading import when
 from raystead.manifests.autoscaling import autoscales, steward_name
+from raystead.ops import keepers
 from raystead.ops.anchor import Anchor
 from raystead.ops.clusters import deleted
 from raystead.ops.planning import existing
@@ -91,7 +92,9 @@ class _Turn:
         self._who = f"{_user()}@{host}"
         claim = f"{host}:{os.getpid()}:{randomness.token_hex(4)}"
         self._rights = _UserRights(api)
-        self._kept = Kept(self._rights, steward_name(name), anchor.uid, claim)
+        ends = keepers.there(api, name, anchor, keepers.wanted(anchor.document))
+        self._owner = ends.get("cluster", anchor.uid)  # of the ConfigMap and the pods
+        self._kept = Kept(self._rights, steward_name(name), self._owner, claim)
         self._ended, self._claimed_at = threading.Event(), 0.0
         self._error: Exception | None = None
         self._hands: Hands | None = None
@@ -135,7 +138,7 @@ class _Turn:
         hands = Hands(
             board,
             self._rights,
-            self._anchor.uid,
+            self._owner,
             lambda: kept.templates,
             kept.hashes,
             self._say,
