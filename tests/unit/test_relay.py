@@ -102,7 +102,7 @@ class Server:
     namespace = "ns"
 
     def __init__(self) -> None:
-        data = {"cluster.json": json.dumps(DOCUMENT), "pods.json": "{}"}
+        data = {"cluster.json": json.dumps(DOCUMENT), "pods.json": "{}", "steward.json": '{"acts": "client"}'}
         self.numbers = itertools.count(2)
         metadata = {"resourceVersion": "1", "uid": "u", "ownerReferences": [{"uid": "anchor"}]}
         self.found: Json = {"metadata": metadata, "data": data}
@@ -154,6 +154,16 @@ def test_a_client_that_was_overtaken_stores_nothing_any_more() -> None:
     with pytest.raises(Overtaken):
         one.follow(board, lambda text: None, threading.Event())
     assert '"replicas":0' in server.found["data"]["state"]
+
+
+def test_a_steward_that_got_rights_of_its_own_ends_the_client() -> None:
+    server = Server()
+    one = kept(server, "one")
+    one.claim("ann@here", 0)
+    board = one.begin(None)
+    server.by_hand("steward.json", "{}")
+    with pytest.raises(Overtaken):
+        one.follow(board, lambda text: None, threading.Event())
 
 
 def test_a_new_spec_and_an_end_in_order_overtake_nobody() -> None:

@@ -1,6 +1,6 @@
 """The few paths of the API server that Ray's KubeRay autoscaler asks for, answered over HTTPS on loopback.
 
-RayCluster and pods come from a `Source`: the state that is acted on here, or a client's word of it (`Relay`).
+RayCluster and pods come from a `ServedCluster`: the state that is acted on here, or a client's word of it (`Relay`).
 Nothing else is answered: the autoscaler can patch replicas and workersToDelete of its own cluster, and read
 its pods.
 """
@@ -27,7 +27,7 @@ _WAIT = 30.0  # seconds that a question for a newer state is held open
 _STALE = 300.0  # seconds after which pods that nobody has reported again are not told any more
 
 
-class Source(Protocol):
+class ServedCluster(Protocol):
     """What the façade serves."""
 
     @property
@@ -136,7 +136,12 @@ class SharedState:
 
 
 def server(
-    source: Source, namespace: str, secret: str, cert: str, port: int = 8443, relay: Relay | None = None
+    source: ServedCluster,
+    namespace: str,
+    secret: str,
+    cert: str,
+    port: int = 8443,
+    relay: Relay | None = None,
 ) -> ThreadingHTTPServer:
     """The façade, not yet serving; `cert` is a PEM file with key and certificate, `secret` the token.
 
@@ -167,7 +172,7 @@ class _QuietServer(ThreadingHTTPServer):
 class _FacadeHandler(BaseHTTPRequestHandler):
     """One request. Answers are Kubernetes' own: objects, lists, Status."""
 
-    source: Source
+    source: ServedCluster
     relay: Relay | None
     namespace: str
     secret: str

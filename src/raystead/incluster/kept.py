@@ -135,13 +135,14 @@ class Kept:
         data = found.get("data") or {}
         if (data.get(STATE_KEY) or "") not in ("", self._stored):
             raise Overtaken
-        if self._claimed and _claim(data).get("id", self._claim) != self._claim:
-            raise Overtaken
+        other = _json(data, CLIENT_KEY).get("id", self._claim) != self._claim
+        if self._claimed and (other or _json(data, "steward.json").get("acts") != CLIENT_KEY):
+            raise Overtaken  # by another client, or by a steward that has its own rights now
 
     def _take(self, found: Json) -> None:
         metadata, data = found["metadata"], found.get("data") or {}
         self._version, self._uid = str(metadata["resourceVersion"]), str(metadata["uid"])
-        self.client = _claim(data)
+        self.client = _json(data, CLIENT_KEY)
         texts = (data.get("cluster.json") or "{}", data.get("pods.json") or "{}")
         if texts != self._texts:
             self.document, self.templates = json.loads(texts[0]), json.loads(texts[1])
@@ -198,9 +199,9 @@ class Kept:
         return board
 
 
-def _claim(data: Mapping[str, Any]) -> Json:
+def _json(data: Mapping[str, Any], key: str) -> Json:
     try:
-        found = json.loads(data.get(CLIENT_KEY) or "{}")
+        found = json.loads(data.get(key) or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

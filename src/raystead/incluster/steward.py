@@ -19,7 +19,7 @@ import threading
 import time
 from typing import Any
 
-from .facade import SharedState, Source, server
+from .facade import ServedCluster, SharedState, server
 from .hands import AccountApi, ApiFailed, Hands
 from .kept import Kept, Overtaken, written
 from .relay import Relay
@@ -54,7 +54,7 @@ def _guarded(what: Any, *arguments: Any) -> None:
     os._exit(3)
 
 
-def _serving(source: Source, relay: Relay | None, given: Json, keys: str) -> None:
+def _serving(source: ServedCluster, relay: Relay | None, given: Json, keys: str) -> None:
     with open(os.path.join(keys, "token"), encoding="utf-8") as stream:  # noqa: PTH118, PTH123
         secret = stream.read().strip()
     pem = os.path.join(keys, "tls.pem")  # noqa: PTH118
