@@ -1,8 +1,8 @@
 """The few paths of the API server that Ray's KubeRay autoscaler asks for, answered over HTTPS on loopback.
 
-RayCluster and pods come from a `ServedCluster`: the state that is acted on here, or a client's word of it (`Relay`).
-Nothing else is answered: the autoscaler can patch replicas and workersToDelete of its own cluster, and read
-its pods.
+RayCluster and pods come from a `ServedCluster`: the state that is acted on here, or a client's word of it
+(`Relay`). Nothing else is answered: the autoscaler can patch replicas and workersToDelete of its own cluster,
+and read its pods.
 """
 
 from __future__ import annotations
