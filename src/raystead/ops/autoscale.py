@@ -195,9 +195,12 @@ class _Turn:
 
     def _renewing(self) -> None:
         while not self._ended.wait(_RENEW):
-            with contextlib.suppress(ApiFailed):  # without it we stop acting in time
+            try:
                 self._kept.claim(self._who, self._api.now().timestamp())
                 self._claimed_at = time.monotonic()
+            except ApiFailed as failed:  # without a claim we stop acting in time
+                if failed.status == 404:
+                    return  # the ConfigMap was deleted, and with it, most likely, the cluster
 
     def _guarded(self, part: Callable[[], None]) -> None:
         try:
