@@ -21,6 +21,7 @@ import argparse
 import contextlib
 import json
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +32,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests" / folder) for folder in ("kit", "cluster")]
 
-from cli import Cli
+from cli import RAYSTEAD, Cli
 from conftest import enter
 from fixtures import USERS, fresh, user_in
 from kube import Kube, pod, until
@@ -40,6 +41,7 @@ from settings import setting
 
 Json = dict[str, Any]
 _RAY_CLUSTER = re.compile(r"^kind: *RayCluster\s*$", re.MULTILINE)
+_NEEDS_ADMIN = re.compile(r"^kind: Role|^  enableInTreeAutoscaling: true", re.MULTILINE)
 _GIB = {"Gi": 1.0, "G": 0.93, "Mi": 1 / 1024, "M": 1 / 1074}
 # what this machine has not, by what stands in the file
 _CANNOT = (
@@ -111,25 +113,23 @@ def _memory(found: re.Match[str]) -> str:
 
 
 def judge(admin: Kube, name: str, text: str) -> Json:
-    with fresh(admin) as space, tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
-        path.write_text(fitted(text, space.namespace))
-        role = (
-            "admin"
-            if re.search(r"^kind: Role|^  enableInTreeAutoscaling: true", text, re.MULTILINE)
-            else "edit"
-        )
-        user = user_in(admin, space, role, Path(folder))
-        try:
-            refused = Cli(user)("render", "-f", str(path), code=None)
-            if refused.returncode:
-                return {"refused": reason(refused.stderr)}
-            if lacks := cannot(text):
-                return {"cannot": lacks}
-            with prepared(admin, space, name):
-                return run(space, Cli(user), path)
-        finally:
-            admin.at(USERS).run("delete", "serviceaccount", f"{space.namespace}-{role}")
+        path.write_text(fitted(text, "default"))
+        rendered = subprocess.run([RAYSTEAD, "render", "-f", str(path)], capture_output=True, text=True)
+        if rendered.returncode:
+            return {"refused": reason(rendered.stderr)}
+        if lacks := cannot(text):
+            return {"cannot": lacks}
+        with fresh(admin) as space:
+            path.write_text(fitted(text, space.namespace))
+            role = "admin" if _NEEDS_ADMIN.search(text) else "edit"
+            user = user_in(admin, space, role, Path(folder))
+            try:
+                with prepared(admin, space, name):
+                    return run(space, Cli(user), path)
+            finally:
+                admin.at(USERS).run("delete", "serviceaccount", f"{space.namespace}-{role}")
 
 
 def reason(said: str) -> str:

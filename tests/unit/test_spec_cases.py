@@ -188,6 +188,15 @@ REFUSED = {
         (25, "did you mean path?"),
     ],
     "web-page.yaml": [(1, "this is a web page (HTML), not YAML")],
+    "words-in-the-wrong-case.yaml": [
+        (6, "did you mean NodePort?"),
+        (9, "did you mean ClusterFirst?"),
+        (11, "did you mean DoNotSchedule?"),
+        (16, "did you mean In?"),
+        (18, "did you mean Exists?"),
+        (18, "did you mean NoSchedule?"),
+        (22, "did you mean IfNotPresent?"),
+    ],
 }  # fmt: skip
 
 
