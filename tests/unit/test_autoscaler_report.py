@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
+from observed import built_in, moment, recording, view
 
 from raystead.live.autoscaler import obstacles, report_of, shape_of
 from raystead.live.groups import groups
+from raystead.plan.observed import view_json
 from raystead.spec.model import RayCluster
+from raystead.ui.status import status_text
 
 V2 = """\
 ======== Autoscaler status: 2026-11-26 16:00:00.000000 ========
@@ -182,3 +186,36 @@ def test_why_a_demand_stays_unmet(demand: str, there: int, found: list[Any]) -> 
     spec = cluster(replicas=there)
     stuck = obstacles(report, spec, groups(spec, (), ()))
     assert [(one.kind, one.needed, one.groups) for one in stuck] == found
+
+
+def test_status_shows_what_it_says_and_why_it_does_not_grow() -> None:
+    data, report = recording("busy"), report_of(V2)
+    assert report is not None
+    told = replace(report, idle_seconds={"demo-gpu-worker-1": 12.0})
+    seen = view(data, cluster=built_in(), autoscaler=told)
+    lines = [x for x in status_text(seen, now=moment(data)).splitlines() if x.startswith("autoscaler:")]
+    assert lines == [
+        "autoscaler: demand: 3 x 1 CPU (tasks or actors); 1 x 2 CPU, memory 1.1 GB (tasks or actors); "
+        "1 x 1 GPU x 2 + 1 CPU x 4 (placement groups); 2 x 4 CPU (request_resources)",
+        "autoscaler: does not grow: worker has its most, 2",
+        "autoscaler: does not grow: no group's worker has 2 CPU, memory 1.1 GB",
+        "autoscaler: does not grow: no group's worker has 1 GPU",
+        "autoscaler: pending: small, 3 launching; demo-gpu-worker-abcde: gpu, starting ray",
+        "autoscaler: idle: demo-gpu-worker-1 for 12 s",
+        "autoscaler: failures: small: LaunchFailed (latest_attempt: 15:59:58)",
+    ]
+    found = view_json(seen)["raystead"]["autoscaler"]
+    assert found["demands"][0] == {
+        "kind": "tasks or actors",
+        "count": 3,
+        "bundles": [{"resources": {"CPU": 1.0}, "count": 1}],
+    }
+    assert {one["why"] for one in found["unmet"]} == {"maximum", "infeasible"}
+    assert found["idleSeconds"] == {"demo-gpu-worker-1": 12.0}
+
+
+def test_status_of_an_autoscaler_without_anything_to_do_is_one_line() -> None:
+    data = recording("busy")
+    seen = view(data, cluster=built_in(), autoscaler=report_of(QUIET))
+    assert "autoscaler: no demand" in status_text(seen, now=moment(data)).splitlines()
+    assert "autoscaler" not in view_json(view(data, cluster=built_in()))["raystead"]
