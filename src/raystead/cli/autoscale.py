@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import click
 
 from raystead.cli.options import Where, cluster_options, door, quiet_option
@@ -47,6 +49,8 @@ def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
 
     reporter = Reporter(quiet=quiet)
     try:
-        autoscale(api, anchor_of(api, name), reporter.step)
+        autoscale(
+            api, anchor_of(api, name), lambda text: reporter.step(f"{time.strftime('%H:%M:%S')} {text}")
+        )
     except KeyboardInterrupt:
         reporter.line("ended: nothing scales until raystead autoscale runs again; workers stay")

@@ -39,6 +39,7 @@ Say = Callable[[str], None]
 _RENEW = CLIENT_SECONDS / 3  # seconds: two renewals may fail
 _SILENCE = 90.0  # seconds without a byte after which a watch is opened anew: bookmarks come each minute
 _LOOK = 1.0  # seconds between two looks at who acts
+_CALM = 60.0  # seconds in which the same trouble is told once
 _NOTICE = 0.25  # seconds until an end is noticed
 
 
@@ -87,7 +88,7 @@ class _Turn:
     """From the wait for the place of the one that acts to its loss."""
 
     def __init__(self, api: Api, anchor: Anchor, say: Say) -> None:
-        self._api, self._anchor, self._say = api, anchor, say
+        self._api, self._anchor, self._say = api, anchor, _calm(say)
         host, name = socket.gethostname(), anchor.name
         self._who = f"{_user()}@{host}"
         claim = f"{host}:{os.getpid()}:{randomness.token_hex(4)}"
@@ -239,6 +240,21 @@ class _UserRights:
                     if line:
                         event = json.loads(line)
                         take(str(event["type"]), event["object"])
+
+
+def _calm(say: Say) -> Say:
+    """The same trouble is told once a minute at most."""
+    told: dict[str, float] = {}
+
+    def calm(text: str) -> None:
+        now = time.monotonic()
+        if "still trying" in text:
+            if now - told.get(text, -_CALM) < _CALM:
+                return
+            told[text] = now
+        say(text)
+
+    return calm
 
 
 @contextlib.contextmanager

@@ -60,6 +60,7 @@ class Link:
         self._stop, self._lacking = threading.Event(), threading.Event()
         self._http: httpx.Client | None = None
         self._told, self._told_away = "", False
+        self._kept_keys: tuple[str, ssl.SSLContext] | None = None
 
     def run(self) -> None:
         """Until `close`.
@@ -76,6 +77,8 @@ class Link:
                         self._serve(http)
                 except (httpx.HTTPError, ValueError, KeyError, OSError) as error:
                     self._away(forward.last_error or error)
+                    if isinstance(error, httpx.HTTPStatusError):  # perhaps the Secret was made anew
+                        self._kept_keys = None
                 except RaysteadError as error:
                     if isinstance(error, Unsupported):
                         raise
@@ -92,7 +95,7 @@ class Link:
                 self._http.put(f"{PATHS}bye", json={"client": self._client}, timeout=2.0)
 
     def _opened(self, forward: Forward) -> httpx.Client:
-        token, tls = self._keys()
+        token, tls = self._kept_keys = self._kept_keys or self._keys()
         return httpx.Client(
             base_url=f"https://{forward.address}",
             headers={"Authorization": f"Bearer {token}"},
