@@ -423,7 +423,10 @@ def autoscaler(subject: Subject) -> Iterator[Finding]:
         return
     states = {s["name"]: s for s in subject.head["status"]["containerStatuses"]}
     state = states.get("autoscaler", {})
-    yield judged("container autoscaler", bool(state.get("ready")), f"autoscaler is {state.get('state')}")
+    runs = bool(state.get("ready")) and state.get("restartCount", 0) < 2
+    yield judged("container autoscaler", runs, f"autoscaler is {state.get('state')}")
+    if not runs:
+        return
     came = int(subject.ray(MORE, "MORE", timeout=400))
     yield judged("the autoscaler adds a worker", came >= 1, f"{came} workers came")
 

@@ -10,7 +10,8 @@ The results are kept in --results, file by file; the table of docs/deviations.md
 The file is changed in these ways only, so that it fits on one machine without a registry:
 - an image rayproject/ray:… or redis:… has the tag that the test cluster has, and no pull is forced;
 - more than 2 CPUs become 2, more than 4 GiB become 4, more than 2 replicas become 2;
-- `namespace: default` becomes the fresh namespace.
+- `namespace: default` becomes the fresh namespace;
+- a login shell (`bash -lc`) becomes `bash -c`: the test cluster's image has no profile with Ray in its PATH.
 """
 
 # ruff: noqa: E402  # the helpers of the cluster tests are not a package
@@ -104,6 +105,7 @@ def fitted(text: str, namespace: str) -> str:
         text,
         flags=re.MULTILINE,
     )
+    text = text.replace('"/bin/bash", "-lc"', '"/bin/bash", "-c"')
     return re.sub(r"^(\s*namespace: *)default *$", rf"\g<1>{namespace}", text, flags=re.MULTILINE)
 
 

@@ -438,6 +438,24 @@ def test_of_a_sidecar_that_ends_nothing_is_advised_for_ray(code: int, reason: st
     assert not [word for word in ("--block", "--worker-memory", "`ray start`") if word in str(found)]
 
 
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ('pods "x" is forbidden: no PriorityClass with name rush was found', "correct priorityClassName rush in"),
+        ('Pod "x" is invalid: spec.containers[0].envFrom[0].secretRef.name: Invalid value: "A_B": x',
+         "correct spec.containers[0].envFrom[0].secretRef.name in"),
+        ('Pod "x" is invalid: [spec.hostname: Invalid value: "A_B": x, spec.x: y]', "correct spec.hostname in"),
+        ("pods are not allowed on Fridays", 'send to the administrator: "pods of namespace'),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_a_mistake_in_the_file_is_not_sent_to_the_administrator(
+    message: str, remedy: str
+) -> None:
+    (one,) = [f for f in explain(refused(message)) if f.cause == "pods-refused"]
+    assert remedy in one.remedy
+    assert ("administrator" in one.remedy) == ("administrator" in remedy)
+
+
 def test_advice_of_a_wait_names_the_file_and_never_a_name_beside_it() -> None:
     for snapshot in (
         sidecar("sh: 1: fluentd: not found"),

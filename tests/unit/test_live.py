@@ -217,6 +217,30 @@ def test_a_wait_ends_when_the_pods_are_there_and_not_before(case: tuple[str, Sit
     assert not wait.overtaken()
 
 
+@pytest.mark.parametrize(("restarts", "seconds", "done"), [(2, 1, False), (2, 10, True), (0, 1, True)])
+def test_a_sidecar_that_fails_at_once_is_not_ready_in_between(
+    case: tuple[str, Situation], restarts: int, seconds: float, done: bool
+) -> None:
+    """Without a probe the kubelet calls it ready for as long as it runs, and the pod with it."""
+    wait = watched(case[1])
+    beside = {
+        "name": "logs",
+        "ready": True,
+        "restartCount": restarts,
+        "state": {"running": {"startedAt": kit.ago(seconds)}},
+    }
+    pod = {
+        **HEAD_POD,
+        "spec": {**HEAD_POD["spec"], "containers": [*HEAD_POD["spec"]["containers"], {"name": "logs"}]},
+    }
+    pod["status"] = {
+        **pod["status"],
+        "containerStatuses": [*pod["status"]["containerStatuses"], beside],
+    }
+    wait.pods = cast(Any, SimpleNamespace(items=[pod, *case[1].pods]))
+    assert wait.groups()[0].done == done
+
+
 # -- who is who -------------------------------------------------------------------------------------------
 
 

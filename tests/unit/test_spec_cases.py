@@ -51,6 +51,7 @@ READ = {
     "multiline-command.yaml": [],
     "native-sidecar.yaml": [],
     "no-resources.yaml": [],
+    "node-port-8265.yaml": [(10, "nodePort 8265 is outside of 30000-32767, which most clusters give away")],
     "nodeport-no-allow-from.yaml": [],
     "old-v1alpha1.yaml": [(11, "headGroupSpec.replicas: no effect: a cluster has one head")],
     "one-probe.yaml": [],

@@ -14,6 +14,7 @@ from raystead.errors import Unsupported
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.ops.planning import Prepared
     from raystead.ops.specs import Desired
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
@@ -86,7 +87,6 @@ def command(
     from raystead.ops.bring import TIMEOUT, bring
     from raystead.ops.keepers import settled
     from raystead.ops.planning import prepare, wanted
-    from raystead.ui.plans import plan_text
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
@@ -95,7 +95,7 @@ def command(
     prepared = prepare(api, desired, anchor, policies=policies, force=force)
     prepared.refuse_problems()
     if dry_run == "server":
-        click.echo(plan_text(prepared.plan))
+        _dry_run(prepared, file)
         return
     if anchor is None and not flags["name"] and file is None:
         _beside_others(reporter, api, prepared.cluster.name, yes)
@@ -115,6 +115,20 @@ def command(
         reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{brought.anchor.name}")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+
+
+def _dry_run(prepared: Prepared, file: str | None) -> None:
+    """What `plan` says, which ends as `up` would."""
+    from raystead.cli.changing import up_words
+    from raystead.errors import ProblemsFound
+    from raystead.ops.checking import failing
+    from raystead.ui.doctor import check_rows
+    from raystead.ui.plans import plan_text
+
+    checks = failing(prepared, up_words(prepared.cluster.name, file))
+    click.echo("\n".join([plan_text(prepared.plan), *check_rows(checks)]))
+    if any(check.verdict == "fail" for check in checks):
+        click.get_current_context().exit(ProblemsFound.exit_code)
 
 
 def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:

@@ -184,7 +184,7 @@ def _progress(group: Group, now: datetime) -> GroupProgress:
         group.id,
         wanted.target,
         sum(pod.running for pod in group.pods),
-        group.ready,
+        group.ready - sum(pod.ready and pod.shaky(now) for pod in group.current),
         note=text,
         most=wanted.most,
         outdated=len(group.outdated),

@@ -41,7 +41,7 @@ _RULES = (
     *service.RULES,
     *amounts.RULES,
 )
-_NOTES = (*notices.NOTES, *pods.NOTES, *amounts.NOTES)
+_NOTES = (*notices.NOTES, *pods.NOTES, *service.NOTES, *amounts.NOTES)
 
 
 def problems(cluster: RayCluster) -> Iterator[SpecFinding]:

@@ -9,9 +9,18 @@ from raystead.spec.finding import SpecFinding
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 
-__all__ = ["RULES"]
+__all__ = ["NOTES", "RULES"]
 
+_NODE_PORTS = range(30000, 32768)  # of an API server that was told nothing else; its dry-run does not say
 _NAME = re.compile(r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\Z")
+
+
+def _node_ports(cluster: RayCluster) -> Iterator[SpecFinding]:
+    at: Path = ("spec", "headGroupSpec", "headService", "spec", "ports")
+    for i, port in enumerate(((cluster.spec.head.head_service or {}).get("spec") or {}).get("ports") or []):
+        if (number := port.get("nodePort")) and number not in _NODE_PORTS:
+            what = f"nodePort {number} is outside of 30000-32767, which most clusters give away"
+            yield SpecFinding((*at, i, "nodePort"), what, "leave it out to be given one")
 
 
 def _ports(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -37,4 +46,5 @@ def _ports(cluster: RayCluster) -> Iterator[SpecFinding]:
         numbers.setdefault(number, (*path, "port"))
 
 
+NOTES = (_node_ports,)
 RULES = (_ports,)
