@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raystead.base.times import when
 from raystead.spec.idle import IdleEnd
-from raystead.spec.model import Json
+
+if TYPE_CHECKING:
+    from raystead.spec.model import Json
 
 __all__ = ["IdleState", "idle_state"]
 

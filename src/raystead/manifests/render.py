@@ -11,13 +11,11 @@ from raystead.manifests.deployments import head_deployment, worker_deployments
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.keepers import idle_objects
 from raystead.manifests.policies import policies
-from raystead.manifests.rayjob import job_objects
 from raystead.manifests.redis import redis_objects
 from raystead.manifests.services import services
 from raystead.manifests.storage import PASSWORD_KEY, gcs_claim, inline_password, storage_kind
 from raystead.spec.documents import RayDocument
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.rayjob import RayJob
 
 __all__ = ["manifests", "secret_commands"]
 
@@ -41,12 +39,18 @@ def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES
         head_deployment(ctx),
         *worker_deployments(ctx),
     ]
-    if isinstance(document, RayJob):
-        objects = job_objects(document, ctx, objects)
-    else:
-        objects = idle_objects(ctx, objects)
+    with_more = _with_job(document, ctx, objects) if document.kind == "RayJob" else idle_objects(ctx, objects)
     # own copies: nobody who changes an object changes the spec or another object
-    return [copy.deepcopy(item) for item in objects]
+    return [copy.deepcopy(item) for item in with_more]
+
+
+def _with_job(document: RayDocument, ctx: Context, cluster: list[Json]) -> list[Json]:
+    """Imported when there is one: most verbs are about clusters without a job, and are to be quick."""
+    from raystead.manifests.rayjob import job_objects
+    from raystead.spec.rayjob import RayJob
+
+    assert isinstance(document, RayJob)
+    return job_objects(document, ctx, cluster)
 
 
 def _autoscaling(ctx: Context) -> list[Json]:

@@ -22,11 +22,11 @@ from raystead.errors import (
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.live.idle import IdleState, idle_state
-from raystead.ops.events import Event, Note
 from raystead.spec.idle import IdleEnd, idle_end_of
 
 if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
+    from raystead.ops.events import Event
     from raystead.spec.documents import RayDocument
 
 __all__ = [
@@ -48,7 +48,7 @@ _PATIENCE = 60.0  # seconds for a cluster that ends to be gone
 _HOLD_EVERY = 3.0  # seconds between two holds at least
 _TICK = 0.25
 _CLAIM_TRIES = 40  # the StatefulSet's controller makes the claim within a second
-Emit = Callable[[Event], None]
+Emit = Callable[["Event"], None]
 
 
 def wanted(document: RayDocument) -> tuple[str, ...]:
@@ -179,6 +179,8 @@ def settled(api: Api, anchor: Anchor | None, emit: Emit) -> Anchor | None:
     """
     if anchor is None or hold(api, anchor):
         return anchor
+    from raystead.ops.events import Note
+
     emit(Note(f'"{anchor.name}" has ended by itself, for it was idle: it is started again'))
     from raystead.ops.planning import existing
 

@@ -9,13 +9,10 @@ from collections.abc import Callable, Iterator
 from raystead.base import labels
 from raystead.errors import ObjectNotFound
 from raystead.kube.api import Api, Json
-from raystead.kube.logs import Follow, Line
 from raystead.kube.paths import collection, path_of
 from raystead.live.rayjob import JobState, job_state
-from raystead.manifests.rayjob import CONTAINER
 from raystead.ops.anchor import Anchor
 from raystead.spec.documents import RayDocument
-from raystead.spec.rayjob import RayJob
 
 __all__ = ["follow", "refusals", "state", "stop"]
 
@@ -35,7 +32,7 @@ def refusals(api: Api, wish: RayDocument, anchor: Anchor | None) -> Iterator[str
     if anchor.document.kind != wish.kind:
         there = f"{anchor.name} is a {anchor.document.kind}, not a {wish.kind}"
         yield f"{there}: give another name, or end it first (raystead down {anchor.name})"
-    elif isinstance(wish, RayJob) and _fixed(wish) != _fixed(anchor.document):
+    elif wish.kind == "RayJob" and _fixed(wish) != _fixed(anchor.document):
         again = f"raystead down {wish.name}, then raystead up again, runs the new one"
         yield f"RayJob {wish.name} has begun, and a job that has begun is not changed ({again})"
 
@@ -63,6 +60,9 @@ def follow(
     Raises:
         ObjectNotFound: the submitter's Job was deleted.
     """
+    from raystead.kube.logs import Follow, Line
+    from raystead.manifests.rayjob import CONTAINER
+
     selector = f"{labels.OURS}={anchor.name},{labels.ROLE}=submitter"
     told, looked, over = "", 0.0, None
     with Follow(api, anchor.namespace, selector, wanted=lambda pod: [CONTAINER]) as logs:

@@ -18,7 +18,6 @@ from raystead.spec.idle import idle_end
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import SpecNote
-from raystead.spec.rayjob import RayJob
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -85,11 +84,13 @@ def built(flags: Flags, anchor: Anchor | None) -> RayDocument:
 
 def with_cluster(document: RayDocument, cluster: RayCluster) -> RayDocument:
     """The document with another spec of its cluster."""
-    return document.with_cluster(cluster) if isinstance(document, RayJob) else cluster
+    return document.with_cluster(cluster)
 
 
 def with_suspend(document: RayDocument, suspend: bool) -> RayDocument:
     """The document suspended, or not: a RayJob says so itself, not its cluster."""
+    from raystead.spec.rayjob import RayJob
+
     if isinstance(document, RayJob):
         spec = document.spec.model_copy(update={"suspend": suspend})
         return document.model_copy(update={"spec": spec})

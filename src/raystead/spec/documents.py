@@ -33,6 +33,9 @@ class RayDocument(Protocol):
     def cluster(self) -> RayCluster:
         """The cluster that it asks for; a RayCluster is its own."""
 
+    def with_cluster(self, cluster: RayCluster) -> RayDocument:
+        """The same with another spec of its cluster."""
+
     def document(self) -> Json:
         """As KubeRay's YAML would say it: only what was set."""
 

@@ -218,6 +218,10 @@ class RayCluster(Model):
         own = (group.template.metadata.get("annotations") or {}).get(_OVERWRITE)
         return _is_true(self.annotations.get(_OVERWRITE)) or _is_true(own)
 
+    def with_cluster(self, cluster: RayCluster) -> RayCluster:
+        """The document with another cluster: that one."""
+        return cluster
+
     def document(self) -> Json:
         """The spec as KubeRay's YAML would say it: only what was set."""
         out: Json = self.model_dump(by_alias=True, exclude_unset=True)
