@@ -12,10 +12,7 @@ from cli import Cli
 from kube import Kube
 
 pytestmark = pytest.mark.api
-RULES, EVENTS, RAYJOB = "raystead.spec.rules", "raystead.ops.events", "raystead.spec.rayjob"
-HEAVY = (
-    "asyncio", "concurrent.futures", "httpx", "logging", "pydantic", "rich", "urllib3", "websockets", RULES, EVENTS, RAYJOB,
-)  # fmt: skip
+HEAVY = ("asyncio", "concurrent.futures", "httpx", "logging", "pydantic", "rich", "urllib3", "websockets")
 STREAMS = {"asyncio", "concurrent.futures", "logging"}
 MAY = {
     "list": set(),
@@ -25,9 +22,9 @@ MAY = {
     "connect -- true": STREAMS,
     "status": {"pydantic"},
     "explain": {"pydantic"},
-    "plan": {"pydantic", RULES, EVENTS},
-    "doctor": {"pydantic", RULES},
-    "render": {"pydantic", RULES},
+    "plan": {"pydantic"},
+    "doctor": {"pydantic"},
+    "render": {"pydantic"},
     "--help": set(),
 }
 CODE = f"""

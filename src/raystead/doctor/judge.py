@@ -8,7 +8,6 @@ from dataclasses import replace
 from raystead.base.groups import GroupId
 from raystead.doctor import (
     admission,
-    autoscaling,
     images,
     limits,
     network,
@@ -32,8 +31,7 @@ def judge(seen: Observations, held: NeededRights) -> tuple[Check, ...]:
     return (
         *versions.check(seen),
         *_terminating(seen),
-        *rights.check(held if seen.facts.steward == "role" else autoscaling.without_roles(held)),
-        *autoscaling.check(seen),
+        *rights.check(held),
         *taken.check(seen),
         *quota.check(seen),
         *limits.check(seen),

@@ -8,7 +8,6 @@ from dataclasses import replace
 from raystead.base.groups import GroupId
 from raystead.explain import (
     admission,
-    autoscaler,
     crashes,
     images,
     nodes,
@@ -28,19 +27,7 @@ from raystead.explain.view import View
 __all__ = ["CAUSES", "explain", "kept", "needed_accounts", "needed_logs"]
 
 # In the order in which a pod comes to life: what stops it early explains what is missing later.
-_FAMILIES = (
-    whole,
-    admission,
-    template,
-    nodes,
-    storage,
-    scheduling,
-    images,
-    crashes,
-    raystate,
-    waiting,
-    autoscaler,
-)
+_FAMILIES = (whole, admission, template, nodes, storage, scheduling, images, crashes, raystate, waiting)
 CAUSES: dict[str, Cause] = {
     cause.slug: cause
     for family in (
@@ -54,7 +41,6 @@ CAUSES: dict[str, Cause] = {
         waiting,
         raystate,
         nodes,
-        autoscaler,
         whole,
     )
     for cause in family.CAUSES
