@@ -46,7 +46,7 @@ CASES = {
     "no home, nothing to list": Case(["list", "--local"], 0, "", {"HOME": ""}),
     "a name that is not UTF-8": Case([*SPEC[:1], "--name", "\udcff"], 2, r"\udcff"),
     "a file name that is not UTF-8": Case([*SPEC, "\udcff.yaml"], 2, r"\udcff.yaml cannot be read"),
-    "a verb that is not UTF-8": Case(["\udcff"], 2, "There is no command"),
+    "a verb that is not UTF-8": Case(["\udcff"], 2, "there is no command"),
     "a directory": Case([*SPEC, "/"], 2, "/ cannot be read: Is a directory"),
     "the null device": Case([*SPEC, "/dev/null"], 2, "there is no RayCluster"),
     "a file without an end": Case([*SPEC, "/dev/zero"], 2, "a spec has a few KiB"),
@@ -180,7 +180,7 @@ def test_debug_is_taken_before_and_after_the_verb(tmp_path: Path) -> None:
 def test_a_verb_with_a_slip_is_named(typed: str, meant: str, tmp_path: Path) -> None:
     done = run(Case([typed], 2), tmp_path)
     assert done.returncode == 2
-    assert f'There is no command "{typed}". Did you mean {meant}?' in done.stderr
+    assert f'there is no command "{typed}", did you mean {meant}?' in done.stderr
 
 
 def test_an_option_with_a_slip_is_named(tmp_path: Path) -> None:

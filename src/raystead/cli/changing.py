@@ -45,7 +45,12 @@ def ask(reporter: Reporter, what: str, *, yes: bool, instead: str = "") -> None:
             evidence="nothing was changed",
             remedy=f"the same command with --yes{f'; or {instead}' if instead else ''}",
         )
-    if not click.confirm(f"{what}. Go on?", err=True):
+    confirm(reporter, f"{what}. Go on?")
+
+
+def confirm(reporter: Reporter, question: str) -> None:
+    """Asks at the terminal; a no is the end of the command, and says that nothing was changed."""
+    if not click.confirm(question, err=True):
         reporter.line("nothing was changed")
         click.get_current_context().exit(NO)
 

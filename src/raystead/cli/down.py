@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raystead.cli.changing import confirm
 from raystead.cli.options import Where, cluster_options, door, quiet_option, read_file
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -84,8 +85,9 @@ def _there(
     if not yes and sys.stdin.isatty():
         data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
         more = f", and {len(others)} more objects of the file" if others else ""
-        question = f'delete "{what.name}" in namespace {api.namespace}: {len(what.pods)} pods{more}; {data}?'
-        click.confirm(question, abort=True, err=True)
+        pods = "1 pod" if len(what.pods) == 1 else f"{len(what.pods)} pods"
+        question = f'delete "{what.name}" in namespace {api.namespace}: {pods}{more}; {data}?'
+        confirm(reporter, question)
     with follow(reporter, api, what.name, f"raystead down {chosen}") as emit:
         done = down(api, what, keep_data=keep_data, emit=emit)
     for text in done.kept:
@@ -126,7 +128,8 @@ def _remove(
     from raystead.ops.removing import remove
 
     if not yes and sys.stdin.isatty():
-        click.confirm(f"delete {len(others)} objects of the file?", abort=True, err=True)
+        objects = "1 object" if len(others) == 1 else f"{len(others)} objects"
+        confirm(reporter, f"delete {objects} of the file?")
     begin = time.monotonic()
     with follow(reporter, api, name, f"raystead down {name}") as emit:
         done = remove(api, others, keep_data=keep_data, emit=emit)
@@ -154,11 +157,7 @@ def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
     _refuse_to_guess(name, place.name, yes)
     if not yes and sys.stdin.isatty():
         status = place.status()
-        click.confirm(
-            f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state?',
-            abort=True,
-            err=True,
-        )
+        confirm(reporter, f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state?')
     begin = time.monotonic()
     place.down(on_event=lambda event: reporter.warn(event.text) if event.kind == "warning" else None)
     reporter.step("everything stopped", time.monotonic() - begin)

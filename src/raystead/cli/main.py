@@ -62,9 +62,14 @@ class Lazy(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from raystead.cli.retyped import corrected
+
             near = difflib.get_close_matches(args[0], COMMANDS, n=2, cutoff=0.7)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            ctx.fail(f'There is no command "{args[0]}".{hint}')
+            did_you_mean = f", did you mean {' or '.join(near)}?" if near else ""
+            raise UsageError(
+                f'there is no command "{args[0]}"{did_you_mean}',
+                remedy="\n".join(corrected(args[0], right) for right in near) or "raystead --help",
+            )
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -9,7 +9,7 @@ from dataclasses import fields
 
 from raystead.cli.options import Where
 
-__all__ = ["again", "place_flags"]
+__all__ = ["again", "corrected", "place_flags"]
 
 _MAY_HOLD_SECRETS = ("--env", "--runtime-env-json", "--metadata-json")
 
@@ -28,6 +28,15 @@ def place_flags(name: str | None, where: Where) -> str:
         elif value and field.name in flags:
             out += [flags[field.name], value]
     return "".join(f" {shlex.quote(word)}" for word in out)
+
+
+def corrected(wrong: str, right: str) -> str:
+    """The line that was typed with another verb; the verb alone when what was typed may hold a secret."""
+    words = sys.argv[1:]
+    if wrong not in words or any(word.startswith(_MAY_HOLD_SECRETS) for word in words):
+        return f"raystead {right}"
+    at = words.index(wrong)
+    return f"raystead {shlex.join([*words[:at], right, *words[at + 1 :]])}"
 
 
 def again(command: Sequence[str], typed: Sequence[str], more: str = "") -> str | None:

@@ -87,7 +87,7 @@ def _workers(count: Count) -> str:
 
 
 def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> None:
-    from raystead.cli.show import nodes_text
+    from raystead.cli.show import awaited, nodes_text
     from raystead.ops.clusters import local_place
 
     place = local_place(name)
@@ -98,8 +98,8 @@ def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> Non
                 "nothing is autoscaled on this machine", remedy=f"raystead scale {group}={count[1]}"
             )
         counts[group] = count
-    status = place.scale(counts)
-    reporter.step(f"{status.name}: {len(status.nodes) - 1} workers")
+    status = awaited(reporter, place.name, lambda take: place.scale(counts, on_event=take))
+    reporter.step(f"{status.name}: {_workers(len(status.nodes) - 1)}")
     if not reporter.quiet:
         reporter.line(nodes_text(status))
 

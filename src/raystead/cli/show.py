@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 from raystead.base.quantities import human_bytes
-from raystead.local.place import LocalStatus
-from raystead.ui.plain import table
+from raystead.local.place import Event, LocalStatus
+from raystead.ui.plain import Reporter, table
+from raystead.ui.progress import waiting
+
+
+def awaited(
+    reporter: Reporter, name: str, work: Callable[[Callable[[Event], None]], LocalStatus]
+) -> LocalStatus:
+    """What `work` answers; while it goes on, a line says what it waits for."""
+    with waiting(reporter, f'"{name}"') as shown:
+
+        def take(event: Event) -> None:
+            if event.kind == "warning":
+                shown.warn(event.text)
+            else:
+                shown.tell(f'"{name}" waits for its nodes, {event.text}')
+
+        return work(take)
 
 
 def nodes_text(status: LocalStatus) -> str:

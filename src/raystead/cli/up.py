@@ -130,11 +130,13 @@ def say_notes(reporter: Reporter, desired: Desired) -> None:
 
 
 def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -> None:
-    from raystead.cli.show import nodes_text
+    from raystead.cli.show import awaited, nodes_text
     from raystead.local.place import LocalPlace
     from raystead.ops.specs import desired
+    from raystead.spec.builtin import NAME
 
-    wanted = desired(asked, *read_file(file))
+    running = LocalPlace(asked.name or NAME).spec() if file is None else None
+    wanted = desired(asked, *read_file(file), running=running)
     if (kind := wanted.document.kind) != "RayCluster":
         raise Unsupported(
             f"a {kind} runs in a namespace, not on this machine",
@@ -142,10 +144,9 @@ def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -
         )
     say_notes(reporter, wanted)
     begin = time.monotonic()
-    status = LocalPlace(wanted.cluster.name).up(
-        wanted.cluster,
-        timeout=timeout,
-        on_event=lambda event: reporter.warn(event.text) if event.kind == "warning" else None,
+    place = LocalPlace(wanted.cluster.name)
+    status = awaited(
+        reporter, place.name, lambda take: place.up(wanted.cluster, timeout=timeout, on_event=take)
     )
     workers = len(status.nodes) - 1
     plural = "" if workers == 1 else "s"

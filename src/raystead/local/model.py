@@ -13,7 +13,7 @@ MARKER = "RAYSTEAD_LOCAL_CLUSTER"
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened; `kind` is "warning" or "step"."""
+    """One thing that happened; `kind` is "warning", or "progress" for what is waited for now."""
 
     kind: str
     text: str

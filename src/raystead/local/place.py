@@ -63,7 +63,7 @@ class LocalPlace:
         """
         with self._locked():
             if self._exists():
-                return self._again(cluster, timeout)
+                return self._again(cluster, timeout, on_event)
             from raystead.local import plan as planning
 
             for text in planning.warnings(cluster, planning.find_ray()[1]):
@@ -73,7 +73,7 @@ class LocalPlace:
             try:
                 self._create(cluster)
                 self._supervise()
-                return self._wait(timeout)
+                return self._wait(timeout, on_event)
             except BaseException:
                 self._end()
                 raise
@@ -109,7 +109,9 @@ class LocalPlace:
             session_dir=plan.root,
         )
 
-    def scale(self, counts: dict[str, int], *, timeout: float = 120) -> LocalStatus:
+    def scale(
+        self, counts: dict[str, int], *, timeout: float = 120, on_event: Emit = _nothing
+    ) -> LocalStatus:
         """Sets the number of workers of groups, by the words for them, and waits until they are alive.
 
         Raises:
@@ -118,7 +120,7 @@ class LocalPlace:
         """
         with self._locked():
             self._plan()
-            return self._scale(self._spec(), counts, timeout)
+            return self._scale(self._spec(), counts, timeout, on_event)
 
     def down(self, *, on_event: Emit = _nothing) -> None:
         """Ends every process of the cluster, and only those, and forgets its state, damaged or not."""
@@ -131,6 +133,13 @@ class LocalPlace:
         """The words for the worker groups, also of those that have no worker now."""
         self._plan()
         return [str(worker(group.name)) for group in self._spec().spec.workers]
+
+    def spec(self) -> RayCluster | None:
+        """What it was brought to last; None when there is no such cluster, or its state is damaged."""
+        try:
+            return self._spec() if self._exists() else None
+        except (OSError, ValueError):
+            return None
 
     @property
     def address(self) -> str:
@@ -153,7 +162,7 @@ class LocalPlace:
         self._plan()
         return sorted((self.directory / "logs").glob(wanted))
 
-    def _again(self, cluster: RayCluster, timeout: float) -> LocalStatus:
+    def _again(self, cluster: RayCluster, timeout: float, on_event: Emit) -> LocalStatus:
         spec = self._spec()
         if _without_counts(spec) != _without_counts(cluster):
             raise ClusterExists(
@@ -166,9 +175,12 @@ class LocalPlace:
             plan = self._plan()
             end_marked(plan.uid, grace=_GRACE)
             self._supervise()
-        return self._scale(cluster, {str(worker(g.name)): g.wanted for g in cluster.spec.workers}, timeout)
+        counts = {str(worker(group.name)): group.wanted for group in cluster.spec.workers}
+        return self._scale(cluster, counts, timeout, on_event)
 
-    def _scale(self, cluster: RayCluster, counts: dict[str, int], timeout: float) -> LocalStatus:
+    def _scale(
+        self, cluster: RayCluster, counts: dict[str, int], timeout: float, on_event: Emit
+    ) -> LocalStatus:
         from raystead.local import plan as planning
         from raystead.spec.edits import scaled
 
@@ -185,7 +197,7 @@ class LocalPlace:
         if changed != plan:
             write_atomically(self.directory / "spec.json", wanted.document())
             changed.save(self.directory / "plan.json")
-        return self._wait(timeout)
+        return self._wait(timeout, on_event)
 
     def _create(self, cluster: RayCluster) -> None:
         try:
@@ -238,12 +250,15 @@ class LocalPlace:
         )
         log.close()
 
-    def _wait(self, timeout: float) -> LocalStatus:
-        deadline = time.monotonic() + timeout
+    def _wait(self, timeout: float, on_event: Emit) -> LocalStatus:
+        deadline, told = time.monotonic() + timeout, ""
         while True:
             status = self.status()
             if status.ready:
                 return status
+            if (now := _waited_for(status)) != told:
+                told = now
+                on_event(Event("progress", now))
             if (failing := self._failing()) is not None:
                 raise NotReady(
                     f"{failing['name']} has ended {failing['same']} times with the same error",
@@ -341,6 +356,13 @@ class LocalPlace:
         with stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield
+
+
+def _waited_for(status: LocalStatus) -> str:
+    """`head: alive, workers: 1 of 2`."""
+    head, *workers = status.nodes
+    alive = sum(node.state == "alive" for node in workers)
+    return f"head: {head.state}, workers: {alive} of {len(workers)}"
 
 
 def _without_counts(cluster: RayCluster) -> Json:

@@ -53,8 +53,15 @@ class Rendered:
     notes: tuple[str, ...] = ()
 
 
-def desired(flags: Flags, text: str | None = None, filename: str = "", *, home: str | None = None) -> Desired:
-    """The spec of `text` with the flags laid over it, or the built-in spec with the flags.
+def desired(
+    flags: Flags,
+    text: str | None = None,
+    filename: str = "",
+    *,
+    home: str | None = None,
+    running: RayCluster | None = None,
+) -> Desired:
+    """The spec of `text` with the flags laid over it, or that of `running`, or the built-in one.
 
     Args:
         home: the namespace where all goes when neither the flags nor the file name one.
@@ -63,7 +70,7 @@ def desired(flags: Flags, text: str | None = None, filename: str = "", *, home: 
         SpecError: with every problem of the file or of the flags.
     """
     if text is None:
-        cluster = build(flags)
+        cluster = build(flags, running)
         return Desired(cluster, notes=notes_of(cluster))
     file = load(text, filename, flags)
     namespace = flags.namespace or file.cluster.metadata.namespace or home

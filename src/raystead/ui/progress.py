@@ -1,22 +1,27 @@
-"""A bar for what takes long: rich on a terminal, else a line now and then. Only here is rich imported."""
+"""What is shown while something takes long: a bar, or a line with its seconds; off the screen at the end."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from raystead.base.quantities import human_bytes
+from raystead.base.text import neutral
 from raystead.ui.plain import Reporter
 from raystead.ui.terminal import raw
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bar", "bar"]
+__all__ = ["Bar", "Waiting", "bar", "waiting"]
 
 _EVERY = 5.0  # seconds between two lines where there is no terminal
+_REDRAWS = 1.0  # seconds between two drawings of a wait, for the seconds in it
 
 
 class Bar:
@@ -67,3 +72,74 @@ def bar(reporter: Reporter) -> Iterator[Bar]:
         yield made
     finally:
         made.clear()
+
+
+class Waiting:
+    """A line that says what is waited for and how long already; any thread may change it."""
+
+    def __init__(self, reporter: Reporter, text: str) -> None:
+        self._reporter = reporter
+        self._text = text
+        self._begun = self._told = time.monotonic()
+        self._drawn = reporter.tty and os.environ.get("TERM") != "dumb"
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+
+    def tell(self, text: str) -> None:
+        """Something else is waited for now."""
+        with self._lock:
+            self._text = text
+            self._draw()
+
+    def warn(self, text: str) -> None:
+        """A line that stays, above this one."""
+        with self._lock:
+            self._wipe()
+            self._reporter.warn(text)
+            self._draw()
+
+    def keep_on(self) -> None:
+        """Draws until `end`: the body of a thread."""
+        while not self._over.wait(_REDRAWS):
+            with self._lock:
+                self._draw()
+
+    def end(self) -> None:
+        self._over.set()
+        with self._lock:
+            self._wipe()
+
+    def _draw(self) -> None:
+        if self._reporter.quiet or self._over.is_set():
+            return
+        now = time.monotonic()
+        if self._drawn:
+            text = f"{neutral(self._text)}   {now - self._begun:.0f} s"
+            columns = shutil.get_terminal_size().columns
+            self._put(f"\r{text[: columns - 1]}\033[K")
+        elif now - self._told >= _EVERY:
+            self._told = now
+            self._reporter.step(self._text, now - self._begun)
+
+    def _wipe(self) -> None:
+        if self._drawn and not self._reporter.quiet:
+            self._put("\r\033[K")
+
+    def _put(self, text: str) -> None:
+        stream = raw(self._reporter.err)
+        stream.write(text)
+        stream.flush()
+
+
+@contextmanager
+def waiting(reporter: Reporter, text: str) -> Iterator[Waiting]:
+    """Keeps a line on the screen while the block runs; elsewhere one comes every five seconds."""
+    shown = Waiting(reporter, text)
+    shown.tell(text)
+    thread = threading.Thread(target=shown.keep_on, daemon=True)
+    thread.start()
+    try:
+        yield shown
+    finally:
+        shown.end()
+        thread.join()
