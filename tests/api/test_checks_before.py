@@ -123,6 +123,50 @@ def test_in_too_small_a_quota_redis_and_the_head_come_first(namespace: MakeSpace
     assert [n for n in names if n.startswith("deployment-ray-head")], names
 
 
+def test_a_wait_wakes_the_kubelet_that_was_refused_a_claim_too_early(
+    namespace: MakeSpace, as_user: AsUser
+) -> None:
+    space = namespace()
+    running = Cli(as_user(space, "edit")).start("up", "--timeout", "10m")
+    try:
+        pods = until(lambda: {p["metadata"]["name"]: p for p in space.items("pods")}, 30, "pods are made")
+        until(
+            lambda: "redis-0" in {p["metadata"]["name"] for p in space.items("pods")},
+            30,
+            "Redis' pod is made",
+        )
+        pods = {p["metadata"]["name"]: p for p in space.items("pods")}
+        for name in ("redis-0", next(name for name in pods if "head" in name)):
+            too_early = (
+                "no relationship found between node 'n1' and this object" if name == "redis-0" else "not yet"
+            )
+            about = {
+                "kind": "Pod",
+                "name": name,
+                "namespace": space.namespace,
+                "uid": pods[name]["metadata"]["uid"],
+            }
+            event = {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {"name": f"{name}.1"},
+                "involvedObject": about,
+            }
+            message = f'persistentvolumeclaims "data" is forbidden: {too_early}'
+            space.apply({**event, "type": "Warning", "reason": "FailedMount", "message": message})
+        tried = "raystead.io/tried-at"
+
+        def woken() -> set[str]:
+            found = space.items("pods")
+            return {p["metadata"]["name"] for p in found if tried in p["metadata"].get("annotations", {})}
+
+        until(woken, 10, "the kubelet is woken")
+        assert woken() == {"redis-0"}
+    finally:
+        running.terminate()
+        running.communicate()
+
+
 def test_a_wait_wakes_the_controller_once_the_quota_has_room(namespace: MakeSpace, as_user: AsUser) -> None:
     """A minute: only after 41 s of refusals is the controller's next own try, at 82 s, far enough away."""
     space = namespace(quota={"pods": "2"})

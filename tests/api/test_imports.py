@@ -12,7 +12,10 @@ from cli import Cli
 from kube import Kube
 
 pytestmark = pytest.mark.api
-HEAVY = ("asyncio", "concurrent.futures", "httpx", "logging", "pydantic", "rich", "urllib3", "websockets")
+RULES, EVENTS, RAYJOB = "raystead.spec.rules", "raystead.ops.events", "raystead.spec.rayjob"
+HEAVY = (
+    "asyncio", "concurrent.futures", "httpx", "logging", "pydantic", "rich", "urllib3", "websockets", RULES, EVENTS, RAYJOB,
+)  # fmt: skip
 STREAMS = {"asyncio", "concurrent.futures", "logging"}
 MAY = {
     "list": set(),
@@ -22,9 +25,9 @@ MAY = {
     "connect -- true": STREAMS,
     "status": {"pydantic"},
     "explain": {"pydantic"},
-    "plan": {"pydantic"},
-    "doctor": {"pydantic"},
-    "render": {"pydantic"},
+    "plan": {"pydantic", RULES, EVENTS},
+    "doctor": {"pydantic", RULES},
+    "render": {"pydantic", RULES},
     "--help": set(),
 }
 CODE = f"""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from kube import Kube
+from kube import Kube, until
 
 import raystead
 from raystead import errors, events
@@ -116,13 +116,23 @@ def test_a_run_that_does_not_become_ready_leaves_nothing(where: dict[str, Any]) 
     assert raystead.Cluster.list(**where) == []
 
 
-def test_a_check_forbids_a_change_before_it_is_made(
-    where: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+def test_what_doctor_finds_refuses_an_up_and_a_run_before_anything_is_made(
+    where: dict[str, Any], admin: Kube
 ) -> None:
-    from raystead.ops import planned
-
-    monkeypatch.setattr(planned, "CHECKS", (lambda prepared: ["the moon is full"],))
-    assert "the moon is full" in raystead.Cluster.plan(**where).problems
-    with pytest.raises(errors.Conflict, match="the moon is full"):
-        raystead.Cluster.up(wait=False, **where)
+    space = admin.at(where["namespace"])
+    space.run("create", "quota", "tight", "--hard=pods=1")
+    until(
+        lambda: "1" in space.out("get", "quota", "tight", "-o", "jsonpath={.status.hard.pods}"),
+        20,
+        "the quota counts",
+    )
+    for make in (
+        lambda: raystead.Cluster.up(wait=False, **where),
+        lambda: raystead.Cluster.run(**where).__enter__(),
+    ):
+        with pytest.raises(errors.ProblemsFound, match="quota") as caught:
+            make()  # type: ignore[operator]
+        assert "checks=False" in str(caught.value.remedy)
     assert raystead.Cluster.list(**where) == []
+    raystead.Cluster.up(wait=False, checks=False, storage="none", **where, **SMALL)
+    assert [row.name for row in raystead.Cluster.list(**where)] == ["ray-cluster"]

@@ -6,7 +6,6 @@ A quota of no pods keeps the test cheap: only objects are compared here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from raystead.errors import ApiError
 from raystead.kube.access import load
 from raystead.kube.api import Api
 from raystead.kube.paths import Discovery, path_of
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.ops.planning import live_objects
 from raystead.plan.make import key_of, make
@@ -146,12 +145,11 @@ def test_quantities_written_otherwise_are_no_change(place: Callable[[str], Serve
 def test_every_change_is_what_the_apply_does(place: Callable[[str], Server]) -> None:
     here = place("guide")
     here.apply(manifests(here.cluster, here.facts))
-    facts = replace(here.facts, policies="never")
     spec = here.cluster.model_dump(by_alias=True, exclude_unset=True)
     spec["spec"]["workerGroupSpecs"][0]["replicas"] = 1
     spec["metadata"]["annotations"]["raystead.io/storage"] = "none"
     desired = RayCluster.model_validate(spec)
-    wanted = manifests(desired, facts)
+    wanted = manifests(desired, here.facts, Choices(policies="never"))
     plan = here.plan(wanted, desired)
     assert {(str(c.action), c.kind, c.name) for c in plan.mutating} == {
         ("change", "Deployment", "deployment-ray-head"),

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import yaml
 from cli import Cli
+from fixtures import fresh
 from kube import Kube, until
+from patience import patience
 
 pytestmark = pytest.mark.cluster
 IDLE = 15  # seconds
@@ -24,6 +26,14 @@ class Actor:
 names = sys.argv[1:]
 actors = [Actor.options(name=n, lifetime="detached", get_if_exists=True).remote() for n in names]
 print("HOSTS", *ray.get([a.host.remote() for a in actors], timeout=300))
+"""
+WIDE = """\
+import ray
+ray.init(namespace="t")
+@ray.remote(num_cpus=8)
+class Wide:
+    pass
+Wide.options(name="wide", lifetime="detached").remote()
 """
 LESS = """\
 import ray, sys
@@ -93,6 +103,11 @@ class Auto:
         data = self.space.get("configmap", "raystead-auto-steward")["data"]
         return json.loads(data.get("state", "{}"))
 
+    def nodes(self) -> dict[str, int]:
+        """By group, as Ray's autoscaler says."""
+        seen = json.loads(self.cli("status", "-o", "json").stdout)["raystead"]["autoscaler"]
+        return {**seen["active"], **seen["idle"]}
+
     def empty(self, patience: float = 120) -> None:
         until(lambda: not self.pods(), patience, "the idle workers are gone", every=1)
 
@@ -114,6 +129,7 @@ def test_two_detached_actors_bring_two_workers_which_go_when_they_are_idle(auto:
     assert set(hosts) == auto.names()
     assert len(set(hosts)) == 2
     assert "2" in next(line for line in auto.cli("status").stdout.splitlines() if line.startswith("small"))
+    assert auto.nodes() == {"small": 2}
     begun = time.monotonic()
     auto.kill("a", "b")
     auto.empty()
@@ -149,7 +165,6 @@ def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Aut
     auto.empty()
 
 
-@pytest.mark.long  # written, not yet seen green
 def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
     until(lambda: len(auto.space.items("pods")) == 1, 120, "what is ending no longer counts; the head stays")
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
@@ -163,14 +178,12 @@ def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
     auto.kill("e", "f")
 
 
-@pytest.mark.long  # written, not yet seen green
 def test_a_suspended_cluster_has_no_pods_and_comes_back(auto: Auto) -> None:
     auto.cli("suspend", "--yes")
     until(lambda: not auto.space.items("pods", "-l", "raystead.io/cluster=auto"), 120, "all pods are gone")
     auto.cli("resume")
 
 
-@pytest.mark.long  # written, not yet seen green
 def test_the_first_autoscaler_v1_too(
     namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
 ) -> None:
@@ -179,16 +192,67 @@ def test_the_first_autoscaler_v1_too(
     cli("up", "-f", "-", stdin=spec("v1"))
     auto = Auto(space, cli)
     assert len(set(auto.have("a", "b"))) == 2
+    until(lambda: auto.nodes() == {"small": 2}, 30, "it says so itself", every=2)
     auto.kill("a", "b")
     auto.empty()
     cli("down", "--yes")
 
 
-def test_who_may_not_make_a_role_is_told_what_to_ask_for(
-    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
-) -> None:
-    cli = Cli(as_user(namespace(), "edit"))
-    said = cli("up", "-f", "-", stdin=spec("v2"), code=None)
-    assert said.returncode != 0
-    assert "needs a Role" in said.stderr
-    assert "--service-account NAME" in said.stderr
+def test_demand_that_no_worker_can_take_is_told_with_the_worker_it_would_need(auto: Auto) -> None:
+    auto.run(WIDE)
+    until(
+        lambda: "no group's worker has 8 CPU" in auto.cli("status").stdout, 60, "status tells of it", every=2
+    )
+    said = auto.cli("explain", code=None).stdout
+    assert "no group's worker has 8 CPU" in said
+    auto.kill("wide")
+    assert auto.pods() == []
+
+
+@pytest.fixture(scope="module")
+def alone(admin: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Auto]:
+    """An autoscaled cluster of an `edit` user, whose steward has no rights."""
+    with fresh(admin) as space:
+        cli = Cli(as_user(space, "edit"))
+        assert "`raystead autoscale auto` runs" in cli("up", "-f", "-", stdin=spec("v2")).stderr
+        yield Auto(space, cli)
+        cli("down", "--yes")
+
+
+def test_with_edit_alone_a_client_makes_the_workers_and_may_be_killed(alone: Auto) -> None:
+    assert "nobody runs raystead autoscale" in alone.cli("status").stdout
+    assert "raystead autoscale auto" in alone.cli("explain", code=None).stdout
+    first = alone.cli.start("autoscale")
+    (kept,) = alone.have("a")
+    second = alone.cli.start("autoscale")
+    alone.begin("b")
+    until(lambda: len(alone.names()) == 2, 60, "the second worker is made", every=0.1)
+    first.kill()  # its worker has just been made: the next one has to know
+    first.communicate()
+    hosts = alone.have("a", "b")
+    assert hosts[0] == kept
+    assert alone.names() == set(hosts) == set(alone.state()["groups"]["small"]["names"])
+    alone.kill("a", "b")
+    alone.empty()
+    second.kill()
+    said = second.communicate()[1]
+    assert 'acts for "auto" already' in said
+    assert said.count("no longer wanted") == 2
+
+
+def test_a_client_goes_on_with_another_head_until_its_steward_gets_an_account(alone: Auto) -> None:
+    """The head is replaced twice, and waited for."""
+    acting = alone.cli.start("autoscale")
+    log = ("logs", "deploy/auto-head", "-c", "steward", "--tail=1")
+    until(lambda: alone.space.out(*log).rstrip().endswith(" acts"), 60, "it acts")
+    alone.space.run("delete", "pod", "-l", "ray.io/node-type=head")
+    until(lambda: alone.space.out(*log).rstrip().endswith(" acts"), 120, "it has met another head")
+    asked_for = alone.cli("autoscale", "auto", "--rbac").stdout
+    alone.space.run("apply", "-f", "-", stdin=asked_for)  # an administrator has answered
+    alone.cli("up", "--name", "auto", "--service-account", "raystead-auto-autoscaler", "--yes")
+    said = acting.communicate(timeout=patience(60))[1]
+    assert acting.returncode == 90, said
+    assert "the head is away" in said
+    assert said.count("connected to the head") >= 2
+    assert alone.have("c")
+    assert "nobody runs raystead autoscale" not in alone.cli("status").stdout

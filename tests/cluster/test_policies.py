@@ -94,9 +94,10 @@ def test_default_deny_both_ways_and_between_namespaces(own_cluster: Path, namesp
 
 
 HOLD = """
-import socket, sys, time
-s = socket.create_connection((sys.argv[1], 8080)); print("open", flush=True)
-time.sleep(6); s.settimeout(5); s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n"); print(s.recv(15).decode())
+import os, socket, sys, time
+s = socket.create_connection((sys.argv[1], 8080)); open("/tmp/open", "w").close()
+while not os.path.exists("/tmp/closed"): time.sleep(0.1)
+s.settimeout(5); s.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n"); print(s.recv(15).decode())
 """
 
 
@@ -105,9 +106,12 @@ def test_an_established_connection_survives_a_closing_policy(own_cluster: Path, 
     ip = pair(kube)
     with ThreadPoolExecutor(1) as pool:
         held = pool.submit(kube.exec, "client", "python3", "-c", HOLD, ip)
-        time.sleep(2)
+        until(lambda: kube.exec("client", "ls", "/tmp/open", check=False), 20, "it is connected")
         kube.apply(DENY_ALL)
-        until(lambda: not reaches(kube, "client", ip, 8080), 3, "closed to new connections")
+        try:
+            until(lambda: not reaches(kube, "client", ip, 8080), 10, "closed to new connections")
+        finally:
+            kube.exec("client", "touch", "/tmp/closed")
         assert "200" in held.result()
 
 

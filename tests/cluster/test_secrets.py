@@ -94,9 +94,8 @@ def planted(
     redis = pod("redis", "redis:7", command, securityContext=RESTRICTED | {"runAsUser": 999})
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis"}}
     service["spec"] = {"selector": {"app": "redis"}, "ports": [{"port": 6379}]}
-    time.sleep(1)
     there = admin.at(store)
-    there.apply(redis, service)
+    until(lambda: there.apply(redis, service) is None, 20, "the namespace has its ServiceAccount")
     until(lambda: there.get("pod", "redis")["status"].get("phase") == "Running", 60, "Redis runs")
     space.run("create", "secret", "generic", "my-token", f"--from-literal=auth_token={TOKEN}")
     file = folder / "spec.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -202,14 +203,41 @@ def test_a_keeper_that_is_ended_ends_nothing(submit: Any, ray: dict[str, str]) -
     assert one.returncode == 143
 
 
-def test_a_cluster_is_busy_while_a_job_runs_and_then_idle(submit: Any, ray: dict[str, str]) -> None:
+def test_a_cluster_is_busy_while_a_job_runs_and_then_idle(
+    submit: Any, ray: dict[str, str], tmp_path: Path
+) -> None:
     wanted = order(ray, "sleep 8")
     job_run = submit("submitter", wanted)
     time.sleep(3)
-    keeper = submit("keeper", {"name": "x", "address": ray["DASHBOARD"], "rules": [["idle", 4.0]]})
+    rules = [["idle", 4.0]]
+    watch = {"name": "x", "address": ray["DASHBOARD"], "rules": rules, "folder": str(tmp_path / "keeper")}
+    keeper = submit("keeper", watch)
     job_run.communicate(timeout=60)
     assert keeper.poll() is None
     out, err = keeper.communicate(timeout=40)
     assert keeper.returncode == 0, err
     assert f"busy: job {wanted['job_id']} is RUNNING" in out
-    assert "idle; the cluster ends as agreed, after 4 s" in out
+    assert re.search(r"idle since \S+; the cluster ends as agreed, after 4 s", out)
+    assert (tmp_path / "keeper" / "over").is_dir(), "who comes now sees that it is late"
+
+
+KEEP = (
+    "import ray; ray.init('auto', namespace='n')\n"
+    "@ray.remote(num_cpus=0)\n"
+    "class A: pass\n"
+    "a = A.options(name='keeps', lifetime='detached').remote(); ray.get(a.__ray_ready__.remote())"
+)
+END = "import ray; ray.init('auto', namespace='n'); ray.kill(ray.get_actor('keeps'))"
+
+
+def test_a_detached_actor_keeps_it_busy(submit: Any, ray: dict[str, str], tmp_path: Path) -> None:
+    rules = [["idle", 4.0]]
+    watch = {"name": "x", "address": ray["DASHBOARD"], "rules": rules, "folder": str(tmp_path / "keeper")}
+    submit("submitter", order(ray, f'python -c "{KEEP}"')).communicate(timeout=90)
+    keeper = submit("keeper", watch)
+    time.sleep(8)
+    assert keeper.poll() is None, "nothing runs but an actor, which may hold what nobody else has"
+    submit("submitter", order(ray, f'python -c "{END}"')).communicate(timeout=90)
+    out, err = keeper.communicate(timeout=60)
+    assert keeper.returncode == 0, err
+    assert "busy: actor keeps is ALIVE" in out

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from raystead.errors import NewerFormat, SpecError, StateError
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.ops.anchor import FORMAT, Anchor, decoded, document, storable
 from raystead.spec.documents import RayDocument, parsed
 from raystead.spec.model import RayCluster
@@ -33,8 +33,8 @@ def stored(document: Json, version: str = "7") -> Json:
     return raw
 
 
-def anchor(path: Path = GOLDEN[0], facts: Facts = FACTS) -> Anchor:
-    return decoded(stored(document(wish(path), facts)))
+def anchor(path: Path = GOLDEN[0], facts: Facts = FACTS, choices: Choices = NO_CHOICES) -> Anchor:
+    return decoded(stored(document(wish(path), facts, choices=choices)))
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.name)
@@ -42,7 +42,7 @@ def test_what_was_applied_comes_back_whole(path: Path) -> None:
     wanted = wish(path)
     there = anchor(path)
     assert there.document.document() == wanted.document()
-    assert there.facts == FACTS
+    assert (there.facts, there.choices) == (FACTS, NO_CHOICES)
     assert (there.name, there.namespace) == (wanted.name, "team")
 
 
@@ -50,7 +50,7 @@ def test_what_was_applied_comes_back_whole(path: Path) -> None:
 def test_the_same_spec_makes_the_same_anchor(path: Path) -> None:
     """So that an unchanged `up` writes nothing; the facts that the anchor itself tells are no change."""
     there = anchor(path)
-    again = document(there.document, there.with_facts(), there)
+    again = document(there.document, there.with_facts(), there, choices=there.choices)
     assert again["data"] == there.raw["data"]
 
 
@@ -61,27 +61,28 @@ def test_the_storage_namespace_is_the_first_anchors_uid_or_what_was_kept() -> No
 
 def test_the_version_that_was_read_is_the_lock() -> None:
     there = anchor()
-    metadata = document(there.cluster, FACTS, there)["metadata"]
+    metadata = document(there.cluster, FACTS, there, choices=NO_CHOICES)["metadata"]
     assert (metadata["resourceVersion"], metadata["uid"]) == ("7", "u-1")
-    assert "resourceVersion" not in document(there.cluster, FACTS)["metadata"]
+    assert "resourceVersion" not in document(there.cluster, FACTS, choices=NO_CHOICES)["metadata"]
 
 
-@pytest.mark.parametrize("other", ["spec", "facts", "foreign"])
+@pytest.mark.parametrize("other", ["spec", "facts", "choices", "foreign"])
 def test_the_hash_tells_everything_apart(other: str) -> None:
     there = anchor()
     facts = replace(FACTS, isolated=False) if other == "facts" else FACTS
     spec = wish(GOLDEN[1]) if other == "spec" else there.document
     foreign = ["ConfigMap/x"] if other == "foreign" else []
-    assert document(spec, facts, None, foreign)["data"]["hash"] != there.hash
+    choices = Choices(policies="never") if other == "choices" else NO_CHOICES
+    assert document(spec, facts, None, foreign, choices=choices)["data"]["hash"] != there.hash
 
 
 def test_foreign_documents_are_remembered_by_name() -> None:
-    raw = stored(document(wish(GOLDEN[0]), FACTS, None, ["ConfigMap/a", "Secret/b"]))
+    raw = stored(document(wish(GOLDEN[0]), FACTS, None, ["ConfigMap/a", "Secret/b"], choices=NO_CHOICES))
     assert decoded(raw).foreign == ("ConfigMap/a", "Secret/b")
 
 
 def test_a_newer_format_is_refused() -> None:
-    raw = stored(document(wish(GOLDEN[0]), FACTS))
+    raw = stored(document(wish(GOLDEN[0]), FACTS, choices=NO_CHOICES))
     raw["data"] |= {"format": str(FORMAT + 1), "version": "9.9.9", "spec": "not to be read"}
     with pytest.raises(NewerFormat, match=r"9\.9\.9") as caught:
         decoded(raw)
@@ -105,7 +106,7 @@ def test_a_newer_format_is_refused() -> None:
     ids=json.dumps,
 )
 def test_a_damaged_anchor_is_a_sentence(damage: Json) -> None:
-    raw = stored(document(wish(GOLDEN[0]), FACTS))
+    raw = stored(document(wish(GOLDEN[0]), FACTS, choices=NO_CHOICES))
     raw["data"] = {k: v for k, v in (raw["data"] | damage).items() if v is not None}
     with pytest.raises(StateError, match="can be read"):
         decoded(raw)
@@ -123,7 +124,7 @@ def test_a_password_in_the_file_never_reaches_the_anchor() -> None:
     written = spec.document()["spec"]["gcsFaultToleranceOptions"]["redisPassword"]["value"]
     safe, password = storable(spec)
     assert password == written
-    assert written not in json.dumps(document(safe, FACTS))
+    assert written not in json.dumps(document(safe, FACTS, choices=NO_CHOICES))
     assert storable(safe) == (safe, None)
 
 
@@ -156,3 +157,12 @@ def test_what_kubectl_and_the_server_leave_in_a_file_is_not_kept() -> None:
     text = json.dumps(safe.document())
     assert "last-applied" not in text
     assert not {"uid", "resourceVersion", "managedFields"} & set(safe.document()["metadata"])
+
+
+def test_choices_that_stood_among_the_facts_are_read() -> None:
+    raw = stored(document(wish(GOLDEN[0]), FACTS, choices=NO_CHOICES))
+    facts = {**json.loads(raw["data"]["facts"]), "policies": "never", "restarted": {"head": "then"}}
+    raw["data"]["facts"] = json.dumps(facts)
+    del raw["data"]["choices"]
+    there = decoded(raw)
+    assert (there.facts, there.choices) == (FACTS, Choices("never", {"head": "then"}))

@@ -13,11 +13,11 @@ import pytest
 import yaml
 
 from raystead.base.groups import worker
-from raystead.errors import Forbidden, SpecError
+from raystead.errors import SpecError
 from raystead.live.groups import Group, groups
 from raystead.live.makers import StewardMaker, makers_of
 from raystead.live.pods import pods_of
-from raystead.manifests.autoscaling import steward_config
+from raystead.manifests.autoscaling import account_for_steward, steward_config
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
@@ -86,6 +86,18 @@ def test_the_version_of_the_autoscaler_is_the_files_or_rays_own(options: Json, v
     head = head_of(rendered(spec(autoscalerOptions=options)))
     for name in ("ray", "autoscaler"):
         assert env_of(head[name]).get("RAY_enable_autoscaler_v2") == value
+
+
+@pytest.mark.parametrize("field", ["command", "args"])
+def test_a_command_of_the_files_own_may_start_the_autoscaler_by_kuberays_variable(field: str) -> None:
+    own = ["echo here; $KUBERAY_GEN_AUTOSCALER_START_CMD"]
+    container = head_of(rendered(spec(autoscalerOptions={field: own})))["autoscaler"]
+    assert container[field] == own
+    names = list(env_of(container))
+    start = env_of(container)["KUBERAY_GEN_AUTOSCALER_START_CMD"]
+    assert start.startswith("ray kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) ")
+    used = [names.index(name) for name in ("RAY_CLUSTER_NAME", "RAY_CLUSTER_NAMESPACE")]
+    assert max(used) < names.index("KUBERAY_GEN_AUTOSCALER_START_CMD")  # else $(NAME) is left as it stands
 
 
 def test_the_autoscaler_reaches_a_gcs_at_another_port() -> None:
@@ -190,31 +202,68 @@ class Server:
         return {"status": {"allowed": False}}
 
 
-ADMIN = ("roles", "rolebindings", "serviceaccounts")
+ADMIN, EDIT = ("roles", "rolebindings", "serviceaccounts"), ("serviceaccounts",)
 
 
 @pytest.mark.parametrize(
-    ("rights", "named", "running", "rung"),
+    ("rights", "named", "before", "rung"),
     [
-        (ADMIN, False, False, "role"),
-        (ADMIN, True, False, "role"),
-        (("roles", "rolebindings"), True, False, "role"),
-        (("serviceaccounts",), True, False, "account"),
-        (("serviceaccounts",), False, True, "account"),
-        (("serviceaccounts",), False, False, None),
+        (ADMIN, False, "", "role"),
+        (ADMIN, True, "", "role"),
+        (ADMIN, False, "client", "role"),
+        (("roles", "rolebindings"), True, "", "role"),
+        (EDIT, True, "", "account"),
+        (EDIT, True, "client", "account"),
+        (EDIT, False, "role", "account"),
+        (EDIT, False, "account", "account"),
+        (EDIT, False, "client", "client"),
+        (EDIT, False, "", "client"),
     ],
 )
-def test_whose_rights_the_steward_gets(
-    rights: tuple[str, ...], named: bool, running: bool, rung: str | None
-) -> None:
+def test_whose_rights_the_steward_gets(rights: tuple[str, ...], named: bool, before: str, rung: str) -> None:
     cluster = build(Flags(service_account="mine"), spec()) if named else spec()
     server: Any = Server(*rights)
-    if rung:
-        assert asking.steward(server, cluster, running=running) == rung
-        return
-    with pytest.raises(Forbidden) as caught:
-        asking.steward(server, cluster, running=running)
-    assert "--service-account NAME" in caught.value.remedy
+    assert asking.steward(server, cluster, before) == rung
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words"),
+    [
+        ("", "role", ""),
+        ("role", "account", ""),
+        ("client", "client", ""),
+        ("", "client", "--service-account raystead-demo-autoscaler"),
+        ("client", "account", "not needed any more"),
+    ],
+)
+def test_what_there_is_to_run_or_to_ask_for_is_told_once(before: str, now: str, words: str) -> None:
+    told = " ".join(asking.said_of_steward(before, now, "demo", "ns"))
+    assert words in told
+    assert bool(words) == bool(told)
+
+
+def test_a_steward_without_rights_gets_no_account_and_relays() -> None:
+    objects = rendered(spec(), replace(FACTS, steward="client", isolated=True))
+    assert not [key for key in objects if key[0] in ("Role", "RoleBinding", "ServiceAccount")]
+    pod = objects["Deployment", "demo-head"]["spec"]["template"]["spec"]
+    assert "serviceAccountName" not in pod
+    assert not [v for v in pod["volumes"] if "serviceAccountToken" in json.dumps(v)]
+    containers = head_of(objects)
+    assert {"name": "AUTOSCALER_MAX_NUM_FAILURES", "value": "1000000000"} in containers["autoscaler"]["env"]
+    config = objects["ConfigMap", "raystead-demo-steward"]["data"]
+    assert json.loads(config["steward.json"])["acts"] == "client"
+    assert "relay.py" in config
+    policies = json.dumps([item for (kind, _), item in objects.items() if kind == "NetworkPolicy"])
+    assert '"port": 6443' not in policies
+
+
+def test_what_an_administrator_is_asked_for_is_what_the_stewards_own_role_would_be() -> None:
+    account, role, binding = account_for_steward("demo", "ns")
+    own = rendered(spec())["Role", "raystead-demo-steward"]
+    assert role["rules"] == own["rules"]
+    assert account["metadata"] == {"name": "raystead-demo-autoscaler", "namespace": "ns"}
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **account["metadata"]}]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
 
 
 def test_the_secret_of_the_steward_has_a_certificate_that_its_own_authority_trusts(tmp_path: Path) -> None:

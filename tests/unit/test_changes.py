@@ -15,7 +15,7 @@ from raystead.cli.changing import ask, tell_and_ask
 from raystead.cli.run import seconds
 from raystead.errors import UsageError
 from raystead.live.pods import Pod
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
 from raystead.ops.idle import Idle, victims
@@ -138,7 +138,7 @@ def test_suspended_and_resumed_is_the_same_spec() -> None:
 def test_a_restart_replaces_pods_one_at_a_time_and_an_unchanged_up_none() -> None:
     cluster = builtin()
     restarted = stamps({}, cluster, cluster, {worker("worker"): "T1"})
-    spec = worker_of(manifests(cluster, Facts(namespace="here", restarted=restarted)))
+    spec = worker_of(manifests(cluster, Facts(namespace="here"), Choices(restarted=restarted)))
     assert spec["template"]["metadata"]["annotations"] == {"raystead.io/restarted-at": "T1"}
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
     assert stamps(restarted, cluster, scaled(cluster, {"worker": 7}), {}) == restarted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from raystead.doctor import admission, images, limits, network, probe, quota, st
 from raystead.doctor.amounts import effective, shown
 from raystead.doctor.model import Check, Client, Observations
 from raystead.doctor.rights import NeededRights, check, needed, role
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
 from raystead.spec.model import RayCluster
@@ -27,16 +26,27 @@ EMPTY = ("pods", "quotas", "limitranges", "policies", "deployments", "statefulse
 
 
 def seen(
-    flags: Flags | None = None, *, facts: Facts | None = None, spec: RayCluster | None = None, **more: Any
+    flags: Flags | None = None,
+    *,
+    facts: Facts | None = None,
+    choices: Choices = NO_CHOICES,
+    spec: RayCluster | None = None,
+    **more: Any,
 ) -> Observations:
     """An empty namespace in which the built-in cluster, or that of `spec`, is to be."""
     cluster = spec or build(flags or Flags())
     facts = facts or Facts(namespace="team")
     told = dict.fromkeys(EMPTY, ()) | {"version": "1.36", "default_class": "fast"} | more
-    objects = tuple(manifests(cluster, facts))
+    objects = tuple(manifests(cluster, facts, choices))
     client = told.pop("client", Client("0.1.0"))
     return Observations(
-        cluster=cluster, facts=facts, up="raystead up", client=client, objects=objects, **told
+        cluster=cluster,
+        facts=facts,
+        choices=choices,
+        up="raystead up",
+        client=client,
+        objects=objects,
+        **told,
     )
 
 
@@ -288,17 +298,20 @@ ISOLATED = Facts(namespace="team", isolated=True)
         ((), Facts(namespace="team"), "ok", "no other NetworkPolicy"),
         ((DENY,), ISOLATED, "warn", "egress and ingress restricted here (deny): policies will be added"),
         (
-            (DENY,), replace(ISOLATED, policies="never"), "fail",
+            (DENY,), (ISOLATED, Choices(policies="never")), "fail",
             "worker to the head (deny); worker to DNS (deny); the head to Redis (deny)",
         ),
         ((policy("in"),), Facts(namespace="team"), "warn", "ingress restricted here (in)"),
-        ((policy("in"),), Facts(namespace="team", policies="never"), "fail", "worker to the head (in)"),
+        ((policy("in"),), (Facts(namespace="team"), Choices(policies="never")), "fail", "worker to the head (in)"),
         ((policy("x", podSelector={"matchLabels": {"app": "web"}}),), Facts(namespace="team"), "ok", "no other Network"),
         ((policy("web", podSelector={"matchLabels": {"type": "ray"}}),), Facts(namespace="team"), "warn", "(web)"),
     ],
 )  # fmt: skip
-def test_isolation(policies: tuple[Json, ...], facts: Facts, verdict: str, words: str) -> None:
-    said = one(network.check(seen(facts=facts, policies=policies)))
+def test_isolation(
+    policies: tuple[Json, ...], facts: Facts | tuple[Facts, Choices], verdict: str, words: str
+) -> None:
+    known, choices = facts if isinstance(facts, tuple) else (facts, NO_CHOICES)
+    said = one(network.check(seen(facts=known, choices=choices, policies=policies)))
     assert said.verdict == verdict
     assert words in said.what
     assert said.verdict == "fail" or "cannot be seen" in said.evidence

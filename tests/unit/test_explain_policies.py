@@ -6,7 +6,7 @@ import pytest
 from raystead.explain.policies import blocks, blocks_dns
 from raystead.live.pods import Pod
 from raystead.manifests.context import Context
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.policies import policies
 
 WORKER = Pod(kit.pod("worker"), "worker")
@@ -55,7 +55,7 @@ def test_worker_to_head(objects: list[kit.Json], names: tuple[str, ...]) -> None
 
 def test_the_policies_we_render_let_ray_through_in_a_closed_namespace() -> None:
     cluster = kit.spec("redis")
-    ours = policies(Context(cluster, Facts(namespace=kit.SPACE, policies="always")))
+    ours = policies(Context(cluster, Facts(namespace=kit.SPACE), Choices(policies="always")))
     closed = [policy("default-deny", ALL, ["Ingress", "Egress"]), *ours]
     redis = Pod(kit.pod("redis"), "redis")
     assert blocks(closed, WORKER, HEAD, 6379, kit.SPACE) == ()

@@ -1,5 +1,6 @@
 """Each cause from objects as Kubernetes and Ray write them, and what must not be taken for one."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,8 +12,11 @@ from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiti
 
 from raystead.explain.engine import explain, kept, needed_accounts
 from raystead.explain.model import Snapshot
+from raystead.live.autoscaler import report_of
 from raystead.live.notes import pod_note
 from raystead.live.pods import Pod, slim
+from raystead.manifests.autoscaling import steward_config
+from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
 from raystead.spec.model import RayCluster
@@ -108,10 +112,10 @@ def late_crash(code: int, text: str, name: str = "ray") -> Snapshot:
     return with_pods("worker", one, logs={(one["metadata"]["name"], name, True): text})
 
 
-def sidecar(text: str) -> Snapshot:
-    """A pod whose second container ends with 127; Ray beside it runs."""
+def sidecar(text: str, code: int = 127, reason: str = "Error") -> Snapshot:
+    """A pod whose second container ends with that code; Ray beside it runs."""
     one = pod("worker", container={"ready": True})
-    last = {"exitCode": 127, "reason": "Error", "startedAt": ago(25), "finishedAt": ago(5)}
+    last = {"exitCode": code, "reason": reason, "startedAt": ago(25), "finishedAt": ago(5)}
     state = {"waiting": {"reason": "CrashLoopBackOff"}}
     one["spec"]["containers"].append({"name": "logs", "image": "fluent/fluentd:1"})
     one["status"]["containerStatuses"].append(
@@ -124,6 +128,30 @@ def policy(name: str, select: kit.Json, **rules: Any) -> kit.Json:
     types = [k.capitalize() for k in rules]
     spec = {"podSelector": {"matchLabels": select}, "policyTypes": types, **rules}
     return {"metadata": {"name": name}, "spec": spec}
+
+
+def autoscaled(demand: str = "(no resource demands)", most: int = 4, **kept: str) -> Snapshot:
+    """An autoscaled cluster with two workers; `kept` goes into its steward's ConfigMap."""
+    base, document = healthy(), kit.spec("redis").document()
+    document["spec"] |= {"enableInTreeAutoscaling": True}
+    group = document["spec"]["workerGroupSpecs"][0]
+    group |= {"minReplicas": 0, "maxReplicas": most, "rayStartParams": {"num-cpus": "2"}}
+    cluster = RayCluster.model_validate(document)
+    facts = Facts(namespace=base.namespace, anchor_uid="u", steward="client" if kept else "role")
+    config = steward_config(Context(cluster, facts))
+    config["data"] |= {key: text for key, text in kept.items() if text}
+    stamp = json.loads(config["data"]["pods.json"])["worker"]["metadata"]["annotations"]
+    for one in base.pods or ():
+        one["metadata"]["annotations"] = stamp
+    said = f"Active:\n 1 headgroup\nPending Demands:\n {demand}"
+    deployments = (base.deployments or ())[:1]
+    return replace(
+        base, cluster=cluster, deployments=deployments, makers=(config,), autoscaler=report_of(said)
+    )
+
+
+def acting(seconds: float) -> str:
+    return json.dumps({"id": "here:1:ab", "who": "ann@here", "renewed": ago(seconds)})
 
 
 DNS_ONLY = {"to": [{"namespaceSelector": {}}], "ports": [{"protocol": "UDP", "port": 53}]}
@@ -332,6 +360,11 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("a head on its node's network", "policy-blocks-host-network", "worker", replace(
         with_pods("worker", pod("worker", age=30, spec={"hostNetwork": True})),
         policies=(policy("own", {"ray.io/node-type": "head"}, ingress=[{"from": [{"podSelector": {}}]}]),))),
+    ("nobody has acted yet", "autoscaler-unattended", None, autoscaled(client="")),
+    ("who acted was killed", "autoscaler-unattended", None, autoscaled(client=acting(90))),
+    ("all workers are there", "autoscaler-at-maximum", None, autoscaled("{'CPU': 1.0}: 3+ pending tasks/actors", 2)),
+    ("more CPUs than a worker has", "autoscaler-infeasible", None, autoscaled(
+        "{'CPU': 8.0}: 1+ pending tasks/actors")),
     ("not allowed", "pods-not-readable", None, replace(healthy(), pods=None)),
     ("nobody knows", "unexplained", "worker", replace(
         with_pods("worker", waiting("worker", "ContainerCreating", age=400)), policies=None)),
@@ -343,6 +376,27 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
 )
 def test_a_cause_is_found_first_and_alone(cause: str, group: str | None, snapshot: Snapshot) -> None:
     assert kit.causes(explain(snapshot)) == [(cause, group)]
+
+
+@pytest.mark.parametrize(
+    "snapshot",
+    [
+        autoscaled(),
+        autoscaled("{'CPU': 1.0}: 3+ pending tasks/actors"),  # its workers are on their way
+        autoscaled(client=acting(5)),
+        replace(autoscaled("{'CPU': 1.0}: 1+ pending tasks/actors"), autoscaler=None),
+    ],
+)
+def test_an_autoscaler_that_has_what_it_needs_is_no_finding(snapshot: Snapshot) -> None:
+    assert explain(snapshot) == ()
+
+
+def test_demand_without_a_place_is_told_with_what_would_do() -> None:
+    (full,) = explain(autoscaled("{'CPU': 1.0}: 3+ pending tasks/actors", 2))
+    assert full.why == "3 x 1 CPU (tasks or actors) waits: group worker has its most, 2"
+    assert "raystead scale worker=0..5" in full.remedy
+    (wide,) = explain(autoscaled("{'CPU': 8.0}: 1+ pending tasks/actors"))
+    assert wide.why == "1 x 8 CPU (tasks or actors) waits, and no group's worker has 8 CPU"
 
 
 AS_ROOT = with_pods("worker", waiting(
@@ -371,6 +425,35 @@ def test_a_root_image_is_told_who_forbids_it_and_how_that_is_undone(
     (found,) = explain(replace(AS_ROOT, cluster=cluster, facts=Facts(restricted=restricted)))
     assert who in found.means
     assert ("raystead.io/hardening: never" in found.remedy) == undone
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "cause"),
+    [(0, "Completed", "exited-by-itself"), (137, "OOMKilled", "out-of-memory"), (3, "Error", "crash-loop")],
+)
+def test_of_a_sidecar_that_ends_nothing_is_advised_for_ray(code: int, reason: str, cause: str) -> None:
+    (found,) = explain(sidecar("gone", code, reason))
+    assert (found.cause, "container logs" in found.why) == (cause, True)
+    assert "--container logs --previous" in found.remedy
+    assert not [word for word in ("--block", "--worker-memory", "`ray start`") if word in str(found)]
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        ('pods "x" is forbidden: no PriorityClass with name rush was found', "correct priorityClassName rush in"),
+        ('Pod "x" is invalid: spec.containers[0].envFrom[0].secretRef.name: Invalid value: "A_B": x',
+         "correct spec.containers[0].envFrom[0].secretRef.name in"),
+        ('Pod "x" is invalid: [spec.hostname: Invalid value: "A_B": x, spec.x: y]', "correct spec.hostname in"),
+        ("pods are not allowed on Fridays", 'send to the administrator: "pods of namespace'),
+    ],
+)  # fmt: skip
+def test_a_refusal_for_a_mistake_in_the_file_is_not_sent_to_the_administrator(
+    message: str, remedy: str
+) -> None:
+    (one,) = [f for f in explain(refused(message)) if f.cause == "pods-refused"]
+    assert remedy in one.remedy
+    assert ("administrator" in one.remedy) == ("administrator" in remedy)
 
 
 def test_advice_of_a_wait_names_the_file_and_never_a_name_beside_it() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import itertools
 import json
-import os
 import ssl
 import threading
 import urllib.error
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from raystead.incluster.facade import PodRefusal, SharedState, server
+from raystead.incluster.relay import Relay
 
 SECRET = "façade".encode().hex()
 CONTAINER = {"name": "ray", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
@@ -120,13 +120,14 @@ def refused(code: int, ask: Any) -> str:
 def test_without_the_token_nothing_is_answered(board: SharedState, client: Client) -> None:
     client._secret = "guess"
     refused(401, lambda: client.get("rayclusters/demo"))
-    refused(401, lambda: client.ask("PUT", "/raystead/v1/pods", {}))
+    refused(401, lambda: client.ask("PUT", "/raystead/v1/hello", {}))
 
 
 def test_nothing_but_its_own_paths_is_served(client: Client) -> None:
     for path in ("/api/v1/namespaces/ns/secrets", "/api/v1/namespaces/other/pods", "/", "/apis/ray.io/v1/x"):
         refused(404, lambda path=path: client.ask("GET", path))
     refused(404, lambda: client.get("rayclusters/other"))
+    refused(404, lambda: client.ask("PUT", "/raystead/v1/hello", {"client": "one"}))  # it acts itself
     refused(403, lambda: client.delete("rayclusters/demo"))
     refused(403, lambda: client.patch("pods/demo-head-1/resize", []))
 
@@ -200,19 +201,22 @@ def test_a_refusal_caps_what_the_autoscaler_may_ask_for(board: SharedState, clie
     assert client.get("rayclusters/demo")["spec"]["workerGroupSpecs"][0]["maxReplicas"] == 2
 
 
-def test_a_clients_hands_get_the_state_and_report(board: SharedState, client: Client) -> None:
-    stored = {
-        "version": 40,
-        "groups": {"small": {"replicas": 1, "delete": [], "names": ["demo-small-worker-kept0"]}},
-    }
-    client.ask("PUT", "/raystead/v1/state", {"document": DOCUMENT, "stored": stored})
-    state = client.ask("GET", "/raystead/v1/state?after=0")
-    assert state["groups"]["small"]["names"] == ["demo-small-worker-kept0"]
-    client.ask(
-        "PUT",
-        "/raystead/v1/pods",
-        {"items": [pod("demo-small-worker-kept0")], "version": "5", "refusals": {}},
-    )
-    assert len(client.get("pods?labelSelector=ray.io%2Fcluster%3Ddemo")["items"]) == 1
-    refused(400, lambda: client.ask("PUT", "/raystead/v1/pods", {"items": 3}))
-    assert os.environ.get("RAY_ADDRESS") is None
+def test_a_client_acts_through_the_same_door_where_there_is_a_relay(tmp_path: Path) -> None:
+    cert, relay = certificate(tmp_path), Relay(DOCUMENT)
+    facade = server(relay, "ns", SECRET, str(cert), port=0, relay=relay)
+    threading.Thread(target=facade.serve_forever, args=(0.05,), daemon=True).start()
+    ray = Client(facade.server_address[1], cert)
+    assert ray.ask("PUT", "/raystead/v1/hello", {"client": "one"}) == {"protocol": 1}
+    seen = {"cluster": ray.get("rayclusters/demo"), "pods": [pod("demo-small-worker-1")], "version": "5"}
+    ray.ask("PUT", "/raystead/v1/view", {"client": "one", **seen})
+    assert len(ray.get("pods?labelSelector=ray.io%2Fcluster%3Ddemo")["items"]) == 1
+    wish = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": 2}]
+    threading.Thread(target=lambda: ray.patch("rayclusters/demo", wish), daemon=True).start()
+    (found,) = ray.ask("GET", "/raystead/v1/patches?client=one")["patches"]
+    assert found["operations"] == wish
+    ray.ask("PUT", "/raystead/v1/answer", {"client": "one", "id": found["id"], "status": 200, "body": {}})
+    refused(409, lambda: ray.ask("PUT", "/raystead/v1/view", {"client": "two", **seen}))
+    refused(400, lambda: ray.ask("PUT", "/raystead/v1/hello", 3))
+    refused(404, lambda: ray.ask("PUT", "/raystead/v1/else", {"client": "one"}))
+    facade.shutdown()
+    facade.server_close()

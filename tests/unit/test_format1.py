@@ -39,7 +39,7 @@ def stored(item: Json) -> Json:
 def taken_over(saved: Json) -> Plan:
     """The plan of an `up` without changes: the server's dry-run answers what we would apply."""
     there = decoded(saved["anchor"])
-    wanted = manifests(there.cluster, there.with_facts())
+    wanted = manifests(there.cluster, there.with_facts(), there.choices)
     live = {key_of(item): stored(item) for item in [*saved["objects"], *saved["secrets"]]}
     return make(
         [*saved["secrets"], *wanted],
@@ -64,16 +64,19 @@ def test_the_anchor_is_written_in_the_new_format_and_says_the_same(path: Path) -
     raw = recording(path)["anchor"]
     assert raw["data"]["format"] == "1"
     there = decoded(raw)
-    new = document(there.document, there.with_facts(), there)
+    new = document(there.document, there.with_facts(), there, choices=there.choices)
     assert new["data"]["format"] == str(FORMAT) == "2"
     assert json.loads(new["data"]["document"]) == json.loads(raw["data"]["spec"])
     new["metadata"] |= {"uid": there.uid, "resourceVersion": "8"}
     again = decoded(new)
-    assert (again.document, again.facts, again.foreign) == (there.document, there.facts, there.foreign)
-    assert document(again.document, again.with_facts(), again)["data"] == new["data"]  # the next `up` rests
+    assert (again.document, again.facts, again.choices) == (there.document, there.facts, there.choices)
+    assert again.foreign == there.foreign
+    assert (
+        document(again.document, again.with_facts(), again, choices=again.choices)["data"] == new["data"]
+    )  # the next `up` rests
 
 
 def test_stamps_of_restarts_find_their_groups_again_whatever_these_are_called() -> None:
     """Format 1 knew groups by a label that the head shares with a worker group called headgroup."""
     there = decoded(recording(next(p for p in RECORDINGS if p.stem == "odd-names"))["anchor"])
-    assert there.facts.restarted == {"head": STAMPED, "worker/head": STAMPED, "headgroup": STAMPED}
+    assert there.choices.restarted == {"head": STAMPED, "worker/head": STAMPED, "headgroup": STAMPED}

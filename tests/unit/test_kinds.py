@@ -16,7 +16,7 @@ from raystead.doctor.rights import needed
 from raystead.explain.model import Snapshot
 from raystead.kube.paths import path_of
 from raystead.manifests.cleanup import cleanup_pod
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
 from raystead.spec.documents import parsed
@@ -24,7 +24,8 @@ from raystead.spec.flags import Flags, build
 
 SOURCE = Path(__file__).parents[2] / "src/raystead"
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.in.yaml"))
-FACTS = Facts(namespace="ns", anchor_uid="u", storage_namespace="u", isolated=True, policies="always")
+FACTS = Facts(namespace="ns", anchor_uid="u", storage_namespace="u", isolated=True)
+CHOICES = Choices(policies="always")
 COMING = {"Job", "CronJob", "Pod", "Role", "RoleBinding", "ServiceAccount", "Ingress"}  # RayJob, autoscaling
 
 
@@ -32,7 +33,7 @@ COMING = {"Job", "CronJob", "Pod", "Role", "RoleBinding", "ServiceAccount", "Ing
 def test_every_object_that_is_rendered_has_a_row_with_its_version(path: Path) -> None:
     wish = parsed(yaml.safe_load(path.read_text()))
     cluster = wish.cluster
-    objects = [*manifests(wish, FACTS), lease_job(cluster, "ns", 60)]
+    objects = [*manifests(wish, FACTS, CHOICES), lease_job(cluster, "ns", 60)]
     objects += [pod] if (pod := cleanup_pod(cluster, FACTS)) else []
     for item in objects:
         row = KINDS[item["kind"]]

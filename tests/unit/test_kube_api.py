@@ -9,6 +9,7 @@ import socket
 import ssl
 import threading
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from raystead.kube.access import Access
 from raystead.kube.access.access import Impersonation
 from raystead.kube.answers import error_of
 from raystead.kube.api import Api
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 
 POD = path_of("ns", "Pod", "x")
@@ -314,6 +316,36 @@ def test_a_server_that_was_there_is_waited_for() -> None:
             one.__exit__()
     assert len(back[0].seen) == 1
     assert said
+
+
+def test_an_answer_that_does_not_come_is_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LATE", 0.6)
+    said: list[str] = []
+
+    def late(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(2)
+        answer(200, {"a": 1})(handler)
+
+    with ScriptedServer(answer(200), late) as server:
+        api = Api(server.access(), notice=said.append)
+        api.get(POD)
+        assert said == []
+        assert parallel(api.get, [POD, POD, POD]) == [{"a": 1}] * 3
+    assert 2 <= len(said) <= 3, "once for all three"
+    assert all(text.startswith("the API server has not answered for ") for text in said)
+
+
+def test_an_outage_is_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LATE", 0.6)
+    said: list[str] = []
+    with ScriptedServer(answer(200)) as server:
+        api = Api(server.access(), notice=said.append, patience=3)
+        api.get(POD)
+    with pytest.raises(ApiUnreachable):
+        api.get(POD)
+    assert said[0].endswith("trying again")
+    assert len(said) >= 2
+    assert all(text.endswith("still trying") for text in said[1:])
 
 
 def test_patience_ends() -> None:

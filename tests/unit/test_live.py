@@ -21,7 +21,7 @@ from raystead.kube.api import Api
 from raystead.live.groups import Group, groups
 from raystead.live.makers import MAKERS, makers_of
 from raystead.live.pods import pods_of
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.ops.restart import groups_named
 from raystead.ops.watching import Watched
@@ -217,6 +217,30 @@ def test_a_wait_ends_when_the_pods_are_there_and_not_before(case: tuple[str, Sit
     assert not wait.overtaken()
 
 
+@pytest.mark.parametrize(("restarts", "seconds", "done"), [(2, 1, False), (2, 10, True), (0, 1, True)])
+def test_a_sidecar_that_fails_at_once_is_not_ready_in_between(
+    case: tuple[str, Situation], restarts: int, seconds: float, done: bool
+) -> None:
+    """Without a probe the kubelet calls it ready for as long as it runs, and the pod with it."""
+    wait = watched(case[1])
+    beside = {
+        "name": "logs",
+        "ready": True,
+        "restartCount": restarts,
+        "state": {"running": {"startedAt": kit.ago(seconds)}},
+    }
+    pod = {
+        **HEAD_POD,
+        "spec": {**HEAD_POD["spec"], "containers": [*HEAD_POD["spec"]["containers"], {"name": "logs"}]},
+    }
+    pod["status"] = {
+        **pod["status"],
+        "containerStatuses": [*pod["status"]["containerStatuses"], beside],
+    }
+    wait.pods = cast(Any, SimpleNamespace(items=[pod, *case[1].pods]))
+    assert wait.groups()[0].done == done
+
+
 # -- who is who -------------------------------------------------------------------------------------------
 
 
@@ -265,7 +289,7 @@ def test_restart_and_scale_take_these_words() -> None:
 
 def test_a_restart_stamps_the_group_that_was_meant() -> None:
     def stamped(word: str) -> list[str]:
-        objects = manifests(odd(), Facts(namespace=kit.SPACE, restarted={str(named(word)): "T"}))
+        objects = manifests(odd(), Facts(namespace=kit.SPACE), Choices(restarted={str(named(word)): "T"}))
         return [
             str(maker.id)
             for maker in makers_of(*objects)

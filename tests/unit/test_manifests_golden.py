@@ -1,4 +1,4 @@
-"""Golden specs: NAME.in.yaml is a document of Ray's, NAME.out.yaml what it becomes; UPDATE_GOLDEN=1 writes them."""
+"""Golden specs: NAME.in.yaml is a RayCluster or RayJob, NAME.out.yaml what it becomes; UPDATE_GOLDEN=1 writes them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from raystead.base.kinds import pod_template
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.spec.documents import parsed
 
@@ -21,10 +20,9 @@ GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = sorted(path.name.removesuffix(".in.yaml") for path in GOLDEN.glob("*.in.yaml"))
 FACTS = {
     "guide-always-isolated": Facts(
-        namespace="ns", anchor_uid="0-uid", isolated=True, policies="always", storage_namespace="0-uid"
+        namespace="ns", anchor_uid="0-uid", isolated=True, storage_namespace="0-uid"
     ),
     "external-redis": Facts(namespace="ns", isolated=True),
-    "kuberay-minimal": Facts(policies="never"),
     "overridden": Facts(has_default_storage=False),
     "rayjob": Facts(
         namespace="ns",
@@ -32,8 +30,8 @@ FACTS = {
         isolated=True,
         keepers={"self": "1-uid", "cluster": "2-uid", "workers": "3-uid"},
     ),
-    "raycronjob": Facts(namespace="ns", anchor_uid="0-uid", isolated=True),
 }
+CHOICES = {"guide-always-isolated": Choices(policies="always"), "kuberay-minimal": Choices(policies="never")}
 VERSIONS = ("1.25", "1.30", str(kubernetes_validate.latest_version()).rpartition(".")[0])
 PLANTED = "PLANTED-s3cret"
 
@@ -52,7 +50,9 @@ _Dumper.add_representer(str, _text)
 
 def rendered(name: str, **facts: Any) -> list[dict[str, Any]]:
     spec = yaml.safe_load((GOLDEN / f"{name}.in.yaml").read_text())
-    objects = manifests(parsed(spec), replace(FACTS.get(name, Facts()), **facts))
+    objects = manifests(
+        parsed(spec), replace(FACTS.get(name, Facts()), **facts), CHOICES.get(name, NO_CHOICES)
+    )
     for item in objects:  # programs have tests of their own
         item.update({"data": _without_programs(item["data"])} if "data" in item else {})
     return objects
@@ -63,7 +63,8 @@ def _without_programs(data: dict[str, str]) -> dict[str, str]:
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [template["spec"] for o in objects if (template := pod_template(o))]
+    makers = ("Deployment", "StatefulSet", "Job")
+    return [o["spec"]["template"]["spec"] for o in objects if o["kind"] in makers]
 
 
 def containers(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

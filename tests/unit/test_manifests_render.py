@@ -14,7 +14,7 @@ from patience import patience
 
 from raystead.errors import SpecError
 from raystead.manifests import scripts
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.manifests.storage import inline_password, storage_kind
 from raystead.spec.flags import Flags, build, builtin
@@ -45,7 +45,7 @@ def args(item: dict[str, Any]) -> str:
 
 
 def test_guide_names_ports_selectors() -> None:
-    objects = manifests(load("guide"), Facts(policies="always"))
+    objects = manifests(load("guide"), Facts(), Choices(policies="always"))
     names = {(o["kind"], o["metadata"]["name"]) for o in objects}
     assert {n for k, n in names if k == "NetworkPolicy"} == {
         "ray-head-ingress",
@@ -75,7 +75,9 @@ def test_guide_names_ports_selectors() -> None:
 
 def test_no_policy_opens_the_dashboard() -> None:
     for policy in [
-        o for o in manifests(load("guide"), Facts(policies="always")) if o["kind"] == "NetworkPolicy"
+        o
+        for o in manifests(load("guide"), Facts(), Choices(policies="always"))
+        if o["kind"] == "NetworkPolicy"
     ]:
         for rule in policy["spec"].get("ingress", []):
             assert rule["from"], "a rule without peers lets everybody in"
@@ -91,13 +93,17 @@ def test_no_policy_opens_the_dashboard() -> None:
     ],
 )
 def test_policies_modes(policies: str, isolated: bool, types: set[str]) -> None:
-    objects = manifests(load("rocksdb"), Facts(policies=policies, isolated=isolated))
+    objects = manifests(load("rocksdb"), Facts(isolated=isolated), Choices(policies=policies))
     found = {t for o in objects if o["kind"] == "NetworkPolicy" for t in o["spec"]["policyTypes"]}
     assert found == types
 
 
 def test_policies_never() -> None:
-    assert not [o for o in manifests(load("guide"), Facts(policies="never")) if o["kind"] == "NetworkPolicy"]
+    assert not [
+        o
+        for o in manifests(load("guide"), Facts(), Choices(policies="never"))
+        if o["kind"] == "NetworkPolicy"
+    ]
 
 
 def test_policies_annotation() -> None:
@@ -105,13 +111,16 @@ def test_policies_annotation() -> None:
     spec["metadata"]["annotations"] = {"raystead.io/policies": "never"}
     cluster = RayCluster.model_validate(spec)
     assert not [o for o in manifests(cluster, Facts()) if o["kind"] == "NetworkPolicy"]
-    assert [o for o in manifests(cluster, Facts(policies="always")) if o["kind"] == "NetworkPolicy"]
+    assert [
+        o for o in manifests(cluster, Facts(), Choices(policies="always")) if o["kind"] == "NetworkPolicy"
+    ]
 
 
 def test_built_in_spec_is_the_guides() -> None:
-    objects = manifests(builtin(), Facts(policies="always"))
+    objects = manifests(builtin(), Facts(), Choices(policies="always"))
     assert {(o["kind"], o["metadata"]["name"]) for o in objects} == {
-        (o["kind"], o["metadata"]["name"]) for o in manifests(load("guide"), Facts(policies="always"))
+        (o["kind"], o["metadata"]["name"])
+        for o in manifests(load("guide"), Facts(), Choices(policies="always"))
     }
     head = find(objects, "Deployment", "deployment-ray-head")
     assert "--port=6380" in args(head)
@@ -296,7 +305,7 @@ def test_two_hundred_groups_in_half_a_second() -> None:
     spec["spec"]["workerGroupSpecs"] = [{**group, "groupName": f"g{i}"} for i in range(200)]
     cluster = RayCluster.model_validate(spec)
     start = time.process_time()
-    objects = manifests(cluster, Facts(policies="always"))
+    objects = manifests(cluster, Facts(), Choices(policies="always"))
     assert time.process_time() - start < patience(0.5)
     assert sum(o["kind"] == "Deployment" for o in objects) == 201
 

@@ -10,7 +10,7 @@ import pytest
 
 from raystead import __version__
 from raystead.base import names
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.plan.losses import HEAD_WITH_STORAGE, HEAD_WITHOUT_STORAGE, REDIS_WITHOUT_VOLUME, WORKERS
 from raystead.plan.make import key_of, make
@@ -66,10 +66,15 @@ def stored(item: Json, version: int = 1) -> Json:
 
 
 def plan(
-    before: RayCluster, after: RayCluster, facts: Facts = FACTS, extra: tuple[Json, ...] = (), **more: Any
+    before: RayCluster,
+    after: RayCluster,
+    facts: Facts = FACTS,
+    extra: tuple[Json, ...] = (),
+    choices: Choices = NO_CHOICES,
+    **more: Any,
 ) -> Plan:
     """A plan on a server that holds `before`, applied by this very version."""
-    wanted, previous = manifests(after, facts), manifests(before, more.pop("old_facts", facts))
+    wanted, previous = manifests(after, facts, choices), manifests(before, more.pop("old_facts", facts))
     live = {key_of(item): stored(item) for item in previous}
     refusals = more.get("refusals", {})
     answers = {key_of(i): stored(i, 2) for i in wanted if key_of(i) in live and key_of(i) not in refusals}
@@ -154,8 +159,7 @@ def test_a_renamed_group_says_so() -> None:
 
 
 def test_policies_off_deletes_them_and_restarts_nothing() -> None:
-    off = Facts(namespace="ns", anchor_uid="0-uid", storage_namespace="0-uid", policies="never")
-    made = plan(cluster(group("a")), cluster(group("a")), off, old_facts=FACTS)
+    made = plan(cluster(group("a")), cluster(group("a")), choices=Choices(policies="never"))
     assert {c.kind for c in made.mutating} == {"NetworkPolicy"}
     assert {c.action for c in made.mutating} == {Action.DELETE}
     assert {c.reason for c in made.mutating} == {"policies are off"}

@@ -138,6 +138,9 @@ def test_texts_lose_what_looks_like_a_secret(text: str) -> None:
         "https://10.0.0.1:6443/api/v1/namespaces/a/secrets",
         "secret/ray-cluster lacks the key auth_token",
         "image rayproject/ray@sha256:0123456789abcdef0123456789abcdef cannot be pulled",
+        "nothing has the label raystead.io/cluster=ray-cluster-with-auth\n  do     raystead list",
+        "raystead logs my-secret-head-0 --previous",
+        "pod/my-key-head-0 is pending, my-token worker too",
     ],
 )
 def test_plain_texts_stay_as_they_are(text: str) -> None:

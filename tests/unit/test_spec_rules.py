@@ -333,6 +333,7 @@ def test_what_is_no_label_is_refused(flag: str) -> None:
 def test_whole_node_leaves_room_for_sidecars() -> None:
     base = load(BASE.replace("  workerGroupSpecs", """\
         - name: side
+          image: busybox
           resources: {requests: {cpu: 600m, memory: 1Gi}}
   workerGroupSpecs"""), "f.yaml").cluster  # fmt: skip
     cluster = build(Flags(whole_node="16,64Gi", reserve="250m,512Mi"), base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = [
     "GUIDE",
@@ -13,7 +14,9 @@ __all__ = [
     "anchor",
     "check_label",
     "check_name",
+    "keeper",
     "pod_name",
+    "reference",
 ]
 
 NAMES_ANNOTATION = "raystead.io/names"
@@ -44,6 +47,17 @@ def check_label(value: str) -> str:
 def anchor(cluster: str) -> str:
     """The ConfigMap that owns everything of the cluster: deleting it deletes the cluster."""
     return f"raystead-{cluster}"
+
+
+def keeper(cluster: str, part: str) -> str:
+    """The Job that ends a part of the cluster: `self` (all of it), `cluster` or `workers`."""
+    return f"raystead-{cluster}-{part}"
+
+
+def reference(kind: str, name: str, uid: str) -> dict[str, Any]:
+    """An owner reference to an object of ours, a ConfigMap or a Job."""
+    version = "batch/v1" if kind == "Job" else "v1"
+    return {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "blockOwnerDeletion": False}
 
 
 @dataclass(frozen=True)

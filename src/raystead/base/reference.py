@@ -16,13 +16,10 @@ ANNOTATIONS = {
     "raystead.io/labels": "Labels of all objects: `team=nlp,cost=42`.",
     "raystead.io/hardening": "`auto`, `always` or `never`: whether containers are made to pass PodSecurity "
     "`restricted`; `auto` does so for Ray's own images and where the namespace enforces it.",
+    "raystead.io/idle-timeout": "After so long without work the cluster ends by itself, nothing of it stays: "
+    "`30m`, or `never`. `spec.idleTerminationOptions` says more.",
     "raystead.io/policies": "`auto`, `always` or `never`: which network policies are made; as `--policies`.",
     "raystead.io/allow-from": "Who may connect from outside: `namespace=NS,pods=KEY=VALUE to DOORS`.",
-    "raystead.io/concurrency-policy": "Of a RayCronJob: `Allow` (the default), `Forbid` or `Replace`: what "
-    "happens at a tick while an earlier one runs.",
-    "raystead.io/starting-deadline-seconds": "Of a RayCronJob: how late a tick may still begin; default 60.",
-    "raystead.io/successful-jobs-history-limit": "Of a RayCronJob: how many ended ticks stay; default 3.",
-    "raystead.io/failed-jobs-history-limit": "Of a RayCronJob: how many failed ticks stay; default 1.",
 }
 # On objects, written by raystead.
 MARKS = {
@@ -30,7 +27,7 @@ MARKS = {
     "raystead.io/role": "Label: what an object is for, `anchor` on the ConfigMap that owns the cluster.",
     "raystead.io/storage-namespace": "On a volume claim: under which name Ray's state is kept on it.",
     "raystead.io/restarted-at": "On pod templates: when `restart` was asked for last.",
-    "raystead.io/tried-at": "On makers of pods: when their controller was woken to try again.",
+    "raystead.io/tried-at": "On pods and their makers: when kubelet or controller was woken to try again.",
     "raystead.io/template": "On single pods: a hash of the template that they were made from.",
     "raystead.io/writes": "On the anchor: how often it was written, so that each write is a new version.",
 }

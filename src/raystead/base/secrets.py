@@ -18,7 +18,7 @@ _SECRET_WORD = (
     r"[\w.-]*(?:passw|passphrase|pwd|secret|token|credential|api[_-]?key|access[_-]?key|webhook)[\w.-]*"
 )
 _NAME = rf"(?:{_SECRET_WORD}|\w*_(?:KEY|PASS|DSN|JWT)|JWT)"
-_FLAG = rf"--?{_SECRET_WORD}|--?(?:pass|auth|key)\b"
+_FLAG = rf"(?<![\w.-])--?(?:{_SECRET_WORD}|(?:pass|auth|key)\b)"  # no cluster that is named my-auth
 _LONE_FLAG = re.compile(rf"(?:{_FLAG})$", re.I)
 _VALUE = r"(\"[^\"]*\"|'[^']*'|[^\s,;&|]+)"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -34,7 +34,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{HIDDEN}",
     ),
     # --token=x, --token x; not --token "$TOKEN", which says where it comes from
-    (re.compile(rf"((?:{_FLAG})(?:=|\s+))(?![\"']?\$){_VALUE}", re.I), rf"\1{HIDDEN}"),
+    (re.compile(rf"((?:{_FLAG})(?:=|[ \t]+))(?![\"']?\$){_VALUE}", re.I), rf"\1{HIDDEN}"),
     # NAME=x, "name": "x", and a line `name: x`
     (re.compile(rf"(\b{_NAME}[\"']?\s*=\s*)(?![\"']?\$|\*\*\*){_VALUE}", re.I), rf"\1{HIDDEN}"),
     (re.compile(rf"(\b{_NAME}[\"']?\s*:\s*)(\"[^\"]*\"|'[^']*')", re.I), rf"\1{HIDDEN}"),

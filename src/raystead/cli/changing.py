@@ -64,17 +64,12 @@ def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) ->
     Raises:
         ProblemsFound: a check fails, there is no terminal to ask at, and no --yes.
     """
-    from raystead.errors import ProblemsFound
-    from raystead.ops.checking import failing
+    from raystead.ops.checking import failing, refusal
 
     found = failing(prepared, up)
     failed = [check for check in found if check.verdict == "fail"]
     if failed and not yes and not sys.stdin.isatty():
-        raise ProblemsFound(
-            "; ".join(f"{check.name}: {check.what}" for check in failed),
-            evidence="nothing was changed",
-            remedy="\n".join([*dict.fromkeys(c.remedy for c in failed if c.remedy), "or add --yes"]),
-        )
+        raise refusal(failed, "or add --yes")
     for check in found:
         reporter.warn(f"{check.name}: {check.what}")
         for line in check.remedy.split("\n") if check.remedy else ():

@@ -44,6 +44,7 @@ def command(
     raystead exec worker -- nvidia-smi
     """
     from raystead.kube.execs import Target, interactive
+    from raystead.ops.keepers import in_use
     from raystead.ops.pods import default_container, one_pod
 
     if group and pod:
@@ -60,7 +61,9 @@ def command(
     meant = one_pod(api, anchor, pod or group or place or "head")
     target = Target(api.namespace, meant["metadata"]["name"], container or default_container(meant))
     words = typed_command() or _SHELL
-    sys.exit(interactive(api, target, words, tty=terminal if tty is None else tty))
+    with in_use(api, anchor):
+        code = interactive(api, target, words, tty=terminal if tty is None else tty)
+    sys.exit(code)
 
 
 def _meant(api: Api, name: str | None) -> tuple[Anchor, str | None]:

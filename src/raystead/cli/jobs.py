@@ -16,7 +16,6 @@ from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
 if TYPE_CHECKING:
     from raystead.ops.drivers import Drivers
     from raystead.ops.following import Lost, Waiting
-    from raystead.ops.places import Place
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
@@ -39,11 +38,11 @@ class JobTarget:
 
 
 @contextmanager
-def target_of(name: str | None, where: Where, place: Place | None = None) -> Iterator[JobTarget]:
-    """The job API of the named (or only) cluster; `place` where it is known already."""
+def target_of(name: str | None, where: Where, *, uses: bool = False) -> Iterator[JobTarget]:
+    """The job API of the named (or only) cluster; `uses`: for a new job."""
     from raystead.cli.retyped import place_flags
 
-    with (place or place_of(where)).jobs(name) as jobs:
+    with place_of(where).jobs(name, uses=uses) as jobs:
         yield JobTarget(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
 
 

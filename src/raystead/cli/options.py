@@ -63,6 +63,15 @@ _SPEC = (
     click.option(
         "--max", "most", type=int, metavar="N", help="With --autoscale: workers at most, default 10."
     ),
+    click.option(
+        "--idle", metavar="SPAN", help="End by itself after so long without work; never: not at all."
+    ),
+    click.option(
+        "--keep-data/--no-keep-data",
+        "idle_keeps_data",
+        default=None,
+        help="With --idle: spec and state stay, the next up brings it back.",
+    ),
     click.option("--worker-cpu", metavar="CPU", help="CPU of each worker, for example 2 or 500m."),
     click.option("--worker-memory", metavar="MEM", help="Memory of each worker, for example 4Gi."),
     click.option("--head-cpu", metavar="CPU", help="CPU of the head."),

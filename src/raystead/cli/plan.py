@@ -57,8 +57,7 @@ def command(
     from raystead.cli.changing import up_words
     from raystead.errors import Conflict, ProblemsFound
     from raystead.ops.checking import failing
-    from raystead.ops.planned import planned
-    from raystead.ops.planning import wanted
+    from raystead.ops.planning import prepare, wanted
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import check_rows
     from raystead.ui.plain import Reporter, json_text
@@ -68,7 +67,7 @@ def command(
     door = place_of(where, guess=False).door("plan")
     api, desired, anchor = wanted(door, Flags(**flags), *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    prepared = planned(api, desired, anchor, policies=policies, force=force, reveal=show_values)
+    prepared = prepare(api, desired, anchor, policies=policies, force=force, reveal=show_values)
     plan = prepared.plan
     checks = failing(prepared, up_words(prepared.cluster.name, file))
     if output == "json":

@@ -35,7 +35,7 @@ def command(file: str | None, policies: str, form: str, **flags: Any) -> None:
     raystead render | kubectl apply -f -
     raystead render -f raycluster.yaml --workers 4 > objects.yaml
     """
-    from raystead.manifests.facts import Facts
+    from raystead.manifests.facts import Choices, Facts
     from raystead.ops.specs import desired, render
     from raystead.spec.flags import Flags
     from raystead.spec.yamlio import dump
@@ -47,7 +47,7 @@ def command(file: str | None, policies: str, form: str, **flags: Any) -> None:
     if form == "raycluster":
         data(dump([wanted.cluster.document()]))
         return
-    result = render(wanted, Facts(namespace=flags["namespace"], policies=policies))
+    result = render(wanted, Facts(namespace=flags["namespace"]), Choices(policies=policies))
     for line in result.notes:
         click.echo(f"note: {line}", err=True)
     data(dump(list(result.objects)))

@@ -33,13 +33,13 @@ def command(
     raystead restart gpu
     raystead restart head
     """
-    from raystead.ops.bring import planned
     from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
     from raystead.ops.restart import groups_named, stamp
     from raystead.ops.specs import Desired
 
     api = place_of(where).door("restart")
     anchor = anchor_of(api, name)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
-    prepared = planned(api, Desired(anchor.document), anchor, restart=restart)
+    prepared = prepare(api, Desired(anchor.document), anchor, restart=restart)
     carry_out(Reporter(quiet=quiet), prepared, again="raystead up", timeout=timeout, yes=yes)

@@ -19,8 +19,8 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     \b
     raystead resume
     """
-    from raystead.ops.bring import planned
     from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_suspend
 
     reporter = Reporter(quiet=quiet)
@@ -28,6 +28,6 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     anchor = anchor_of(api, name)
     if not anchor.cluster.spec.suspend:
         reporter.step(f'"{anchor.name}" is not suspended')  # a resume that was cut off waits again
-    prepared = planned(api, Desired(with_suspend(anchor.document, False)), anchor)
+    prepared = prepare(api, Desired(with_suspend(anchor.document, False)), anchor)
     carry_out(reporter, prepared, again="raystead resume", timeout=timeout, yes=True)
     reporter.hint("raystead status")

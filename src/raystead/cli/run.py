@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from raystead.base import times
+from raystead.cli.changing import say_checks
 from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_option, read_file, spec_options
 from raystead.cli.submit import options_from, say_end, start
@@ -50,6 +51,7 @@ _NOT_ASKED: dict[str, Any] = {
 )
 @click.option("--timeout", type=SPAN, metavar="SPAN", help="How long to wait until it is ready, default 15m.")
 @policies_option
+@click.option("-y", "--yes", is_flag=True, help="Go on although a check fails.")
 @quiet_option
 @kube_options
 def command(
@@ -64,6 +66,7 @@ def command(
     ttl: str,
     timeout: float | None,
     policies: str | None,
+    yes: bool,
     quiet: bool,
     **flags: Any,
 ) -> None:
@@ -88,7 +91,7 @@ def command(
     reporter = Reporter(quiet=quiet)
     door = place_of(where).door("run")
     if not cmd:
-        _rayjob(reporter, door, where, file, flags, policies, timeout)
+        _rayjob(reporter, door, where, file, flags, policies, timeout, yes)
     lease = seconds(ttl)
     given: dict[str, Any] = {"working_dir": working_dir, "no_working_dir": no_working_dir}
     given |= {"exclude": exclude, "runtime_env": runtime_env}
@@ -105,6 +108,7 @@ def command(
             view=lambda: _view(reporter),
             note=lambda event: reporter.warn(getattr(event, "text", "")),
             downed=left.append,
+            check=lambda prepared: say_checks(reporter, prepared, "raystead run", yes=yes),
             policies=policies,
             timeout=timeout or TIMEOUT,
         ) as anchor,
@@ -133,14 +137,15 @@ def _rayjob(
     flags: dict[str, Any],
     policies: str | None,
     timeout: float | None,
+    yes: bool,
 ) -> NoReturn:
     """Brings a RayJob up and follows its submitter; exits with the driver's code.
 
     Raises:
         UsageError: there is no command and no RayJob.
     """
-    from raystead.ops.bring import TIMEOUT, bring, planned
-    from raystead.ops.planning import wanted
+    from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.planning import prepare, wanted
     from raystead.ops.rayjobs import follow
     from raystead.spec.flags import Flags
 
@@ -151,8 +156,9 @@ def _rayjob(
             "there is no command to run", remedy="raystead run -f FILE -- CMD, or a RayJob in FILE"
         )
     say_notes(reporter, asked)
-    prepared = planned(api, asked, anchor, policies=policies)
+    prepared = prepare(api, asked, anchor, policies=policies)
     prepared.refuse_problems()
+    say_checks(reporter, prepared, f"raystead up -f {file}", yes=yes)
     with _view(reporter) as emit:
         anchor = bring(prepared, emit, timeout=timeout or TIMEOUT).anchor
     ended = follow(api, anchor, write=reporter.write, tell=reporter.warn)

@@ -58,15 +58,16 @@ def _there(
     yes: bool,
 ) -> None:
     from raystead.base.groups import worker
-    from raystead.ops.bring import bring, planned
+    from raystead.ops.bring import bring
     from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_cluster
     from raystead.spec.edits import scaled
 
     api = door(where)
     anchor = anchor_of(api, name)
     counts = parse_counts(groups, [str(worker(group.name)) for group in anchor.cluster.spec.workers])
-    prepared = planned(api, Desired(with_cluster(anchor.document, scaled(anchor.cluster, counts))), anchor)
+    prepared = prepare(api, Desired(with_cluster(anchor.document, scaled(anchor.cluster, counts))), anchor)
     if anchor.cluster.spec.suspend:
         bring(prepared, lambda event: None, waits=False)
         words = ", ".join(f"{group} will have {_workers(count)}" for group, count in counts.items())

@@ -57,7 +57,7 @@ def command(
 
     reporter = Reporter(quiet=quiet)
     options = options_from(cmd, given)
-    with target_of(name, where) as target:
+    with target_of(name, where, uses=True) as target:
         ctrl_c = "detaches, twice stops" if waits else ""
         started = start(target.client, options, reporter, where, ctrl_c)
         if not waits:

@@ -30,9 +30,9 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     raystead resume
     """
     from raystead.manifests.storage import storage_kind
-    from raystead.ops.bring import planned
     from raystead.ops.changes import workers_of
     from raystead.ops.clusters import anchor_of
+    from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_suspend
     from raystead.ops.suspending import refuse_loss
 
@@ -46,7 +46,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     storage = storage_kind(anchor.cluster)
     if not yes:
         refuse_loss(anchor)
-    prepared = planned(api, Desired(with_suspend(anchor.document, True)), anchor)
+    prepared = prepare(api, Desired(with_suspend(anchor.document, True)), anchor)
     prepared.refuse_problems()
     if not yes and prepared.plan.stops:
         ask(reporter, _costs(api, anchor), yes=yes)

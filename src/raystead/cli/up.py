@@ -14,6 +14,7 @@ from raystead.errors import Unsupported
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.ops.planning import Prepared
     from raystead.ops.specs import Desired
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
@@ -83,16 +84,18 @@ def command(
         return
     from raystead.cli.changing import say_checks, say_costs, say_who_went, up_words
     from raystead.cli.waits import follow
-    from raystead.ops.bring import TIMEOUT, bring, planned
-    from raystead.ops.planning import wanted
-    from raystead.ui.plans import plan_text
+    from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.keepers import settled
+    from raystead.ops.planning import prepare, wanted
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
-    prepared = planned(api, desired, anchor, policies=policies, force=force)
+    if dry_run == "none":
+        anchor = settled(api, anchor, lambda event: reporter.warn(getattr(event, "text", "")))
+    prepared = prepare(api, desired, anchor, policies=policies, force=force)
     prepared.refuse_problems()
     if dry_run == "server":
-        click.echo(plan_text(prepared.plan))
+        _dry_run(prepared, file)
         return
     if anchor is None and not flags["name"] and file is None:
         _beside_others(reporter, api, prepared.cluster.name, yes)
@@ -106,12 +109,26 @@ def command(
         reporter.hint("raystead status")
     elif brought.anchor.suspended:
         reporter.hint("raystead resume")
-    elif prepared.document.kind == "RayCronJob":
-        reporter.hint(f"raystead status {brought.anchor.name}")
+    elif brought.anchor.facts.steward == "client":
+        reporter.hint(f"raystead autoscale {brought.anchor.name}")
     elif prepared.document.kind == "RayJob":
         reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{brought.anchor.name}")
     else:
         reporter.hint("raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'")
+
+
+def _dry_run(prepared: Prepared, file: str | None) -> None:
+    """What `plan` says, which ends as `up` would."""
+    from raystead.cli.changing import up_words
+    from raystead.errors import ProblemsFound
+    from raystead.ops.checking import failing
+    from raystead.ui.doctor import check_rows
+    from raystead.ui.plans import plan_text
+
+    checks = failing(prepared, up_words(prepared.cluster.name, file))
+    click.echo("\n".join([plan_text(prepared.plan), *check_rows(checks)]))
+    if any(check.verdict == "fail" for check in checks):
+        click.get_current_context().exit(ProblemsFound.exit_code)
 
 
 def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:
@@ -137,9 +154,9 @@ def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -
 
     running = LocalPlace(asked.name or NAME).spec() if file is None else None
     wanted = desired(asked, *read_file(file), running=running)
-    if (kind := wanted.document.kind) != "RayCluster":
+    if wanted.document.kind == "RayJob":
         raise Unsupported(
-            f"a {kind} runs in a namespace, not on this machine",
+            "a RayJob runs in a namespace, not on this machine",
             remedy="raystead up --local for a cluster here, raystead submit --local -- for its entrypoint",
         )
     say_notes(reporter, wanted)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from raystead.base.groups import GroupId
 from raystead.doctor import (
     admission,
+    autoscaling,
     images,
     limits,
     network,
@@ -31,7 +32,8 @@ def judge(seen: Observations, held: NeededRights) -> tuple[Check, ...]:
     return (
         *versions.check(seen),
         *_terminating(seen),
-        *rights.check(held),
+        *rights.check(held if seen.facts.steward == "role" else autoscaling.without_roles(held)),
+        *autoscaling.check(seen),
         *taken.check(seen),
         *quota.check(seen),
         *limits.check(seen),

@@ -12,7 +12,7 @@ from raystead.base.groups import HEAD, REDIS, GroupId
 from raystead.base.kinds import KINDS
 from raystead.live.makers import Maker, makers_of
 from raystead.manifests.context import Context
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.spec.model import Json, RayCluster
 
 __all__ = [
@@ -93,7 +93,7 @@ class Observations:
     Attributes:
         up: the words that bring this very spec up, for remedies.
         exists: a cluster of this name is there and is ours.
-        objects: rendered with `facts`.
+        objects: rendered with `facts` and `choices`.
         companions: the other documents of the file, which `up` applies too.
         version: "1.36", and what the server calls itself.
         user: the name by which the server knows them.
@@ -108,6 +108,7 @@ class Observations:
     facts: Facts
     up: str
     client: Client
+    choices: Choices = NO_CHOICES
     objects: tuple[Json, ...] = ()
     companions: tuple[Json, ...] = ()
     exists: bool = False
@@ -136,7 +137,7 @@ class Observations:
 
     @cached_property
     def context(self) -> Context:
-        return Context(self.cluster, self.facts)
+        return Context(self.cluster, self.facts, self.choices)
 
     @cached_property
     def groups(self) -> tuple[Pods, ...]:

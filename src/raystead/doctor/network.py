@@ -82,7 +82,7 @@ def _evidence(names: list[str]) -> str:
 
 
 def _opening(seen: Observations, named: list[str]) -> str:
-    if seen.facts.policies == "never":
+    if seen.choices.policies == "never":
         return f"{seen.up} --policies auto"
     return (
         f'send to the administrator: "policies {", ".join(named)} in namespace {seen.facts.namespace} close '

@@ -107,7 +107,7 @@ REFUSED = Cause(
     "The API server refuses the pods",
     "{missing} refused: {said}",
     "the API server's sentence says why; its controllers try again by themselves, ever more slowly",
-    'fix it, or send to the administrator: "pods of namespace {namespace} are refused: {said}"',
+    "{fix}",
     _SEEN + "a text that no other page explains.",
     confidence="likely",
 )
@@ -132,6 +132,8 @@ _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request(?:: (.*))
 _POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.*? denied request(?:: (.*))?", re.DOTALL)
 _WEBHOOK_DOWN = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
+_PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
+_INVALID = re.compile(r"is invalid: \[?(spec\.[^:\s]+)")
 _LONGEST_PAUSE = 1000.0  # seconds, of client-go's default rate limiter for controllers
 _GONE = "because it is being terminated"
 
@@ -187,7 +189,17 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
             return cause, {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
-    return REFUSED, {"said": _shown(text)}
+    return REFUSED, {"said": _shown(text), "fix": _mended(view, text)}
+
+
+def _mended(view: View, text: str) -> str:
+    """What to do about a refusal that has no page: a mistake of the file is nobody else's to mend."""
+    if match := _PRIORITY.search(text):
+        return f"correct priorityClassName {match.group(1)} in the file, or remove it, then {view.up} -f FILE"
+    if match := _INVALID.search(text):
+        return f"correct {match.group(1)} in the file, then {view.up} -f FILE"
+    where = view.snapshot.namespace
+    return f'fix it, or send to the administrator: "pods of namespace {where} are refused: {_shown(text)}"'
 
 
 def _over(view: View, text: str) -> str:

@@ -29,9 +29,8 @@ OOM = Cause(
     "out-of-memory",
     "A container used more memory than its limit",
     "container {container} was killed: out of memory (limit {limit}{use})",
-    "the kernel ends whatever goes over the limit, in the middle of its work; /dev/shm, Ray's object "
-    "store, counts too",
-    "{up} {flag}      more memory\nor give each task less to do at once (`memory=` in its options)",
+    "the kernel ends whatever goes over the limit, in the middle of its work{store}",
+    "{up} {flag}      more memory\n{less}",
     "The container's last run ended with reason OOMKilled (exit code 137), in the last 10 minutes, and "
     "the pod is not ready, or runs no longer than it did before it was last killed.",
 )
@@ -88,8 +87,8 @@ ENDED = Cause(
     "exited-by-itself",
     "A container ended without an error",
     "container {container} ended by itself (exit code {code})",
-    "`ray start` without --block, or a command of your own, returns at once; Kubernetes then starts it again",
-    "add --block to the command in the file, then {up} -f FILE\nraystead logs {log} --previous",
+    "{returns}; Kubernetes then starts it again",
+    "{stays}, then {up} -f FILE\nraystead logs {log} --previous",
     "Exit code 0 or 143, restarted more than once in the last 10 minutes, and the pod is not ready.",
     confidence="likely",
 )
@@ -250,7 +249,16 @@ def _words(view: View, pod: Pod, container: Container, ended: Terminated) -> dic
     side = "head" if pod.group == HEAD else "worker"
     probe = [e for e in view.pod_events(pod, "Unhealthy") if e.message.startswith("Liveness")]
     resource = "cpu" if probe and ended.reason != "OOMKilled" else "memory"
-    flag = f"--{side}-{resource} {doubled(container.limit(resource))}" if pod.group != REDIS else "-f FILE"
+    ray = _is_ray(pod, container, ())
+    flag = f"--{side}-{resource} {doubled(container.limit(resource))}" if ray else "-f FILE"
+    store = "; /dev/shm, Ray's object store, counts too" if ray else ""
+    less = "or give each task less to do at once (`memory=` in its options)"
+    log = pod.name if ray else f"{pod.name} --container {container.name}"
+    returns = "`ray start` without --block, or a command of your own, returns at once"
+    stays = "add --block to the command in the file"
+    if not ray:
+        returns = "its command came to an end, and a container beside Ray is to run as long as Ray does"
+        stays = f"give {container.name} a command in the file that goes on running"
     return {
         "up": view.up,
         "container": container.name,
@@ -259,7 +267,11 @@ def _words(view: View, pod: Pod, container: Container, ended: Terminated) -> dic
         "flag": flag,
         "code": ended.code,
         "times": f", {container.restarts} restarts" if container.restarts > 1 else "",
-        "log": pod.name,
+        "store": store,
+        "less": less if ray else f"raystead logs {log} --previous",
+        "log": log,
+        "returns": returns,
+        "stays": stays,
         "pod": pod.name,
         "node": pod.node,
         "when": ended.finished.strftime("%H:%M:%S UTC") if ended.finished else "that time",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from raystead.base.groups import GroupId
 from raystead.explain import (
     admission,
+    autoscaler,
     crashes,
     images,
     nodes,
@@ -27,7 +28,19 @@ from raystead.explain.view import View
 __all__ = ["CAUSES", "explain", "kept", "needed_accounts", "needed_logs"]
 
 # In the order in which a pod comes to life: what stops it early explains what is missing later.
-_FAMILIES = (whole, admission, template, nodes, storage, scheduling, images, crashes, raystate, waiting)
+_FAMILIES = (
+    whole,
+    admission,
+    template,
+    nodes,
+    storage,
+    scheduling,
+    images,
+    crashes,
+    raystate,
+    waiting,
+    autoscaler,
+)
 CAUSES: dict[str, Cause] = {
     cause.slug: cause
     for family in (
@@ -41,6 +54,7 @@ CAUSES: dict[str, Cause] = {
         waiting,
         raystate,
         nodes,
+        autoscaler,
         whole,
     )
     for cause in family.CAUSES

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from raystead.base.groups import GroupId
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
 from raystead.spec.model import Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.live.autoscaler import AutoscalerReport
 
 __all__ = ["LOG_LINES", "RAYLET", "Confidence", "Evidence", "Finding", "LogKey", "Snapshot"]
 
@@ -80,6 +83,7 @@ class Snapshot:
         namespace_object: the Namespace itself.
         ray_nodes: entries of `data.summary` of the dashboard's `/nodes?view=summary`.
         makers: further objects that keep pods, with their kinds.
+        autoscaler: what Ray's autoscaler says; None: there is none, or it could not be asked.
         living: what the dashboard says of itself; None: it was not asked or did not answer.
         facts: those that the cluster was rendered with.
         logs: the last `LOG_LINES` lines of those that `needed_logs` named; a missing one was not read.
@@ -113,3 +117,4 @@ class Snapshot:
     applied: datetime | None = None
     up: str = ""
     accounts: tuple[str, ...] = ()
+    autoscaler: AutoscalerReport | None = None

@@ -1,7 +1,8 @@
 """The few paths of the API server that Ray's KubeRay autoscaler asks for, answered over HTTPS on loopback.
 
-The RayCluster comes from the anchor, pods from whoever acts on them (`Hands`, here or in the client). Nothing
-else is answered: the autoscaler can patch replicas and workersToDelete of its own cluster, and read its pods.
+RayCluster and pods come from a `ServedCluster`: the state that is acted on here, or a client's word of it
+(`Relay`). Nothing else is answered: the autoscaler can patch replicas and workersToDelete of its own cluster,
+and read its pods.
 """
 
 from __future__ import annotations
@@ -9,19 +10,37 @@ from __future__ import annotations
 import hmac
 import json
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
-from .scaling import Json, PatchRefused, Scaling, Suffix, adopt, patched, restored, shown, with_defaults
+from .relay import PATHS, Relay
+from .scaling import Json, PatchRefused, Scaling, Suffix, adopt, patched, shown, with_defaults
 
 _LARGEST = 32 << 20  # bytes of a request; a thousand pods are 2 MB
 _WAIT = 30.0  # seconds that a question for a newer state is held open
 _STALE = 300.0  # seconds after which pods that nobody has reported again are not told any more
+
+
+class ServedCluster(Protocol):
+    """What the façade serves."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def pods_version(self) -> str: ...
+
+    def cluster(self) -> Json: ...
+
+    def known_pods(self) -> list[Json] | None: ...
+
+    def patch(self, operations: Any) -> Json: ...
 
 
 @dataclass
@@ -45,6 +64,7 @@ class SharedState:
     scaling: Scaling = field(default_factory=Scaling)
     keep: Callable[[Scaling], None] = lambda scaling: None
     pods: list[Json] | None = None
+    reports: int = 0
     pods_version: str = "0"
     told: float = 0.0
     refusals: dict[str, PodRefusal] = field(default_factory=dict)
@@ -58,12 +78,11 @@ class SharedState:
     def name(self) -> str:
         return str(self.document["metadata"]["name"])
 
-    def set_document(self, document: Json, stored: Mapping[str, Any] | None = None) -> None:
-        """Another spec, or the state that was stored by somebody before us."""
+    def set_document(self, document: Json) -> None:
+        """Another spec."""
         with self.changed:
             self.document = with_defaults(document)
-            base = restored(stored) if stored is not None else self.scaling
-            self._move(adopt(base, self.document, self.suffix))
+            self._move(adopt(self.scaling, self.document, self.suffix))
 
     def begin(self, stored: Scaling) -> None:
         """With the state that somebody stored before us; it is stored anew, changed or not."""
@@ -100,6 +119,8 @@ class SharedState:
         with self.changed:
             self.pods, self.pods_version, self.told = pods, version, time.monotonic()
             self.refusals = dict(refusals)
+            self.reports += 1
+            self.changed.notify_all()
 
     def known_pods(self) -> list[Json] | None:
         """None where nobody has looked lately: no pod is not the same as not knowing."""
@@ -115,26 +136,44 @@ class SharedState:
 
 
 def server(
-    board: SharedState, namespace: str, secret: str, cert: str, port: int = 8443
+    source: ServedCluster,
+    namespace: str,
+    secret: str,
+    cert: str,
+    port: int = 8443,
+    relay: Relay | None = None,
 ) -> ThreadingHTTPServer:
-    """The façade, not yet serving; `cert` is a PEM file with key and certificate, `secret` the token."""
+    """The façade, not yet serving; `cert` is a PEM file with key and certificate, `secret` the token.
+
+    `relay`: where a client acts, its side of the same server.
+    """
 
     class Handler(_FacadeHandler):
         pass
 
-    Handler.board, Handler.namespace, Handler.secret = board, namespace, secret
-    out = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    out.daemon_threads = True
+    Handler.source, Handler.relay = source, relay
+    Handler.namespace, Handler.secret = namespace, secret
+    out = _QuietServer(("127.0.0.1", port), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert)
     out.socket = context.wrap_socket(out.socket, server_side=True, do_handshake_on_connect=False)
     return out
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who asked has gone before the answer: a client was killed. All else is told with its traceback."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 class _FacadeHandler(BaseHTTPRequestHandler):
     """One request. Answers are Kubernetes' own: objects, lists, Status."""
 
-    board: SharedState
+    source: ServedCluster
+    relay: Relay | None
     namespace: str
     secret: str
     protocol_version = "HTTP/1.1"
@@ -168,20 +207,17 @@ class _FacadeHandler(BaseHTTPRequestHandler):
         answer(parts.path.rstrip("/"), parse_qs(parts.query))
 
     def _get(self, path: str, query: dict[str, list[str]]) -> None:
-        board = self.board
         if path == self._cluster_path():
-            self._answer(200, board.cluster())
-        elif path == "/raystead/v1/state":
-            after = int((query.get("after") or ["0"])[0])
-            state = board.newer(after)
-            self._answer(200, {**state.stored(), "document": board.document, "refusals": _texts(board)})
+            self._answer(200, self.source.cluster())
+        elif self.relay is not None and path == PATHS + "patches":
+            self._answer(*self.relay.patches((query.get("client") or [""])[0]))
         elif path == self._pods_path() or path.startswith(self._pods_path() + "/"):
             self._pods(path[len(self._pods_path()) + 1 :], query)
         else:
             self._refuse(404, "NotFound", f"{path} is not served here")
 
     def _pods(self, name: str, query: dict[str, list[str]]) -> None:
-        pods = self.board.known_pods()
+        pods = self.source.known_pods()
         if pods is None:
             # Better no answer than a wrong one: with "no pods" the autoscaler would start all anew.
             self._refuse(503, "ServiceUnavailable", "nobody has reported the pods yet")
@@ -193,10 +229,10 @@ class _FacadeHandler(BaseHTTPRequestHandler):
             else:
                 self._answer(200, {"apiVersion": "v1", "kind": "Pod", **found})
             return
-        selector = (query.get("labelSelector") or [f"ray.io/cluster={self.board.name}"])[0]
+        selector = (query.get("labelSelector") or [f"ray.io/cluster={self.source.name}"])[0]
         key, _, value = selector.partition("=")
         items = [pod for pod in pods if (pod["metadata"].get("labels") or {}).get(key) == value]
-        metadata = {"resourceVersion": self.board.pods_version}
+        metadata = {"resourceVersion": self.source.pods_version}
         self._answer(200, {"apiVersion": "v1", "kind": "PodList", "metadata": metadata, "items": items})
 
     def _patch(self, path: str, query: dict[str, list[str]]) -> None:
@@ -209,7 +245,7 @@ class _FacadeHandler(BaseHTTPRequestHandler):
             self._refuse(404, "NotFound", f"{path} is not served here")
         else:
             try:
-                self._answer(200, self.board.patch(json.loads(body)))
+                self._answer(200, self.source.patch(json.loads(body)))
             except PatchRefused as refused:
                 self._refuse(refused.status, "Invalid", str(refused))
             except ValueError:
@@ -218,24 +254,15 @@ class _FacadeHandler(BaseHTTPRequestHandler):
                 self._refuse(503, "ServiceUnavailable", f"the wish could not be stored: {error}")
 
     def _put(self, path: str, query: dict[str, list[str]]) -> None:
-        """The hands of a client: the state that they found in the anchor, then pods and refusals."""
+        """A client that acts says something."""
         body = self._body()
         if body is None:
             return
+        if self.relay is None or not path.startswith(PATHS):
+            self._refuse(404, "NotFound", f"{path} is not served here")
+            return
         try:
-            given = json.loads(body)
-            if path == "/raystead/v1/state":
-                self.board.set_document(given["document"], given.get("stored"))
-                self._answer(200, self.board.scaling.stored())
-            elif path == "/raystead/v1/pods":
-                now = time.monotonic()
-                refusals = {
-                    k: PodRefusal(str(v["text"]), int(v["most"]), now) for k, v in given["refusals"].items()
-                }
-                self.board.report(list(given["items"]), str(given["version"]), refusals)
-                self._answer(200, {})
-            else:
-                self._refuse(404, "NotFound", f"{path} is not served here")
+            self._answer(*self.relay.told(path[len(PATHS) :], json.loads(body)))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._refuse(400, "BadRequest", f"{type(error).__name__}: {error}")
 
@@ -249,7 +276,7 @@ class _FacadeHandler(BaseHTTPRequestHandler):
 
     def _cluster_path(self) -> str:
         version = "v1alpha1" if "/ray.io/v1alpha1/" in self.path else "v1"
-        return f"/apis/ray.io/{version}/namespaces/{self.namespace}/rayclusters/{self.board.name}"
+        return f"/apis/ray.io/{version}/namespaces/{self.namespace}/rayclusters/{self.source.name}"
 
     def _pods_path(self) -> str:
         return f"/api/v1/namespaces/{self.namespace}/pods"
@@ -265,8 +292,3 @@ class _FacadeHandler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
-
-
-def _texts(board: SharedState) -> dict[str, str]:
-    with board.changed:
-        return {group: one.text for group, one in board.refusals.items()}

@@ -1,6 +1,6 @@
-"""Makes the pods what the board says, with the rights of the steward's ServiceAccount: create, delete, watch.
+"""Makes the pods what the board says: creates, deletes, watches.
 
-The client's `raystead autoscale` does the same with the user's own rights; both decide by `scaling.work`.
+The steward does it with the rights of its ServiceAccount, `raystead autoscale` with those of its user.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 from .facade import PodRefusal, SharedState
@@ -25,6 +25,7 @@ from .scaling import (
     Json,
     Scaling,
     deleted,
+    has_ended,
     name_of,
     replace_lost,
     roll,
@@ -47,6 +48,16 @@ class ApiFailed(OSError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+class StewardApi(Protocol):
+    """The API server, with the rights of the steward's ServiceAccount or of a user; raises ApiFailed."""
+
+    namespace: str
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Json: ...
+
+    def watch(self, path: str, take: Callable[[str, Json], None], stop: threading.Event) -> None: ...
 
 
 class AccountApi:
@@ -128,18 +139,22 @@ class AccountApi:
 class Hands:
     """Watches the cluster's pods and makes them what the board says.
 
-    `templates`: by group, the whole pod but for its name; `hashes` are those of the templates.
+    Args:
+        templates: by group, the whole pod but for its name; `hashes` are those of the templates.
+        say: takes a line for each thing that happens.
+        may: whether it may act now; asked in each round.
     """
 
     def __init__(
         self,
         board: SharedState,
-        api: AccountApi,
+        api: StewardApi,
         owner: str,
         templates: Callable[[], Mapping[str, Json]],
         hashes: Callable[[], Mapping[str, str]],
         say: Callable[[str], None],
         tell: Callable[[Mapping[str, PodRefusal]], None] = lambda refusals: None,
+        may: Callable[[], bool] = lambda: True,
     ) -> None:
         self._board, self._api, self._owner, self._say = board, api, owner, say
         self._templates, self._hashes = templates, hashes
@@ -147,7 +162,7 @@ class Hands:
         self._version, self._listed = "0", threading.Event()
         self._changed, self._stop = threading.Event(), threading.Event()
         self._refusals: dict[str, PodRefusal] = {}
-        self._tell, self._told = tell, dict[str, str]()
+        self._tell, self._told, self._may = tell, dict[str, str](), may
         self._made: set[str] | None = None  # pods that were there; None: not looked yet
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pods")
@@ -159,7 +174,7 @@ class Hands:
         while not self._stop.is_set():
             self._changed.wait(_AGAIN if not self._refusals else _TICK)
             self._changed.clear()
-            if self._listed.is_set():
+            if self._listed.is_set() and self._may():
                 try:
                     self._act()
                 except OSError as error:
@@ -169,6 +184,11 @@ class Hands:
     def stop(self) -> None:
         self._stop.set()
         self._changed.set()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def wake(self) -> None:
+        """Begins a round: what `may` says has changed."""
+        self._changed.set()
 
     def _act(self) -> None:
         """One round: forget what ended, replace what is outdated, make what is missing, delete surplus."""
@@ -176,11 +196,17 @@ class Hands:
         mine, everyone, version = self._look()
         board.report(everyone, version, self._refusals)
         before = board.scaling
-        after = replace_lost(before, board.document, mine, board.suffix, self._gone(before, mine))
-        after = roll(after, board.document, mine, self._hashes(), board.suffix)
+        gone = self._gone(before, mine)
+        kept = replace_lost(before, board.document, mine, board.suffix, gone)
+        after = roll(kept, board.document, mine, self._hashes(), board.suffix)
         if after.version > before.version:
             after.version = before.version + 1
             board.move(after)
+            ended = gone | {name_of(pod) for pod in mine if has_ended(pod)}
+            for name in sorted((_names(before) - _names(kept)) & ended):
+                self._say(f"worker {name} is gone")
+            for name in _names(kept) - _names(after):
+                self._say(f"worker {name} was made from an older template: another takes its place")
         now = time.monotonic()
         self._refusals = {k: r for k, r in self._refusals.items() if now - r.at < _AGAIN}
         todo = work(board.scaling, mine)
@@ -199,7 +225,7 @@ class Hands:
         In the first round all that are missing: nobody knows whether the steward before us made them.
         """
         there = {name_of(pod) for pod in mine}
-        named = {name for group in scaling.groups.values() for name in group.names}
+        named = _names(scaling)
         known = named if self._made is None else self._made
         self._made = there | (known & named)
         return (known & named) - there
@@ -229,6 +255,7 @@ class Hands:
                 return
             raise
         self._take("ADDED", made)
+        self._say(f"worker {name} made, group {group}")
 
     def _refused(self, group: str, text: str) -> None:
         there = sum(
@@ -250,10 +277,14 @@ class Hands:
         body = {"preconditions": {"uid": pod["metadata"]["uid"]}}
         path = f"/api/v1/namespaces/{self._api.namespace}/pods/{quote(name_of(pod))}"
         try:
-            self._api.request("DELETE", path, body)
+            gone = self._api.request("DELETE", path, body)
         except ApiFailed as failed:
             if failed.status not in (404, 409):  # gone, or another one of that name
                 raise
+            return
+        self._say(f"worker {name_of(pod)} deleted: it is no longer wanted")
+        if gone.get("kind") == "Pod":
+            self._take("MODIFIED", gone)
 
     def _watching(self) -> None:
         """List, watch, list again; an outage is waited for."""
@@ -311,6 +342,10 @@ class Hands:
             if scaling.version != version:
                 version = scaling.version
                 self._changed.set()
+
+
+def _names(scaling: Scaling) -> set[str]:
+    return {name for group in scaling.groups.values() for name in group.names}
 
 
 def _newer(one: str, other: Any) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import time
@@ -25,7 +26,9 @@ _POLL = 3.0  # seconds between two looks, as KubeRay's operator
 _SAY_EVERY = 600.0  # seconds between two lines of the log while nothing changes
 _TERMINATION_LOG = "/dev/termination-log"
 _KILLED = 143  # exit code for SIGTERM: the Job's podFailurePolicy begins anew
-_IDLE_ACTORS = ("ALIVE", "PENDING_CREATION", "DEPENDENCIES_UNREADY", "RESTARTING")
+_LIVE_ACTORS = ("ALIVE", "PENDING_CREATION", "DEPENDENCIES_UNREADY", "RESTARTING")
+_LIVE_GROUPS = ("PENDING", "PREPARED", "CREATED", "RESCHEDULING")
+_INTERNAL = "_ray_internal"  # the names of Ray's own actors begin so
 
 
 @dataclass
@@ -43,6 +46,8 @@ class Watch:
         begun_by: after so long without a job the submitter has given up; None is never.
         abandoned: after so long without a word of the submitter since the job's end, Ray's own word counts.
         ended_by: after so long the job's deadlines have passed, whatever the submitter says; None is never.
+        folder: of an idle cluster, where the keeper and whoever uses the cluster agree: who makes `over` in
+            it first decides, and `used` tells when it was used last.
     """
 
     name: str
@@ -53,10 +58,16 @@ class Watch:
     begun_by: float | None = None
     ended_by: float | None = None
     abandoned: float = 300.0
+    folder: str = "/tmp/raystead-keeper"
 
 
 def say(text: str) -> None:
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}", flush=True)  # noqa: T201
+    print(f"{_instant(time.time())} {text}", flush=True)  # noqa: T201
+
+
+def _instant(moment: float) -> str:
+    """As Kubernetes writes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))
 
 
 @dataclass
@@ -67,15 +78,20 @@ class Keeper:
     dashboard: Dashboard
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    read: Callable[[], Watch] | None = None  # what to watch may change while we do
 
     def __post_init__(self) -> None:
         self._begun = self.clock()
         self._since: dict[str, tuple[float, str]] = {}  # since when each condition holds, and why
+        self._idle_at = 0.0  # the same moment of idleness by the wall clock
         self._said, self._spoken = "", self._begun
+        self._trace: tuple[float, float] | None = None  # of the last use: a job's end, somebody's hold
 
     def run(self) -> str:
         """Why the end has come, a sentence; comes back only when it has."""
         while True:
+            if self.read is not None:
+                self.watch = self.read()
             holds, left = "", _POLL
             for condition, seconds in self.watch.rules:
                 true, why = self._look(condition)
@@ -83,13 +99,40 @@ class Keeper:
                     self._since.pop(condition, None)
                     holds = holds or why
                     continue
-                since, why = self._since.setdefault(condition, (self.clock(), why))
+                if condition not in self._since:
+                    self._since[condition] = (self.clock(), self._begins(condition, why))
+                since, why = self._since[condition]
                 rest = seconds - (self.clock() - since)
-                if rest <= 0:
+                if rest <= 0 and (condition != "idle" or self._decided()):
                     return f"{why}; {self.watch.what} ends as agreed, after {seconds:.0f} s"
-                holds, left = f"{why}; {self.watch.what} ends after {seconds:.0f} s", min(left, rest)
+                idle = condition == "idle"
+                when = f"at {_instant(self._idle_at + seconds)}" if idle else f"after {seconds:.0f} s"
+                holds, left = f"{why}; {self.watch.what} ends {when}", min(left, rest)
             self._tell(holds)
             self.sleep(max(0.2, left))
+
+    def _begins(self, condition: str, why: str) -> str:
+        if condition != "idle":
+            return why
+        self._idle_at = time.time()
+        return f"idle since {_instant(self._idle_at)}"
+
+    def _decided(self) -> bool:
+        """Whether the end of an idle cluster is ours to bring: nobody uses it at the very last look.
+
+        Who makes the folder first decides. What stays of ours tells those who come later that they are late.
+        """
+        over = os.path.join(self.watch.folder, "over")  # noqa: PTH118
+        try:
+            os.makedirs(self.watch.folder, exist_ok=True)  # noqa: PTH103
+            os.mkdir(over)  # noqa: PTH102
+        except FileExistsError:
+            return False
+        if self._look("idle")[0] and "idle" in self._since:
+            return True
+        self._since.pop("idle", None)
+        os.rmdir(over)  # noqa: PTH106
+        return False
 
     def _tell(self, text: str) -> None:
         if text != self._said or self.clock() - self._spoken >= _SAY_EVERY:
@@ -139,32 +182,41 @@ class Keeper:
         return False, why
 
     def _idle(self) -> tuple[bool, str]:
-        """Whether nothing runs: no job, no driver or client, no actor, no placement group."""
-        for job in self.dashboard.jobs():
+        """Whether nothing runs: no job, no driver or client, no actor, no placement group.
+
+        A live actor counts, at work or not: only it knows what it holds in memory.
+        """
+        jobs = self.dashboard.jobs()
+        self._count_anew((max([float(job.get("end_time") or 0) for job in jobs], default=0.0), self._used()))
+        for job in jobs:
             if str(job.get("status")) in TERMINAL:
                 continue
             kind = "job" if job.get("submission_id") else "driver or client"
-            return (
-                False,
-                f"busy: {kind} {job.get('submission_id') or job.get('job_id')} is {job.get('status')}",
-            )
-        actors = self.dashboard.state("actors")
-        for actor in actors:
-            if actor.get("state") in _IDLE_ACTORS and not str(actor.get("name") or "").startswith(
-                "_ray_internal"
-            ):
-                return (
-                    False,
-                    f"busy: actor {actor.get('class_name') or actor.get('actor_id')} is {actor.get('state')}",
-                )
-        groups = self.dashboard.state("placement_groups")
-        for group in groups:
-            if group.get("state") in ("PENDING", "PREPARED", "CREATED", "RESCHEDULING"):
+            name = job.get("submission_id") or job.get("job_id")
+            return False, f"busy: {kind} {name} is {job.get('status')}"
+        for actor in self.dashboard.state("actors"):
+            if actor.get("state") in _LIVE_ACTORS and not str(actor.get("name") or "").startswith(_INTERNAL):
+                name = actor.get("name") or actor.get("class_name") or actor.get("actor_id")
+                return False, f"busy: actor {name} is {actor.get('state')}"
+        for group in self.dashboard.state("placement_groups"):
+            if group.get("state") in _LIVE_GROUPS:
                 return (
                     False,
                     f"busy: placement group {group.get('placement_group_id')} is {group.get('state')}",
                 )
         return True, "idle"
+
+    def _count_anew(self, trace: tuple[float, float]) -> None:
+        """A job that came and went between two looks, and a hold, were uses as well."""
+        if self._trace is not None and trace != self._trace:
+            self._since.pop("idle", None)
+        self._trace = trace
+
+    def _used(self) -> float:
+        try:
+            return os.stat(os.path.join(self.watch.folder, "used")).st_mtime  # noqa: PTH116, PTH118
+        except OSError:
+            return 0.0
 
 
 def _of(job: dict[str, Any], job_id: str) -> bool:
@@ -179,11 +231,16 @@ def _killed(number: int, frame: FrameType | None) -> None:
     sys.exit(_KILLED)
 
 
-def main(path: str) -> int:
+def read(path: str) -> Watch:
+    """What to watch; the kubelet renews the file some time after its ConfigMap was changed."""
     with open(path, encoding="utf-8") as stream:  # noqa: PTH123
-        watch = Watch(**json.load(stream))
+        return Watch(**json.load(stream))
+
+
+def main(path: str) -> int:
+    watch = read(path)
     signal.signal(signal.SIGTERM, _killed)
-    why = Keeper(watch, Dashboard(watch.address)).run()
+    why = Keeper(watch, Dashboard(watch.address), read=lambda: read(path)).run()
     say(why)
     with contextlib.suppress(OSError), open(_TERMINATION_LOG, "w", encoding="utf-8") as stream:  # noqa: PTH123
         stream.write(why[:4000])

@@ -97,7 +97,9 @@ def adopt(scaling: Scaling, document: Json, suffix: Suffix) -> Scaling:
         name = spec["groupName"]
         before = scaling.groups.get(name)
         wished = before.replicas if before else spec["replicas"]
-        replicas = 0 if spec.get("suspend") else max(spec["minReplicas"], min(wished, spec["maxReplicas"]))
+        replicas = max(spec["minReplicas"], min(wished, spec["maxReplicas"]))
+        if _suspended(document, spec):
+            replicas = 0
         one = copy.deepcopy(before) if before else GroupState(replicas)
         one.replicas = replicas
         groups[name] = one
@@ -166,13 +168,19 @@ def _settle(scaling: Scaling, document: Json, suffix: Suffix) -> None:
         gone = set(group.delete)
         group.names = [name for name in group.names if name not in gone]
         wanted = group.replicas * spec["numOfHosts"]
-        if spec.get("suspend"):
+        if _suspended(document, spec):
             group.names = []
+            continue
         prefix = f"{cluster}-{spec['groupName']}-worker"[:_PREFIX].lower()
         while len(group.names) < wanted:
             name = f"{prefix}-{suffix()}"
             if name not in group.names and name not in gone:
                 group.names.append(name)
+
+
+def _suspended(document: Json, group: Json) -> bool:
+    """The group is to have no pods; nor has a cluster that is suspended while its steward still runs."""
+    return bool(group.get("suspend") or document["spec"].get("suspend"))
 
 
 @dataclass(frozen=True)

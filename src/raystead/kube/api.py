@@ -38,6 +38,9 @@ _TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
 _FIRST_PATIENCE = 2.0  # seconds while no request has ever succeeded: a wrong address is told at once
 _PATIENCE = 60.0  # seconds of trying once the server has answered: a restart takes 5 to 30
 _PATIENCE_500 = 10.0  # seconds: etcd's change of leader takes less, a broken webhook stays broken
+_LATE = (
+    4.5  # seconds without an answer after which that is said, again and again: people wait five in silence
+)
 _HURRY, _HURRY_TIMEOUT = 0.5, 5.0  # seconds of trying, and of waiting for one answer, after an interrupt
 _IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
 
@@ -48,7 +51,8 @@ class Api:
     Args:
         access: who and where.
         trace: called after each request with a line for people (`-v`); never with a body.
-        notice: called once when requests have to be repeated, with the reason; again only after an answer.
+        notice: called when requests have to be repeated, with the reason, and when an answer does not come;
+            every few seconds as long as that lasts.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Api:
         self._lock = threading.Lock()
         self._answered = False
         self._troubled = False  # requests are being repeated, and that was said
+        self._late_at = -_LATE  # when either was said last
 
     def inside(self, namespace: str | None) -> Api:
         """The same server, user and connections for objects of another namespace; None: the same."""
@@ -123,8 +128,8 @@ class Api:
         """PUT; with metadata.resourceVersion it fails with Conflict when somebody was faster."""
         return self._json("PUT", path, query={"fieldManager": MANAGER}, body=body)
 
-    def patch(self, path: str, body: Any, *, content: str = MERGE_PATCH) -> Json:
-        return self._json("PATCH", path, query={"fieldManager": MANAGER}, body=body, content=content)
+    def patch(self, path: str, body: Any, *, content: str = MERGE_PATCH, manager: str = MANAGER) -> Json:
+        return self._json("PATCH", path, query={"fieldManager": manager}, body=body, content=content)
 
     def delete(
         self, path: str, *, grace: int | None = None, uid: str | None = None, propagation: str = "Background"
@@ -262,10 +267,13 @@ class Api:
         return response.status < 500
 
     def _say_trouble(self, why: str) -> None:
+        now = time.monotonic()
         with self._lock:
-            said, self._troubled = self._troubled, True
-        if self.notice and not said:
-            self.notice(f"the API server does not answer as it should ({why}); trying again")
+            known, due = self._troubled, not self._troubled or now - self._late_at > _LATE
+            self._troubled, self._late_at = True, now if due else self._late_at
+        if self.notice and due:
+            again = "still trying" if known else "trying again"
+            self.notice(f"the API server does not answer as it should ({why}); {again}")
 
     def _open(
         self,
@@ -288,12 +296,43 @@ class Api:
         if body is not None:
             headers.append(("Content-Type", content))
             data = json.dumps(body).encode()
-        login = self.access.login()
+        with self._told_late("the login has not come about", again=False):
+            login = self.access.login()
         answer = self._send(method, target, headers, data, login, timeout)
         if answer.status == 401 and self.access.credentials.refused(login):
             answer.read()
-            answer = self._send(method, target, headers, data, self.access.login(), timeout)
+            with self._told_late("the login has not come about", again=False):
+                login = self.access.login()
+            answer = self._send(method, target, headers, data, login, timeout)
         return answer
+
+    @contextmanager
+    def _told_late(self, what: str, *, again: bool = True) -> Iterator[None]:
+        """Says every few seconds that the block is not done yet; once where several wait at the same time.
+
+        `again` False says it once: a login may wait for its user.
+        """
+        if self.notice is None:
+            yield
+            return
+        begun, ended = time.monotonic(), threading.Event()
+
+        def tell() -> None:
+            while not ended.wait(_LATE):
+                now = time.monotonic()
+                with self._lock:
+                    due = now - self._late_at > _LATE - 0.5
+                    self._late_at = now if due else self._late_at
+                if due and self.notice:
+                    self.notice(f"{what} for {now - begun:.0f} s; still waiting")
+                if not again:
+                    return
+
+        threading.Thread(target=tell, daemon=True).start()
+        try:
+            yield
+        finally:
+            ended.set()
 
     def _send(
         self,
@@ -307,9 +346,10 @@ class Api:
         if self._longest is not None:
             timeout = min(timeout or self._longest, self._longest)
         begun = time.time()
-        answer = self._connections().request(
-            method, target, [*headers, *self.access.headers(login)], data, login=login, timeout=timeout
-        )
+        with self._told_late("the API server has not answered"):
+            answer = self._connections().request(
+                method, target, [*headers, *self.access.headers(login)], data, login=login, timeout=timeout
+            )
         took = time.time() - begun
         with self._lock:
             self._answered = True

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from raystead.ops.down import Downed
     from raystead.ops.events import Done
     from raystead.ops.explain import Explanation
-    from raystead.ops.planning import Request
+    from raystead.ops.planning import Prepared, Request
     from raystead.ops.specs import Rendered
     from raystead.ops.verify import FaultOutcome
     from raystead.plan.model import Plan
@@ -34,6 +34,7 @@ __all__ = ["Cluster", "connect"]
 
 _TIMEOUT = 900.0  # seconds that a wait may last, as on the command line
 _TTL = 600.0  # seconds that a cluster of `run` outlives a process that was killed
+_UNCHECKED = "or go on all the same, with checks=False"
 KubeConfig = str | os.PathLike[str]
 
 
@@ -108,12 +109,12 @@ class Cluster:
         Raises:
             SpecError, UsageError
         """
-        from raystead.manifests.facts import Facts
+        from raystead.manifests.facts import Choices, Facts
         from raystead.ops.specs import desired, render
 
         must_be(namespace=("a string", namespace), policies=("a string", policies))
         wanted = desired(flags_of(name, flags), *text_of(spec))
-        return render(wanted, Facts(namespace=namespace, policies=policies))
+        return render(wanted, Facts(namespace=namespace), Choices(policies=policies))
 
     @classmethod
     def doctor(
@@ -160,11 +161,11 @@ class Cluster:
         Raises:
             SpecError, UsageError, ApiError, KubeConfigError
         """
-        from raystead.ops.bring import planned
+        from raystead.ops.planning import prepare
 
         must_be(policies=("a string", policies))
         api, asked, anchor = _wanted(spec, name, flags, namespace, context, kubeconfig)
-        return planned(api, asked, anchor, policies=policies).plan
+        return prepare(api, asked, anchor, policies=policies).plan
 
     @classmethod
     def up(
@@ -179,6 +180,7 @@ class Cluster:
         timeout: float = _TIMEOUT,
         policies: str | None = None,
         force_conflicts: bool = False,
+        checks: bool = True,
         on_event: OnEvent | None = None,
         **flags: Unpack[SpecFlags],
     ) -> Cluster:
@@ -189,23 +191,33 @@ class Cluster:
                 is there, else from the built-in one.
             wait: False returns as soon as everything is applied; the method `wait` waits then.
             timeout: seconds to wait.
+            checks: False goes on although doctor's checks find that the cluster would not be whole.
             on_event: gets `raystead.events` while it works.
             flags: the command line's, with underscores: `workers=4, worker_cpu="2", env=["A=b"]`.
 
         Raises:
             SpecError, UsageError, Conflict, ClusterExists, ApiError, KubeConfigError
+            ProblemsFound: a check of doctor's fails (a quota, a LimitRange); nothing was changed.
             NotReady: not within `timeout`; its `findings` say why. The cluster stays.
         """
-        from raystead.ops.bring import bring, planned
+        from raystead.ops.bring import bring
+        from raystead.ops.checking import refuse_failing
+        from raystead.ops.keepers import settled
+        from raystead.ops.planning import prepare
 
         must_be(
             wait=("true or false", wait),
             timeout=("a number of seconds", timeout),
             policies=("a string", policies),
             force_conflicts=("true or false", force_conflicts),
+            checks=("true or false", checks),
         )
         api, asked, anchor = _wanted(spec, name, flags, namespace, context, kubeconfig)
-        prepared = planned(api, asked, anchor, policies=policies, force=force_conflicts)
+        anchor = settled(api, anchor, on_event or ignore)
+        prepared = prepare(api, asked, anchor, policies=policies, force=force_conflicts)
+        prepared.refuse_problems()
+        if checks:
+            refuse_failing(prepared, "raystead up", otherwise=_UNCHECKED)
         brought = bring(prepared, on_event or ignore, waits=wait, timeout=timeout)
         return cls(api, brought.anchor.name, ends_with_block=True)
 
@@ -222,6 +234,7 @@ class Cluster:
         kubeconfig: KubeConfig | None = None,
         timeout: float = _TIMEOUT,
         policies: str | None = None,
+        checks: bool = True,
         on_event: OnEvent | None = None,
         **flags: Unpack[SpecFlags],
     ) -> Iterator[Cluster]:
@@ -236,13 +249,18 @@ class Cluster:
             ClusterExists: there is one of that name.
             As `up`; nothing is left then.
         """
+        from raystead.ops.checking import refuse_failing
         from raystead.ops.run import LEAST_LEASE, named, temporary
         from raystead.ops.specs import located
 
         lease = seconds("ttl", ttl)
         if lease < LEAST_LEASE:
             seconds("ttl", f"{lease:.0f} (less than a minute)")
-        must_be(timeout=("a number of seconds", timeout), policies=("a string", policies))
+        must_be(
+            timeout=("a number of seconds", timeout),
+            policies=("a string", policies),
+            checks=("true or false", checks),
+        )
         text, filename = text_of(spec)
         given = flags_of(name or named(text, filename), flags)
         api, asked = located(
@@ -253,6 +271,10 @@ class Cluster:
         def view() -> Iterator[Callable[[Any], None]]:
             yield on_event or ignore
 
+        def check(prepared: Prepared) -> None:
+            if checks:
+                refuse_failing(prepared, "raystead run", otherwise=_UNCHECKED)
+
         with temporary(
             api,
             asked,
@@ -260,6 +282,7 @@ class Cluster:
             view=view,
             note=on_event or ignore,
             downed=ignore,
+            check=check,
             policies=policies,
             timeout=timeout,
         ) as anchor:
@@ -522,6 +545,7 @@ class Cluster:
         """
         from raystead.ops import jobs
         from raystead.ops.following import follow
+        from raystead.ops.keepers import in_use
 
         must_be(
             command=("a list of strings", command),
@@ -542,7 +566,8 @@ class Cluster:
             submission_id=submission_id,
         )
         jobs.check(options)
-        with clients(self._api, self._anchor()) as (client, drivers):
+        anchor = self._anchor()
+        with in_use(self._api, anchor), clients(self._api, anchor) as (client, drivers):
             begun = jobs.submit_once(client, options, emit=ignore, on_worker=True)
             if not wait:
                 return client.get(begun.id)
@@ -631,10 +656,11 @@ class Cluster:
         on_event: OnEvent | None,
         restart: Mapping[Any, str] | None = None,
     ) -> None:
-        from raystead.ops.bring import bring, planned
+        from raystead.ops.bring import bring
+        from raystead.ops.planning import prepare
 
         must_be(wait=("true or false", waits), timeout=("a number of seconds", timeout))
-        prepared = planned(self._api, asked, anchor, restart=restart)
+        prepared = prepare(self._api, asked, anchor, restart=restart)
         bring(prepared, on_event or ignore, waits=waits, timeout=timeout)
 
 

@@ -57,6 +57,8 @@ class SpecFlags(TypedDict, total=False):
     autoscale: bool
     least: int
     most: int
+    idle: str
+    idle_keeps_data: bool
 
 
 _TEXT, _WHOLE, _TEXTS = "a string", "a whole number", "a list of strings"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from raystead.base import labels
 from raystead.base.groups import GroupId, group_of, worker
 from raystead.base.kinds import pod_template
+from raystead.base.times import ago
 from raystead.live.events import Events
 from raystead.live.pods import Pod
 from raystead.live.reading import changed, condition, dig, meta, touches, when
@@ -29,7 +30,6 @@ __all__ = [
     "Absent",
     "Behind",
     "Cost",
-    "CronJobMaker",
     "DeploymentMaker",
     "Maker",
     "Refusal",
@@ -38,11 +38,13 @@ __all__ = [
     "Wanted",
     "kinds_that_keep",
     "makers_of",
+    "unattended",
 ]
 
 _QUOTED = re.compile(r'"([^"]+)"')
 _TEMPLATE = "raystead.io/template"  # annotation of a bare pod: the hash of the template it was made from
 _ANY = 2147483647  # the CRD's default of maxReplicas
+_CLAIM_SECONDS = 30  # twice the time after which another raystead autoscale takes over
 _REVISION = "controller-revision-hash"
 
 
@@ -318,6 +320,18 @@ class StewardMaker:
         found: Json = _data(self.json, "pods.json").get(self.id.name) or {}
         return {key: found[key] for key in ("metadata", "spec") if key in found}
 
+    def unattended(self, now: datetime) -> str:
+        """Since when nobody makes its pods, where a client has to and none does: a clause; "" otherwise."""
+        if _data(self.json, "steward.json").get("acts") != "client":
+            return ""
+        claim = _data(self.json, "client")
+        renewed = when(claim.get("renewed"))
+        if renewed is None:
+            return "nobody runs raystead autoscale"
+        if (now - renewed).total_seconds() <= _CLAIM_SECONDS:
+            return ""
+        return f"raystead autoscale of {claim.get('who')} was last seen {ago(renewed, now)}"
+
     @cached_property
     def _spec(self) -> Json:
         groups = dig(_data(self.json, "cluster.json"), "spec", "workerGroupSpecs") or []
@@ -374,57 +388,6 @@ class StewardMaker:
             return Cost(0, there)
         stops = max(0, there - after._bounds[1])
         return Cost(min(there - len(after.current(pods)), there - stops), stops)
-
-
-class CronJobMaker:
-    """A CronJob of a RayCronJob: at each tick it makes a Job with one group's pods, which end with it."""
-
-    counts = False
-    on_volume = False
-
-    def __init__(self, json: Json, id: GroupId) -> None:
-        self.json = json
-        self.id = id
-
-    @property
-    def subject(self) -> str:
-        return f"cronjob/{meta(self.json, 'name')}"
-
-    @property
-    def template(self) -> Json:
-        return pod_template(self.json) or {}
-
-    @property
-    def asked(self) -> int:
-        """The pods of one tick; none while no tick comes."""
-        if dig(self.json, "spec", "suspend"):
-            return 0
-        return int(dig(self.json, "spec", "jobTemplate", "spec", "parallelism") or 0)
-
-    def wanted(self, spec: Wanted) -> Wanted:
-        return spec
-
-    def there(self, pods: Sequence[Pod]) -> int:
-        return sum(pod.live for pod in pods)
-
-    def ready(self, pods: Sequence[Pod]) -> int:
-        return sum(pod.ready for pod in self.current(pods))
-
-    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
-        return tuple(pod for pod in pods if pod.live)
-
-    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
-        return None  # the Job of a tick is refused its pods, not the CronJob its Jobs
-
-    def settled(self, wanted: Wanted, pods: Sequence[Pod]) -> bool:
-        return True
-
-    def behind(self) -> Behind | None:
-        return None
-
-    def cost(self, after: Maker | None, paths: Sequence[str], *, anew: bool, pods: Sequence[Pod]) -> Cost:
-        """A change counts from the next tick; only without the object the pods go."""
-        return Cost(0, self.there(pods)) if after is None else Cost()
 
 
 @dataclass(frozen=True)
@@ -498,7 +461,6 @@ MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
     "Deployment": _controller(DeploymentMaker),
     "StatefulSet": _controller(StatefulSetMaker),
     "ReplicaSet": _controller(ReplicaSetMaker),
-    "CronJob": _controller(CronJobMaker),
     "ConfigMap": _steward,
 }
 
@@ -506,6 +468,12 @@ MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
 def makers_of(*items: Json) -> tuple[Maker, ...]:
     """The makers that the objects stand for; none for objects that keep no pods."""
     return tuple(maker for item in items for maker in MAKERS.get(str(item.get("kind")), _nobody)(item))
+
+
+def unattended(makers: Iterable[Maker], now: datetime) -> str:
+    """Why nobody makes the pods of an autoscaled cluster, a clause; "" where somebody does."""
+    found = (maker.unattended(now) for maker in makers if isinstance(maker, StewardMaker))
+    return next((text for text in found if text), "")
 
 
 def kinds_that_keep(objects: Iterable[Json]) -> list[str]:

@@ -19,6 +19,7 @@ __all__ = ["Container", "Pod", "Terminated", "pods_of", "slim"]
 
 
 DEADLINE = "activeDeadlineSeconds"
+_STEADY_SECONDS = 5.0  # a sidecar without a probe is ready as soon as it runs, for as long as that lasts
 
 
 def slim(pod: Json) -> Json:
@@ -260,6 +261,11 @@ class Pod:
     @property
     def ready(self) -> bool:
         return self.deleted is None and self.condition("Ready").get("status") == "True"
+
+    def shaky(self, now: datetime) -> bool:
+        """A container that ended before has only just begun again: who fails at once is ready in between."""
+        begun = [c.running_since for c in self.containers if c.restarts and c.running_since]
+        return any((now - one).total_seconds() < _STEADY_SECONDS for one in begun)
 
     @property
     def ready_since(self) -> datetime | None:

@@ -21,6 +21,7 @@ __all__ = [
     "CERTIFICATE",
     "STEWARD_PORT",
     "TEMPLATE_HASH",
+    "account_for_steward",
     "autoscales",
     "steward_account",
     "steward_config",
@@ -50,6 +51,7 @@ _STEWARD_SIZE: Json = {
 _COMMAND = (
     "ray kuberay-autoscaler --cluster-name $(RAY_CLUSTER_NAME) --cluster-namespace $(RAY_CLUSTER_NAMESPACE)"
 )
+_ANY_NUMBER = "1000000000"
 _FILES = ("cluster.json", "pods.json", "steward.json")
 _OWN_ENV = ("RAY_CLUSTER_NAME", "RAY_CLUSTER_NAMESPACE", "RAY_CLOUD_INSTANCE_ID", "RAY_NODE_TYPE_NAME")
 
@@ -74,7 +76,7 @@ def worker_pods(ctx: Context) -> dict[str, Json]:
     out = {}
     for group in ctx.cluster.spec.workers:
         template = worker_template(ctx, group)
-        if when := ctx.facts.restarted.get(str(worker(group.name))):
+        if when := ctx.choices.restarted.get(str(worker(group.name))):
             said = template["metadata"].get("annotations") or {}
             template["metadata"] = {**template["metadata"], "annotations": {**said, RESTARTED: when}}
         text = json.dumps(template, sort_keys=True)
@@ -97,7 +99,10 @@ def steward_config(ctx: Context) -> Json:
     data = program_files("steward")
     data["cluster.json"] = _text(document)
     data["pods.json"] = _text(worker_pods(ctx))
-    data["steward.json"] = _text({"namespace": ctx.namespace, "name": name, "owner": ctx.facts.anchor_uid})
+    given: Json = {"namespace": ctx.namespace, "name": name, "owner": ctx.owner["uid"] if ctx.owner else None}
+    if ctx.facts.steward == "client":
+        given["acts"] = "client"  # raystead autoscale, wherever it runs; the steward relays
+    data["steward.json"] = _text(given)
     metadata = ctx.metadata(name, {labels.ROLE: "steward"})
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -105,20 +110,9 @@ def steward_config(ctx: Context) -> Json:
 def steward_rights(ctx: Context) -> list[Json]:
     """ServiceAccount (where the file names none), Role and RoleBinding: pods, and the steward's ConfigMap."""
     name, account = steward_name(ctx.cluster.name), steward_account(ctx)
-    pods = ["get", "list", "watch", "create", "delete"]
-    rules = [
-        {"apiGroups": [""], "resources": ["pods"], "verbs": pods},
-        {
-            "apiGroups": [""],
-            "resources": ["configmaps"],
-            "resourceNames": [name],
-            "verbs": ["get", "watch", "patch"],
-        },
-    ]
     subject: Json = {"kind": "ServiceAccount", "name": account}
     if ctx.namespace:
         subject["namespace"] = ctx.namespace
-    group = "rbac.authorization.k8s.io"
     own: Json = {
         "apiVersion": "v1",
         "kind": "ServiceAccount",
@@ -127,11 +121,45 @@ def steward_rights(ctx: Context) -> list[Json]:
     }
     return [
         *([own] if account == name else []),
-        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": ctx.metadata(name), "rules": rules},
+        *_role(ctx.metadata(name), ctx.metadata(name), name, subject),
+    ]
+
+
+def account_for_steward(cluster: str, namespace: str) -> list[Json]:
+    """What an administrator applies for a user who may not make a Role: ServiceAccount, Role, RoleBinding.
+
+    They carry no label of ours: `up --service-account` uses them, and `down` leaves them.
+    """
+    name = f"raystead-{cluster}-autoscaler"
+    metadata = {"name": name, "namespace": namespace}
+    account: Json = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": dict(metadata),
+        "automountServiceAccountToken": False,
+    }
+    subject = {"kind": "ServiceAccount", **metadata}
+    return [account, *_role(dict(metadata), dict(metadata), steward_name(cluster), subject)]
+
+
+def _role(metadata: Json, bound: Json, config_map: str, subject: Json) -> list[Json]:
+    """Role and RoleBinding with exactly what the steward does: pods, and its ConfigMap."""
+    group, name = "rbac.authorization.k8s.io", metadata["name"]
+    rules = [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "create", "delete"]},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": [config_map],
+            "verbs": ["get", "watch", "patch"],
+        },
+    ]
+    return [
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata, "rules": rules},
         {
             "apiVersion": f"{group}/v1",
             "kind": "RoleBinding",
-            "metadata": ctx.metadata(name),
+            "metadata": bound,
             "roleRef": {"apiGroup": group, "kind": "Role", "name": name},
             "subjects": [subject],
         },
@@ -145,11 +173,13 @@ def with_steward(ctx: Context, template: Json) -> Json:
     """
     spec: Json = dict(template["spec"])
     ray, account = spec["containers"][0], steward_account(ctx)
+    client = ctx.facts.steward == "client"
     spec["containers"] = [*spec["containers"], _autoscaler(ctx, ray), _steward(ctx, ray)]
     spec["volumes"] = [*(spec.get("volumes") or []), *_volumes(ctx)]
-    if spec.get("serviceAccountName") != account:
-        spec["automountServiceAccountToken"] = False
-    spec["serviceAccountName"] = account
+    if not client:
+        if spec.get("serviceAccountName") != account:
+            spec["automountServiceAccountToken"] = False
+        spec["serviceAccountName"] = account
     return {**template, "spec": harden_as(ctx.cluster, ctx.facts, spec)}
 
 
@@ -168,6 +198,10 @@ def _autoscaler(ctx: Context, ray: Json) -> Json:
         {"name": "KUBERNETES_SERVICE_PORT", "value": str(STEWARD_PORT)},
         {"name": "KUBERNETES_SERVICE_PORT_HTTPS", "value": str(STEWARD_PORT)},
     ]
+    if ctx.facts.steward == "client":  # v1 ends after five failures, and nobody may act for hours
+        env.append({"name": "AUTOSCALER_MAX_NUM_FAILURES", "value": _ANY_NUMBER})
+    if options.get("command") or options.get("args"):  # which may name it, as under KubeRay
+        env.append({"name": "KUBERAY_GEN_AUTOSCALER_START_CMD", "value": command})
     given = [*(options.get("env") or [])]
     mine = {one["name"] for one in env}
     inherited = [
@@ -206,8 +240,9 @@ def _steward(ctx: Context, ray: Json) -> Json:
     mounts: list[Json] = [
         {"name": "raystead-steward", "mountPath": FOLDER, "readOnly": True},
         {"name": "raystead-keys", "mountPath": _KEYS, "readOnly": True},
-        {"name": "raystead-account", "mountPath": _OWN_ACCOUNT, "readOnly": True},
     ]
+    if ctx.facts.steward != "client":
+        mounts.append({"name": "raystead-account", "mountPath": _OWN_ACCOUNT, "readOnly": True})
     out: Json = {
         "name": "steward",
         "image": ray["image"],
@@ -232,11 +267,12 @@ def _volumes(ctx: Context) -> list[Json]:
     keys = [{"key": key, "path": key} for key in ("token", "tls.pem")]
     root = {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}
     token = {"serviceAccountToken": {"path": "token", "expirationSeconds": _TOKEN_SECONDS}}
+    account = {"name": "raystead-account", "projected": {"sources": [token, root]}}
     return [
         program_volume("raystead-steward", name, files),
         {"name": "raystead-keys", "secret": {"secretName": name, "items": keys, "defaultMode": 0o444}},
         {"name": "raystead-facade", "projected": {"sources": facade}},
-        {"name": "raystead-account", "projected": {"sources": [token, root]}},
+        *([] if ctx.facts.steward == "client" else [account]),
     ]
 
 

@@ -1,14 +1,15 @@
-"""One cluster with its facts: the questions every kind asks (names, versions, ports, token, metadata)."""
+"""One cluster, its facts and choices: questions every kind asks (names, versions, ports, token, metadata)."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
+from raystead.spec.idle import idle_end
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = [
     "GCS_PORT",
     "RESTARTED",
-    "TICK",
     "TOKEN_DIR",
     "TOKEN_KEY",
     "TOKEN_MODE_SINCE",
@@ -30,7 +30,6 @@ __all__ = [
 ]
 
 GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
-TICK = "$RAYSTEAD_TICK"  # stands for the scheduled minute; incluster.tick puts it in
 RESTARTED = "raystead.io/restarted-at"
 TOKEN_DIR = "/etc/raystead/token"
 TOKEN_KEY = "auth_token"  # KubeRay's key in its token Secret
@@ -83,6 +82,7 @@ def dotted(version: tuple[int, int]) -> str:
 class Context:
     cluster: RayCluster
     facts: Facts
+    choices: Choices = NO_CHOICES
 
     @cached_property
     def names(self) -> names.Names:
@@ -107,15 +107,8 @@ class Context:
 
     @property
     def head_host(self) -> str:
-        """The head's DNS name without the cluster's domain, which a namespaced user does not know."""
-        return f"{self.head_name}.{self.namespace}.svc" if self.namespace else self.head_name
-
-    @property
-    def head_name(self) -> str:
-        """The head's Service; of a RayCronJob, the head's pod of the same tick."""
-        if self.ticking:
-            return f"{self.names.head}-{TICK}-0.{self.cluster.name}"
-        return self.head_service
+        """The Service's DNS name without the cluster's domain, which a namespaced user does not know."""
+        return f"{self.head_service}.{self.namespace}.svc" if self.namespace else self.head_service
 
     def since(self, major: int, minor: int) -> bool:
         """Ray is at least that version; an unknown version counts as new."""
@@ -156,13 +149,10 @@ class Context:
 
     @property
     def asked_over_http(self) -> bool:
-        """Programs of ours outside the Ray pods ask its dashboard: those of a RayJob."""
-        return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob"
-
-    @property
-    def ticking(self) -> bool:
-        """CronJobs make its pods, those of each tick anew."""
-        return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayCronJob"
+        """Programs of ours outside the Ray pods ask its dashboard: a RayJob's, an idle cluster's keeper."""
+        if self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob":
+            return True
+        return idle_end(self.cluster) is not None
 
     @property
     def suspended(self) -> bool:
@@ -176,7 +166,7 @@ class Context:
         annotations: dict[str, str] | None = None,
         owned: bool = True,
     ) -> Json:
-        """Metadata of an object of ours: namespace, our label, the anchor as owner."""
+        """Metadata of an object of ours: namespace, our label, its owner."""
         out: Json = {"name": name}
         if self.namespace:
             out["namespace"] = self.namespace
@@ -184,7 +174,23 @@ class Context:
         out["labels"] = {**asked, **(extra or {}), labels.OURS: self.cluster.name}
         if annotations:
             out["annotations"] = dict(annotations)
-        if owned and self.facts.anchor_uid:
-            owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": names.anchor(self.cluster.name)}
-            out["ownerReferences"] = [{**owner, "uid": self.facts.anchor_uid, "blockOwnerDeletion": False}]
+        if owned and (owner := self.owner):
+            out["ownerReferences"] = [owner]
         return out
+
+    @property
+    def owner(self) -> Json | None:
+        """What takes the cluster's objects along: the keeper that ends the cluster, else the anchor.
+
+        None where no anchor is known (an offline `render`).
+        """
+        if not self.facts.anchor_uid:
+            return None
+        if uid := self.facts.keepers.get("cluster"):
+            return names.reference("Job", names.keeper(self.cluster.name, "cluster"), uid)
+        return names.reference("ConfigMap", names.anchor(self.cluster.name), self.facts.anchor_uid)
+
+    @property
+    def of_anchor(self) -> Context:
+        """The same cluster; what it renders belongs to the anchor, whatever ends the cluster."""
+        return replace(self, facts=replace(self.facts, keepers={}))

@@ -38,7 +38,7 @@ def _worker(ctx: Context, group: WorkerGroup, index: int) -> Json:
     selector = labels.selector(ctx.cluster.name, group.name, guide=ctx.guide, index=index)
     # no surge: a quota that fits the cluster exactly must let it be updated
     # and a restart on request takes one after the other
-    at_once = 1 if str(worker(group.name)) in ctx.facts.restarted else "25%"
+    at_once = 1 if str(worker(group.name)) in ctx.choices.restarted else "25%"
     strategy: Json = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": at_once}}
     name = ctx.names.worker(group.name, index)
     replicas = 0 if ctx.suspended else group.wanted
@@ -48,7 +48,7 @@ def _worker(ctx: Context, group: WorkerGroup, index: int) -> Json:
 
 def _stamped(ctx: Context, group: GroupId, template: Json) -> Json:
     """The template with the time of the last restart on request: another time, other pods."""
-    when = ctx.facts.restarted.get(str(group))
+    when = ctx.choices.restarted.get(str(group))
     if when is None:
         return template
     metadata = template["metadata"]

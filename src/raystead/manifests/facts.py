@@ -1,25 +1,41 @@
-"""What only a cluster can tell; chosen at the first `up` and kept in the anchor, never changed unseen."""
+"""What only a cluster can tell, and what somebody wished beside the spec; the anchor keeps both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Facts"]
+__all__ = ["NO_CHOICES", "Choices", "Facts"]
 
 _ALL_SIZES = ("requests.cpu", "requests.memory", "limits.cpu", "limits.memory")
 
 
 @dataclass(frozen=True)
+class Choices:
+    """What somebody wished that stands in no spec; it holds until they wish otherwise.
+
+    Attributes:
+        policies: `auto` (ingress always, egress if isolated), `always` (both) or `never`.
+        restarted: when a group was last restarted on request, or because a Secret that it had read was made
+            again, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
+    """
+
+    policies: str = "auto"
+    restarted: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_CHOICES = Choices()
+
+
+@dataclass(frozen=True)
 class Facts:
-    """The defaults are those of an offline `render`.
+    """Found out at the first `up` and never changed unseen. The defaults are those of an offline `render`.
 
     Attributes:
         namespace: where the objects go; None leaves it to `kubectl apply -n`.
         anchor_uid: the anchor's UID; None means no ownerReferences.
         server_version: Kubernetes' version, for example `1.30`.
         isolated: the namespace already restricts egress.
-        policies: `auto` (ingress always, egress if isolated), `always` (both) or `never`.
         storage_class: class of the claims we make; None takes the default class.
         has_default_storage: a claim without a class gets a volume.
         token_secret: Secret with key `auth_token`.
@@ -32,11 +48,9 @@ class Facts:
             cluster keeps that, for to take it away would restart its pods.
         schedulers: batch schedulers that the API server serves kinds of: `volcano`, `kai-scheduler`.
         steward: whose rights the autoscaler's steward has: `role`, one that we make; `account`, those that
-            the head's ServiceAccount has already.
+            the head's ServiceAccount has already; `client`, none: `raystead autoscale` acts for it.
         doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
             "workers:8000".
-        restarted: when a group was last restarted on request, or because a Secret that it had read was made
-            again, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
         keepers: of a RayJob, the uids of the Jobs that end a part of it (`self`, `cluster`, `workers`); never
             kept in the anchor.
     """
@@ -45,7 +59,6 @@ class Facts:
     anchor_uid: str | None = None
     server_version: str | None = None
     isolated: bool = False
-    policies: str = "auto"
     storage_class: str | None = None
     has_default_storage: bool = True
     token_secret: str | None = None
@@ -58,7 +71,6 @@ class Facts:
     schedulers: Sequence[str] = ()
     steward: str = "role"
     doors: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    restarted: Mapping[str, str] = field(default_factory=dict)
     keepers: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.times import span
 from raystead.manifests import doors, queues
 from raystead.manifests.context import Context, dotted, image_version, said_version
 from raystead.manifests.facts import Facts
 from raystead.manifests.policies import added_to_the_files_rules
 from raystead.manifests.sizes import missing
+from raystead.manifests.storage import storage_kind
+from raystead.spec.idle import idle_end
 from raystead.spec.model import RayCluster
 
 __all__ = ["notes", "version_note"]
@@ -24,6 +27,7 @@ def notes(cluster: RayCluster, facts: Facts) -> list[str]:
         *added_to_the_files_rules(ctx),
         *queues.notes(ctx),
         *_sizes(ctx),
+        *_idle(ctx),
     ]
 
 
@@ -52,6 +56,25 @@ def _sizes(ctx: Context) -> Iterator[str]:
             found.append(f"{name} ({', '.join(lacking)})")
     if found:
         yield f"no limits are given, so Ray may take what its node has: {', '.join(found)}"
+
+
+def _idle(ctx: Context) -> Iterator[str]:
+    """When the cluster ends by itself, and what stays then."""
+    end = idle_end(ctx.cluster)
+    if end is None:
+        return
+    kind = storage_kind(ctx.cluster)
+    lost = "" if end.keeps_data else "nothing of it stays"
+    if end.keeps_data:
+        on_volume = ctx.facts.has_default_storage or ctx.facts.storage_class is not None
+        kept = kind in ("external", "rocksdb") or (kind == "redis" and on_volume)
+        state = (
+            "its spec and its state stay" if kept else "its spec stays, its state is kept nowhere and goes"
+        )
+        lost = f"{state}; the next raystead up brings it back"
+    elif kind == "external":
+        lost = "its keys in the Redis that is not its own stay"
+    yield f"the cluster ends by itself after {span(end.seconds)} without a job, a client or an actor: {lost}"
 
 
 def _demand(what: str) -> str:

@@ -65,7 +65,7 @@ def policies(ctx: Context) -> list[Json]:
 def _directions(ctx: Context) -> tuple[bool, bool]:
     """Ingress and egress are restricted."""
     policy = ctx.cluster.spec.network_policy
-    wish = ctx.facts.policies
+    wish = ctx.choices.policies
     if wish == "auto":  # the command line goes before the file
         wish = ctx.cluster.annotations.get(POLICIES_ANNOTATION, "auto")
     if wish == "never":
@@ -216,7 +216,8 @@ def _redis_egress(ctx: Context, own: Sequence[Json]) -> list[Json]:
 
 def _api_server_egress(ctx: Context) -> list[Json]:
     """The steward's way to the API server, whose addresses a user of one namespace cannot know."""
-    return [{"ports": _tcp(_API_SERVER)}] if ctx.cluster.spec.enable_in_tree_autoscaling else []
+    acts = ctx.cluster.spec.enable_in_tree_autoscaling and ctx.facts.steward != "client"
+    return [{"ports": _tcp(_API_SERVER)}] if acts else []
 
 
 def _external_port(ctx: Context) -> int:

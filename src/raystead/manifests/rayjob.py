@@ -7,37 +7,38 @@ goes when the keeper's Job ends.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import yaml
 
 from raystead.base import labels, names
-from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
-from raystead.manifests.programs import FOLDER, program_files, program_volume, run_program
+from raystead.manifests.context import Context
+from raystead.manifests.keepers import (
+    PARTS,
+    KeeperOrder,
+    as_text,
+    batch_job,
+    keeper_jobs,
+    programs_config,
+    programs_of,
+    token_env,
+    under_workers_keeper,
+    with_programs,
+)
+from raystead.manifests.programs import run_program
 from raystead.manifests.security import bounded, harden_as
 from raystead.manifests.start import start_params
-from raystead.manifests.storage import READ_ONLY_ALL
 from raystead.spec.model import Json
 from raystead.spec.rayjob import SELECTOR, DeletionRule, RayJob, RayJobSpec
 
 __all__ = [
     "CONTAINER",
-    "PARTS",
-    "SUBMITTER_SIZE",
     "job_objects",
-    "keeper_name",
-    "keeper_reference",
     "keeper_rules",
-    "programs_name",
-    "submission_body",
     "submission_id",
-    "token_env",
 ]
 
-PARTS = ("self", "cluster", "workers")  # what a keeper may end; each holds those behind it
 CONTAINER = "ray-job-submitter"  # KubeRay's name
-_VOLUME = "raystead-programs"
 _RUNNING = "/tmp/raystead-job-is-running"  # the submitter makes it: its pod is Ready while the job runs
 _DONE = "DeleteNone"
 _PART = {"DeleteSelf": "self", "DeleteCluster": "cluster", "DeleteWorkers": "workers"}
@@ -47,34 +48,25 @@ _IGNORED: Json = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTa
 _RETRIES = 6  # of a pod that was killed; who comes next follows the same job
 _ABANDONED = 300.0  # seconds after the job's end without a word of its submitter
 _GRACE = 90  # seconds after a deadline in which a submitter stops the job and tells the outcome
-SUBMITTER_SIZE: Json = {
+_SUBMITTER_SIZE: Json = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "500m", "memory": "256Mi"},
-}
-_KEEPER_SIZE: Json = {
-    "requests": {"cpu": "10m", "memory": "32Mi"},
-    "limits": {"cpu": "100m", "memory": "64Mi"},
 }
 
 
 def job_objects(job: RayJob, ctx: Context, cluster: Sequence[Json]) -> list[Json]:
     """All objects of the RayJob; `cluster` are those of its cluster, which its keepers own."""
+    own = ctx.of_anchor
     uid = ctx.facts.anchor_uid
-    submitter = submitter_job(job, ctx, uid)
+    submitter = submitter_job(job, own, uid)
+    found = keepers(job, own)
+    order = {"order.json": as_text(_order(job, own, uid))}
     return [
-        programs_config(job, ctx, uid),
-        *keeper_jobs(job, ctx),
-        *under_keepers(cluster, job, ctx.facts.keepers),
+        programs_config(own, found, _origin(job), order),
+        *keeper_jobs(ctx, found, _origin(job), suspended=job.spec.suspend, files=programs_of(found, order)),
+        *under_workers_keeper(ctx, cluster),
         *([submitter] if submitter else []),
     ]
-
-
-def programs_name(name: str) -> str:
-    return f"raystead-{name}-programs"
-
-
-def keeper_name(name: str, part: str) -> str:
-    return f"raystead-{name}-{part}"
 
 
 def submission_id(job: RayJob, uid: str | None) -> str:
@@ -109,31 +101,8 @@ def _condition(rule: DeletionRule) -> str:
     return f"jobDeploymentStatus={rule.condition.job_deployment_status}"
 
 
-def programs_config(job: RayJob, ctx: Context, uid: str | None) -> Json:
-    """The ConfigMap with the programs and their orders; it holds nothing but what the file says openly."""
-    data = program_files("submitter", "keeper")
-    data["order.json"] = _text(_order(job, ctx, uid))
-    for part, rules in keeper_rules(job.spec).items():
-        data[f"keeper-{part}.json"] = _text(_watch(job, ctx, uid, part, rules))
-    metadata = ctx.metadata(programs_name(job.name), _origin(job))
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
-
-
 def _order(job: RayJob, ctx: Context, uid: str | None) -> Json:
     spec = job.spec
-    return {
-        "name": job.name,
-        "address": dashboard_address(job, ctx),
-        "job_id": submission_id(job, uid),
-        "body": submission_body(spec),
-        "attempts": spec.backoff_limit + 1,
-        "deadline": spec.active_deadline_seconds,
-        "pre_running_deadline": spec.pre_running_deadline_seconds,
-    }
-
-
-def submission_body(spec: RayJobSpec) -> Json:
-    """What `POST /api/jobs/` takes, without the submission's id."""
     body: Json = {"entrypoint": spec.entrypoint.strip(), "runtime_env": {}, "metadata": dict(spec.metadata)}
     if spec.runtime_env_yaml:
         body["runtime_env"] = yaml.safe_load(spec.runtime_env_yaml)
@@ -143,7 +112,15 @@ def submission_body(spec: RayJobSpec) -> Json:
         body["entrypoint_num_gpus"] = spec.entrypoint_num_gpus
     if spec.entrypoint_resources:
         body["entrypoint_resources"] = json.loads(spec.entrypoint_resources)
-    return body
+    return {
+        "name": job.name,
+        "address": dashboard_address(job, ctx),
+        "job_id": submission_id(job, uid),
+        "body": body,
+        "attempts": spec.backoff_limit + 1,
+        "deadline": spec.active_deadline_seconds,
+        "pre_running_deadline": spec.pre_running_deadline_seconds,
+    }
 
 
 def dashboard_address(job: RayJob, ctx: Context) -> str:
@@ -197,7 +174,7 @@ def submitter_job(job: RayJob, ctx: Context, uid: str | None) -> Json | None:
     never = spec["template"]["spec"]["restartPolicy"] == "Never"  # the file may say otherwise
     if never and _number(ctx.facts.server_version) >= _POLICY_SINCE:
         spec["podFailurePolicy"] = {"rules": [_IGNORED, _failed(CONTAINER)]}
-    return _job(ctx, job.name, _origin(job) | {labels.ROLE: "submitter"}, spec)
+    return batch_job(ctx, job.name, _origin(job) | {labels.ROLE: "submitter"}, spec)
 
 
 def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
@@ -215,13 +192,14 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
         probe = {"exec": {"command": ["test", "-e", _RUNNING]}, "periodSeconds": 2}
         container.setdefault("readinessProbe", probe)
     container["env"] = [*(container.get("env") or []), *_submission_env(job, ctx, uid)]
-    container = bounded(container, SUBMITTER_SIZE)
+    container = bounded(container, _SUBMITTER_SIZE)
     pod: Json = {"restartPolicy": "Never", **given, "containers": [container, *containers[1:]]}
     if not said:
         pull = head.spec.get("imagePullSecrets")
         pod |= {"imagePullSecrets": pull} if pull else {}
         pod["automountServiceAccountToken"] = False
-    pod = harden_as(ctx.cluster, ctx.facts, _with_volumes(pod, ctx, job))
+    files = programs_of(keepers(job, ctx), {"order.json": ""})
+    pod = harden_as(ctx.cluster, ctx.facts, with_programs(pod, ctx, files))
     metadata: Json = dict(said.metadata) if said else {}
     metadata["labels"] = {
         **(metadata.get("labels") or {}),
@@ -242,76 +220,13 @@ def _submission_env(job: RayJob, ctx: Context, uid: str | None) -> list[Json]:
     ]
 
 
-def token_env(ctx: Context) -> list[Json]:
-    """Where a program of ours finds the token, of which only the file's name stands here."""
-    if not ctx.token:
-        return []
-    path = f"{TOKEN_DIR}/{TOKEN_KEY}"
-    return [{"name": "RAY_AUTH_MODE", "value": "token"}, {"name": "RAY_AUTH_TOKEN_PATH", "value": path}]
-
-
-def _with_volumes(pod: Json, ctx: Context, job: RayJob) -> Json:
-    """The pod with the programs and the token in its first container."""
-    data = {**program_files("submitter", "keeper"), "order.json": ""}
-    data |= {f"keeper-{part}.json": "" for part in keeper_rules(job.spec)}
-    volumes = [program_volume(_VOLUME, programs_name(job.name), data)]
-    mounts = [{"name": _VOLUME, "mountPath": FOLDER, "readOnly": True}]
-    if ctx.token:
-        items = [{"key": TOKEN_KEY, "path": TOKEN_KEY}]
-        secret = {"secretName": ctx.token_secret, "items": items, "defaultMode": READ_ONLY_ALL}
-        volumes.append({"name": "ray-token", "secret": secret})
-        mounts.append({"name": "ray-token", "mountPath": TOKEN_DIR, "readOnly": True})
-    first, *rest = pod["containers"]
-    first = {**first, "volumeMounts": [*(first.get("volumeMounts") or []), *mounts]}
-    return {**pod, "containers": [first, *rest], "volumes": [*(pod.get("volumes") or []), *volumes]}
-
-
-def keeper_jobs(job: RayJob, ctx: Context) -> list[Json]:
-    """One Job per part that ends by itself, the outermost first: each has to be there before what it owns."""
-    out = []
-    for part in keeper_rules(job.spec):
-        run = run_program("keeper", f"keeper-{part}.json")
-        container = {
-            "name": "keeper",
-            "image": ctx.cluster.spec.head.template.ray_container.get("image", ""),
-            **run,
-        }
-        container["env"] = [*container["env"], *token_env(ctx)]
-        pod: Json = {"restartPolicy": "Never", "automountServiceAccountToken": False}
-        if pull := ctx.cluster.spec.head.template.spec.get("imagePullSecrets"):
-            pod["imagePullSecrets"] = pull
-        pod["containers"] = [bounded(container, _KEEPER_SIZE)]
-        pod = _with_volumes(pod, ctx, job)
-        metadata = {"labels": {**_origin(job), labels.OURS: job.name, labels.ROLE: "keeper"}}
-        template = {"metadata": metadata, "spec": harden_as(ctx.cluster, ctx.facts, pod)}
-        # A keeper that was killed, evicted or lost with its node begins anew, as often as it takes.
-        spec = {"backoffLimit": 2147483647, "ttlSecondsAfterFinished": 0, "template": template}
-        made = _job(ctx, keeper_name(job.name, part), _origin(job) | {labels.ROLE: "keeper"}, spec)
-        out += under_keepers([made], job, ctx.facts.keepers) if part == "workers" else [made]
-    return out
-
-
-def under_keepers(objects: Sequence[Json], job: RayJob, uids: Mapping[str, str]) -> list[Json]:
-    """The cluster's objects with the owner that ends them; `uids` are those of the keepers that are there.
-
-    Objects that carry no owner reference (an offline `render`) get none.
-    """
-    out = []
-    for item in objects:
-        worker = (item.get("spec") or {}).get("template", {}).get("metadata", {}).get("labels", {})
-        is_worker = worker.get(labels.NODE_TYPE) == "worker"
-        part = next((p for p in (("workers", "cluster") if is_worker else ("cluster",)) if p in uids), None)
-        if part and item["metadata"].get("ownerReferences"):
-            owner = keeper_reference(job.name, part, uids[part])
-            item = {**item, "metadata": {**item["metadata"], "ownerReferences": [owner]}}
-        out.append(item)
-    return out
-
-
-def keeper_reference(name: str, part: str, uid: str) -> Json:
-    """An owner reference to a keeper's Job."""
-    found: Json = {"apiVersion": "batch/v1", "kind": "Job", "name": keeper_name(name, part), "uid": uid}
-    return {**found, "blockOwnerDeletion": False}
+def keepers(job: RayJob, ctx: Context) -> list[KeeperOrder]:
+    """Those that the file asks for, the outermost first."""
+    uid = ctx.facts.anchor_uid
+    return [
+        KeeperOrder(part, _watch(job, ctx, uid, part, rules))
+        for part, rules in keeper_rules(job.spec).items()
+    ]
 
 
 def _failed(container: str) -> Json:
@@ -325,15 +240,7 @@ def _origin(job: RayJob) -> dict[str, str]:
     return {labels.ORIGIN_NAME: job.name, labels.ORIGIN_KIND: "RayJob"}
 
 
-def _job(ctx: Context, name: str, extra: dict[str, str], spec: Json) -> Json:
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": ctx.metadata(name, extra), "spec": spec}
-
-
 def _number(version: str | None) -> tuple[int, int]:
     """The server's version; an unknown one counts as new."""
     major, _, minor = (version or "99.0").partition(".")
     return int(major), int(minor.rstrip("+"))
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, indent=1)

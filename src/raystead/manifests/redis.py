@@ -101,7 +101,7 @@ def _stateful_set(ctx: Context) -> Json:
 
 def _restarted(ctx: Context, metadata: Json) -> Json:
     """With the time of the last restart, if there was one: another time, another pod."""
-    when = ctx.facts.restarted.get(str(REDIS))
+    when = ctx.choices.restarted.get(str(REDIS))
     annotations: Json = metadata.get("annotations") or {}
     return {**metadata, "annotations": {**annotations, RESTARTED: when}} if when else metadata
 

@@ -8,16 +8,14 @@ import shlex
 from raystead.manifests.autoscaling import autoscales, steward_config, steward_rights
 from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.deployments import head_deployment, worker_deployments
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
+from raystead.manifests.keepers import idle_objects
 from raystead.manifests.policies import policies
-from raystead.manifests.raycron import cron_objects
-from raystead.manifests.rayjob import job_objects
 from raystead.manifests.redis import redis_objects
 from raystead.manifests.services import services
 from raystead.manifests.storage import PASSWORD_KEY, gcs_claim, inline_password, storage_kind
 from raystead.spec.documents import RayDocument
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.rayjob import RayCronJob, RayJob
 
 __all__ = ["manifests", "secret_commands"]
 
@@ -25,14 +23,12 @@ __all__ = ["manifests", "secret_commands"]
 _RANDOM = "head -c 48 /dev/urandom | base64 | tr -d '/+=\\n'"
 
 
-def manifests(document: RayDocument, facts: Facts) -> list[Json]:
-    """The objects of a RayCluster (policies, storage, Services, Deployments), of a RayJob or of a RayCronJob.
+def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES) -> list[Json]:
+    """The objects of a RayCluster (policies, storage, Services, Deployments) or of a RayJob with its cluster.
 
     Nothing of it is secret.
     """
-    ctx = Context(document.cluster, facts)
-    if isinstance(document, RayCronJob):
-        return [copy.deepcopy(item) for item in (*policies(ctx), *cron_objects(document, ctx))]
+    ctx = Context(document.cluster, facts, choices)
     claim = gcs_claim(ctx)
     objects = [
         *policies(ctx),
@@ -43,10 +39,18 @@ def manifests(document: RayDocument, facts: Facts) -> list[Json]:
         head_deployment(ctx),
         *worker_deployments(ctx),
     ]
-    if isinstance(document, RayJob):
-        objects = job_objects(document, ctx, objects)
+    with_more = _with_job(document, ctx, objects) if document.kind == "RayJob" else idle_objects(ctx, objects)
     # own copies: nobody who changes an object changes the spec or another object
-    return [copy.deepcopy(item) for item in objects]
+    return [copy.deepcopy(item) for item in with_more]
+
+
+def _with_job(document: RayDocument, ctx: Context, cluster: list[Json]) -> list[Json]:
+    """Imported when there is one: most verbs are about clusters without a job, and are to be quick."""
+    from raystead.manifests.rayjob import job_objects
+    from raystead.spec.rayjob import RayJob
+
+    assert isinstance(document, RayJob)
+    return job_objects(document, ctx, cluster)
 
 
 def _autoscaling(ctx: Context) -> list[Json]:

@@ -1,8 +1,8 @@
 """The anchor: the ConfigMap that owns a cluster and keeps what was applied. Pure.
 
 Its data: `format` (a number, a newer one is refused), `version` (of the raystead that wrote it), `document`
-(what the cluster comes from, a RayCluster, as JSON), `facts` (JSON), `foreign`, `hash`. Nothing secret: a
-password in a spec moves to a Secret first.
+(what the cluster comes from, a RayCluster, as JSON), `facts`, `choices` (JSON), `foreign`, `hash`. Nothing
+secret: a password in a spec moves to a Secret first.
 
 Format 1 had the RayCluster in `spec`, and knew groups by the label `ray.io/group`: a worker group called
 `headgroup` was not told from the head. It is read, and the next `up` writes format 2; that restarts nothing.
@@ -14,7 +14,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from raystead.base import labels, names
 from raystead.base.groups import HEAD, worker
 from raystead.base.version import __version__
 from raystead.errors import NewerFormat, SpecError, StateError
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.storage import inline_password
 from raystead.spec.documents import cluster_json, parsed
 
@@ -60,6 +60,7 @@ class Anchor:
     written_by: str
     kept: Json = field(repr=False)
     facts: Facts
+    choices: Choices
     foreign: tuple[str, ...]
     hash: str
     raw: Json
@@ -107,9 +108,14 @@ class Anchor:
 
 
 def document(
-    what: RayDocument, facts: Facts, previous: Anchor | None = None, foreign: Sequence[str] = ()
+    what: RayDocument,
+    facts: Facts,
+    previous: Anchor | None = None,
+    foreign: Sequence[str] = (),
+    *,
+    choices: Choices,
 ) -> Json:
-    """The ConfigMap for this document and these facts; with `previous` it replaces just that version.
+    """The ConfigMap for this document, these facts and choices; with `previous` it replaces that version.
 
     `foreign`: "Kind/name" of the file's other documents, which we apply and do not own.
     """
@@ -119,6 +125,7 @@ def document(
     if previous and kept["storage_namespace"] == previous.uid:
         kept["storage_namespace"] = None
     facts_text = json.dumps(kept, sort_keys=True)
+    choices_text = json.dumps(asdict(choices), sort_keys=True)
     metadata: Json = {
         "name": names.anchor(what.name),
         "namespace": facts.namespace,
@@ -140,9 +147,10 @@ def document(
         "version": __version__,
         "document": text,
         "facts": facts_text,
+        "choices": choices_text,
         "doors": json.dumps(_doors(what.cluster, facts), sort_keys=True),
         "foreign": json.dumps(list(foreign)),
-        "hash": hashlib.sha256(f"{text}\n{facts_text}\n{foreign}".encode()).hexdigest(),
+        "hash": hashlib.sha256(f"{text}\n{facts_text}\n{choices_text}\n{foreign}".encode()).hexdigest(),
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
@@ -183,9 +191,10 @@ def decoded(raw: Json) -> Anchor:
         spec = cluster_json(kept)
         _ = spec["metadata"]["name"], spec["spec"]["headGroupSpec"]
         doors = dict(json.loads(data.get("doors") or "{}"))
-        facts = Facts(**json.loads(data["facts"]))
+        facts, choices = _split(json.loads(data["facts"]), json.loads(data.get("choices") or "{}"))
         if number == 1:
-            facts = replace(facts, filled=True, restarted=_restarted(facts.restarted, spec))
+            facts = replace(facts, filled=True)
+            choices = replace(choices, restarted=_restarted(choices.restarted, spec))
         foreign = tuple(map(str, json.loads(data.get("foreign") or "[]")))
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(metadata["name"], f"{type(error).__name__}: {str(error)[:200]}") from None
@@ -197,6 +206,7 @@ def decoded(raw: Json) -> Anchor:
         written_by=str(data.get("version", "")),
         kept=kept,
         facts=facts,
+        choices=choices,
         foreign=foreign,
         hash=str(data.get("hash", "")),
         raw=raw,
@@ -228,6 +238,12 @@ def storable(document: RayDocument) -> tuple[RayDocument, str | None]:
     for key in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink"):
         out["metadata"].pop(key, None)
     return parsed(out), password
+
+
+def _split(facts: Json, choices: Json) -> tuple[Facts, Choices]:
+    """Both as values; choices stood among the facts once."""
+    old = {key: facts.pop(key) for key in (one.name for one in fields(Choices)) if key in facts}
+    return Facts(**facts), Choices(**{**old, **choices})
 
 
 def _restarted(by_label: Mapping[str, str], cluster: Json) -> dict[str, str]:

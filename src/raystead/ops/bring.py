@@ -1,6 +1,6 @@
-"""How every verb brings a cluster about: plan, refuse, let idle workers go first, apply, wait, say who went.
+"""How every verb brings a cluster about: refuse, let idle workers go first, apply, wait, say who went.
 
-`planned` and `bring` are two steps, because a command line shows the plan and asks in between.
+`planning.prepare` comes first, a step of its own, because a command line shows the plan and asks in between.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from raystead.ops import changes
 from raystead.ops.anchor import Anchor
 from raystead.ops.changes import Went
 from raystead.ops.events import Done, Event, Planned
-from raystead.ops.planned import CHECKS, Check, planned
+from raystead.ops.keepers import in_use
 from raystead.ops.planning import Prepared
 from raystead.ops.up import TIMEOUT, apply, wait
 
-__all__ = ["CHECKS", "TIMEOUT", "Brought", "Check", "awaited", "bring", "planned"]
+__all__ = ["TIMEOUT", "Brought", "awaited", "bring"]
 
 Emit = Callable[[Event], None]
 
@@ -49,7 +49,7 @@ def bring(
     """Makes the cluster what was planned, and waits until it is ready.
 
     Args:
-        waits: False returns as soon as everything is applied; for a RayCronJob there is nothing to wait for.
+        waits: False returns as soon as everything is applied.
         timeout: seconds to wait.
         applied: called between the apply and the wait.
         up: the words that bring this spec up, for advice; "" where they are not known.
@@ -69,7 +69,7 @@ def bring(
     anchor = apply(prepared, emit)
     if applied is not None:
         applied(anchor)
-    if not waits or anchor.kept.get("kind") == "RayCronJob":
+    if not waits:
         return Brought(anchor)
     done = awaited(api, anchor, emit, timeout=timeout, up=up)
     went = changes.went(before, changes.workers_of(api, name), idle) if shrinks else []
@@ -89,4 +89,5 @@ def awaited(api: Api, anchor: Anchor, emit: Emit, *, timeout: float = TIMEOUT, u
         return state(api, anchor.name).submitted
 
     of_a_job = anchor.kept.get("kind") == "RayJob"
-    return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None, up=up)
+    with in_use(api, anchor):  # a long start is no idleness
+        return wait(api, anchor, timeout=timeout, emit=emit, until=begun if of_a_job else None, up=up)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from raystead.base.groups import GroupId
 from raystead.base.version import __version__
 from raystead.doctor.judge import standing_in_the_way
 from raystead.doctor.model import Check, Client, Objects, Observations, Pods
-from raystead.errors import ApiError, Forbidden, ObjectNotFound
+from raystead.errors import ApiError, Forbidden, ObjectNotFound, ProblemsFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
@@ -22,7 +22,7 @@ from raystead.ops.rights import Rights, rights
 from raystead.plan.make import key_of
 from raystead.plan.model import makes_pods
 
-__all__ = ["answers_to", "failing", "listed_nodes"]
+__all__ = ["answers_to", "failing", "listed_nodes", "refusal", "refuse_failing"]
 
 _LISTS = kinds.parts("Event", "ReplicaSet", "Deployment", "StatefulSet", "Service", "NetworkPolicy")
 _LIVE = {row.part: kind for kind in ("Deployment", "StatefulSet", "Service") for row in (kinds.KINDS[kind],)}
@@ -47,6 +47,7 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     seen = Observations(
         cluster=prepared.cluster,
         facts=prepared.facts,
+        choices=prepared.choices,
         up=up,
         client=Client(__version__),
         objects=prepared.objects,
@@ -62,6 +63,29 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     if any(check.name == "nodes" for check in standing_in_the_way(seen, groups)):
         seen = replace(seen, nodes=listed_nodes(api, rights(api)))
     return standing_in_the_way(seen, groups)
+
+
+def refuse_failing(prepared: Prepared, up: str, *, otherwise: str) -> None:
+    """Refuses a change after which the cluster would not be whole, before anything is stopped or made.
+
+    Args:
+        otherwise: how to go on all the same.
+
+    Raises:
+        ProblemsFound: with what each check says and its remedy.
+    """
+    failed = [check for check in failing(prepared, up) if check.verdict == "fail"]
+    if failed:
+        raise refusal(failed, otherwise)
+
+
+def refusal(failed: Sequence[Check], otherwise: str) -> ProblemsFound:
+    """The error of checks that fail."""
+    return ProblemsFound(
+        "; ".join(f"{check.name}: {check.what}" for check in failed),
+        evidence="nothing was changed",
+        remedy="\n".join([*dict.fromkeys(check.remedy for check in failed if check.remedy), otherwise]),
+    )
 
 
 def answers_to(api: Api, tried: Iterable[Pods], objects: Iterable[Json] = ()) -> dict[GroupId, Json | str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raystead.base import names
 from raystead.manifests.context import Context
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.lease import lease_name
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import inline_password
@@ -134,10 +134,10 @@ def _key(item: Json) -> Key:
 
 def _reserved(cluster: RayCluster) -> dict[Key, str]:
     """What raystead makes for the cluster, whatever the namespace is like: its key, and a word for it."""
-    context = Context(cluster, Facts(policies="always"))
+    context = Context(cluster, Facts(), Choices(policies="always"))
     name = cluster.name
     out: dict[Key, str] = {("", "ConfigMap", names.anchor(name)): "the anchor"}
-    for item in manifests(cluster, context.facts):
+    for item in manifests(cluster, context.facts, context.choices):
         out[_key(item)] = "an object"
         for claim in (item.get("spec") or {}).get("volumeClaimTemplates") or ():
             out["", "PersistentVolumeClaim", f"{claim['metadata']['name']}-{item['metadata']['name']}-0"] = (

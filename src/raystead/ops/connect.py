@@ -67,10 +67,11 @@ def connect(
 
     Raises:
         WrongState: the cluster is suspended.
+        ClusterNotFound: it has ended by itself, as it was idle.
         PortInUse: a local port is taken.
         Forbidden: this user may not read the token's Secret.
     """
-    from raystead.ops import secrets
+    from raystead.ops import keepers, secrets
     from raystead.ops.ray import client_port as remote_client_port
     from raystead.ops.ray import head_forward
 
@@ -78,6 +79,7 @@ def connect(
         raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
     token = secrets.token_for(api, anchor)
     with ExitStack() as stack:
+        stack.enter_context(keepers.in_use(api, anchor))
         forwards = [_dashboard(stack, api, anchor, port)]
         if client:
             remote = remote_client_port(anchor)

@@ -17,8 +17,9 @@ from raystead.doctor.model import Check, Objects, Observations
 from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
+from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.doors import foreign_doors
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Facts
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
@@ -26,7 +27,7 @@ from raystead.ops.anchor import Anchor, storable
 from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
 from raystead.ops.companions import word
-from raystead.ops.facts import Here, default_class, isolating, namespaced, version_text
+from raystead.ops.facts import Here, default_class, isolating, namespaced, steward, version_text
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
@@ -118,8 +119,10 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
         **lists,
     )
     seen = replace(seen, **_singles(who, unread))
-    seen = replace(seen, facts=_facts(who, seen, policies))
-    seen = replace(seen, objects=tuple(manifests(document, seen.facts)))
+    kept = who.anchor.choices if who.anchor else NO_CHOICES
+    choices = replace(kept, policies=policies or kept.policies)
+    seen = replace(seen, facts=_facts(who, seen), choices=choices)
+    seen = replace(seen, objects=tuple(manifests(document, seen.facts, seen.choices)))
     seen = replace(seen, secrets=_secrets(who, seen, password))
     seen = replace(seen, admission=_admission(who, seen, unread))
     asked = api.requests
@@ -256,21 +259,23 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _facts(who: Subject, seen: Observations, policies: str | None) -> Facts:
+def _facts(who: Subject, seen: Observations) -> Facts:
     """The facts that `up` would find; those of a cluster that is there stand in its anchor."""
     isolated = bool(isolating(seen.policies or (), seen.cluster))
     if who.anchor is not None:
         kept = who.anchor.with_facts()
-        facts = replace(kept, policies=policies or kept.policies, isolated=isolated)
+        facts = replace(kept, isolated=isolated)
     else:
         facts = Facts(
             namespace=who.api.namespace,
             server_version=seen.version,
             isolated=isolated,
-            policies=policies or "auto",
             has_default_storage=seen.default_class not in (None, "?"),
         )
     facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
+    if autoscales(seen.cluster):
+        before = facts.steward if who.anchor and autoscales(who.anchor.cluster) else ""
+        facts = replace(facts, steward=steward(who.api, seen.cluster, before, who.rights))
     if not who.rights.allows("create", "pods"):
         return facts
     here = Here(seen.namespace or {}, seen.quotas, seen.limitranges)  # {}: who may not read it is not refused

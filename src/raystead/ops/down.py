@@ -30,6 +30,7 @@ from raystead.ops.living import live_objects
 from raystead.ops.planning import existing
 from raystead.ops.ray import head_of
 from raystead.plan.model import Action
+from raystead.spec.idle import idle_end_of
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]
 
@@ -38,7 +39,6 @@ TIMEOUT = 60.0  # seconds to wait for what was deleted
 _TICK = 0.25
 _CONTROLLERS = kinds.names(row for row in kinds.ROWS if row.template and not row.rare)
 _KINDS = (*_CONTROLLERS, *(k for k in kinds.owned() if k not in (*_CONTROLLERS, CLAIM)))
-_EXTRA = {"RayJob": ("Job",), "RayCronJob": ("CronJob", "Job")}  # rare kinds that keep pods, by document
 _HAS_LABEL = "has the cluster's label, but nothing proves that raystead made it"
 Emit = Callable[[Event], None]
 
@@ -119,8 +119,8 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         anchor = None
     roots = {uid} if uid is not None else anchor_uids([*objects, *pods], name)
     proofs = _Proofs(name, roots | ({anchor.uid} if anchor else set()), _makers(anchor))
-    extra = _EXTRA.get(str(anchor.kept.get("kind")), ()) if anchor is not None else ()
-    objects = [*_labelled(api, name, extra), *objects]  # a RayJob's keepers own the rest
+    extra = ("Job",) if anchor is not None and (_is_job(anchor) or idle_end_of(anchor.spec)) else ()
+    objects = [*_labelled(api, name, extra), *objects]  # its keepers own the rest
     everything = proofs.ours([*objects, *pods])
     ours = {item["metadata"]["uid"] for item in everything}
     strangers = [item for item in (*objects, *pods) if item["metadata"]["uid"] not in ours]
@@ -149,13 +149,16 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
     )
 
 
+def _is_job(anchor: Anchor) -> bool:
+    return anchor.kept.get("kind") == "RayJob"
+
+
 def _makers(anchor: Anchor | None) -> list[Json]:
     """The controllers that the cluster has by its spec."""
     if anchor is None:
         return []
     context = Context(anchor.cluster, anchor.with_facts())
-    controllers = (*_CONTROLLERS, "CronJob")
-    rendered = [item for item in manifests(anchor.document, context.facts) if item["kind"] in controllers]
+    rendered = [item for item in manifests(context.cluster, context.facts) if item["kind"] in _CONTROLLERS]
     if any(item["kind"] == "StatefulSet" for item in rendered):
         return rendered
     # the claim of a Redis that the spec no longer has, with the state that is on it
@@ -178,8 +181,12 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         for one in (what.anchor.foreign if what.anchor else ())
     ]
     kept += [f"{_listed([one])} ({_HAS_LABEL})" for one in what.strangers]
-    is_job = what.anchor is not None and what.anchor.kept.get("kind") == "RayJob"
-    if is_job and what.anchor and head_of(what.pods) and (told := rayjobs.stop(api, what.anchor)):
+    if (
+        what.anchor
+        and _is_job(what.anchor)
+        and head_of(what.pods)
+        and (told := rayjobs.stop(api, what.anchor))
+    ):
         emit(Note(told))
     ended = _end_pods(delete, what, deadline)
     if what.keys and not what.anchor and (what.keys.claims or not what.keys.beside_the_head):

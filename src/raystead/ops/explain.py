@@ -16,8 +16,8 @@ from raystead.explain.view import View
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
+from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
-from raystead.live.pods import Pod
 from raystead.live.reading import changed
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
@@ -25,8 +25,6 @@ from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.ray import asked, head_of
-from raystead.ops.raycrons import is_cron
-from raystead.spec.edits import suspended
 
 __all__ = ["Explanation", "accounts_there", "log_of", "look", "objects_of"]
 
@@ -70,15 +68,14 @@ def look(api: Api, anchor: Anchor) -> Explanation:
         texts = parallel(lambda key: _log(api, key, unread), wanted)
         snapshot = replace(snapshot, logs={k: t for k, t in zip(wanted, texts, strict=True) if t is not None})
     snapshot = replace(snapshot, accounts=accounts_there(api, needed_accounts(snapshot)))
-    resting = bool(snapshot.cluster and snapshot.cluster.spec.suspend)
-    groups = () if resting else View(snapshot).groups
+    groups = View(snapshot).groups
     return Explanation(
         name=anchor.name,
         namespace=api.namespace,
         findings=explain(snapshot),
         ready=sum(min(group.serving, group.asked) for group in groups),
         wanted=sum(group.asked for group in groups),
-        suspended=anchor.suspended,
+        suspended=bool(anchor.cluster.spec.suspend),
         unread=tuple(dict.fromkeys(unread)),
         now=snapshot.now,
     )
@@ -124,15 +121,11 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
 
     parts: dict[str, Any] = dict(zip(_PARTS, parallel(part, _PARTS), strict=True))
     read = [row.name for row in _PARTS.values()]
-    others = [kind for kind in kinds_that_keep(manifests(anchor.document, Facts())) if kind not in read]
+    others = [kind for kind in kinds_that_keep(manifests(anchor.cluster, Facts())) if kind not in read]
     makers = tuple({**item, "kind": kind} for kind in others for item in objects_of(api, kind, ours))
-    cluster = anchor.cluster
-    if is_cron(anchor):  # pods of past ticks stay for their logs, and between two ticks there is none
-        parts["pods"] = tuple(pod for pod in parts["pods"] or () if not Pod.of(pod).over)
-        cluster = cluster if parts["pods"] else suspended(cluster, True)
-    nodes, living = _ray(api, anchor, parts["pods"] or (), unread)
+    nodes, living, autoscaler = _ray(api, anchor, parts["pods"] or (), unread)
     return Snapshot(
-        cluster=cluster,
+        cluster=anchor.cluster,
         facts=anchor.with_facts(),
         namespace=api.namespace,
         name=anchor.name,
@@ -140,6 +133,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
         namespace_object=_namespace(api),
         ray_nodes=nodes,
         living=living,
+        autoscaler=autoscaler,
         api_slow=api.slowest,
         applied=changed(anchor.raw),
         makers=makers,
@@ -157,24 +151,25 @@ def _namespace(api: Api) -> Json | None:
 
 def _ray(
     api: Api, anchor: Anchor, pods: tuple[Json, ...], unread: list[str]
-) -> tuple[tuple[Json, ...] | None, Living | None]:
-    """Ray's own list of its nodes and its word of itself; None where it cannot be had.
+) -> tuple[tuple[Json, ...] | None, Living | None, AutoscalerReport | None]:
+    """Ray's own list of its nodes, its word of itself and its autoscaler's; None where it cannot be had.
 
     A head that does not run is not news here.
     """
     head = head_of(pods)
     if head is None:
-        return None, None
+        return None, None, None
     name = str(head["metadata"]["name"])
     try:
         token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
         answer = asked(api, anchor.cluster, token, lambda: name)
     except RaysteadError as error:
         unread.append(f"Ray's nodes: {error.what}")
-        return None, None
+        return None, None, None
     if answer.error is not None:
         unread.append(f"Ray's nodes: {answer.error.what}")
-    return None if answer.nodes is None else tuple(answer.nodes.get("summary") or ()), answer.living
+    nodes = None if answer.nodes is None else tuple(answer.nodes.get("summary") or ())
+    return nodes, answer.living, report_of(answer.autoscaler)
 
 
 def _log(api: Api, key: LogKey, unread: list[str]) -> str | None:

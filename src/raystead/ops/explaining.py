@@ -15,7 +15,7 @@ from raystead.kube.parallel import parallel
 from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
 from raystead.ops.explain import accounts_there, log_of, objects_of
-from raystead.ops.nudging import nudge
+from raystead.ops.nudging import nudge, nudge_pod, refused_volume
 from raystead.ops.watching import Watched
 
 __all__ = ["Explainer"]
@@ -37,6 +37,7 @@ class Explainer:
         self._extras: dict[str, Any] = {}  # by part of the snapshot; None could not be read
         self._extras_at = self._logs_at = self._looked = self._woken = -1000.0
         self._accounts: tuple[str, ...] = ()
+        self._nudged: set[str] = set()  # pods, by uid
         self._extras_pause = _EXTRAS_EVERY[0]
         self._logs: dict[LogKey, str] = {}
 
@@ -64,6 +65,17 @@ class Explainer:
         if over and now - self._woken > _WAKE_EVERY:
             self._woken = now
             nudge(self._api, self._anchor.name, over)
+        if self._watched.events.items:
+            self._wake_kubelets()
+
+    def _wake_kubelets(self) -> None:
+        """Each pod once: whoever is refused twice has another trouble."""
+        pods = {pod["metadata"]["name"]: pod for pod in self._watched.pods.items}
+        for name in refused_volume(tuple(pods.values()), self._watched.events.items):
+            uid = str(pods[name]["metadata"]["uid"])
+            if uid not in self._nudged:
+                self._nudged.add(uid)
+                nudge_pod(self._api, name)
 
     def _suspicious(self) -> bool:
         """Something was refused or failed, and of a pod it is not over yet."""

@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from raystead.base import labels, names
 from raystead.base.kinds import pod_template
 from raystead.doctor import taken, versions
-from raystead.errors import ApiError, ClusterExists, Forbidden, Unsupported
+from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
 from raystead.manifests import sizes
-from raystead.manifests.autoscaling import steward_name
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.queues import asked_schedulers
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
-from raystead.ops.rights import may, rights
+from raystead.ops.rights import Rights, may, rights
 from raystead.spec.model import RayCluster
 
 __all__ = [
@@ -30,6 +29,7 @@ __all__ = [
     "namespaced",
     "refuse_foreign",
     "said_of_changes",
+    "said_of_steward",
     "server_version",
     "steward",
     "version_text",
@@ -53,19 +53,16 @@ class Here:
     limitranges: Sequence[Json] | None = None
 
 
-def first_facts(
-    api: Api, cluster: RayCluster, policies: Sequence[Json], wish: str
-) -> tuple[Facts, list[str]]:
+def first_facts(api: Api, cluster: RayCluster, policies: Sequence[Json]) -> tuple[Facts, list[str]]:
     """The facts for a cluster that is not there yet, and what the user should know of them.
 
-    `policies`: the namespace's NetworkPolicies; `wish`: auto, always or never.
+    `policies`: the namespace's NetworkPolicies.
     """
     version, notes = server_version(api)
     kept, more = _kept_storage_namespace(api, cluster.name)
     facts = Facts(
         namespace=api.namespace,
         server_version=version,
-        policies=wish,
         isolated=bool(isolating(policies, cluster)),
         storage_namespace=kept,
     )
@@ -103,30 +100,44 @@ def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = 
     return out
 
 
-def steward(api: Api, cluster: RayCluster, *, running: bool) -> str:
-    """How the steward of an autoscaled cluster gets its rights: `role`, one that we make; else `account`.
+def steward(api: Api, cluster: RayCluster, before: str = "", have: Rights | None = None) -> str:
+    """How the steward of an autoscaled cluster gets its rights: `Facts.steward`.
+
+    A Role where this user may make one; else the ServiceAccount that the file names; else nobody gives it
+    any, and a client acts.
 
     Args:
-        running: the cluster is autoscaled already, so that somebody has given the rights.
-
-    Raises:
-        Forbidden: we may not make a Role, and nobody has given the rights otherwise.
+        before: what the running cluster has, if it is autoscaled.
+        have: this user's rights, where they are known already.
     """
-    found, group = rights(api), "rbac.authorization.k8s.io"
+    have, group = have or rights(api), "rbac.authorization.k8s.io"
     named = cluster.spec.head.template.spec.get("serviceAccountName")
     needed = [("roles", group), ("rolebindings", group), *([] if named else [("serviceaccounts", "")])]
-    if all(found.allows("create", what, of) or may(api, "create", what, of) for what, of in needed):
+    if all(
+        have.allows("create", what, of) or (not have.complete and may(api, "create", what, of))
+        for what, of in needed
+    ):
         return "role"
-    if named or running:
+    if named or before in ("role", "account"):
         return "account"
-    raise Forbidden(
-        f"autoscaling needs a Role in namespace {api.namespace}, and you may not make one",
-        evidence="a steward beside the head makes the workers' pods, and `edit` may not give it the rights",
-        remedy="ask an administrator to run the same command, or for a ServiceAccount that may get, list, "
-        "watch, create and delete pods, and get, watch and patch the ConfigMap "
-        f"{steward_name(cluster.name)}; then add --service-account NAME",
-        status=403,
-    )
+    return "client"
+
+
+def said_of_steward(before: str, now: str, cluster: str, namespace: str) -> list[str]:
+    """What there is to run, or to ask for, where nobody may give the steward its rights."""
+    if now == before or (before and "client" not in (before, now)):
+        return []
+    if now != "client":
+        acts = (
+            "the steward in the head makes the workers itself now; raystead autoscale is not needed any more"
+        )
+        return [acts] if before else []
+    return [
+        f"autoscaling: you may not make a Role in namespace {namespace}, so workers come only while "
+        f"`raystead autoscale {cluster}` runs; for a steward that makes them itself, send an administrator "
+        f"what `raystead autoscale {cluster} --rbac` prints, then `raystead up --name {cluster} "
+        f"--service-account raystead-{cluster}-autoscaler`"
+    ]
 
 
 def said_of_changes(before: Facts, after: Facts) -> list[str]:
@@ -233,7 +244,7 @@ def version_text(version: Json) -> str:
 
 def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
     """Names of the policies not ours that restrict the egress of pods this cluster would have."""
-    templates = map(pod_template, manifests(cluster, Facts(policies="never")))
+    templates = map(pod_template, manifests(cluster, Facts(), Choices(policies="never")))
     pods = [template["metadata"]["labels"] for template in templates if template is not None]
     found = []
     for policy in policies:

@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from raystead.base import labels
-from raystead.base.ownership import owned
+from raystead.base import names
 from raystead.errors import Conflict, ObjectNotFound, RaysteadError, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -18,12 +17,12 @@ from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops.anchor import Anchor
 from raystead.ops.events import Event, Note
+from raystead.ops.keepers import claims_go_along
 from raystead.spec.model import RayCluster
 
 __all__ = ["Lease"]
 
 _RENEWALS = 4  # in the time of one lease: three may fail
-_CLAIM_TRIES, _CLAIM_TICK = 40, 0.25  # the StatefulSet's controller makes the claim within a second
 _TTL_SINCE = "1.21"  # ttlSecondsAfterFinished is dropped by older servers
 
 
@@ -82,30 +81,16 @@ class Lease:
 
     def follow(self, anchor: Anchor) -> None:
         """Makes the Job go with the anchor, whoever deletes that; and Redis' claim, which else stays."""
-        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": anchor.raw["metadata"]["name"]}
-        owners = [{**owner, "uid": anchor.uid, "blockOwnerDeletion": False}]
+        owners = [names.reference("ConfigMap", str(anchor.raw["metadata"]["name"]), anchor.uid)]
 
         def owner_of(uid: str) -> Json:  # the uid is a precondition: only that very object
             return {"metadata": {"uid": uid, "ownerReferences": owners}}
 
         with contextlib.suppress(ObjectNotFound):
             self._api.patch(self._path, owner_of(self.reference["uid"]))
-        facts = anchor.facts
-        if storage_kind(anchor.cluster) != "redis" or not (facts.has_default_storage or facts.storage_class):
-            return
-        kind = "PersistentVolumeClaim"
-        claims = collection(self._api.namespace, kind)
-        makers = [i for i in manifests(anchor.cluster, anchor.with_facts()) if i["kind"] == "StatefulSet"]
-        for _ in range(_CLAIM_TRIES):
-            found = self._api.list(claims, labels=f"{labels.OURS}={anchor.name}")
-            found = [{**claim, "kind": kind} for claim in found]
-            ours = owned(found, anchor.name, [anchor.uid], makers)
-            for claim in found:
-                if (uid := claim["metadata"]["uid"]) in ours:
-                    self._api.patch(f"{claims}/{claim['metadata']['name']}", owner_of(uid))
-            if ours:
-                return
-            time.sleep(_CLAIM_TICK)
+        if storage_kind(anchor.cluster) == "redis":
+            rendered = manifests(anchor.cluster, anchor.with_facts())
+            claims_go_along(self._api, anchor, [i for i in rendered if i["kind"] == "StatefulSet"])
 
     def _renewing(self) -> None:
         told = False

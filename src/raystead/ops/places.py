@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,9 +15,7 @@ from raystead.errors import Unsupported
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
-    from raystead.ops.anchor import Anchor
     from raystead.ops.drivers import Drivers
-    from raystead.ops.raycrons import Ticks
     from raystead.plan.listing import ListRow
     from raystead.rayapi.jobs import JobClient
 
@@ -76,11 +74,8 @@ class Place(Protocol):
     def token(self, name: str | None) -> str | None:
         """What the cluster's dashboard and job API ask for; None: nothing."""
 
-    def jobs(self, name: str | None) -> AbstractContextManager[Jobs]:
-        """The job API while the block lasts."""
-
-    def ticks(self, name: str | None) -> Ticks | None:
-        """The ticks of a RayCronJob; None: it is another kind of cluster, with one job API."""
+    def jobs(self, name: str | None, *, uses: bool = False) -> AbstractContextManager[Jobs]:
+        """The job API while the block lasts; `uses`: for work, so that an idle cluster counts anew."""
 
 
 class Namespace:
@@ -91,7 +86,6 @@ class Namespace:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._anchors: dict[str | None, Anchor] = {}
 
     def door(self, verb: str) -> Api:
         return self._api
@@ -107,29 +101,16 @@ class Namespace:
 
         return token_for(self._api, anchor_of(self._api, name))
 
-    def _anchor(self, name: str | None) -> Anchor:
-        """Read once: a command asks first what it is, then for its jobs."""
-        from raystead.ops.clusters import anchor_of
-
-        if name not in self._anchors:
-            self._anchors[name] = anchor_of(self._api, name)
-        return self._anchors[name]
-
-    def ticks(self, name: str | None) -> Ticks | None:
-        anchor = self._anchor(name)
-        if anchor.kept.get("kind") != "RayCronJob":
-            return None
-        from raystead.ops.raycrons import Ticks
-
-        return Ticks(self._api, anchor)
-
     @contextmanager
-    def jobs(self, name: str | None) -> Iterator[Jobs]:
+    def jobs(self, name: str | None, *, uses: bool = False) -> Iterator[Jobs]:
+        from raystead.ops.clusters import anchor_of
         from raystead.ops.drivers import NamespaceDrivers
         from raystead.ops.jobs import job_client
+        from raystead.ops.keepers import in_use
 
-        anchor = self._anchor(name)
-        with job_client(self._api, anchor) as client:
+        anchor = anchor_of(self._api, name)
+        held = in_use(self._api, anchor) if uses else nullcontext()
+        with held, job_client(self._api, anchor) as client:
             yield Jobs(client, NamespaceDrivers(self._api, anchor, client), anchor.uid)
 
 
@@ -172,11 +153,8 @@ class ThisMachine:
 
         return local_place(name).token()
 
-    def ticks(self, name: str | None) -> Ticks | None:
-        return None
-
     @contextmanager
-    def jobs(self, name: str | None) -> Iterator[Jobs]:
+    def jobs(self, name: str | None, *, uses: bool = False) -> Iterator[Jobs]:
         from raystead.ops.clusters import local_place
         from raystead.ops.drivers import RayDrivers
         from raystead.rayapi.jobs import JobClient

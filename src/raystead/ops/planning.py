@@ -15,10 +15,10 @@ from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
 from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.doors import foreign_doors
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.notes import notes as rendered_notes
 from raystead.manifests.render import manifests
-from raystead.ops import companions, rayjobs, secrets
+from raystead.ops import companions, keepers, rayjobs, secrets
 from raystead.ops import facts as asking
 from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.living import LISTED, live_objects
@@ -53,6 +53,7 @@ class Prepared:
     anchor: Anchor | None
     document: RayDocument
     facts: Facts
+    choices: Choices
     objects: tuple[Json, ...]
     secrets: tuple[secrets.NeededSecret, ...]
     foreign: tuple[Json, ...]
@@ -85,7 +86,13 @@ class Prepared:
         """The anchor as it is to be."""
         named = [f"{item['kind']}/{item['metadata']['name']}" for item in self.foreign]
         kept = self.anchor.foreign if self.anchor else ()
-        out = document(self.document, self.facts, self.anchor, list(dict.fromkeys([*kept, *named])))
+        out = document(
+            self.document,
+            self.facts,
+            self.anchor,
+            list(dict.fromkeys([*kept, *named])),
+            choices=self.choices,
+        )
         before = self.anchor.raw["metadata"].get("ownerReferences") if self.anchor else None
         if owners := [*self.owners] or before:
             out["metadata"]["ownerReferences"] = owners
@@ -159,31 +166,34 @@ def prepare(
     notes: list[str] = []
     if anchor is None:
         asking.refuse_foreign(api, cluster.name)
-        facts, notes = asking.first_facts(api, cluster, policies_here, policies or "auto")
+        facts, notes = asking.first_facts(api, cluster, policies_here)
+        choices = Choices(policies=policies or "auto")
     else:
-        facts, notes = _facts_now(api, anchor, cluster, policies_here, policies)
-        facts = replace(facts, restarted=stamps(facts.restarted, anchor.cluster, cluster, restart or {}))
+        facts, notes = _facts_now(api, anchor, cluster, policies_here)
+        restarted = stamps(anchor.choices.restarted, anchor.cluster, cluster, restart or {})
+        choices = Choices(policies or anchor.choices.policies, restarted)
     facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
     if autoscales(cluster):
-        running = anchor is not None and autoscales(anchor.cluster)
-        facts = replace(facts, steward=asking.steward(api, cluster, running=running))
-    if wish.kind == "RayJob":
-        facts = replace(facts, keepers=rayjobs.keepers(api, wish.name, anchor))
+        before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
+        facts = replace(facts, steward=asking.steward(api, cluster, before))
+        notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace)
+    if wanted_parts := keepers.wanted(wish):
+        facts = replace(facts, keepers=keepers.there(api, wish.name, anchor, wanted_parts))
     needed = tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
         makes = [one for one in needed if one.name not in given]
         anew, told = _read_anew(makes, live, cluster, anchor.cluster)
-        facts = replace(facts, restarted={**facts.restarted, **anew})
+        choices = replace(choices, restarted={**choices.restarted, **anew})
         notes += told
-    objects = tuple(manifests(wish, facts))
+    objects = tuple(manifests(wish, facts, choices))
     paths = Discovery(api)
     previous = None
     if anchor:
         kept = replace(anchor.with_facts(), keepers=facts.keepers)
-        if autoscales(cluster):
+        if autoscales(cluster) and "client" not in (facts.steward, kept.steward):
             kept = replace(kept, steward=facts.steward)  # a Role that we may not see is not compared
-        previous = manifests(anchor.document, kept)
+        previous = manifests(anchor.document, kept, anchor.choices)
     made = kinds.made_by([*objects, *(previous or ())])
     rare = [kind for kind in kinds.owned(made) if kind not in LISTED]
     live += [item for items in live_objects(api, cluster.name, rare).values() for item in items]
@@ -219,6 +229,7 @@ def prepare(
         anchor,
         wish,
         facts,
+        choices,
         objects,
         needed,
         asked.foreign,
@@ -325,12 +336,12 @@ def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list
 
 
 def _facts_now(
-    api: Api, anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json], wish: str | None
+    api: Api, anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json]
 ) -> tuple[Facts, list[str]]:
-    """The kept facts, but for what the user says now and for an isolation that came or went."""
+    """The kept facts, but for an isolation that came or went, and what the namespace demands now."""
     kept, notes = anchor.with_facts(), []
     restricting = asking.isolating(policies_here, cluster)
-    facts = replace(kept, policies=wish or kept.policies, isolated=bool(restricting))
+    facts = replace(kept, isolated=bool(restricting))
     if facts.isolated and not kept.isolated:
         notes.append(
             f"the namespace restricts egress now ({', '.join(restricting)}): egress policies are added"

@@ -97,11 +97,15 @@ def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0
 
 @dataclass(frozen=True)
 class DashboardAnswer:
-    """What the dashboard said: `nodes` None and `error` where it refused to list them."""
+    """What the dashboard said: `nodes` None and `error` where it refused to list them.
+
+    `autoscaler` is the text of `ray status`, "" where it was not told or not asked for.
+    """
 
     nodes: Json | None
     living: Living
     error: RaysteadError | None = None
+    autoscaler: str = ""
 
 
 def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], str]) -> DashboardAnswer:
@@ -117,9 +121,10 @@ def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], s
         client = NodesClient(forward.url, token)
         try:
             living = client.living()
+            text = client.autoscaler() if cluster.spec.enable_in_tree_autoscaling else ""
             try:
-                return DashboardAnswer(client.nodes(), living)
+                return DashboardAnswer(client.nodes(), living, autoscaler=text)
             except RaysteadError as error:
-                return DashboardAnswer(None, living, error)
+                return DashboardAnswer(None, living, error, text)
         finally:
             client.close()

@@ -7,37 +7,18 @@ import time
 from collections.abc import Callable, Iterator
 
 from raystead.base import labels
-from raystead.base.ownership import owners_of
 from raystead.errors import ObjectNotFound
 from raystead.kube.api import Api, Json
-from raystead.kube.logs import Follow, Line
 from raystead.kube.paths import collection, path_of
 from raystead.live.rayjob import JobState, job_state
-from raystead.manifests.rayjob import CONTAINER, PARTS, keeper_name
 from raystead.ops.anchor import Anchor
 from raystead.spec.documents import RayDocument
-from raystead.spec.rayjob import RayJob
 
-__all__ = ["follow", "keepers", "refusals", "state", "stop"]
+__all__ = ["follow", "refusals", "state", "stop"]
 
 _JOB_LABEL = "job-name"  # of the Job controller; the longer form exists only since 1.27
 _LOOK = 2.0  # seconds between two looks at the submitter's Job
 _REST = 5.0  # seconds for the rest of its output, once it has ended
-
-
-def keepers(api: Api, name: str, anchor: Anchor | None) -> dict[str, str]:
-    """The uids of the RayJob's keepers that are there, by the part that each ends."""
-    found: dict[str, str] = {}
-    if anchor is None:
-        return found
-    proved = {anchor.uid}
-    for part in PARTS:
-        with contextlib.suppress(ObjectNotFound):
-            job = api.get(path_of(api.namespace, "Job", keeper_name(name, part)))
-            if owners_of(job) & proved and not job["metadata"].get("deletionTimestamp"):
-                found[part] = str(job["metadata"]["uid"])
-                proved.add(found[part])
-    return found
 
 
 def refusals(api: Api, wish: RayDocument, anchor: Anchor | None) -> Iterator[str]:
@@ -51,7 +32,7 @@ def refusals(api: Api, wish: RayDocument, anchor: Anchor | None) -> Iterator[str
     if anchor.document.kind != wish.kind:
         there = f"{anchor.name} is a {anchor.document.kind}, not a {wish.kind}"
         yield f"{there}: give another name, or end it first (raystead down {anchor.name})"
-    elif isinstance(wish, RayJob) and _fixed(wish) != _fixed(anchor.document):
+    elif wish.kind == "RayJob" and _fixed(wish) != _fixed(anchor.document):
         again = f"raystead down {wish.name}, then raystead up again, runs the new one"
         yield f"RayJob {wish.name} has begun, and a job that has begun is not changed ({again})"
 
@@ -79,6 +60,9 @@ def follow(
     Raises:
         ObjectNotFound: the submitter's Job was deleted.
     """
+    from raystead.kube.logs import Follow, Line
+    from raystead.manifests.rayjob import CONTAINER
+
     selector = f"{labels.OURS}={anchor.name},{labels.ROLE}=submitter"
     told, looked, over = "", 0.0, None
     with Follow(api, anchor.namespace, selector, wanted=lambda pod: [CONTAINER]) as logs:

@@ -11,12 +11,14 @@ from raystead.base.ownership import owners_of
 from raystead.errors import ClusterExists, ClusterNotFound, UsageError
 from raystead.kube.api import Api
 from raystead.ops.anchor import Anchor
-from raystead.ops.bring import TIMEOUT, bring, planned
+from raystead.ops.bring import TIMEOUT, bring
 from raystead.ops.down import Downed, down, found
-from raystead.ops.events import Event
+from raystead.ops.events import Event, Note
 from raystead.ops.lease import Lease
-from raystead.ops.planning import existing
+from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
+from raystead.spec.flags import Flags, build
+from raystead.spec.idle import NEVER, idle_end
 
 __all__ = ["LEAST_LEASE", "named", "temporary"]
 
@@ -54,6 +56,7 @@ def temporary(
     view: Callable[[], AbstractContextManager[Emit]],
     note: Emit,
     downed: Callable[[Downed], None],
+    check: Callable[[Prepared], None],
     policies: str | None = None,
     timeout: float = TIMEOUT,
 ) -> Iterator[Anchor]:
@@ -64,6 +67,7 @@ def temporary(
         view: opened around each wait; gives what takes that wait's events.
         note: takes a `Note` between the waits.
         downed: gets what was deleted, and what remains.
+        check: raises where the cluster would not be whole, before anything is made.
         timeout: seconds to wait for it to be ready.
 
     Raises:
@@ -71,10 +75,12 @@ def temporary(
         UsageError: the file brings documents that would be left behind.
         NotReady, and what `prepare` and `apply` raise.
     """
+    asked = _without_idle_end(asked, note)
     cluster = asked.cluster
     _refuse(api, asked)
-    prepared = planned(api, asked, None, policies=policies)
+    prepared = prepare(api, asked, None, policies=policies)
     prepared.refuse_problems()
+    check(prepared)
     with Lease(api, cluster, lease, note) as held:
         made: list[Anchor] = []
 
@@ -96,6 +102,14 @@ def temporary(
             with suppress(ClusterNotFound), view() as emit:
                 if uid is not None:
                     downed(down(api, found(api, cluster.name, uid=uid), keep_data=False, emit=emit))
+
+
+def _without_idle_end(asked: Desired, note: Emit) -> Desired:
+    """The lease owns the anchor of a run: it has no second end."""
+    if idle_end(asked.cluster) is None:
+        return asked
+    note(Note("the idle timeout has no effect: the cluster ends with this command"))
+    return replace(asked, document=build(Flags(idle=NEVER), asked.cluster))
 
 
 def _written(api: Api, name: str, held: Lease) -> str | None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from raystead.manifests.doors import foreign_doors
-from raystead.manifests.facts import Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests, secret_commands
 from raystead.ops import companions
@@ -14,10 +14,10 @@ from raystead.ops.anchor import Anchor
 from raystead.spec.documents import RayDocument
 from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
+from raystead.spec.idle import idle_end
 from raystead.spec.load import load
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import SpecNote
-from raystead.spec.rayjob import RayCronJob, RayJob
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -91,13 +91,16 @@ def built(flags: Flags, anchor: Anchor | None) -> RayDocument:
 
 def with_cluster(document: RayDocument, cluster: RayCluster) -> RayDocument:
     """The document with another spec of its cluster."""
-    return document.with_cluster(cluster) if isinstance(document, (RayJob, RayCronJob)) else cluster
+    return document.with_cluster(cluster)
 
 
 def with_suspend(document: RayDocument, suspend: bool) -> RayDocument:
-    """The document suspended, or not: a RayJob or RayCronJob says so itself, not its cluster."""
-    if isinstance(document, (RayJob, RayCronJob)):
-        return document.with_suspend(suspend)
+    """The document suspended, or not: a RayJob says so itself, not its cluster."""
+    from raystead.spec.rayjob import RayJob
+
+    if isinstance(document, RayJob):
+        spec = document.spec.model_copy(update={"suspend": suspend})
+        return document.model_copy(update={"spec": spec})
     return suspended(document.cluster, suspend)
 
 
@@ -116,9 +119,12 @@ def located(
     return api.inside(namespace or asked.cluster.metadata.namespace), asked
 
 
-def render(wanted: Desired, facts: Facts) -> Rendered:
+def render(wanted: Desired, facts: Facts, choices: Choices = NO_CHOICES) -> Rendered:
     """The Kubernetes objects of the cluster, foreign documents of the file last."""
     facts = replace(facts, doors=foreign_doors(wanted.cluster, wanted.foreign))
-    objects = (*manifests(wanted.document, facts), *wanted.foreign)
+    objects = (*manifests(wanted.document, facts, choices), *wanted.foreign)
     commands = tuple(secret_commands(wanted.cluster, facts))
-    return Rendered(objects, commands, tuple(notes(wanted.cluster, facts)))
+    said = [*notes(wanted.cluster, facts)]
+    if wanted.document.kind == "RayCluster" and idle_end(wanted.cluster):
+        said.append("applied by kubectl, nothing here has an owner, so its keeper ends nothing: raystead up")
+    return Rendered(objects, commands, tuple(said))

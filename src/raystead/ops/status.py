@@ -7,16 +7,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raystead.base import kinds, labels
+from raystead.base.times import span
 from raystead.errors import Forbidden, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
+from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
-from raystead.live.pods import Pod, slim
-from raystead.live.raycron import CronState
+from raystead.live.pods import slim
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import raycrons, rayjobs, secrets
+from raystead.ops import keepers, rayjobs, secrets
 from raystead.ops.listing import clusters
 from raystead.ops.living import live_objects
 from raystead.ops.ray import asked, head_of
@@ -43,13 +44,10 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     """
     wanting: list[str] = []
     job = rayjobs.state(api, anchor.name) if anchor.kept.get("kind") == "RayJob" else None
-    cron = raycrons.Ticks(api, anchor).state() if raycrons.is_cron(anchor) else None
-    rendered = manifests(anchor.document if cron else anchor.cluster, anchor.with_facts())
+    rendered = manifests(anchor.cluster, anchor.with_facts(), anchor.choices)
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
-    if cron is not None:  # those of earlier ticks stay for their logs
-        pods = [pod for pod in pods if not Pod.of(pod).over]
-    nodes, living = _alive(api, anchor, pods, wanting) if ray else (None, None)
+    nodes, living, report = _alive(api, anchor, pods, wanting) if ray else (None, None, None)
     ours = [
         item
         for kind in (*_SHOWN, *others)
@@ -57,10 +55,11 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
     wanted = [i for i in rendered if here.get(i["kind"]) is not None]
-    ended = job is not None and job.over and not here.get("Deployment")
-    resting = ended or (cron is not None and not pods)
+    end = keepers.idle_of(anchor)
+    over = job.over if job is not None else bool(end and end.keeps_data)
+    ended = over and here.get("Deployment") == []
     seen = observe(
-        cluster=suspended(anchor.cluster, True) if resting else anchor.cluster,
+        cluster=suspended(anchor.cluster, True) if ended else anchor.cluster,
         anchor=anchor.raw,
         deployments=here.get("Deployment") or (),
         statefulsets=here.get("StatefulSet") or (),
@@ -71,23 +70,23 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         events=here.get("Event"),
         ray_nodes=nodes,
         living=living,
+        autoscaler=report,
         drift=() if ended else (*missing(wanted, ours), *drift_of(ours, wanted)),
         missing_rights=wanting,
         makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
     )
-    if job is not None:
+    if job is not None or ended:
         seen = replace(seen, job=job, state="ended" if ended else seen.state)
-    if cron is not None:
-        seen = replace(seen, cron=cron, state=seen.state if pods else _between(cron))
+    if end is not None and not ended:
+        seen = replace(seen, idle=keepers.idle(api, anchor, pods))
+    if ended and job is None and end is not None:
+        kept = f"it ended by itself after {span(end.seconds)} without work; spec and data are kept"
+        seen = replace(seen, notes=(*seen.notes, kept))
     if not anchor.foreign:
         return seen
     brought = f"came with the file: {', '.join(anchor.foreign)} (raystead down -f FILE removes them too)"
     return replace(seen, notes=(*seen.notes, brought))
-
-
-def _between(cron: CronState) -> str:
-    return "suspended" if cron.suspended else "scheduled"
 
 
 def _read(
@@ -119,11 +118,11 @@ def _read(
 
 def _alive(
     api: Api, anchor: Anchor, pods: Sequence[Json], wanting: list[str]
-) -> tuple[Sequence[RayNode] | None, Living | None]:
-    """Ray's own view of its nodes and of itself; None where it cannot be had, with the reason."""
+) -> tuple[Sequence[RayNode] | None, Living | None, AutoscalerReport | None]:
+    """Ray's view of its nodes, itself and its autoscaler; None where it cannot be had, with the reason."""
     head = head_of(pods)
     if head is None:
-        return None, None
+        return None, None, None
     name = str(head["metadata"]["name"])
     try:
         token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
@@ -131,10 +130,37 @@ def _alive(
     except Forbidden as error:
         rights = "get on secrets, and " if "secrets" in error.what else ""
         wanting.append(f"alive: needs {rights}get and create on pods/portforward")
-        return None, None
+        return None, None, None
     except RaysteadError as error:
         wanting.append(f"alive: {error.what}")
-        return None, None
+        return None, None, None
     if answer.error is not None:
         wanting.append(f"alive: {answer.error.what}")
-    return None if answer.nodes is None else ray_nodes(answer.nodes), answer.living
+    nodes = None if answer.nodes is None else ray_nodes(answer.nodes)
+    return nodes, answer.living, _report(api, anchor, pods, answer.autoscaler, wanting)
+
+
+def _report(
+    api: Api, anchor: Anchor, pods: Sequence[Json], text: str, wanting: list[str]
+) -> AutoscalerReport | None:
+    """What the autoscaler says, with the idle times of its nodes where some are idle."""
+    if not anchor.cluster.spec.enable_in_tree_autoscaling:
+        return None
+    report = report_of(text)
+    if report is None:
+        wanting.append("autoscaler: it has not said anything yet, or this Ray's dashboard does not tell")
+        return None
+    if not any(report.idle.values()):
+        return report
+    from raystead.ops.idle import idle_times  # asyncio, which only this needs
+
+    try:
+        idle = idle_times(api, pods)
+    except RaysteadError as error:
+        wanting.append(f"autoscaler: idle times: {error.what}")
+        return report
+    workers = {
+        str(p["metadata"]["name"]) for p in pods if p["metadata"]["labels"].get(labels.NODE_TYPE) == "worker"
+    }
+    seconds = {pod: one.seconds for pod, one in idle.items() if one.seconds > 0 and pod in workers}
+    return replace(report, idle_seconds=seconds)

@@ -18,17 +18,18 @@ from raystead.live.makers import makers_of
 from raystead.live.reading import condition
 from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.facts import Facts
-from raystead.manifests.rayjob import PARTS, keeper_name, keeper_reference
+from raystead.manifests.keepers import PARTS
 from raystead.manifests.render import manifests
-from raystead.ops import secrets
+from raystead.ops import keepers, secrets
 from raystead.ops.anchor import Anchor, decoded
 from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Progress
 from raystead.ops.explaining import Explainer
+from raystead.ops.keepers import claims_go_along
 from raystead.ops.planning import Prepared, existing, parallel, prepare
 from raystead.ops.specs import Desired
 from raystead.ops.watching import Watched
 from raystead.plan.make import key_of
-from raystead.plan.model import Action, Change, makes_pods
+from raystead.plan.model import Action, Change, Key, makes_pods
 
 __all__ = ["TIMEOUT", "apply", "wait"]
 
@@ -68,13 +69,22 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         if change := changes.get(("Secret", secret.name)):
             emit(Applied(change.kind, change.name, change.action))
     paths = Discovery(api)
-    if prepared.document.kind == "RayJob":
-        facts = replace(facts, keepers=_keepers(prepared, facts, paths))
+    keeping = _Keeping(prepared, anchor, paths)
+    keeping.let_go()
+    facts = replace(facts, keepers=keeping.make(facts))
+    for change in (changes[key] for key in keeping.made if key in changes):
+        emit(Applied(change.kind, change.name, change.action))
     # what was planned holds, unless the anchor's uid, which all owner references name, was not known then
     same = facts == prepared.facts
-    rendered = prepared.objects if same else manifests(prepared.document, facts)
+    rendered = prepared.objects if same else manifests(prepared.document, facts, prepared.choices)
+    if facts.keepers != prepared.facts.keepers:  # the plan knew other owners: all are written
+        parallel(
+            lambda item: api.apply(paths.path(item, api.namespace), item, force=prepared.force),
+            [item for item in rendered if key_of(item) not in changes and item["kind"] != "Job"],
+        )
     objects = (*rendered, *prepared.foreign)
     steps = [_Step(changes[key_of(item)], item) for item in objects if key_of(item) in changes]
+    steps = [step for step in steps if step.change.key not in keeping.made]
 
     def one(step: _Step) -> None:
         path = paths.path(step.item, api.namespace)
@@ -93,6 +103,8 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         with contextlib.suppress(Conflict):  # another one has that name by now: it is not ours to delete
             _delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
         emit(Applied(change.kind, change.name, change.action))
+    if "self" in facts.keepers:
+        claims_go_along(api, anchor, [item for item in rendered if item["kind"] == "StatefulSet"])
     if prepared.anchor is not None and autoscales(prepared.anchor.cluster):
         _end_bare_pods(prepared, anchor, emit)
     if plan.mutates:
@@ -119,43 +131,74 @@ def _end_bare_pods(prepared: Prepared, anchor: Anchor, emit: Emit) -> None:
             emit(Applied("Pod", metadata["name"], Action.DELETE))
 
 
-def _keepers(prepared: Prepared, facts: Facts, paths: Discovery) -> dict[str, str]:
-    """Makes the RayJob's keepers, the outermost first, for each has to be there before what it owns.
+class _Keeping:
+    """The keepers of what is applied: those that are no longer wanted let go first, the others are made.
 
-    Returns:
-        Their uids by the part that each ends. The one that ends everything owns the anchor.
+    Attributes:
+        made: the keys of the Jobs that are applied here.
     """
-    api, uids = prepared.api, dict(facts.keepers)
-    for part in PARTS:
-        name = keeper_name(prepared.document.name, part)
-        objects = manifests(prepared.document, replace(facts, keepers=uids))
-        for item in objects:
-            if key_of(item) == ("Job", name):
-                uids[part] = str(api.apply(paths.path(item, api.namespace), item)["metadata"]["uid"])
-        if part == "self" and part in uids:
-            owner = keeper_reference(prepared.document.name, part, uids[part])
-            body = {"metadata": {"uid": facts.anchor_uid, "ownerReferences": [owner]}}
-            api.patch(path_of(api.namespace, "ConfigMap", names.anchor(prepared.document.name)), body)
-    return uids
+
+    def __init__(self, prepared: Prepared, anchor: Anchor, paths: Discovery) -> None:
+        self._prepared, self._anchor, self._paths = prepared, anchor, paths
+        self._api = prepared.api
+        self.made: set[Key] = set()
+        jobs = {("Job", names.keeper(anchor.name, part)): part for part in PARTS}
+        changes = prepared.plan.of(Action.DELETE, Action.REPLACE)
+        self._leaving = {jobs[c.key]: prepared.uids[c.key] for c in changes if c.key in jobs}
+
+    def let_go(self) -> None:
+        """Gives what a keeper owns to the anchor, before that keeper's Job is deleted and takes it along."""
+        if not self._leaving:
+            return
+        leaving = set(self._leaving.values())
+        if owners_of(self._anchor.raw) & leaving:
+            references = self._anchor.raw["metadata"]["ownerReferences"]
+            self._own([one for one in references if one["uid"] not in leaving])
+        theirs = {key_of(item) for item in self._prepared.live if owners_of(item) & leaving}
+        objects = manifests(self._prepared.document, self._anchor.with_facts(), self._prepared.choices)
+        parallel(self._apply, [item for item in objects if key_of(item) in theirs and item["kind"] != "Job"])
+
+    def make(self, facts: Facts) -> dict[str, str]:
+        """Makes them, the outermost first, for each has to be there before what it owns.
+
+        Returns:
+            Their uids by the part that each ends. The one that ends everything owns the anchor.
+        """
+        document = self._prepared.document
+        uids = {part: uid for part, uid in self._prepared.facts.keepers.items() if part not in self._leaving}
+        for part in keepers.wanted(document):
+            key = ("Job", names.keeper(document.name, part))
+            objects = manifests(document, replace(facts, keepers=uids), self._prepared.choices)
+            job = next((item for item in objects if key_of(item) == key), None)
+            if job is None:
+                continue
+            if part in self._leaving:
+                path = path_of(self._api.namespace, *key)
+                _remove(self._api, path, self._leaving[part], self._anchor.name)
+            uids[part] = str(self._apply(job)["metadata"]["uid"])
+            self.made.add(key)
+            if part == "self" and uids[part] not in owners_of(self._anchor.raw):
+                self._own([names.reference(*key, uids[part])])
+        return uids
+
+    def _apply(self, item: Json) -> Json:
+        force = self._prepared.force
+        return self._api.apply(self._paths.path(item, self._api.namespace), item, force=force)
+
+    def _own(self, references: Sequence[Json]) -> None:
+        body = {"metadata": {"uid": self._anchor.uid, "ownerReferences": [*references]}}
+        self._api.patch(path_of(self._api.namespace, "ConfigMap", names.anchor(self._anchor.name)), body)
 
 
 def _in_turn(steps: Sequence[_Step]) -> tuple[list[_Step], list[_Step]]:
-    """What the head and Redis need goes before the workers: who comes first gets a quota's room.
-
-    Of CronJobs the head's comes last: a tick in between may have workers without a head, which end, but no
-    head without workers.
-    """
+    """What the head and Redis need goes before the workers: who comes first gets a quota's room."""
     later = [s for s in steps if _at_once(s) and any(m.id.is_worker for m in makers_of(s.item))]
-    later += [
-        s for s in steps if s.item["kind"] == "CronJob" and any(m.id == HEAD for m in makers_of(s.item))
-    ]
     return [step for step in steps if step not in later], later
 
 
 def _at_once(step: _Step) -> bool:
-    """A controller makes its pods as soon as it is applied; the steward and CronJobs do not."""
-    template = pod_template(step.item) is not None and step.item["kind"] != "CronJob"
-    return makes_pods(step.change) and template
+    """A controller makes its pods as soon as it is applied; the steward, which is in the head, does not."""
+    return makes_pods(step.change) and pod_template(step.item) is not None
 
 
 def _wait_for_room(api: Api, first: Sequence[_Step], emit: Emit) -> None:

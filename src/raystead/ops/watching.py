@@ -19,7 +19,7 @@ from raystead.kube.forward import Forward
 from raystead.kube.paths import collection
 from raystead.kube.watch import Mirror
 from raystead.live.groups import Group, groups, wanted
-from raystead.live.makers import kinds_that_keep, makers_of
+from raystead.live.makers import kinds_that_keep, makers_of, unattended
 from raystead.live.notes import pod_note, summary
 from raystead.live.pods import pods_of
 from raystead.manifests.facts import Facts
@@ -106,7 +106,10 @@ class Watched:
         """Redis (ours), head and worker groups of the spec at this moment."""
         spec = wanted(self.cluster)
         keepers = [{**item, "kind": kind} for kind, mirror in self.makers.items() for item in mirror.items]
-        found = groups(self.cluster, makers_of(*keepers), pods_of(self.pods.items))
+        makers = makers_of(*keepers)
+        found = groups(self.cluster, makers, pods_of(self.pods.items))
+        if unattended(makers, self._api.now()):  # nobody will make them: that is said, and not waited for
+            found = tuple(group for group in found if not group.id.is_worker)
         return tuple(group for group in found if group.id in spec)
 
     def groups(self) -> tuple[GroupProgress, ...]:
@@ -181,7 +184,7 @@ def _progress(group: Group, now: datetime) -> GroupProgress:
         group.id,
         wanted.target,
         sum(pod.running for pod in group.pods),
-        group.ready,
+        group.ready - sum(pod.ready and pod.shaky(now) for pod in group.current),
         note=text,
         most=wanted.most,
         outdated=len(group.outdated),

@@ -14,6 +14,7 @@ from raystead.base.groups import GroupId, Role
 from raystead.live.makers import Maker, makers_of
 from raystead.live.pods import Pod
 from raystead.live.reading import created, dig, name
+from raystead.spec.idle import idle_end_of
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json
@@ -105,11 +106,8 @@ def _row(
     ready = {maker: maker.ready(pods.get(maker.id, ())) for maker in nodes}
     heads = [maker for maker in nodes if maker.id.role is Role.HEAD]
     workers = [maker for maker in nodes if maker.id.is_worker]
-    document = (anchor.get("data") or {}).get("document", "")
-    if not nodes and '"kind": "RayJob"' in document:
-        state = "ended"  # a RayJob outlives its cluster
-    elif '"kind": "RayCronJob"' in document:
-        state = "suspended" if dig(json.loads(document), "spec", "suspend") else "scheduled"
+    if not nodes and _outlives(anchor):
+        state = "ended"
     elif heads and not any(map(_wanted, nodes)):
         state = "suspended"
     elif not heads or not all(ready[maker] for maker in heads):
@@ -126,6 +124,18 @@ def _row(
         cpu=sum(_wanted(maker) * _cpus(maker) for maker in nodes),
         ray_version=image_version(str(_container(heads[0]).get("image") or "")) if heads else "",
         age=max(0.0, (now - born).total_seconds()) if born else 0.0,
+    )
+
+
+def _outlives(anchor: Json) -> bool:
+    """A RayJob outlives its cluster, and so does a spec that is kept where an idle cluster ended."""
+    try:
+        document = json.loads((anchor.get("data") or {}).get("document") or "{}")
+    except ValueError:
+        return False
+    end = idle_end_of(document) if isinstance(document, dict) else None
+    return isinstance(document, dict) and (
+        document.get("kind") == "RayJob" or bool(end is not None and end.keeps_data)
     )
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.base.groups import HEAD, GroupId, worker
+from raystead.live.autoscaler import AutoscalerReport, Demand, Obstacle, obstacles
 from raystead.live.groups import Group, groups
-from raystead.live.makers import makers_of
+from raystead.live.idle import IdleState
+from raystead.live.makers import makers_of, unattended
 from raystead.live.pods import pods_of
-from raystead.live.raycron import CronState
 from raystead.live.rayjob import JobState
 from raystead.live.reading import created, dig, name
 from raystead.manifests.context import Context
@@ -36,8 +37,8 @@ class ClusterView:
 
     Attributes:
         state: "Ready" (all pods wanted are ready, and alive if Ray could be asked), "partly" (the head is and
-            something else is not), "not ready", "suspended"; "ended" for a RayJob whose cluster is gone,
-            "scheduled" for a RayCronJob between two ticks.
+            something else is not), "not ready", "suspended"; "ended" where a RayJob's cluster is gone, or one
+            has ended by itself and left its spec and its data.
         since: since when it is Ready; None in other states, whose beginning nobody records.
         age: seconds since the anchor was made.
         storage: "redis (volume)", "redis (no volume)", "external", "rocksdb" or "none".
@@ -47,7 +48,10 @@ class ClusterView:
         endpoints: port name to "host:port" as seen from the cluster.
         notes: what could not be known and why.
         document: the RayCluster with the status KubeRay would write.
-        job: of a RayJob, how far it is; cron: of a RayCronJob, its ticks.
+        job: of a RayJob, how far it is.
+        autoscaler: what Ray's autoscaler says; None without one, or where it could not be asked.
+        stuck: why its demand stays unmet.
+        idle: of a cluster that ends by itself, whether it is idle.
     """
 
     name: str
@@ -69,7 +73,9 @@ class ClusterView:
     notes: tuple[str, ...]
     document: Json
     job: JobState | None = None
-    cron: CronState | None = None
+    autoscaler: AutoscalerReport | None = None
+    stuck: tuple[Obstacle, ...] = ()
+    idle: IdleState | None = None
 
 
 def observe(
@@ -85,6 +91,7 @@ def observe(
     events: Sequence[Json] | None = None,
     ray_nodes: Sequence[RayNode] | None = None,
     living: Living | None = None,
+    autoscaler: AutoscalerReport | None = None,
     drift: Sequence[str] = (),
     missing_rights: Sequence[str] = (),
     makers: Sequence[Json] = (),
@@ -97,7 +104,9 @@ def observe(
     """
     ctx = Context(cluster, Facts(namespace=anchor["metadata"].get("namespace")))
     keepers = [*({**item, "kind": "Deployment"} for item in deployments), *makers]
-    every = groups(cluster, makers_of(*keepers), pods_of(pods))
+    kept_by = makers_of(*keepers)
+    alone = "" if ctx.suspended else unattended(kept_by, now)
+    every = groups(cluster, kept_by, pods_of(pods))
     shown = [group for group in every if group.id in _shown(cluster)]
     index = None if ray_nodes is None else NodeIndex(ray_nodes)
     views = [group_view(group, index, now) for group in shown]
@@ -136,11 +145,14 @@ def observe(
         drift=tuple(drift),
         last_head_loss=head_loss(head, shown[1:], events),
         notes=(
+            *([f"autoscaler: nothing scales, {alone}"] if alone else ()),
             *missing_rights,
             *_differences(ctx, known),
             *_notes(lines, missing_rights, claims, statefulsets),
         ),
         document=_document(cluster, anchor, kuberay_status(cluster, live, now), shown),
+        autoscaler=autoscaler,
+        stuck=tuple(obstacles(autoscaler, cluster, shown)) if autoscaler else (),
     )
 
 
@@ -169,11 +181,38 @@ def view_json(view: ClusterView) -> Json:
         "lastHeadLoss": None if loss is None else {**_camel(loss), "at": instant(loss.at)},
         "notes": list(view.notes),
     }
+    if view.autoscaler is not None:
+        known["autoscaler"] = _autoscaler(view.autoscaler, view.stuck)
     if view.job is not None:
         known["rayJob"] = view.job.kuberay()
-    if view.cron is not None:
-        known["rayCronJob"] = view.cron.json()
+    if view.idle is not None:
+        known["idle"] = view.idle.json()
     return {**view.document, "raystead": known}
+
+
+def _autoscaler(report: AutoscalerReport, stuck: Sequence[Obstacle]) -> Json:
+    def demands(found: Sequence[Demand]) -> list[Json]:
+        return [
+            {
+                "kind": one.kind,
+                "count": one.count,
+                "bundles": [{"resources": dict(s), "count": n} for s, n in one.shapes],
+            }
+            for one in found
+        ]
+
+    return {
+        "active": dict(report.active),
+        "idle": dict(report.idle),
+        "idleSeconds": {pod: round(seconds, 3) for pod, seconds in report.idle_seconds.items()},
+        "pending": list(report.pending),
+        "failures": list(report.failures),
+        "demands": demands(report.demands),
+        "requested": demands(report.requested),
+        "unmet": [
+            {"why": one.kind, "resources": dict(one.shape), "groups": dict(one.groups)} for one in stuck
+        ],
+    }
 
 
 def _camel(value: GroupView | NodeView | HeadLoss) -> Json:

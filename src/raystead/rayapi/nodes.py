@@ -53,6 +53,14 @@ class NodesClient:
         mode = self._said("/api/authentication_mode", "authentication_mode")
         return Living(mode, self._said("/api/version", "ray_version"))
 
+    def autoscaler(self) -> str:
+        """What `ray status` says, as text; "" where this Ray's dashboard does not tell; never raises."""
+        try:
+            answer = self._http.get("/api/cluster_status", params={"format": "1"})
+            return str(answer.raise_for_status().json()["data"]["clusterStatus"] or "")
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            return ""
+
     def _said(self, path: str, key: str) -> str:
         try:
             answer = self._http.get(path)

@@ -1,4 +1,4 @@
-"""The documents that a cluster may come from: RayCluster, RayJob and RayCronJob, later RayService.
+"""The documents that a cluster may come from: RayCluster and RayJob, later RayService and RayCronJob.
 
 Each derives its cluster. To accept another kind: its name in `ACCEPTED`, its model (a `RayDocument`) in
 `parsed`, and in `cluster_json` where its cluster stands. `load` reads it then, and the anchor keeps it whole.
@@ -11,14 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
 
-__all__ = ["ACCEPTED", "CLUSTER_AT", "LATER", "RayDocument", "cluster_json", "parsed"]
+__all__ = ["ACCEPTED", "LATER", "RayDocument", "cluster_json", "parsed"]
 
-ACCEPTED = ("RayCluster", "RayJob", "RayCronJob")
+ACCEPTED = ("RayCluster", "RayJob")
 LATER = tuple(kind for kind in ("RayJob", "RayService", "RayCronJob") if kind not in ACCEPTED)
-CLUSTER_AT = {  # where the cluster's spec stands in a document that holds one
-    "RayJob": ("spec", "rayClusterSpec"),
-    "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
-}
 
 
 class RayDocument(Protocol):
@@ -37,6 +33,9 @@ class RayDocument(Protocol):
     def cluster(self) -> RayCluster:
         """The cluster that it asks for; a RayCluster is its own."""
 
+    def with_cluster(self, cluster: RayCluster) -> RayDocument:
+        """The same with another spec of its cluster."""
+
     def document(self) -> Json:
         """As KubeRay's YAML would say it: only what was set."""
 
@@ -53,9 +52,7 @@ def cluster_json(value: Any) -> Json:
     if kind == "RayCluster":
         cluster: Json = value
         return cluster
-    metadata, spec = value["metadata"], value
-    for key in CLUSTER_AT[kind]:
-        spec = spec[key]
+    metadata, spec = value["metadata"], value["spec"]["rayClusterSpec"]
     if value["spec"].get("suspend"):
         spec = {**spec, "suspend": True}
     return {"apiVersion": value["apiVersion"], "kind": "RayCluster", "metadata": metadata, "spec": spec}
@@ -71,10 +68,6 @@ def parsed(value: Json) -> RayDocument:
         from raystead.spec.rayjob import RayJob
 
         return RayJob.model_validate(value)
-    if value.get("kind") == "RayCronJob":
-        from raystead.spec.rayjob import RayCronJob
-
-        return RayCronJob.model_validate(value)
     from raystead.spec.model import RayCluster
 
     return RayCluster.model_validate(cluster_json(value))

@@ -7,10 +7,7 @@ from collections.abc import Mapping
 
 from raystead.base.groups import named, worker
 from raystead.errors import UsageError
-from raystead.spec import rules
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import Problem, problems_error
-from raystead.spec.yamlio import dotted
 
 __all__ = ["Count", "scaled", "suspended"]
 
@@ -79,6 +76,10 @@ def suspended(cluster: RayCluster, suspend: bool) -> RayCluster:
 
 
 def _checked(document: Json) -> RayCluster:
+    from raystead.spec import rules
+    from raystead.spec.problems import Problem, problems_error
+    from raystead.spec.yamlio import dotted
+
     cluster = RayCluster.model_validate(document)
     broken = [Problem("spec", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.problems(cluster)]
     if broken:

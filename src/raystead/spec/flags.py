@@ -10,10 +10,12 @@ from typing import Any
 
 from raystead.base.labels import OBJECT_LABELS, is_label, steers
 from raystead.base.quantities import binary, parse
+from raystead.base.times import in_seconds
 from raystead.spec import rules
 from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
 from raystead.spec.builtin import NAME, builtin, builtin_document
 from raystead.spec.finding import whole
+from raystead.spec.idle import IDLE_ANNOTATION, LEAST_IDLE, NEVER, idle_end_of
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.shape import value_at
@@ -65,6 +67,8 @@ class Flags:
     autoscale: bool | None = None
     least: int | None = None
     most: int | None = None
+    idle: str | None = None
+    idle_keeps_data: bool | None = None
 
 
 def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
@@ -104,6 +108,7 @@ def laid_over(flags: Flags, given: Json, *, own: bool = False) -> tuple[Json, li
     change.pods(flags)
     change.storage(flags)
     change.allow(flags)
+    change.idle(flags)
     return change.document, change.problems
 
 
@@ -203,6 +208,34 @@ class _Change:
         group["minReplicas"], group["maxReplicas"] = least, most
         if flags.workers is None and flags.autoscale:
             group["replicas"] = least
+
+    def idle(self, flags: Flags) -> None:
+        """When the cluster ends by itself, and whether its state stays."""
+        if flags.idle is None and flags.idle_keeps_data is None:
+            return
+        before = idle_end_of(self.document)
+        seconds: float | None = None
+        if flags.idle == NEVER:
+            pass
+        elif flags.idle is None:
+            seconds = before.seconds if before else None
+        else:
+            seconds = in_seconds(flags.idle)
+            if seconds is None or seconds < LEAST_IDLE:
+                what = f'"{flags.idle}" is not a time of {LEAST_IDLE} s or more'
+                self.problem("idle", what, f"30m, 2h, or {NEVER}")
+                return
+        if seconds is None and flags.idle_keeps_data:
+            self.problem("keep-data", "it has an effect with --idle only", "--idle 30m --keep-data")
+            return
+        (self.document["metadata"].get("annotations") or {}).pop(IDLE_ANNOTATION, None)
+        self.spec.pop("idleTerminationOptions", None)
+        if seconds is not None:
+            keeps = (
+                flags.idle_keeps_data if flags.idle_keeps_data is not None else before and before.keeps_data
+            )
+            policy = "Suspend" if keeps else "Delete"
+            self.spec["idleTerminationOptions"] = {"timeoutSeconds": int(seconds), "policy": policy}
 
     def whole_node(self, flags: Flags) -> None:
         """Each Ray pod takes a whole node: allocatable less the reserve and the sidecars."""

@@ -158,6 +158,13 @@ class NetworkPolicyOptions(Model):
     worker_groups: list[GroupPolicyRules] = Field(default_factory=list)
 
 
+class IdleTermination(Model):
+    """When an idle cluster ends by itself; Suspend, KubeRay's default, keeps the spec and the state."""
+
+    timeout_seconds: StrictInt
+    policy: Literal["Suspend", "Delete"] = "Suspend"
+
+
 class ClusterSpec(Model):
     ray_version: StrictStr | None = None
     head: HeadGroup = Field(alias="headGroupSpec")
@@ -173,7 +180,7 @@ class ClusterSpec(Model):
     autoscaler_options: Json | None = None
     tls_options: Json | None = None
     history_server_options: Json | None = None
-    idle_termination_options: Json | None = None
+    idle_termination_options: IdleTermination | None = None
 
 
 class RayCluster(Model):
@@ -210,6 +217,10 @@ class RayCluster(Model):
         template of the group alone, is true in any letter case."""
         own = (group.template.metadata.get("annotations") or {}).get(_OVERWRITE)
         return _is_true(self.annotations.get(_OVERWRITE)) or _is_true(own)
+
+    def with_cluster(self, cluster: RayCluster) -> RayCluster:
+        """The document with another cluster: that one."""
+        return cluster
 
     def document(self) -> Json:
         """The spec as KubeRay's YAML would say it: only what was set."""

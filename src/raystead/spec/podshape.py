@@ -32,6 +32,28 @@ _SCALARS: dict[str, tuple[str, tuple[type, ...]]] = {
     "x": ("a whole number or a string", (int, str)),
 }
 _DEFAULTS = {"protocol": "TCP"}
+_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
+_PROFILES = ("RuntimeDefault", "Localhost", "Unconfined")
+_CHOICES: dict[
+    tuple[str, str], tuple[str, ...]
+] = {  # words that a field may have; a newer server may have more
+    ("AppArmorProfile", "type"): _PROFILES,
+    ("Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
+    ("Container", "terminationMessagePolicy"): ("File", "FallbackToLogsOnError"),
+    ("EmptyDirVolumeSource", "medium"): ("Memory", "HugePages", ""),
+    ("LabelSelectorRequirement", "operator"): _OPERATORS,
+    ("NodeSelectorRequirement", "operator"): _OPERATORS,
+    ("PodSpec", "dnsPolicy"): ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
+    ("PodSpec", "preemptionPolicy"): ("Never", "PreemptLowerPriority"),
+    ("PodSpec", "restartPolicy"): ("Always", "OnFailure", "Never"),
+    ("SeccompProfile", "type"): _PROFILES,
+    ("ServiceSpec", "externalTrafficPolicy"): ("Cluster", "Local"),
+    ("ServiceSpec", "sessionAffinity"): ("None", "ClientIP"),
+    ("ServiceSpec", "type"): ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName"),
+    ("Toleration", "effect"): ("NoSchedule", "PreferNoSchedule", "NoExecute", ""),
+    ("Toleration", "operator"): ("Exists", "Equal", "Lt", "Gt", ""),
+    ("TopologySpreadConstraint", "whenUnsatisfiable"): ("DoNotSchedule", "ScheduleAnyway"),
+}
 _ELSEWHERE = ("PodSpec", "Container", "ObjectMeta")  # where a misplaced field is looked for
 _PLACES = {"PodSpec": "the pod's spec", "Container": "a container", "ObjectMeta": "the template's metadata"}
 
@@ -134,11 +156,25 @@ def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tupl
     for key, inner in value.items():
         if key in fields:
             yield from _checked(inner, fields[key], (*path, key))
+            yield from _chosen(inner, _CHOICES.get((type_name, key), ()), (*path, key))
         elif inner is not None:
             yield _unknown(key, type_name, (*path, key))
     for key, shape in fields.items():
         if shape.required and value.get(key) is None:
             yield True, SpecFinding(path, f"{key} is missing", "add it")
+
+
+def _chosen(value: Any, choices: tuple[str, ...], path: Path) -> Iterator[tuple[bool, SpecFinding]]:
+    """A word that the server refuses, where one that it takes is near."""
+    if not choices or not isinstance(value, str) or value in choices:
+        return
+    words = {word.lower(): word for word in choices}
+    close = difflib.get_close_matches(value.lower(), words, n=1, cutoff=_NEAR)
+    what = f'"{value}" is not one of {", ".join(filter(None, choices))}'
+    if close:
+        yield True, SpecFinding(path, what, f"did you mean {words[close[0]]}?")
+    else:
+        yield False, SpecFinding(path, f"{what}, as far as raystead knows", "the API server decides")
 
 
 def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, SpecFinding]:

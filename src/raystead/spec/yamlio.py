@@ -66,11 +66,25 @@ def read(text: str, filename: str) -> tuple[list[Document], list[Problem]]:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         what = f"this is not YAML: {error.problem or error.context}"
-        instead = error.note or "check indentation, quotes and tabs near here"
+        if blank := _odd_blank(text, line):
+            line, column, what, instead = blank
+        else:
+            instead = error.note or "check indentation, quotes and tabs near here"
         problems.append(Problem(filename, line, column, "", what, instead))
     except (yaml.YAMLError, UnicodeError) as error:  # a character that YAML does not allow
         problems.append(Problem(filename, 1, 1, "", f"this is not YAML: {str(error).splitlines()[0]}"))
     return documents, problems
+
+
+def _odd_blank(text: str, line: int) -> tuple[int, int, str, str] | None:
+    """The last line up to the error that is indented with a blank that is none to YAML, as pages have."""
+    for number, one in reversed(list(enumerate(text.split("\n")[:line], 1))):
+        indentation = one[: len(one) - len(one.lstrip())]
+        for column, letter in enumerate(indentation, 1):
+            if letter not in " \t\r\ufeff":
+                what = f"this is not YAML: the line is indented with U+{ord(letter):04X}, which is no blank"
+                return number, column, what, "indent with ordinary blanks"
+    return None
 
 
 def _refuse_depth(text: str) -> None:

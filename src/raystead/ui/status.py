@@ -11,15 +11,17 @@ from raystead.base.quantities import short_bytes
 from raystead.base.times import ago, span
 
 if TYPE_CHECKING:
-    from raystead.live.raycron import CronState
+    from raystead.live.autoscaler import AutoscalerReport, Obstacle
+    from raystead.live.idle import IdleState
     from raystead.live.rayjob import JobState
     from raystead.plan.listing import ListRow
     from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
 
-__all__ = ["list_text", "next_command", "rows_json", "status_text"]
+__all__ = ["idle_parts", "list_text", "next_command", "rows_json", "status_text"]
 
 UNKNOWN = "?"
 _GAP = "  "
+_IDLE = 3  # idle workers that are named
 _NOTE_MIN = 24  # narrower than this a note is unreadable next to the table and goes below it
 
 
@@ -28,10 +30,12 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     lines = _joined(_heading(view, now), width)
     if view.job:
         lines += _joined(_job(view.job, now), width)
-    if view.cron:
-        lines += _joined(_schedule(view.cron, now), width)
-        lines += _ticks(view.cron, now, width)
+    if view.idle:
+        lines += _joined(idle_parts(view.idle, now), width)
     lines += _groups(view.groups, width)
+    if view.autoscaler:
+        for text in _autoscaler(view.autoscaler, view.stuck):
+            lines += _wrapped(text, width)
     if wide and view.nodes:
         lines += ["", *_nodes(view.nodes, width)]
     if view.last_head_loss:
@@ -41,6 +45,29 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
     for note in view.notes:
         lines += _wrapped(note, width)
     return "\n".join(lines)
+
+
+def _autoscaler(report: AutoscalerReport, stuck: Sequence[Obstacle]) -> list[str]:
+    """What Ray's autoscaler says, a line for each thing there is; one in any case."""
+    out = []
+    if report.demands or report.requested:
+        out.append(f"demand: {'; '.join(map(str, (*report.demands, *report.requested)))}")
+    for one in stuck:
+        if one.kind == "infeasible":
+            out.append(f"does not grow: no group's worker has {one.needed}")
+        else:
+            groups = ", ".join(f"{name} has its most, {count}" for name, count in one.groups)
+            out.append(f"does not grow: {groups}")
+    out = list(dict.fromkeys(out))
+    if report.pending:
+        out.append(f"pending: {'; '.join(report.pending)}")
+    if report.idle_seconds:
+        idle = sorted(report.idle_seconds.items(), key=lambda item: -item[1])
+        more = f" and {len(idle) - _IDLE} more" if len(idle) > _IDLE else ""
+        out.append(f"idle: {', '.join(f'{pod} for {span(seconds)}' for pod, seconds in idle[:_IDLE])}{more}")
+    if report.failures:
+        out.append(f"failures: {'; '.join(report.failures)}")
+    return [f"autoscaler: {text}" for text in out or ["no demand"]]
 
 
 def _job(job: JobState, now: datetime) -> list[str]:
@@ -57,29 +84,15 @@ def _job(job: JobState, now: datetime) -> list[str]:
     return parts
 
 
-def _schedule(cron: CronState, now: datetime) -> list[str]:
-    """A RayCronJob's line: its schedule, the last tick and the next one."""
-    parts = [f"schedule {cron.schedule or UNKNOWN} ({cron.zone})"]
-    parts.append(f"last {ago(cron.last, now)}" if cron.last else "no tick yet")
-    if cron.next:
-        parts.append(f"next in {span((cron.next - now).total_seconds())}")
-    if len(cron.running) > 1:
-        parts.append(f"{len(cron.running)} ticks run at once")
-    return parts
-
-
-def _ticks(cron: CronState, now: datetime, width: int | None) -> list[str]:
-    """A line for each tick whose Job is still there, the newest first."""
-    if not cron.ticks:
-        return []
-    cells, notes = [], []
-    for tick in cron.ticks:
-        state = tick.state
-        end = state.ended if state.over else now
-        took = span((end - state.started).total_seconds()) if state.started and end else "-"
-        cells.append([tick.id, f"{tick.at:%Y-%m-%d %H:%M}", tick.word, took])
-        notes.append(tick.why)
-    return _with_notes(_columns(["TICK", "DUE (UTC)", "STATE", "TOOK"], cells, set()), notes, width)
+def idle_parts(idle: IdleState, now: datetime) -> list[str]:
+    """Since when nothing runs, when the cluster ends, and what stays."""
+    stays = "spec and data stay" if idle.end.keeps_data else "nothing stays"
+    if idle.since is None or idle.ends_at is None:
+        after = f"ends after {span(idle.end.seconds)} without work ({stays})"
+        return [f"not idle: {idle.why}" if idle.why.startswith("busy") else f"idle: {idle.why}", after]
+    left = (idle.ends_at - now).total_seconds()
+    ends = f"ends in {span(left)}" if left > 0 else "ends now"
+    return [f"idle since {span((now - idle.since).total_seconds())}", f"{ends} ({stays})"]
 
 
 def next_command(view: ClusterView, *, named: bool = True) -> str:
@@ -87,12 +100,10 @@ def next_command(view: ClusterView, *, named: bool = True) -> str:
     name = f" --name {view.name}" if named else ""
     if view.job and view.job.pod and view.state != "not ready":
         return f"kubectl logs --namespace {view.namespace} job/{view.name}"
-    if view.cron and view.cron.ticks:
-        return f"raystead job logs{name}"
     if view.state == "suspended":
         return f"raystead resume{name}"
-    if view.state == "scheduled":
-        return f"raystead plan --name {view.name}"
+    if view.state == "ended":
+        return f"raystead up --name {view.name}"
     if view.state != "Ready":
         return f"raystead explain{name}"
     job = "python -c 'import ray; ray.init(); print(ray.cluster_resources())'"

@@ -9,22 +9,39 @@ from collections.abc import Iterator
 
 from raystead.spec.finding import SpecFinding
 from raystead.spec.model import RayCluster
-from raystead.spec.rules import amounts, auth, autoscaling, names, notices, params, pods, policy, scale, state
+from raystead.spec.rules import (
+    amounts,
+    auth,
+    autoscaling,
+    idle,
+    metadata,
+    names,
+    notices,
+    params,
+    pods,
+    policy,
+    scale,
+    service,
+    state,
+)
 
 __all__ = ["notes", "problems"]
 
 _RULES = (
     *names.RULES,
+    *metadata.RULES,
     *scale.RULES,
     *params.RULES,
     *state.RULES,
     *autoscaling.RULES,
     *auth.RULES,
+    *idle.RULES,
     *policy.RULES,
     *pods.RULES,
+    *service.RULES,
     *amounts.RULES,
 )
-_NOTES = (*notices.NOTES, *pods.NOTES, *amounts.NOTES)
+_NOTES = (*notices.NOTES, *pods.NOTES, *service.NOTES, *amounts.NOTES)
 
 
 def problems(cluster: RayCluster) -> Iterator[SpecFinding]:

@@ -47,7 +47,6 @@ def _later(cluster: RayCluster) -> Iterator[SpecFinding]:
     for field, value, name in (
         ("tlsOptions", spec.tls_options, "TLS"),
         ("historyServerOptions", spec.history_server_options, "the history server"),
-        ("idleTerminationOptions", spec.idle_termination_options, "idle termination"),
     ):
         if value and value.get("enabled", True) is not False:
             yield SpecFinding(("spec", field), f"{name} is {_NOT_YET}", "remove it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from raystead.base.labels import is_label
 from raystead.base.quantities import parse
@@ -19,6 +20,21 @@ _COUNTS = ("num-cpus", "num-gpus", "memory", "object-store-memory")
 _BYTES = ("memory", "object-store-memory")
 _SERVICE_PORTS = ("port", "dashboard-port", "ray-client-server-port", "metrics-export-port")
 _JSON = ("resources", "system-config")
+# of `ray start` in Ray 2.9 to 2.60; another version may have more: only what is near one is a mistake
+_PARAMS = (
+    "address", "autoscaling-config", "block", "cgroup-path", "dashboard-agent-grpc-port",
+    "dashboard-agent-listen-port", "dashboard-grpc-port", "dashboard-host", "dashboard-port",
+    "disable-usage-stats", "enable-object-reconstruction", "enable-resource-isolation", "gcs-server-port",
+    "head", "include-dashboard", "include-log-monitor", "labels", "labels-file", "log-color", "log-style",
+    "max-worker-port", "memory", "metrics-export-port", "min-worker-port", "no-monitor",
+    "no-redirect-output", "node-ip-address", "node-manager-port", "node-name", "num-cpus", "num-gpus",
+    "object-manager-port", "object-spilling-directory", "object-store-memory", "plasma-directory", "port",
+    "proxy-server-url", "ray-client-server-port", "ray-debugger-external", "redis-password",
+    "redis-shard-ports", "redis-username", "resources", "runtime-env-agent-port", "storage",
+    "system-config", "system-reserved-cpu", "system-reserved-memory", "temp-dir", "tracing-startup-hook",
+    "verbose", "worker-port-list",
+)  # fmt: skip
+_NEAR = 0.8  # of difflib; object-store-mem and num-cpu are nearer, a parameter of a newer Ray is seldom
 
 
 def _resources(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -42,6 +58,18 @@ def _labels(cluster: RayCluster) -> Iterator[SpecFinding]:
         if "labels" in group.ray_start_params:
             what = "labels cannot be set in rayStartParams"
             yield SpecFinding((*at, "rayStartParams", "labels"), what, "write them in the group's labels")
+
+
+def _names(cluster: RayCluster) -> Iterator[SpecFinding]:
+    """`ray start` ends at once with "No such option"."""
+    for at, group in groups(cluster):
+        for param in group.ray_start_params:
+            if param in _PARAMS:
+                continue
+            plain = param.lstrip("-").replace("_", "-").lower()
+            if close := get_close_matches(plain, _PARAMS, n=1, cutoff=_NEAR):
+                what = f'ray start has no parameter "{param}"'
+                yield SpecFinding((*at, "rayStartParams", param), what, f"did you mean {close[0]}?")
 
 
 def _numbers(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -121,4 +149,4 @@ def _memory_limit(group: GroupSpec) -> str | int | float | None:
     return value
 
 
-RULES = (_resources, _labels, _numbers, _json, _object_store)
+RULES = (_resources, _labels, _names, _numbers, _json, _object_store)

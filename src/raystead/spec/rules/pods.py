@@ -17,6 +17,12 @@ _PORT_NAME = re.compile(r"^(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*\Z")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _OURS = ("gcs-storage", "ray-token", "shared-mem", "tmp")  # volumes that raystead adds
 _RAY = re.compile(r"(^|[/-])ray([-_:@]|$)|ray start")
+# as the container runtimes read it: domain:port/path:tag@digest
+_IMAGE = re.compile(
+    r"^((?:[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*|\[[0-9a-fA-F:]+\])(?::\d+)?/)?"
+    r"[a-z0-9]+(?:(?:\.|_{1,2}|-+|/)[a-z0-9]+)*(?::\w[\w.-]{0,127})?(?:@[A-Za-z][\w.+-]*:[0-9a-fA-F]{32,})?\Z"
+)
+_CURLED = re.compile("[\u2018\u2019\u201c\u201d]")  # quotation marks of a word processor
 _UNFINISHED = re.compile(r"(\|\|?|&&?|;|\\)\Z")
 
 
@@ -76,6 +82,26 @@ def _containers(cluster: RayCluster) -> Iterator[SpecFinding]:
                 yield SpecFinding((*path, "name"), what, "rename one", (*seen[name], "name"))
             if name is not None:
                 seen.setdefault(name, path)
+
+
+def _images(cluster: RayCluster) -> Iterator[SpecFinding]:
+    """Without an image the API server refuses the pod; with another's spelling the node never pulls it."""
+    for at, group in groups(cluster):
+        for path, container in containers_of(at, group):
+            image = container.get("image")
+            if not image:
+                yield SpecFinding(path, "the container has no image", "add image")
+            elif isinstance(image, str) and not _IMAGE.match(image):
+                yield SpecFinding((*path, "image"), f'"{image}" is not a valid image', _image_meant(image))
+
+
+def _image_meant(image: str) -> str:
+    bare = re.sub(r"^[a-z]+://", "", "".join(image.split()))
+    repository, colon, tag = bare.rpartition(":") if ":" in bare.rpartition("/")[2] else (bare, "", "")
+    for near in (bare, repository.lower() + colon + tag):
+        if _IMAGE.match(near):
+            return f"did you mean {near}?"
+    return "for example rayproject/ray:2.60.0; names are in lower case"
 
 
 def _ports(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -150,6 +176,17 @@ def _commands(cluster: RayCluster) -> Iterator[SpecFinding]:
             yield SpecFinding(path, what, "remove the comment, or move it up")
 
 
+def _quotation_marks(cluster: RayCluster) -> Iterator[SpecFinding]:
+    """Copied from a page or a word processor: bash takes them for letters."""
+    for at, group in groups(cluster):
+        for path, container in containers_of(at, group):
+            for field in ("command", "args"):
+                for i, word in enumerate(container.get(field) or []):
+                    if _CURLED.match(str(word)) and _CURLED.search(str(word)[-1]):
+                        what = f"{word[0]} and {word[-1]} are no quotation marks to YAML or bash, but letters"
+                        yield SpecFinding((*path, field, i), what, "write \" or '")
+
+
 def _looks_like_ray(container: Json) -> bool:
     words = [container.get("image"), container.get("name"), *(container.get("args") or [])]
     return any(_RAY.search(str(word)) for word in words)
@@ -173,5 +210,5 @@ def _host_network(cluster: RayCluster) -> Iterator[SpecFinding]:
             yield SpecFinding(path, what)
 
 
-RULES = (_shapes, _containers, _ports, _mounts, _tolerations, _commands)
+RULES = (_shapes, _containers, _images, _ports, _mounts, _tolerations, _commands, _quotation_marks)
 NOTES = (_unknown_fields, _first_container, _host_network)

@@ -1,0 +1,56 @@
+"""`raystead autoscale`."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from raystead.cli.options import Where, cluster_options, door, quiet_option
+from raystead.errors import UsageError
+
+
+@click.command("autoscale")
+@cluster_options
+@click.option(
+    "--rbac",
+    is_flag=True,
+    help="Print the ServiceAccount, Role and RoleBinding to ask for instead, nothing else.",
+)
+@quiet_option
+def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
+    """Make the workers that Ray's autoscaler wants, with your own rights, until Ctrl-C.
+
+    For an autoscaled cluster whose steward has no rights, because nobody here may make a Role. It may be
+    ended at any time and run again anywhere; a second one waits for the end of the first.
+
+    \b
+    raystead autoscale
+    raystead autoscale --rbac             what an administrator applies, so that the steward acts by itself
+    """
+    from raystead.ui.plain import Reporter
+
+    if where.here:
+        raise UsageError("nothing is autoscaled on this machine", remedy="raystead scale 2 --local")
+    api = door(where)
+    if rbac:
+        import yaml
+
+        from raystead.manifests.autoscaling import account_for_steward
+
+        if name is None:
+            from raystead.ops.clusters import anchor_of
+
+            name = anchor_of(api, None).name
+        click.echo(yaml.safe_dump_all(account_for_steward(name, api.namespace), sort_keys=False), nl=False)
+        return
+    from raystead.ops.autoscale import autoscale
+    from raystead.ops.clusters import anchor_of
+
+    reporter = Reporter(quiet=quiet)
+    try:
+        autoscale(
+            api, anchor_of(api, name), lambda text: reporter.step(f"{time.strftime('%H:%M:%S')} {text}")
+        )
+    except KeyboardInterrupt:
+        reporter.line("ended: nothing scales until raystead autoscale runs again; workers stay")
