@@ -160,3 +160,13 @@ def test_what_ended_and_kept_its_data_is_told_and_started_again(cli: Cli) -> Non
     assert "it is started again" in told
     assert keepers(user) == ["raystead-lab-cluster"]
     assert owners(user, "deployment", "lab-head") == ["Job/raystead-lab-cluster"]
+
+
+def test_a_place_that_ends_pods_is_told_by_doctor(
+    place: Callable[[str], Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    cli = Cli(as_user(place("university"), "edit"))
+    told = cli("doctor", "-f", "-", "--idle", "12h", stdin=raycluster(), code=None).stdout
+    assert "the keeper's too: an idle time of 12 h never comes" in told
+    told = cli("doctor", "-f", "-", "--idle", "1h", stdin=raycluster(), code=None).stdout
+    assert "never comes" not in told

@@ -114,3 +114,91 @@ def test_status_and_list_know_a_job_that_has_not_begun(cli: Cli) -> None:
     assert "job train-" in status
     assert "Initializing PENDING" in status
     assert "train" in cli("list").stdout
+
+
+def submission(user: Kube) -> str:
+    container = user.get("job", "train")["spec"]["template"]["spec"]["containers"][0]
+    found: str = next(one["value"] for one in container["env"] if one["name"] == "RAY_JOB_SUBMISSION_ID")
+    return found
+
+
+def wanted_pods(user: Kube) -> int:
+    return sum(int(item["spec"]["replicas"]) for item in user.items("deployments"))
+
+
+def test_a_suspended_job_has_no_cluster_and_resumed_it_is_a_new_run(cli: Cli) -> None:
+    text = rayjob(shutdownAfterJobFinishes=True, suspend=True)
+    up(cli, text)
+    user = cli.user
+    assert wanted_pods(user) == 0
+    assert user.get("job", "train")["spec"]["suspend"] is True
+    assert user.get("job", "raystead-train-cluster")["spec"]["suspend"] is True, "its TTL does not begin"
+    assert "Suspended" in cli("status").stdout
+    first = submission(user)
+    up(cli, rayjob(shutdownAfterJobFinishes=True, suspend=False))
+    second = submission(user)
+    assert second != first, "KubeRay's resume is a new run too"
+    assert second in user.get("configmap", "raystead-train-programs")["data"]["order.json"]
+    assert second in user.get("configmap", "raystead-train-programs")["data"]["keeper-cluster.json"]
+    assert wanted_pods(user) == 2
+    assert not user.get("job", "train")["spec"].get("suspend")
+    up(cli, text)
+    assert wanted_pods(user) == 0
+    up(cli, rayjob(shutdownAfterJobFinishes=True))
+    assert submission(user) not in (first, second)
+    up(cli, rayjob(shutdownAfterJobFinishes=True))
+    assert wanted_pods(user) == 2
+
+
+def test_a_generated_name_makes_a_job_each_time(cli: Cli) -> None:
+    text = rayjob().replace("name: train", "generateName: train-")
+    told = up(cli, text) + up(cli, text)
+    jobs = [job["metadata"]["name"] for job in cli.user.items("jobs")]
+    assert len(jobs) == 2
+    assert all(name.startswith("train-") and len(name) == len("train-") + 5 for name in jobs)
+    assert all(f"this job is {name}" in told for name in jobs)
+    refused = cli("down", "-f", "-", "--yes", stdin=text, code=None)
+    assert refused.returncode
+    assert "raystead down NAME" in refused.stderr
+
+
+def selecting(name: str, **spec: Any) -> str:
+    body = {"entrypoint": "echo hello", "clusterSelector": {"ray.io/cluster": name}, **spec}
+    return yaml.safe_dump(
+        {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "guest"}, "spec": body}
+    )
+
+
+def test_a_job_on_a_cluster_that_is_there_makes_a_submitter_and_takes_nothing_along(cli: Cli) -> None:
+    missing = cli("up", "-f", "-", "--yes", stdin=selecting("lab"), code=None)
+    assert missing.returncode
+    assert 'is to run on the cluster "lab", and there is no such one' in missing.stderr
+    cli("up", "--name", "lab", "--wait=false", "--yes", "--workers", "1", "--image", "ray:none")
+    user = cli.user
+    before = {
+        kind: spec_of_all(user, kind) for kind in ("deployments", "services", "secrets", "statefulsets")
+    }
+    up(cli, selecting("lab"))
+    assert {kind: spec_of_all(user, kind) for kind in before} == before, "no cluster is made or changed"
+    (job,) = user.items("jobs")
+    assert job["metadata"]["name"] == "guest"
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "ray:none", "that of the cluster's head"
+    env = {one["name"]: one.get("value") for one in container["env"]}
+    assert env["RAY_DASHBOARD_ADDRESS"] == f"lab-head-svc.{user.namespace}.svc:8265"
+    volumes = job["spec"]["template"]["spec"]["volumes"]
+    assert [v["secret"]["secretName"] for v in volumes if "secret" in v] == ["lab"], "the cluster's token"
+    rule = user.get("networkpolicy", "guest-to-head")["spec"]
+    assert rule["podSelector"]["matchLabels"]["raystead.io/cluster"] == "lab"
+    assert rule["ingress"][0]["from"][0]["podSelector"]["matchLabels"] == {"raystead.io/cluster": "guest"}
+    assert "runs on the cluster lab" in cli("status", "guest").stdout
+    assert "on lab" in cli("list").stdout
+    up(cli, selecting("lab"))
+    cli("down", "guest", "--yes")
+    assert {kind: spec_of_all(user, kind) for kind in before} == before, "nothing of the cluster is deleted"
+    assert user.items("jobs") == []
+    assert "guest" not in str([policy["metadata"]["name"] for policy in user.items("networkpolicies")])
+
+
+def spec_of_all(user: Kube, kind: str) -> dict[str, str]:
+    return {item["metadata"]["name"]: spec_of(item) for item in user.items(kind)}

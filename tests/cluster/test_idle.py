@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from audit import Audit
 from cli import Cli
 from kube import Kube, until
@@ -13,7 +14,7 @@ from patience import patience
 
 pytestmark = pytest.mark.cluster
 Json = dict[str, Any]
-SMALL = ("--head-cpu", "500m", "--head-memory", "1536Mi", "--workers", "0")
+SMALL = ("--head-cpu", "1", "--head-memory", "2Gi", "--workers", "0")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def cli(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Cli:
 
 
 def idle(cli: Cli) -> Json:
-    found: Json = json.loads(cli("status", "-o", "json").stdout)["raystead"]
+    found: Json = json.loads(cli("status", "lab", "-o", "json").stdout)["raystead"]
     return found.get("idle") or {}
 
 
@@ -35,7 +36,15 @@ def test_it_ends_in_time_keeps_its_data_and_not_while_it_is_busy(cli: Cli, space
     audit.mark()
     cli("up", "--name", "lab", "--idle", "20s", "--keep-data", *SMALL)
     until(lambda: "RUNNING" in str(idle(cli)) or idle(cli).get("since"), 30, "the keeper's word")
-    cli("submit", "--", "sleep", "40")  # twice its time: it is busy, and it was held before
+    guest = {"entrypoint": "sleep 40 && echo done", "clusterSelector": {"ray.io/cluster": "lab"}}
+    job = {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": "guest"}, "spec": guest}
+    followed = cli("run", "-f", "-", stdin=yaml.safe_dump(job))  # twice the time: the cluster is busy
+    assert "done" in followed.stdout
+    assert (
+        json.loads(cli("status", "guest", "-o", "json").stdout)["raystead"]["rayJob"]["jobStatus"]
+        == "SUCCEEDED"
+    )
+    cli("down", "guest", "--yes")
     ended = time.monotonic()
     assert names(space, "deployments") == ["lab-head"], "a busy cluster does not end"
     until(lambda: idle(cli).get("since"), 20, "it is idle now")

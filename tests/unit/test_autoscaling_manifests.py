@@ -25,7 +25,9 @@ from raystead.ops import facts as asking
 from raystead.ops import secrets
 from raystead.ops.certificate import certificate
 from raystead.spec.flags import Flags, build
+from raystead.spec.jobrules import job_problems
 from raystead.spec.model import RayCluster
+from raystead.spec.rayjob import RayJob
 
 Json = dict[str, Any]
 FACTS = Facts(namespace="ns", anchor_uid="u")
@@ -361,3 +363,22 @@ def test_what_a_change_costs_is_known_from_the_pods(after: RayCluster | None, co
     new = next(iter(makers_of(keeper(after))), None) if after else None
     found = before.cost(new, ["data.pods.json"], anew=False, pods=pods_of(workers(config, "a", "b", "c")))
     assert (found.restarts, found.stops) == cost
+
+
+def test_a_rayjobs_keeper_owns_the_steward_and_the_pods_that_it_makes() -> None:
+    document = yaml.safe_load(DOCUMENT)
+    body = {"entrypoint": "true", "shutdownAfterJobFinishes": True, "rayClusterSpec": document["spec"]}
+    job = RayJob.model_validate({"metadata": {"name": "demo"}, "spec": body})
+    assert not list(job_problems(job))
+    facts = replace(FACTS, keepers={"cluster": "keeper-uid"})
+    objects = {(item["kind"], item["metadata"]["name"]): item for item in manifests(job, facts)}
+    config = objects["ConfigMap", "raystead-demo-steward"]
+    pod = json.loads(config["data"]["pods.json"])["small"]
+    for item in (config, pod, objects["Deployment", "demo-head"]):
+        assert [one["uid"] for one in item["metadata"]["ownerReferences"]] == ["keeper-uid"]
+    assert json.loads(config["data"]["steward.json"])["owner"] == "keeper-uid", (
+        "it knows its own pods by that"
+    )
+    assert objects["Job", "demo"]["metadata"]["ownerReferences"][0]["uid"] == "u", (
+        "the output outlives the cluster"
+    )

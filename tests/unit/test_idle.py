@@ -15,6 +15,7 @@ from raystead.errors import SpecError
 from raystead.incluster.dashboard import Unreachable
 from raystead.incluster.keeper import Keeper, Watch
 from raystead.live.idle import IdleState, idle_state
+from raystead.live.imposed import imposed
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
@@ -316,3 +317,41 @@ def test_the_model_is_kuberays(tmp_path: Path) -> None:
     assert RayCluster.model_validate(document).document()["spec"]["idleTerminationOptions"] == {
         "timeoutSeconds": 60
     }
+
+
+# -- what a namespace adds --------------------------------------------------------------------------------
+
+
+def batch(role: str, **spec: Any) -> Json:
+    return {"kind": "Job", "metadata": {"name": "j", "labels": {"raystead.io/role": role}}, "spec": spec}
+
+
+ADDED: dict[str, tuple[Json, Json, list[tuple[str, bool]]]] = {
+    "nothing": (batch("keeper", ttlSecondsAfterFinished=0), {}, []),
+    "an end of Jobs would end the cluster": (
+        batch("keeper", ttlSecondsAfterFinished=0),
+        {"activeDeadlineSeconds": 3600},
+        [("Jobs end after 60 min here, and with its keeper the cluster would", True)],
+    ),
+    "a later clean-up": (
+        batch("keeper", ttlSecondsAfterFinished=0),
+        {"ttlSecondsAfterFinished": 300},
+        [("what a keeper ends goes 5 min after its time here", False)],
+    ),
+    "a submitter's output goes": (
+        batch("submitter"),
+        {"ttlSecondsAfterFinished": 300, "activeDeadlineSeconds": 7200},
+        [
+            ("Job/j ends after 2 h here, whatever its job does", False),
+            ("the output and the outcome of Job/j are deleted 5 min after its end", False),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("job", "more", "wanted"), ADDED.values(), ids=ADDED)
+def test_what_a_namespace_adds_to_our_jobs_is_said(
+    job: Json, more: Json, wanted: list[tuple[str, bool]]
+) -> None:
+    found = imposed(job, {**job, "spec": {**job["spec"], **more}})
+    assert [(one.what, one.ends) for one in found] == wanted

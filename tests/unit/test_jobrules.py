@@ -80,7 +80,6 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "only ray.io/cluster",
     ),
     ({**SELECTED, "suspend": True, "shutdownAfterJobFinishes": True}, "spec.suspend", "cannot be suspended"),
-    (SELECTED, "spec.clusterSelector", "is not a RayJob here"),
     ({**SELECTED, "backoffLimit": 2}, "spec.backoffLimit", "not tried again"),
     ({**SELECTED, "submissionMode": "SidecarMode"}, "spec.submissionMode", "a head of its own"),
     ({"deletionStrategy": {}}, "spec.deletionStrategy", "holds no rule"),

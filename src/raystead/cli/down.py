@@ -108,10 +108,16 @@ def _of_file(
     api: Api, where: Where, name: str | None, file: str
 ) -> tuple[Api, str, tuple[dict[str, Any], ...]]:
     """Where the file's cluster is, its name, and the file's other documents."""
-    from raystead.ops.specs import located
+    from raystead.ops.specs import generates, located
     from raystead.spec.flags import Flags
 
-    api, asked = located(api, Flags(name=name), *read_file(file), namespace=where.namespace)
+    text, filename = read_file(file)
+    if not name and (stem := generates(text or "", filename)):
+        raise UsageError(
+            f"{filename} does not say which of its jobs: each has a name of its own ({stem}…)",
+            remedy="raystead list, then raystead down NAME",
+        )
+    api, asked = located(api, Flags(name=name), text, filename, namespace=where.namespace)
     return api, asked.cluster.name, asked.foreign
 
 

@@ -45,8 +45,7 @@ _HEADINGS: dict[str, tuple[tuple[str, ...], bool]] = {
         ),
         True,
     ),
-    "Autoscaling": (("autoscale", "least", "most"), True),
-    "Idle end": (("idle", "idle_keeps_data"), True),
+    "Scaling": (("autoscale", "least", "most", "idle", "idle_keeps_data"), True),
     "Redis": (
         ("redis_image", "redis_memory", "redis_cpu", "redis_address", "redis_password_secret"),
         True,

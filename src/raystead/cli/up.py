@@ -107,7 +107,7 @@ def command(
     say_who_went(reporter, brought)
     if not waits:
         reporter.hint("raystead status")
-    elif brought.anchor.suspended:
+    elif brought.anchor.suspended and not brought.anchor.facts.selected:
         reporter.hint("raystead resume")
     elif brought.anchor.facts.steward == "client":
         reporter.hint(f"raystead autoscale {brought.anchor.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["NO_CHOICES", "Choices", "Facts"]
 
@@ -18,10 +19,12 @@ class Choices:
         policies: `auto` (ingress always, egress if isolated), `always` (both) or `never`.
         restarted: when a group was last restarted on request, or because a Secret that it had read was made
             again, as a time; by the word for it: `head`, `redis`, `small`, `worker/head`.
+        resumed: how often a RayJob went on after it was suspended; each time it is a new run.
     """
 
     policies: str = "auto"
     restarted: Mapping[str, str] = field(default_factory=dict)
+    resumed: int = 0
 
 
 NO_CHOICES = Choices()
@@ -51,8 +54,10 @@ class Facts:
             the head's ServiceAccount has already; `client`, none: `raystead autoscale` acts for it.
         doors: by "Kind/name" of the file's other documents, the ports that they lead to: "head:8265",
             "workers:8000".
-        keepers: of a RayJob, the uids of the Jobs that end a part of it (`self`, `cluster`, `workers`); never
-            kept in the anchor.
+        selected: of a RayJob on a cluster that is there: `name`, `address` of its dashboard, its `port`, and
+            `head`, the labels of its head where policies restrict who reaches that.
+        keepers: the uids of the Jobs that end a part of a RayJob or of an idle cluster (`self`, `cluster`,
+            `workers`); never kept in the anchor.
     """
 
     namespace: str | None = None
@@ -71,6 +76,7 @@ class Facts:
     schedulers: Sequence[str] = ()
     steward: str = "role"
     doors: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    selected: Mapping[str, Any] = field(default_factory=dict)
     keepers: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -14,7 +14,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.spec.allow import ALLOW_ANNOTATION, Allowed, parse_all
 from raystead.spec.model import Json, PolicyRules, WorkerGroup
 
-__all__ = ["added_to_the_files_rules", "policies"]
+__all__ = ["added_to_the_files_rules", "head_behind_policy", "policies", "selected_policies"]
 
 POLICIES_ANNOTATION = "raystead.io/policies"
 _REDIS_PORT = 6379
@@ -60,6 +60,30 @@ def policies(ctx: Context) -> list[Json]:
     if ingress and storage_kind(ctx.cluster) == "redis":
         out.append(_redis(ctx))
     return out
+
+
+def selected_policies(ctx: Context) -> list[Json]:
+    """What lets the submitter of a RayJob reach a cluster that is not its own.
+
+    Policies add up, so nothing of the other cluster is changed. Where nothing restricts its head there is
+    none: one rule would shut out everybody else.
+    """
+    head = ctx.facts.selected.get("head")
+    if not head:
+        return []
+    name, port = ctx.cluster.name, _tcp([int(ctx.facts.selected["port"])])
+    into = [{"from": [_programs(ctx)], "ports": port}]
+    out = [_policy(ctx, f"{name}-to-head", dict(head), {"Ingress": into})]
+    if ctx.facts.isolated:
+        to: Json = {"to": [{"podSelector": {"matchLabels": dict(head)}}], "ports": port}
+        out.append(_policy(ctx, f"{name}-programs", {}, {"Egress": [to, _DNS]}))
+        out[-1]["spec"]["podSelector"] = _programs(ctx)["podSelector"]
+    return out
+
+
+def head_behind_policy(ctx: Context) -> dict[str, str] | None:
+    """The labels of the head, where our policies restrict who reaches it."""
+    return _selector(ctx, None) if _directions(ctx)[0] else None
 
 
 def _directions(ctx: Context) -> tuple[bool, bool]:

@@ -6,6 +6,7 @@ goes when the keeper's Job ends.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -29,7 +30,7 @@ from raystead.manifests.programs import run_program
 from raystead.manifests.security import bounded, harden_as
 from raystead.manifests.start import start_params
 from raystead.spec.model import Json
-from raystead.spec.rayjob import SELECTOR, DeletionRule, RayJob, RayJobSpec
+from raystead.spec.rayjob import DeletionRule, RayJob, RayJobSpec
 
 __all__ = [
     "CONTAINER",
@@ -69,9 +70,15 @@ def job_objects(job: RayJob, ctx: Context, cluster: Sequence[Json]) -> list[Json
     ]
 
 
-def submission_id(job: RayJob, uid: str | None) -> str:
-    """The first submission's id: the file's, else the name and a part of the anchor's uid."""
-    return job.spec.job_id or (f"{job.name}-{uid[:5]}" if uid else job.name)
+def submission_id(job: RayJob, uid: str | None, resumed: int = 0) -> str:
+    """The first submission's id: the file's, else the name and a part of the anchor's uid.
+
+    A job that was resumed is a new run, so its id is another one.
+    """
+    if job.spec.job_id or not uid:
+        return job.spec.job_id or job.name
+    part = hashlib.sha256(f"{uid} {resumed}".encode()).hexdigest() if resumed else uid
+    return f"{job.name}-{part[:5]}"
 
 
 def keeper_rules(spec: RayJobSpec) -> dict[str, list[tuple[str, float]]]:
@@ -115,7 +122,7 @@ def _order(job: RayJob, ctx: Context, uid: str | None) -> Json:
     return {
         "name": job.name,
         "address": dashboard_address(job, ctx),
-        "job_id": submission_id(job, uid),
+        "job_id": submission_id(job, uid, ctx.choices.resumed),
         "body": body,
         "attempts": spec.backoff_limit + 1,
         "deadline": spec.active_deadline_seconds,
@@ -125,9 +132,9 @@ def _order(job: RayJob, ctx: Context, uid: str | None) -> Json:
 
 def dashboard_address(job: RayJob, ctx: Context) -> str:
     """The dashboard by its Service's name: the job's own cluster, or the one that it selects."""
-    chosen = job.spec.cluster_selector.get(SELECTOR)
-    if chosen:
-        return f"http://{names.Names(chosen, False).head_service}:8265"
+    if job.selected:
+        usual = f"http://{names.Names(job.selected, False).head_service}:8265"
+        return str(ctx.facts.selected.get("address") or usual)
     params = start_params(ctx.cluster, ctx.cluster.spec.head, head=True)
     return f"http://{ctx.head_host}:{params['dashboard-port']}"
 
@@ -141,7 +148,7 @@ def _watch(job: RayJob, ctx: Context, uid: str | None, part: str, rules: Sequenc
         "name": job.name,
         "address": dashboard_address(job, ctx),
         "rules": [list(rule) for rule in rules],
-        "job_id": submission_id(job, uid),
+        "job_id": submission_id(job, uid, ctx.choices.resumed),
         "what": _WORDS[part],
         "begun_by": begun * attempts + _GRACE if begun else None,
         "ended_by": deadline * attempts + _GRACE if deadline else None,
@@ -215,7 +222,7 @@ def _submission_env(job: RayJob, ctx: Context, uid: str | None) -> list[Json]:
     address = dashboard_address(job, ctx).removeprefix("http://")
     return [
         {"name": "RAY_DASHBOARD_ADDRESS", "value": address},
-        {"name": "RAY_JOB_SUBMISSION_ID", "value": submission_id(job, uid)},
+        {"name": "RAY_JOB_SUBMISSION_ID", "value": submission_id(job, uid, ctx.choices.resumed)},
         *token_env(ctx),
     ]
 

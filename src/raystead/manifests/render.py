@@ -10,7 +10,7 @@ from raystead.manifests.context import TOKEN_KEY, Context
 from raystead.manifests.deployments import head_deployment, worker_deployments
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.keepers import idle_objects
-from raystead.manifests.policies import policies
+from raystead.manifests.policies import policies, selected_policies
 from raystead.manifests.redis import redis_objects
 from raystead.manifests.services import services
 from raystead.manifests.storage import PASSWORD_KEY, gcs_claim, inline_password, storage_kind
@@ -29,8 +29,14 @@ def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES
     Nothing of it is secret.
     """
     ctx = Context(document.cluster, facts, choices)
+    found = _with_job(document, ctx) if document.kind == "RayJob" else idle_objects(ctx, _of_cluster(ctx))
+    # own copies: nobody who changes an object changes the spec or another object
+    return [copy.deepcopy(item) for item in found]
+
+
+def _of_cluster(ctx: Context) -> list[Json]:
     claim = gcs_claim(ctx)
-    objects = [
+    return [
         *policies(ctx),
         *redis_objects(ctx),
         *([claim] if claim else []),
@@ -39,18 +45,15 @@ def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES
         head_deployment(ctx),
         *worker_deployments(ctx),
     ]
-    with_more = _with_job(document, ctx, objects) if document.kind == "RayJob" else idle_objects(ctx, objects)
-    # own copies: nobody who changes an object changes the spec or another object
-    return [copy.deepcopy(item) for item in with_more]
 
 
-def _with_job(document: RayDocument, ctx: Context, cluster: list[Json]) -> list[Json]:
+def _with_job(document: RayDocument, ctx: Context) -> list[Json]:
     """Imported when there is one: most verbs are about clusters without a job, and are to be quick."""
     from raystead.manifests.rayjob import job_objects
     from raystead.spec.rayjob import RayJob
 
     assert isinstance(document, RayJob)
-    return job_objects(document, ctx, cluster)
+    return job_objects(document, ctx, selected_policies(ctx) if document.selected else _of_cluster(ctx))
 
 
 def _autoscaling(ctx: Context) -> list[Json]:

@@ -14,7 +14,7 @@ from raystead.base.groups import GroupId
 from raystead.doctor import rights as needing
 from raystead.doctor.judge import judge
 from raystead.doctor.model import Check, Objects, Observations
-from raystead.errors import ApiError, ObjectNotFound
+from raystead.errors import ApiError, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.autoscaling import autoscales
@@ -124,7 +124,7 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     seen = replace(seen, facts=_facts(who, seen), choices=choices)
     seen = replace(seen, objects=tuple(manifests(document, seen.facts, seen.choices)))
     seen = replace(seen, secrets=_secrets(who, seen, password))
-    seen = replace(seen, admission=_admission(who, seen, unread))
+    seen = replace(seen, admission=_admission(who, seen, unread), jobs=_jobs(who, seen))
     asked = api.requests
     checks = (*judge(seen, who.held), *_companions(who))
     if probes:
@@ -312,6 +312,25 @@ def _named(spec: Json) -> list[str]:
         refs = [one.get("secretRef") for one in container.get("envFrom") or []]
         refs += [(one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []]
         out += [str(ref["name"]) for ref in refs if ref and not ref.get("optional")]
+    return out
+
+
+def _jobs(who: Subject, seen: Observations) -> Mapping[str, Json | str]:
+    """By name, what the server makes of the Jobs of this spec; nothing is made."""
+    if not who.rights.allows("patch", "jobs"):
+        return {}
+    paths, out = Discovery(who.api), dict[str, Json | str]()
+    for job in (item for item in seen.objects if item["kind"] == "Job"):
+        name = str(job["metadata"]["name"])
+        try:
+            out[name] = who.api.apply(paths.path(job, who.api.namespace), job, dry_run=True, force=True)
+        except Conflict:  # it is there, and immutable in what the spec changes
+            continue
+        except ApiError as error:
+            if error.status == 0:
+                raise
+            if "immutable" not in error.evidence:
+                out[name] = error.evidence or error.what
     return out
 
 

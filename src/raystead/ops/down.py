@@ -184,7 +184,7 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
     if (
         what.anchor
         and _is_job(what.anchor)
-        and head_of(what.pods)
+        and (head_of(what.pods) or what.anchor.facts.selected)
         and (told := rayjobs.stop(api, what.anchor))
     ):
         emit(Note(told))

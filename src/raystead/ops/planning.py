@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from raystead.base import kinds, labels, names, ownership
 from raystead.base.groups import GroupId
@@ -12,6 +12,7 @@ from raystead.errors import ApiError, Conflict, Forbidden, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
+from raystead.live.imposed import Imposed, imposed
 from raystead.live.makers import makers_of
 from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.doors import foreign_doors
@@ -157,6 +158,12 @@ def prepare(
         ClusterExists: the name belongs to a Ray cluster that is not ours.
         ApiError: the namespace is missing or being deleted, or the server refuses an object.
     """
+    known: dict[str, Any] = {}
+    if asked.document.kind == "RayJob":
+        from raystead.ops.selecting import attached
+
+        job, known = attached(api, asked.document)
+        asked = replace(asked, document=job)
     wish, password = storable(asked.document)
     cluster = wish.cluster
     found = live_objects(api, cluster.name)
@@ -171,15 +178,17 @@ def prepare(
     else:
         facts, notes = _facts_now(api, anchor, cluster, policies_here)
         restarted = stamps(anchor.choices.restarted, anchor.cluster, cluster, restart or {})
-        choices = Choices(policies or anchor.choices.policies, restarted)
-    facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
+        goes_on = wish.kind == "RayJob" and anchor.suspended and not cluster.spec.suspend
+        resumed = anchor.choices.resumed + goes_on
+        choices = Choices(policies or anchor.choices.policies, restarted, resumed)
+    facts = replace(facts, **known, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
     if autoscales(cluster):
         before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
         facts = replace(facts, steward=asking.steward(api, cluster, before))
         notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace)
     if wanted_parts := keepers.wanted(wish):
         facts = replace(facts, keepers=keepers.there(api, wish.name, anchor, wanted_parts))
-    needed = tuple(secrets.needed(cluster, facts, password))
+    needed = () if known else tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
         makes = [one for one in needed if one.name not in given]
@@ -220,6 +229,9 @@ def prepare(
     problems += asking.caught(api, cluster.name, objects)
     problems += companions.refusals(asked.placed, _of_clusters([*live, *strangers], owned))
     problems += rayjobs.refusals(api, wish, anchor)
+    added = [one for item in objects if item["kind"] == "Job" for one in _imposed(item, answers)]
+    problems += [f"{one.what} ({one.evidence})" for one in added if one.ends]
+    notes += [f"{one.what} ({one.evidence})" for one in added if not one.ends]
     every = (*notes, *left, *rendered_notes(cluster, facts), *plan.notes)
     plan = replace(plan, notes=every, problems=tuple(problems))
     plan = _marked(plan, conflicts)
@@ -328,7 +340,7 @@ def _unproved(plan: Plan, live: Sequence[Json], owned: frozenset[str]) -> Iterat
 
 def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list[Json]:
     """Those of the pods that are proved to be the cluster's, by the controllers that made them."""
-    makers = kinds.names(row for row in kinds.ROWS if row.template and not row.rare)
+    makers = ("Job", *kinds.names(row for row in kinds.ROWS if row.template and not row.rare))
     there = [item for items in live_objects(api, name, makers).values() for item in items]
     marked = [{**pod, "kind": "Pod"} for pod in pods]
     ours = ownership.owned([*there, *marked], name, [anchor_uid])
@@ -409,6 +421,12 @@ def _ask(
         if key not in ours and answer["metadata"].get("resourceVersion"):
             strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
     return answers, refusals, strangers, conflicts
+
+
+def _imposed(job: Json, answers: Mapping[Key, Json]) -> list[Imposed]:
+    """What the namespace adds to the Job, by the answer to its dry-run."""
+    answer = answers.get(key_of(job))
+    return imposed(job, answer) if answer else []
 
 
 def _waits_for_role(item: Json, objects: Sequence[Json]) -> bool:

@@ -92,10 +92,10 @@ def stop(api: Api, anchor: Anchor) -> str:
     from raystead.ops.jobs import job_client
 
     seen = state(api, anchor.name)
-    if seen.over or not seen.id or anchor.suspended:
+    if seen.over or not seen.id or not seen.pod:
         return ""
     try:
-        with job_client(api, anchor) as client:
+        with job_client(api, _where_it_runs(api, anchor)) as client:
             for job in client.list():
                 if job.id.startswith(seen.id) and not job.ended:
                     client.stop(job.id)
@@ -104,3 +104,11 @@ def stop(api: Api, anchor: Anchor) -> str:
     except RaysteadError as error:
         return f"the job was not stopped first: {error.what}"
     return ""
+
+
+def _where_it_runs(api: Api, anchor: Anchor) -> Anchor:
+    """The cluster's anchor: the RayJob's own, or that of the cluster that it selects."""
+    from raystead.ops.clusters import anchor_of
+
+    name = str(anchor.facts.selected.get("name") or "")
+    return anchor_of(api, name) if name else anchor

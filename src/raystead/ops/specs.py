@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,12 +16,16 @@ from raystead.spec.documents import RayDocument
 from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
 from raystead.spec.idle import idle_end
-from raystead.spec.load import load
+from raystead.spec.load import load, unpacked
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import SpecNote
+from raystead.spec.yamlio import read
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # that of generated names in Kubernetes
+_STEM = 42  # a RayJob's name has 47 characters at most
 
 
 @dataclass(frozen=True)
@@ -72,10 +77,33 @@ def desired(
     if text is None:
         cluster = build(flags, running)
         return Desired(cluster, notes=notes_of(cluster))
+    told: tuple[SpecNote, ...] = ()
+    if not flags.name and (stem := generates(text, filename)):
+        flags = replace(flags, name=f"{stem}{''.join(secrets.choice(_ALPHABET) for _ in range(5))}")
+        told = (
+            SpecNote(
+                filename,
+                1,
+                1,
+                "metadata.generateName",
+                f"this job is {flags.name}; each up makes another",
+                "",
+            ),
+        )
     file = load(text, filename, flags)
     namespace = flags.namespace or file.cluster.metadata.namespace or home
     found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
-    return Desired(file.document, found.documents, (*file.notes, *found.notes), found.places)
+    return Desired(file.document, found.documents, (*told, *file.notes, *found.notes), found.places)
+
+
+def generates(text: str, filename: str) -> str:
+    """What a RayJob's name is generated from, as `kubectl create` does it; "" where the file names it."""
+    for item in (one for whole in read(text, filename)[0] for one in unpacked(whole)):
+        value = item.value if isinstance(item.value, dict) else {}
+        metadata = value.get("metadata")
+        if value.get("kind") == "RayJob" and isinstance(metadata, dict) and not metadata.get("name"):
+            return str(metadata.get("generateName") or "")[:_STEM]
+    return ""
 
 
 def built(flags: Flags, anchor: Anchor | None) -> RayDocument:
@@ -122,6 +150,12 @@ def located(
 def render(wanted: Desired, facts: Facts, choices: Choices = NO_CHOICES) -> Rendered:
     """The Kubernetes objects of the cluster, foreign documents of the file last."""
     facts = replace(facts, doors=foreign_doors(wanted.cluster, wanted.foreign))
+    if wanted.document.kind == "RayJob":
+        from raystead.ops.selecting import guessed
+
+        document, facts, told = guessed(wanted.document, facts)
+        if told:
+            return Rendered((*manifests(document, facts, choices), *wanted.foreign), (), (told,))
     objects = (*manifests(wanted.document, facts, choices), *wanted.foreign)
     commands = tuple(secret_commands(wanted.cluster, facts))
     said = [*notes(wanted.cluster, facts)]

@@ -76,6 +76,10 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
     )
+    if job is not None and (on := anchor.facts.selected.get("name")):
+        note = f"runs on the cluster {on}, of which nothing is the job's own"
+        state = "ended" if job.over else job.deployment_status
+        return replace(seen, job=job, state=state, groups=(), drift=(), notes=(note,))
     if job is not None or ended:
         seen = replace(seen, job=job, state="ended" if ended else seen.state)
     if end is not None and not ended:

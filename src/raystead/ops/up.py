@@ -124,9 +124,10 @@ def _end_bare_pods(prepared: Prepared, anchor: Anchor, emit: Emit) -> None:
     api = prepared.api
     selector = f"{labels.OURS}={cluster.name},{labels.NODE_TYPE}=worker"
     found = api.list(collection(api.namespace, "Pod"), labels=selector)
+    owners = {anchor.uid, *prepared.facts.keepers.values()}
     for pod in found:
         metadata = pod["metadata"]
-        if anchor.uid in owners_of(pod) and not metadata.get("deletionTimestamp"):
+        if owners_of(pod) & owners and not metadata.get("deletionTimestamp"):
             _delete(api, path_of(api.namespace, "Pod", metadata["name"]), metadata["uid"])
             emit(Applied("Pod", metadata["name"], Action.DELETE))
 

@@ -106,8 +106,8 @@ def _row(
     ready = {maker: maker.ready(pods.get(maker.id, ())) for maker in nodes}
     heads = [maker for maker in nodes if maker.id.role is Role.HEAD]
     workers = [maker for maker in nodes if maker.id.is_worker]
-    if not nodes and _outlives(anchor):
-        state = "ended"
+    if not nodes and (kept := _outlives(anchor)):
+        state = kept
     elif heads and not any(map(_wanted, nodes)):
         state = "suspended"
     elif not heads or not all(ready[maker] for maker in heads):
@@ -127,16 +127,22 @@ def _row(
     )
 
 
-def _outlives(anchor: Json) -> bool:
-    """A RayJob outlives its cluster, and so does a spec that is kept where an idle cluster ended."""
+def _outlives(anchor: Json) -> str:
+    """The state of what has no cluster (any more) and is there; "" where a cluster is missing.
+
+    A RayJob outlives its cluster, or runs on another; a spec is kept where an idle cluster ended.
+    """
     try:
         document = json.loads((anchor.get("data") or {}).get("document") or "{}")
     except ValueError:
-        return False
-    end = idle_end_of(document) if isinstance(document, dict) else None
-    return isinstance(document, dict) and (
-        document.get("kind") == "RayJob" or bool(end is not None and end.keeps_data)
-    )
+        return ""
+    if not isinstance(document, dict):
+        return ""
+    if document.get("kind") == "RayJob":
+        on = dig(document, "spec", "clusterSelector", labels.CLUSTER)
+        return f"on {on}" if on else "ended"
+    end = idle_end_of(document)
+    return "ended" if end is not None and end.keeps_data else ""
 
 
 def _wanted(maker: Maker) -> int:

@@ -52,8 +52,10 @@ def cluster_json(value: Any) -> Json:
     if kind == "RayCluster":
         cluster: Json = value
         return cluster
-    metadata, spec = value["metadata"], value["spec"]["rayClusterSpec"]
-    if value["spec"].get("suspend"):
+    metadata, spec = value["metadata"], value["spec"].get("rayClusterSpec")
+    if spec is None and value["spec"].get("clusterSelector"):
+        spec = {"headGroupSpec": {"template": {}}}
+    if value["spec"].get("suspend") or value["spec"].get("clusterSelector"):
         spec = {**spec, "suspend": True}
     return {"apiVersion": value["apiVersion"], "kind": "RayCluster", "metadata": metadata, "spec": spec}
 

@@ -60,6 +60,8 @@ def cron_problems(cron: RayCronJob) -> Iterator[SpecFinding]:
 
 def job_notes(spec: RayJobSpec, at: Path) -> Iterator[SpecFinding]:
     """What has another effect than under KubeRay, or none."""
+    if spec.cluster is not None and spec.cluster_selector:
+        yield SpecFinding((*at, "rayClusterSpec"), "no effect: clusterSelector names a cluster that is there")
     strategy = spec.deletion_strategy
     if strategy and (strategy.on_success or strategy.on_failure):
         path = (*at, "deletionStrategy")
@@ -112,15 +114,9 @@ def _idle(job: RayJob) -> _Found:
 
 def _where_it_runs(spec: RayJobSpec, at: Path) -> _Found:
     selector = (*at, "clusterSelector")
-    if spec.cluster and spec.cluster.enable_in_tree_autoscaling:
-        path = (*at, "rayClusterSpec", "enableInTreeAutoscaling")
-        yield path, "autoscaling of a RayJob's cluster is not in this version", "false, with fixed replicas"
     if spec.cluster is None and not spec.cluster_selector:
         yield at, "there is neither rayClusterSpec nor clusterSelector", "add one of them"
         return
-    if spec.cluster is None:
-        what = "a job on a cluster that is there already is not a RayJob here"
-        yield selector, what, f"raystead submit --name {spec.cluster_selector.get(SELECTOR) or 'NAME'} -- …"
     if not spec.cluster_selector:
         return
     if not spec.cluster_selector.get(SELECTOR):

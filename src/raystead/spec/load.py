@@ -92,6 +92,13 @@ def _job(
             return None, placed(own), []
         job = None
     problems = placed(jobrules.job_problems(job)) if job else []
+    if job is not None and job.selected:
+        if flags != Flags(name=flags.name, namespace=flags.namespace):
+            what = "flags change a cluster, and this job makes none"
+            problems.append(Problem("flags", 0, 0, "", what, "leave them out"))
+        of_job = [SpecNote(**vars(one)) for one in placed(jobrules.job_notes(job.spec, ("spec",)))]
+        alone = job.model_copy(update={"spec": job.spec.model_copy(update={"cluster": None})})
+        return alone, problems, of_job
     if not isinstance(value_at(value, _CLUSTER_AT), dict):
         return None, problems, []
     cluster, found, notes = _ClusterReading(_cluster_in(document, value), filename, flags).cluster()

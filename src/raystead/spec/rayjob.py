@@ -95,11 +95,28 @@ class RayJob(Model):
 
     @property
     def cluster(self) -> RayCluster:
-        """Its RayCluster, with the RayJob's name, labels and annotations; suspended while the job is."""
+        """Its RayCluster, with the RayJob's name, labels and annotations; suspended while the job is.
+
+        Of a job on another cluster (`selected`) it is that one's head alone, and suspended: nothing is made.
+        """
         return derived(self.metadata, self.name, "RayJob", self.spec)
+
+    @property
+    def selected(self) -> str:
+        """The cluster that it runs on, which is there already; "" where it has one of its own."""
+        return self.spec.cluster_selector.get(SELECTOR, "")
+
+    def on(self, cluster: RayCluster) -> RayJob:
+        """The same job, with what its submitter has to know of the cluster that it runs on."""
+        of = cluster.spec
+        known = {"rayVersion": of.ray_version, "headGroupSpec": of.head, "authOptions": of.auth}
+        spec = ClusterSpec.model_validate({key: value for key, value in known.items() if value is not None})
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"cluster": spec})})
 
     def with_cluster(self, cluster: RayCluster) -> RayJob:
         """The same job with another cluster: its spec, labels and annotations."""
+        if self.selected:
+            return self
         wanted = cluster.spec
         if self.spec.suspend:  # the job says so, not its cluster
             fields = wanted.model_dump(by_alias=True, exclude_unset=True)
@@ -156,7 +173,7 @@ class RayCronJob(Model):
 
 def derived(metadata: Metadata, name: str, kind: str, spec: RayJobSpec) -> RayCluster:
     """A job's RayCluster, to which KubeRay copies the job's labels and annotations and its origin."""
-    assert spec.cluster is not None
+    given = spec.cluster or ClusterSpec.model_validate({"headGroupSpec": {"template": {}}})
     labels = {
         **metadata.labels,
         ORIGIN_NAME: name,
@@ -164,5 +181,6 @@ def derived(metadata: Metadata, name: str, kind: str, spec: RayJobSpec) -> RayCl
         MODE: spec.submission_mode,
     }
     body = metadata.model_copy(update={"name": name, "labels": labels, "generate_name": None})
-    wanted = spec.cluster.model_copy(update={"suspend": True}) if spec.suspend else spec.cluster
+    rests = spec.suspend or bool(spec.cluster_selector)
+    wanted = given.model_copy(update={"suspend": True}) if rests else given
     return RayCluster(metadata=body, spec=wanted)

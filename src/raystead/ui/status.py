@@ -32,7 +32,7 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
         lines += _joined(_job(view.job, now), width)
     if view.idle:
         lines += _joined(idle_parts(view.idle, now), width)
-    lines += _groups(view.groups, width)
+    lines += _groups(view.groups, width) if view.groups else []
     if view.autoscaler:
         for text in _autoscaler(view.autoscaler, view.stuck):
             lines += _wrapped(text, width)
