@@ -40,6 +40,7 @@ _RENEW = CLIENT_SECONDS / 3  # seconds: two renewals may fail
 _SILENCE = 90.0  # seconds without a byte after which a watch is opened anew: bookmarks come each minute
 _LOOK = 1.0  # seconds between two looks at who acts
 _CALM = 60.0  # seconds in which the same trouble is told once
+_CLOSING = 3.0  # seconds that the link has for its end
 _NOTICE = 0.25  # seconds until an end is noticed
 
 
@@ -100,6 +101,7 @@ class _Turn:
         self._error: Exception | None = None
         self._hands: Hands | None = None
         self._link: Link | None = None
+        self._threads: list[threading.Thread] = []
         self._id = claim
 
     def __enter__(self) -> _Turn:
@@ -117,6 +119,7 @@ class _Turn:
             self._hands.stop()
         if self._link is not None:
             self._link.close()
+            self._threads[0].join(_CLOSING)  # it closes the forward, which complains otherwise
         if mine:
             with contextlib.suppress(ApiFailed, Overtaken):
                 self._kept.release()
@@ -148,8 +151,9 @@ class _Turn:
         )
         self._hands, self._link = hands, link
         self._say(f'acting for "{self._anchor.name}": workers are made and deleted from here, until Ctrl-C')
-        for part in (hands.run, link.run, self._renewing, lambda: kept.follow(board, self._say, self._ended)):
-            threading.Thread(target=self._guarded, args=(part,), daemon=True).start()
+        for part in (link.run, hands.run, self._renewing, lambda: kept.follow(board, self._say, self._ended)):
+            self._threads.append(threading.Thread(target=self._guarded, args=(part,), daemon=True))
+            self._threads[-1].start()
         while not self._ended.wait(_NOTICE):
             pass
         if isinstance(self._error, Overtaken):
