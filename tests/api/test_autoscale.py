@@ -89,6 +89,7 @@ def test_one_acts_and_the_next_takes_over_however_the_first_one_ends(
     until(lambda: claim(user)["renewed"] != renewed, 20, "its claim is renewed")
     assert first.end(signal.SIGINT) == 0
     assert "raystead autoscale runs again" in first.said
+    assert "asyncio" not in first.said
     second.says('acting for "auto"')
     assert second.end(signal.SIGKILL) < 0
     begun = time.monotonic()
