@@ -273,13 +273,15 @@ def commands(subject: Subject) -> Iterator[Finding]:
         if "ulimit -n" in " ".join(words):
             for pod in subject.pods(group)[:1]:
                 limits = subject.inside(pod, "cat", "/proc/1/limits", container=container)
-                found = re.search(r"^Max open files +(\d+)", limits, re.MULTILINE)
+                found = re.search(r"^Max open files +(\d+) +(\d+)", limits, re.MULTILINE)
                 wanted_limit = re.search(r"ulimit -n (\d+)", " ".join(words))
                 assert found
                 assert wanted_limit
-                yield judged(
-                    "ulimit -n", found.group(1) == wanted_limit.group(1), f"open files: {found.group(1)}"
-                )
+                most = min(
+                    int(wanted_limit.group(1)), int(found.group(2))
+                )  # the node's own limit may be lower
+                right = int(found.group(1)) == most
+                yield judged("ulimit -n", right, f"open files: {found.group(1)}, not {most}")
 
 
 def queues(subject: Subject) -> Iterator[Finding]:
@@ -437,7 +439,11 @@ def survival(subject: Subject) -> Iterator[Finding]:
     annotated = (subject.cluster["metadata"].get("annotations") or {}).get("ray.io/ft-enabled") == "true"
     if not stored and not annotated:
         return
-    subject.ray(KEEP.replace("ALONE", str(len(subject.groups) == 1)), "KEEP")
+    yield judged(
+        "a detached actor",
+        subject.ray(KEEP.replace("ALONE", str(len(subject.groups) == 1)), "KEEP") == "pong",
+        "no",
+    )
     before = subject.head["metadata"]["name"]
     subject.kube.run("delete", "pod", before, "--wait=false")
 

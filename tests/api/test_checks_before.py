@@ -44,7 +44,8 @@ def test_a_size_over_the_limit_range_is_refused_before_a_healthy_worker_is_stopp
 
     planned = edit("plan", "--worker-memory", "4Gi", "-o", "json", code=84)
     assert [one["what"] for one in json.loads(planned.stdout)["checks"]] == [words["what"]]
-    assert words["what"] in edit("plan", "--worker-memory", "4Gi", code=84).stdout
+    for verb in (["plan"], ["up", "--dry-run=server"]):
+        assert words["what"] in edit(*verb, "--worker-memory", "4Gi", code=84).stdout
 
     edit("up", "--wait=false", "--worker-memory", "3Gi", "--yes")  # what the advice says is taken
     edit("up", "--wait=false", "--worker-memory", "4Gi", "--yes")  # who insists gets it
@@ -182,3 +183,41 @@ def test_a_wait_wakes_the_controller_once_the_quota_has_room(namespace: MakeSpac
         running.communicate()
     woken = [i["metadata"]["annotations"] for i in space.items("replicasets") if i["spec"]["replicas"] == 2]
     assert "raystead.io/tried-at" in woken[0]
+
+
+ROLED = """\
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: roled}
+spec:
+  headGroupSpec: {template: {spec: {serviceAccountName: sa, containers: [{name: h, image: "rayproject/ray:2.60.0"}]}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: reads}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: reader}
+subjects: [{kind: ServiceAccount, name: sa}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: reader}
+rules: [{apiGroups: [""], resources: [events], verbs: [get, list]}]
+---
+{apiVersion: v1, kind: ServiceAccount, metadata: {name: sa}}
+"""
+
+
+def test_a_file_may_bring_the_account_of_its_pods_with_its_role_and_binding(
+    namespace: MakeSpace, as_user: AsUser, tmp_path: Path
+) -> None:
+    """None of the three is there when the server is asked by dry-run about the pod and the binding."""
+    space = namespace()
+    admin, file = Cli(as_user(space, "admin")), tmp_path / "roled.yaml"
+    file.write_text(ROLED)
+    for verb in (["plan"], ["doctor"], ["up", "--wait=false"]):
+        admin(*verb, "-f", str(file))
+    assert space.get("rolebinding", "reads")["roleRef"]["name"] == "reader"
+    assert space.get("deployment", "roled-head")["spec"]["template"]["spec"]["serviceAccountName"] == "sa"
+    admin("down", "-f", str(file), "--yes")
+    for kind, name in (("role", "reader"), ("rolebinding", "reads"), ("serviceaccount", "sa")):
+        assert space.run("get", kind, name, check=False).returncode

@@ -462,3 +462,22 @@ def test_a_tpu_slice_of_several_hosts_is_refused(hosts: int, key: str, refused: 
             load(text, "f.yaml")
     else:
         load(text, "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("address", "meant"),
+    [
+        ("redis", "redis:6379"), (":6379", "redis:6379"), ("redis:port", "redis:6379"),
+        ("http://redis:6379", "redis:6379"), ("redis:6379/0", "redis:6379"), ("redis: 6379", "redis:6379"),
+        ("redis:6379", ""), ("redis://redis:6379", ""), ("rediss://r.example:6380", ""), ("[::1]:6379", ""),
+        ("fd00::1:6379", ""), ("a:1,b:2", ""), ("$REDIS:6379", ""),
+    ],
+)  # fmt: skip
+def test_the_address_of_a_redis_is_host_and_port(address: str, meant: str) -> None:
+    text = BASE.replace("spec:\n", f"spec:\n  gcsFaultToleranceOptions: {{redisAddress: '{address}'}}\n", 1)
+    if not meant:
+        load(text, "f.yaml")
+        return
+    with pytest.raises(SpecError, match=re.escape("is not the address of a Redis: host:port")) as caught:
+        load(text, "f.yaml")
+    assert f"for example {meant}" in str(caught.value)

@@ -59,7 +59,7 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     )
     tried = [pods for pods in seen.groups if pods.group in groups and pods.wanted][:_MOST]
     with contextlib.suppress(Forbidden):  # no pod may be tried: the rest is known all the same
-        seen = replace(seen, admission=answers_to(api, tried, seen.objects))
+        seen = replace(seen, admission=answers_to(api, tried, (*seen.objects, *seen.companions)))
     if any(check.name == "nodes" for check in standing_in_the_way(seen, groups)):
         seen = replace(seen, nodes=listed_nodes(api, rights(api)))
     return standing_in_the_way(seen, groups)

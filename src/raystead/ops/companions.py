@@ -16,7 +16,7 @@ from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.yamlio import Document, Path, dotted
 
-__all__ = ["Companions", "checked", "refusals", "word"]
+__all__ = ["Companions", "checked", "refusals", "waits_for_role", "word"]
 
 # What lives outside of namespaces, of Kubernetes itself and of what accompanies Ray; a kind that is not
 # listed here is found out by asking the server.
@@ -156,3 +156,11 @@ def refusals(placed: Iterable[tuple[Json, str]], owner_of: Mapping[tuple[str, st
         owner = owner_of.get((item["kind"], item["metadata"]["name"]))
         if owner:
             yield f'{place}: {word(item)} is an object of the cluster "{owner}"; give it another name'
+
+
+def waits_for_role(item: Json, others: Iterable[Json]) -> bool:
+    """A binding of a Role that comes with it: before the Role is there the server cannot check it."""
+    if item["kind"] != "RoleBinding":
+        return False
+    named = (item.get("roleRef") or {}).get("name")
+    return any(one["kind"] == "Role" and one["metadata"]["name"] == named for one in others)

@@ -26,7 +26,7 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor, storable
 from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
-from raystead.ops.companions import word
+from raystead.ops.companions import waits_for_role, word
 from raystead.ops.facts import Here, default_class, isolating, namespaced, steward, version_text
 from raystead.ops.planning import existing, parallel
 from raystead.ops.probe import probe
@@ -154,6 +154,8 @@ def _companions(who: Subject) -> tuple[Check, ...]:
         except ApiError as error:
             if error.status in (0, 429, 503, 504):
                 raise
+            if isinstance(error, ObjectNotFound) and waits_for_role(item, asked.foreign):
+                return None
             return Check(
                 "file", "fail", f"{word(item)} ({place}): {error.what}", error.evidence, error.remedy
             )
@@ -343,4 +345,4 @@ def _admission(who: Subject, seen: Observations, unread: dict[str, str]) -> Mapp
     if len(seen.groups) > len(tried):
         unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
 
-    return answers_to(who.api, tried, seen.objects)
+    return answers_to(who.api, tried, (*seen.objects, *seen.companions))

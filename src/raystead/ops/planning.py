@@ -401,7 +401,7 @@ def _ask(
 
     for item, answer in parallel(ask, (*objects, *asked.foreign)):
         key = key_of(item)
-        if isinstance(answer, ObjectNotFound) and _waits_for_role(item, objects):
+        if isinstance(answer, ObjectNotFound) and companions.waits_for_role(item, (*objects, *asked.foreign)):
             if found := next((one for one in live if key_of(one) == key), None):
                 answers[key] = found
             continue
@@ -427,11 +427,6 @@ def _imposed(job: Json, answers: Mapping[Key, Json]) -> list[Imposed]:
     """What the namespace adds to the Job, by the answer to its dry-run."""
     answer = answers.get(key_of(job))
     return imposed(job, answer) if answer else []
-
-
-def _waits_for_role(item: Json, objects: Sequence[Json]) -> bool:
-    """A binding of a Role that comes with it: before the Role is there the server cannot check it."""
-    return item["kind"] == "RoleBinding" and ("Role", item["roleRef"]["name"]) in map(key_of, objects)
 
 
 def _marked(plan: Plan, conflicts: Mapping[Key, Conflict]) -> Plan:

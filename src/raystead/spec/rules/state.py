@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from raystead.spec.finding import SpecFinding, env_of, version_of
@@ -17,6 +18,27 @@ _NAMESPACE = ("metadata", "annotations", "ray.io/external-storage-namespace")
 _BESIDE = "together with gcsFaultToleranceOptions"
 _CLAIM_FIELDS = {"size": "size", "storage_class_name": "storageClassName", "access_modes": "accessModes"}
 _VOLUME, _MOUNT = "gcs-storage", "/data/gcs"  # KubeRay's own, in the head's pod
+# host:port, also of an IPv6 address, as Ray takes it
+_REDIS = re.compile(r"^(?:rediss?://)?(?:\[[0-9a-fA-F:]+\]|[0-9a-fA-F:]+|[^\s/:]+):\d{1,5}\Z")
+
+
+def _forms(cluster: RayCluster) -> Iterator[SpecFinding]:
+    """The GCS ends at once with an address that has no port, or tries a host of that name for ever."""
+    options = cluster.spec.gcs_fault_tolerance
+    given: list[tuple[Path, str | None]] = [
+        (place, entry.get("value"))
+        for place, entry in env_of(_HEAD, cluster.spec.head)
+        if entry["name"] == "RAY_REDIS_ADDRESS"
+    ]
+    if options:
+        given.append(((*_OPTIONS, "redisAddress"), options.redis_address))
+    for path, address in given:
+        if not address or "$" in address or "@" in address:
+            continue
+        if not all(_REDIS.match(one) for one in address.split(",")):
+            host = re.sub(r"^[a-z]+://", "", address).partition(":")[0].strip("/ ") or "redis"
+            what = f'"{address}" is not the address of a Redis: host:port'
+            yield SpecFinding(path, what, f"for example {host}:6379")
 
 
 def _address(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -121,4 +143,4 @@ def _rocksdb(cluster: RayCluster, options: GcsFaultTolerance) -> Iterator[SpecFi
             yield SpecFinding((*pod, "volumes", i), what, "remove it, or give it another name")
 
 
-RULES = (_address, _credentials, _storage_namespace, _backend)
+RULES = (_forms, _address, _credentials, _storage_namespace, _backend)
