@@ -455,7 +455,11 @@ def survival(subject: Subject) -> Iterator[Finding]:
 
     until(back, 180, "the head is back", every=1)
     time.sleep(2)
-    yield judged("an actor outlives the head", subject.ray(KEPT, "KEPT") == "pong", "the actor is gone")
+    try:
+        yield judged("an actor outlives the head", subject.ray(KEPT, "KEPT") == "pong", "the actor is gone")
+    except AssertionError as error:
+        ended = {s["name"]: s.get("lastState") for s in subject.head["status"]["containerStatuses"]}
+        raise AssertionError(f"{error}; the new head's containers ended with {ended}") from None
 
 
 def _token(subject: Subject) -> Iterator[Finding]:

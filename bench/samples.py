@@ -57,7 +57,12 @@ _CANNOT = (
 )
 # what the author's own words say to make first
 _SECRET = {"ray-cluster.auth-manual.yaml": ("ray-cluster-with-auth", "auth_token=raycluster_secret")}
-_NODE_LABELS = {"ray-cluster-label-selector.yaml": "cloud.google.com/machine-family=N4"}
+_NODE_LABELS = {
+    "ray-cluster-label-selector.yaml": (
+        "cloud.google.com/machine-family=N4",
+        "cloud.google.com/gke-spot=true",
+    )
+}
 
 
 def main() -> None:
@@ -144,19 +149,19 @@ def reason(said: str) -> str:
 @contextlib.contextmanager
 def prepared(admin: Kube, space: Kube, name: str) -> Iterator[None]:
     """What the author makes first, and a pod of somebody else's in the same namespace."""
-    labels = _NODE_LABELS.get(name)
+    labels = _NODE_LABELS.get(name, ())
     if secret := _SECRET.get(name):
         space.run("create", "secret", "generic", secret[0], f"--from-literal={secret[1]}")
     image = f"rayproject/ray:{setting('$RAY')}-py311"
     space.apply(pod("visitor", image, ["sleep", "3600"]))
     until(lambda: space.get("pod", "visitor")["status"]["phase"] == "Running", 60, "the visitor runs")
     if labels:
-        admin.run("label", "node", "--all", labels)
+        admin.run("label", "node", "--all", *labels)
     try:
         yield
     finally:
         if labels:
-            admin.run("label", "node", "--all", labels.partition("=")[0] + "-")
+            admin.run("label", "node", "--all", *(one.partition("=")[0] + "-" for one in labels))
 
 
 def run(space: Kube, cli: Cli, path: Path) -> Json:
