@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raystead.incluster import scaling as s
+from raystead.incluster.hands import Hands
 
 Json = dict[str, Any]
 
@@ -222,3 +223,26 @@ def test_killed_anywhere_it_ends_with_exactly_the_pods_that_are_wanted(steps: li
     assert sorted(pods) == sorted(state.groups["small"].names)
     assert len(pods) == state.groups["small"].replicas
     assert len(made) == len(set(made)), "no name is used twice"
+
+
+def test_pods_of_the_owner_before_and_after_a_changed_end_are_both_ours() -> None:
+    """Else a steward would take its own pods for lost, and make them again and again."""
+    unused: Any = None
+    template = {"metadata": {"ownerReferences": [{"uid": "keeper"}]}}
+    hands = Hands(unused, unused, "anchor", lambda: {"small": template}, lambda: {}, print)
+
+    def pod(name: str, *owners: str) -> Json:
+        references = [{"uid": owner} for owner in owners]
+        labels = {"ray.io/node-type": "worker"}
+        return {"metadata": {"name": name, "labels": labels, "ownerReferences": references}}
+
+    pods = [
+        pod("old", "anchor"),
+        pod("new", "keeper"),
+        pod("foreign", "somebody"),
+        pod("two", "anchor", "keeper"),
+    ]
+    hands._pods = {item["metadata"]["name"]: item for item in pods}
+    mine, everyone, _ = hands._look()
+    assert [item["metadata"]["name"] for item in mine] == ["old", "new"]
+    assert len(everyone) == 4

@@ -136,6 +136,10 @@ class AccountApi:
         return {"Authorization": f"Bearer {secret}", "Content-Type": kind, "Accept": "application/json"}
 
 
+def _owners(item: Json) -> list[str]:
+    return [str(owner.get("uid")) for owner in item["metadata"].get("ownerReferences") or []]
+
+
 class Hands:
     """Watches the cluster's pods and makes them what the board says.
 
@@ -234,11 +238,18 @@ class Hands:
         """Our own workers, every pod of the cluster, and the newest resourceVersion."""
         with self._lock:
             everyone = list(self._pods.values())
-            return [pod for pod in everyone if self._ours(pod)], everyone, self._version
+            # another owner, where the cluster's end was agreed otherwise since: the pods get it too
+            templates = self._templates().values()
+            known = {self._owner, *(uid for template in templates for uid in _owners(template))}
+            return [pod for pod in everyone if self._ours(pod, known)], everyone, self._version
 
-    def _ours(self, pod: Json) -> bool:
-        owners = [owner["uid"] for owner in pod["metadata"].get("ownerReferences") or []]
-        return owners == [self._owner] and (pod["metadata"]["labels"] or {}).get(NODE_TYPE) == "worker"
+    def _ours(self, pod: Json, known: set[str]) -> bool:
+        owners = _owners(pod)
+        return (
+            len(owners) == 1
+            and owners[0] in known
+            and (pod["metadata"]["labels"] or {}).get(NODE_TYPE) == "worker"
+        )
 
     def _make(self, name: str, group: str) -> None:
         template = self._templates().get(group)

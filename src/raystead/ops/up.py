@@ -103,6 +103,8 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         with contextlib.suppress(Conflict):  # another one has that name by now: it is not ours to delete
             _delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
         emit(Applied(change.kind, change.name, change.action))
+    if uid := facts.keepers.get("cluster"):
+        keeping.hang_pods(names.reference("Job", names.keeper(anchor.name, "cluster"), uid), {anchor.uid})
     if "self" in facts.keepers:
         claims_go_along(api, anchor, [item for item in rendered if item["kind"] == "StatefulSet"])
     if prepared.anchor is not None and autoscales(prepared.anchor.cluster):
@@ -158,6 +160,21 @@ class _Keeping:
         theirs = {key_of(item) for item in self._prepared.live if owners_of(item) & leaving}
         objects = manifests(self._prepared.document, self._anchor.with_facts(), self._prepared.choices)
         parallel(self._apply, [item for item in objects if key_of(item) in theirs and item["kind"] != "Job"])
+        self.hang_pods(
+            names.reference("ConfigMap", names.anchor(self._anchor.name), self._anchor.uid), leaving
+        )
+
+    def hang_pods(self, owner: Json, before: set[str]) -> None:
+        """Gives the single pods of a steward, which hang on one of `before`, to another owner."""
+        api, name = self._api, self._prepared.cluster.name
+        if self._prepared.anchor is None or not autoscales(self._prepared.anchor.cluster):
+            return
+        selector = f"{labels.OURS}={name},{labels.NODE_TYPE}=worker"
+        for pod in api.list(collection(api.namespace, "Pod"), labels=selector):
+            if owners_of(pod) & before and owner["uid"] not in owners_of(pod):
+                body = {"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": [owner]}}
+                with contextlib.suppress(ObjectNotFound, Conflict):  # it has ended meanwhile
+                    api.patch(path_of(api.namespace, "Pod", pod["metadata"]["name"]), body)
 
     def make(self, facts: Facts) -> dict[str, str]:
         """Makes them, the outermost first, for each has to be there before what it owns.

@@ -18,7 +18,7 @@ from raystead.ui.terminal import raw
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bar", "Waiting", "bar", "waiting"]
+__all__ = ["Bar", "WaitLine", "bar", "waiting"]
 
 _EVERY = 5.0  # seconds between two lines where there is no terminal
 _REDRAWS = 1.0  # seconds between two drawings of a wait, for the seconds in it
@@ -74,7 +74,7 @@ def bar(reporter: Reporter) -> Iterator[Bar]:
         made.clear()
 
 
-class Waiting:
+class WaitLine:
     """A line that says what is waited for and how long already; any thread may change it."""
 
     def __init__(self, reporter: Reporter, text: str) -> None:
@@ -132,9 +132,9 @@ class Waiting:
 
 
 @contextmanager
-def waiting(reporter: Reporter, text: str) -> Iterator[Waiting]:
+def waiting(reporter: Reporter, text: str) -> Iterator[WaitLine]:
     """Keeps a line on the screen while the block runs; elsewhere one comes every five seconds."""
-    shown = Waiting(reporter, text)
+    shown = WaitLine(reporter, text)
     shown.tell(text)
     thread = threading.Thread(target=shown.keep_on, daemon=True)
     thread.start()
