@@ -34,7 +34,7 @@ def test_it_imports_the_standard_library_and_its_neighbours_only(path: Path) -> 
 
 
 def test_a_program_is_shipped_with_all_that_it_imports() -> None:
-    for program in ("submitter", "keeper", "steward"):
+    for program in ("submitter", "keeper", "steward", "beside", "tick"):
         shipped = program_files(program)
         for name, text in shipped.items():
             for node in ast.walk(ast.parse(text)):

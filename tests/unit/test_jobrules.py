@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from raystead.spec.jobrules import cron_problems, job_notes, job_problems
-from raystead.spec.rayjob import RayCronJob, RayJob
+from raystead.spec.jobrules import job_notes, job_problems
+from raystead.spec.rayjob import RayJob
 
 CLUSTER: dict[str, Any] = {"headGroupSpec": {"template": {"spec": {"containers": [{"name": "ray"}]}}}}
 RULE = {"policy": "DeleteCluster", "condition": {"jobStatus": "SUCCEEDED", "ttlSeconds": 5}}
@@ -166,44 +166,3 @@ def test_a_rayjobs_cluster_has_its_name_labels_and_annotations() -> None:
 def test_other_effects_than_under_kuberay_are_noted() -> None:
     (note,) = job_notes(job(submissionMode="HTTPMode").spec, ("spec",))
     assert note[0] == ("spec", "submissionMode")
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        "*/5 * * * *",
-        "0 0 1,15 * *",
-        "@hourly",
-        "30 9 * * mon-fri",
-        "5-10/2 0 * jan 0",
-        "0 0 ? * 7",
-        "@every 1h30m",
-    ],
-)
-def test_a_schedule_that_kubernetes_takes(schedule: str) -> None:
-    assert list(cron_problems(cron(schedule))) == []
-
-
-@pytest.mark.parametrize(
-    "schedule, what",
-    [
-        ("* * * *", "expected five fields, got 4"),
-        ("61 * * * *", '"61" is not a valid minute'),
-        ("* * * 13 *", '"13" is not a valid month'),
-        ("*/0 * * * *", '"*/0" is not a valid minute'),
-        ("9-5 * * * *", '"9-5" is not a valid minute'),
-        ("* ² * * *", "is not a valid hour"),
-        ("TZ=UTC * * * * *", "no time zone may stand"),
-        ("@every day", 'no "@every day"'),
-        ("@reboot", 'no "@reboot"'),
-        ("", "expected five fields, got 0"),
-    ],
-)
-def test_a_schedule_that_is_refused(schedule: str, what: str) -> None:
-    found = [text for _, text, *_ in cron_problems(cron(schedule))]
-    assert any(what in text for text in found), found
-
-
-def cron(schedule: str) -> RayCronJob:
-    spec = {"schedule": schedule, "jobTemplate": {"entrypoint": "true", "rayClusterSpec": CLUSTER}}
-    return RayCronJob.model_validate({"metadata": {"name": "demo"}, "spec": spec})

@@ -1,4 +1,4 @@
-"""Golden specs: NAME.in.yaml is a RayCluster or RayJob, NAME.out.yaml what it becomes; UPDATE_GOLDEN=1 writes them."""
+"""Golden specs: NAME.in.yaml is a document of Ray's, NAME.out.yaml what it becomes; UPDATE_GOLDEN=1 writes them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from raystead.base.kinds import pod_template
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.spec.documents import parsed
@@ -30,6 +31,7 @@ FACTS = {
         isolated=True,
         keepers={"self": "1-uid", "cluster": "2-uid", "workers": "3-uid"},
     ),
+    "raycronjob": Facts(namespace="ns", anchor_uid="0-uid", isolated=True),
 }
 CHOICES = {"guide-always-isolated": Choices(policies="always"), "kuberay-minimal": Choices(policies="never")}
 VERSIONS = ("1.25", "1.30", str(kubernetes_validate.latest_version()).rpartition(".")[0])
@@ -63,8 +65,7 @@ def _without_programs(data: dict[str, str]) -> dict[str, str]:
 
 
 def pods(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    makers = ("Deployment", "StatefulSet", "Job")
-    return [o["spec"]["template"]["spec"] for o in objects if o["kind"] in makers]
+    return [template["spec"] for o in objects if (template := pod_template(o))]
 
 
 def containers(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:

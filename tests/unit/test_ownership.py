@@ -41,6 +41,10 @@ REPLICA_SET = item("ReplicaSet", "a-head-7d9f8", "Deployment/a-head", **HASH)
 REDIS = stateful_set("a-redis", ANCHOR)
 RENDERED = (item("Deployment", "a-head"), stateful_set("a-redis", space="0-uid"))
 
+CRON = item("CronJob", "a-head", ANCHOR)
+TICK = item("Job", "a-head-29928523")
+TICK_POD = item("Pod", "a-head-29928523-0-x1y2z", **{"job-name": "a-head-29928523"})
+
 TABLE: list[tuple[str, list[Json], Sequence[Json], set[str]]] = [
     ("owned by the anchor", [HEAD], (), {"a-head"}),
     ("the anchor itself", [item("ConfigMap", "raystead-a", uid=ANCHOR)], (), {"raystead-a"}),
@@ -52,6 +56,19 @@ TABLE: list[tuple[str, list[Json], Sequence[Json], set[str]]] = [
         [item("Deployment", "x", ANCHOR, **{"raystead.io/cluster": "b"})],
         (),
         set(),
+    ),
+    ("orphans of our CronJob", [CRON, TICK, TICK_POD], (), {"a-head", "a-head-29928523", "a-head-29928523-0-x1y2z"}),
+    (
+        "orphans of a CronJob that is gone",
+        [TICK, TICK_POD],
+        (item("CronJob", "a-head"),),
+        {"a-head-29928523", "a-head-29928523-0-x1y2z"},
+    ),
+    (
+        "Jobs and pods of other names beside our CronJob",
+        [CRON, item("Job", "a-head-nightly"), item("Pod", "a-head-29928523-0-x1y2z"), item("Job", "b-29928523")],
+        (),
+        {"a-head"},
     ),
     (
         "pods of a ReplicaSet of our Deployment",

@@ -4,8 +4,8 @@ A label alone proves nothing, for a copy of our YAML carries it too. An object b
 has the cluster's label and
 
 - an owner reference to the cluster's anchor, or to an object that is itself proved (ReplicaSets and pods), or
-- a name that only a proved Deployment or StatefulSet gives: claims of a StatefulSet have no owner, and
-  ReplicaSets and pods lose theirs when their controller is deleted with orphans.
+- a name that only a proved Deployment, StatefulSet or CronJob gives: claims of a StatefulSet have no owner,
+  and ReplicaSets, Jobs and pods lose theirs when their controller is deleted with orphans.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ __all__ = ["anchor_uids", "labelled", "owned", "owners_of"]
 
 _HASH = "pod-template-hash"
 _ORDINAL = "statefulset.kubernetes.io/pod-name"
+_JOB = "job-name"  # the Job controller's label
+_NAMING = ("Deployment", "StatefulSet", "CronJob")
 Json = dict[str, Any]
 
 
@@ -56,8 +58,9 @@ def owned(
         items: live objects of any kinds, with their `kind`.
         cluster: the name in the label.
         roots: uids that are proved already: the anchor's, and what an earlier call has proved.
-        makers: Deployments and StatefulSets that the cluster has by its spec, live or rendered: what has lost
-            its owner is known by their names. One whose name a live stranger has does not count.
+        makers: Deployments, StatefulSets and CronJobs that the cluster has by its spec, live or rendered:
+            what has lost its owner is known by their names. One whose name a live stranger has does not
+            count.
     """
     here = [item for item in items if labelled(item, cluster)]
     proved = set(roots)
@@ -68,7 +71,7 @@ def owned(
         proved |= new
     known = {(i["kind"], i["metadata"]["name"]): i["metadata"]["uid"] in proved for i in here}
     own = [m for m in makers if known.get((m["kind"], m["metadata"]["name"]), True)]
-    own += [i for i in here if i["kind"] in ("Deployment", "StatefulSet") and i["metadata"]["uid"] in proved]
+    own += [i for i in here if i["kind"] in _NAMING and i["metadata"]["uid"] in proved]
     proved |= {i["metadata"]["uid"] for i in here if any(_made_by(maker, i) for maker in own)}
     return frozenset(i["metadata"]["uid"] for i in here if i["metadata"]["uid"] in proved)
 
@@ -86,6 +89,13 @@ def _made_by(maker: Json, item: Json) -> bool:
         if kind == "ReplicaSet":
             return name == replica_set
         return kind == "Pod" and bool(re.fullmatch(rf"{re.escape(replica_set)}-[a-z0-9]{{5}}", name))
+    if maker["kind"] == "CronJob":
+        job = name if kind == "Job" else str(found.get(_JOB) or "")
+        if not re.fullmatch(rf"{re.escape(by)}-\d{{8,}}", job):
+            return False
+        return kind == "Job" or (
+            kind == "Pod" and bool(re.fullmatch(rf"{re.escape(job)}-\d+-[a-z0-9]{{5}}", name))
+        )
     if maker["kind"] != "StatefulSet":
         return False
     if kind == "Pod":

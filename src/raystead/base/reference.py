@@ -20,6 +20,11 @@ ANNOTATIONS = {
     "`30m`, or `never`. `spec.idleTerminationOptions` says more.",
     "raystead.io/policies": "`auto`, `always` or `never`: which network policies are made; as `--policies`.",
     "raystead.io/allow-from": "Who may connect from outside: `namespace=NS,pods=KEY=VALUE to DOORS`.",
+    "raystead.io/concurrency-policy": "Of a RayCronJob: `Allow` (the default), `Forbid` or `Replace`: what "
+    "happens at a tick while an earlier one runs.",
+    "raystead.io/starting-deadline-seconds": "Of a RayCronJob: how late a tick may still begin; default 60.",
+    "raystead.io/successful-jobs-history-limit": "Of a RayCronJob: how many ended ticks stay; default 3.",
+    "raystead.io/failed-jobs-history-limit": "Of a RayCronJob: how many failed ticks stay; default 1.",
 }
 # On objects, written by raystead.
 MARKS = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.base.text import neutral
-from raystead.cli.options import Where, output_option, place_options, quiet_option
+from raystead.cli.options import Where, output_option, place_of, place_options, quiet_option
 
 if TYPE_CHECKING:
     from raystead.rayapi.jobs import Job
@@ -24,6 +24,7 @@ def command() -> None:
     """List, show, follow and stop jobs.
 
     A job is named by its id or the beginning of it; without one, the job that was submitted last is meant.
+    Of a RayCronJob these are its ticks, past ones too.
 
     \b
     raystead job list
@@ -37,10 +38,15 @@ def command() -> None:
 def list_(name: str | None, where: Where, output: str | None) -> None:
     """All jobs of the cluster, the newest first."""
     from raystead.cli.jobs import target_of
+    from raystead.cli.ticks import tick_list
     from raystead.ops.jobs import newest_first
     from raystead.ui.plain import rounded, table
 
-    with target_of(name, where) as target:
+    place = place_of(where)
+    if (ticks := place.ticks(name)) is not None:
+        click.echo(tick_list(ticks, output))
+        return
+    with target_of(name, where, place) as target:
         jobs = newest_first(target.client.list())
     if output == "json":
         click.echo(json.dumps([asdict(job) for job in jobs], indent=2))
@@ -60,8 +66,13 @@ def list_(name: str | None, where: Where, output: str | None) -> None:
 def status(job_id: str | None, name: str | None, where: Where, output: str | None) -> None:
     """One job: its state, when it ran and how long, its exit code, where its driver ran."""
     from raystead.cli.jobs import meant, target_of
+    from raystead.cli.ticks import tick_status
 
-    with target_of(name, where) as target:
+    there = place_of(where)
+    if (ticks := there.ticks(name)) is not None:
+        click.echo(tick_status(ticks, job_id, output))
+        return
+    with target_of(name, where, there) as target:
         job = meant(target.client, job_id)
         if output == "json":
             click.echo(json.dumps(asdict(job), indent=2))
@@ -108,11 +119,15 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
     last 4 MiB of each of the last 50 jobs that were followed here ($XDG_STATE_HOME/raystead/jobs).
     """
     from raystead.cli.jobs import follow_to_exit, meant, say_output, target_of
+    from raystead.cli.ticks import tick_logs
     from raystead.ops.following import exit_code
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
-    with target_of(name, where) as target:
+    place = place_of(where)
+    if (ticks := place.ticks(name)) is not None:
+        sys.exit(tick_logs(ticks, job_id, reporter, follow=follow))
+    with target_of(name, where, place) as target:
         job = meant(target.client, job_id)
         if job.ended or not follow:
             say_output(target, job, reporter)
@@ -128,8 +143,12 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
 def stop(job_id: str | None, name: str | None, where: Where) -> None:
     """Stop a job; its driver gets SIGTERM, then SIGKILL."""
     from raystead.cli.jobs import meant, target_of
+    from raystead.cli.ticks import refuse_without_a_run
 
-    with target_of(name, where) as target:
+    place = place_of(where)
+    if (ticks := place.ticks(name)) is not None:
+        job_id = refuse_without_a_run(ticks, job_id)
+    with target_of(name, where, place) as target:
         job = meant(target.client, job_id)
         stopped = target.client.stop(job.id)
     click.echo(f"{job.id} is stopping" if stopped else f"{job.id} had ended already")

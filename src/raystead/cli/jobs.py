@@ -16,6 +16,7 @@ from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
 if TYPE_CHECKING:
     from raystead.ops.drivers import Drivers
     from raystead.ops.following import Lost, Waiting
+    from raystead.ops.places import Place
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
@@ -38,11 +39,18 @@ class JobTarget:
 
 
 @contextmanager
-def target_of(name: str | None, where: Where, *, uses: bool = False) -> Iterator[JobTarget]:
-    """The job API of the named (or only) cluster; `uses`: for a new job."""
+def target_of(
+    name: str | None, where: Where, place: Place | None = None, *, uses: bool = False
+) -> Iterator[JobTarget]:
+    """The job API of the named (or only) cluster.
+
+    Args:
+        place: where it is known already.
+        uses: it is for a new job.
+    """
     from raystead.cli.retyped import place_flags
 
-    with place_of(where).jobs(name, uses=uses) as jobs:
+    with (place or place_of(where)).jobs(name, uses=uses) as jobs:
         yield JobTarget(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
 
 

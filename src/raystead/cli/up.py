@@ -111,6 +111,8 @@ def command(
         reporter.hint("raystead resume")
     elif brought.anchor.facts.steward == "client":
         reporter.hint(f"raystead autoscale {brought.anchor.name}")
+    elif prepared.document.kind == "RayCronJob":
+        reporter.hint(f"raystead status {brought.anchor.name}")
     elif prepared.document.kind == "RayJob":
         reporter.hint(f"kubectl logs -f --namespace {api.namespace} job/{brought.anchor.name}")
     else:
@@ -154,9 +156,9 @@ def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -
 
     running = LocalPlace(asked.name or NAME).spec() if file is None else None
     wanted = desired(asked, *read_file(file), running=running)
-    if wanted.document.kind == "RayJob":
+    if (kind := wanted.document.kind) != "RayCluster":
         raise Unsupported(
-            "a RayJob runs in a namespace, not on this machine",
+            f"a {kind} runs in a namespace, not on this machine",
             remedy="raystead up --local for a cluster here, raystead submit --local -- for its entrypoint",
         )
     say_notes(reporter, wanted)

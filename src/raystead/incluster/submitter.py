@@ -312,6 +312,14 @@ def _seconds(milliseconds: Any) -> float | None:
     return milliseconds / 1000 if isinstance(milliseconds, (int, float)) and milliseconds else None
 
 
+def tell(outcome: Outcome) -> None:
+    """The outcome in the pod's termination message and at the log's end."""
+    with contextlib.suppress(OSError), open(_TERMINATION_LOG, "w", encoding="utf-8") as stream:  # noqa: PTH123
+        stream.write(outcome.text())
+    tail = f": {outcome.message}" if outcome.message and outcome.code else ""
+    say(f"job {outcome.jobId} {outcome.jobStatus or outcome.reason}{tail}")
+
+
 def main(path: str) -> int:
     with open(path, encoding="utf-8") as stream:  # noqa: PTH123
         order = Order(**json.load(stream))
@@ -323,10 +331,7 @@ def main(path: str) -> int:
             break
         except (Unreachable, Refused):
             time.sleep(1.0)
-    with contextlib.suppress(OSError), open(_TERMINATION_LOG, "w", encoding="utf-8") as stream:  # noqa: PTH123
-        stream.write(outcome.text())
-    tail = f": {outcome.message}" if outcome.message and outcome.code else ""
-    say(f"job {outcome.jobId} {outcome.jobStatus or outcome.reason}{tail}")
+    tell(outcome)
     return outcome.code
 
 

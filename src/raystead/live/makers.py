@@ -30,6 +30,7 @@ __all__ = [
     "Absent",
     "Behind",
     "Cost",
+    "CronJobMaker",
     "DeploymentMaker",
     "Maker",
     "Refusal",
@@ -390,6 +391,57 @@ class StewardMaker:
         return Cost(min(there - len(after.current(pods)), there - stops), stops)
 
 
+class CronJobMaker:
+    """A CronJob of a RayCronJob: at each tick it makes a Job with one group's pods, which end with it."""
+
+    counts = False
+    on_volume = False
+
+    def __init__(self, json: Json, id: GroupId) -> None:
+        self.json = json
+        self.id = id
+
+    @property
+    def subject(self) -> str:
+        return f"cronjob/{meta(self.json, 'name')}"
+
+    @property
+    def template(self) -> Json:
+        return pod_template(self.json) or {}
+
+    @property
+    def asked(self) -> int:
+        """The pods of one tick; none while no tick comes."""
+        if dig(self.json, "spec", "suspend"):
+            return 0
+        return int(dig(self.json, "spec", "jobTemplate", "spec", "parallelism") or 0)
+
+    def wanted(self, spec: Wanted) -> Wanted:
+        return spec
+
+    def there(self, pods: Sequence[Pod]) -> int:
+        return sum(pod.live for pod in pods)
+
+    def ready(self, pods: Sequence[Pod]) -> int:
+        return sum(pod.ready for pod in self.current(pods))
+
+    def current(self, pods: Sequence[Pod]) -> tuple[Pod, ...]:
+        return tuple(pod for pod in pods if pod.live)
+
+    def refusal(self, pods: Sequence[Pod], events: Events | None = None) -> Refusal | None:
+        return None  # the Job of a tick is refused its pods, not the CronJob its Jobs
+
+    def settled(self, wanted: Wanted, pods: Sequence[Pod]) -> bool:
+        return True
+
+    def behind(self) -> Behind | None:
+        return None
+
+    def cost(self, after: Maker | None, paths: Sequence[str], *, anew: bool, pods: Sequence[Pod]) -> Cost:
+        """A change counts from the next tick; only without the object the pods go."""
+        return Cost(0, self.there(pods)) if after is None else Cost()
+
+
 @dataclass(frozen=True)
 class Absent:
     """Nobody keeps the group's pods: its maker's object is not there, or could not be read."""
@@ -461,6 +513,7 @@ MAKERS: dict[str, Callable[[Json], Iterable[Maker]]] = {
     "Deployment": _controller(DeploymentMaker),
     "StatefulSet": _controller(StatefulSetMaker),
     "ReplicaSet": _controller(ReplicaSetMaker),
+    "CronJob": _controller(CronJobMaker),
     "ConfigMap": _steward,
 }
 

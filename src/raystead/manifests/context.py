@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GCS_PORT",
     "RESTARTED",
+    "TICK",
     "TOKEN_DIR",
     "TOKEN_KEY",
     "TOKEN_MODE_SINCE",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
+TICK = "$RAYSTEAD_TICK"  # stands for the scheduled minute; incluster.tick puts it in
 RESTARTED = "raystead.io/restarted-at"
 TOKEN_DIR = "/etc/raystead/token"
 TOKEN_KEY = "auth_token"  # KubeRay's key in its token Secret
@@ -107,8 +109,15 @@ class Context:
 
     @property
     def head_host(self) -> str:
-        """The Service's DNS name without the cluster's domain, which a namespaced user does not know."""
-        return f"{self.head_service}.{self.namespace}.svc" if self.namespace else self.head_service
+        """The head's DNS name without the cluster's domain, which a namespaced user does not know."""
+        return f"{self.head_name}.{self.namespace}.svc" if self.namespace else self.head_name
+
+    @property
+    def head_name(self) -> str:
+        """The head's Service; of a RayCronJob, the head's pod of the same tick."""
+        if self.ticking:
+            return f"{self.names.head}-{TICK}-0.{self.cluster.name}"
+        return self.head_service
 
     def since(self, major: int, minor: int) -> bool:
         """Ray is at least that version; an unknown version counts as new."""
@@ -153,6 +162,11 @@ class Context:
         if self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob":
             return True
         return idle_end(self.cluster) is not None
+
+    @property
+    def ticking(self) -> bool:
+        """CronJobs make its pods, those of each tick anew."""
+        return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayCronJob"
 
     @property
     def suspended(self) -> bool:

@@ -11,6 +11,7 @@ from raystead.spec.model import Json
 __all__ = ["head_address", "head_env", "merged", "without_literal_password", "worker_env"]
 
 RECONNECT_SECONDS = "600"  # Ray's 60 kills raylets and drivers in a longer head outage
+TICK_RECONNECT_SECONDS = "20"  # the head of a RayCronJob's tick does not come back
 CONNECT_SECONDS = "30"  # Ray's 5 end a worker's or driver's start while a head is slow or being replaced
 # Ray's 2000 and 1000 leave raylets asleep for 1.8 s when the GCS is back (bench/survival.py).
 BACKOFF_MS, CHECK_MS = "500", "250"
@@ -56,7 +57,7 @@ def head_address(ctx: Context) -> list[Json]:
     """Where the head is: for workers, and for all init containers, which may put it into a certificate."""
     return [
         {"name": "FQ_RAY_IP", "value": ctx.head_host},
-        {"name": "RAY_IP", "value": ctx.head_service},
+        {"name": "RAY_IP", "value": ctx.head_name},
     ]
 
 
@@ -80,7 +81,9 @@ def _common(ctx: Context, command: str, address: str, drain: int) -> list[Json]:
         "RAY_ADDRESS": address,
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE": "1",
-        "RAY_gcs_rpc_server_reconnect_timeout_s": RECONNECT_SECONDS,
+        "RAY_gcs_rpc_server_reconnect_timeout_s": TICK_RECONNECT_SECONDS
+        if ctx.ticking
+        else RECONNECT_SECONDS,
         "RAY_gcs_rpc_server_connect_timeout_s": CONNECT_SECONDS,
         "RAY_gcs_grpc_max_reconnect_backoff_ms": BACKOFF_MS,
         "RAY_grpc_client_check_connection_status_interval_milliseconds": CHECK_MS,

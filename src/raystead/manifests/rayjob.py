@@ -34,8 +34,10 @@ from raystead.spec.rayjob import DeletionRule, RayJob, RayJobSpec
 
 __all__ = [
     "CONTAINER",
+    "SUBMITTER_SIZE",
     "job_objects",
     "keeper_rules",
+    "submission_body",
     "submission_id",
 ]
 
@@ -49,7 +51,7 @@ _IGNORED: Json = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTa
 _RETRIES = 6  # of a pod that was killed; who comes next follows the same job
 _ABANDONED = 300.0  # seconds after the job's end without a word of its submitter
 _GRACE = 90  # seconds after a deadline in which a submitter stops the job and tells the outcome
-_SUBMITTER_SIZE: Json = {
+SUBMITTER_SIZE: Json = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"cpu": "500m", "memory": "256Mi"},
 }
@@ -110,6 +112,19 @@ def _condition(rule: DeletionRule) -> str:
 
 def _order(job: RayJob, ctx: Context, uid: str | None) -> Json:
     spec = job.spec
+    return {
+        "name": job.name,
+        "address": dashboard_address(job, ctx),
+        "job_id": submission_id(job, uid, ctx.choices.resumed),
+        "body": submission_body(spec),
+        "attempts": spec.backoff_limit + 1,
+        "deadline": spec.active_deadline_seconds,
+        "pre_running_deadline": spec.pre_running_deadline_seconds,
+    }
+
+
+def submission_body(spec: RayJobSpec) -> Json:
+    """What `POST /api/jobs/` takes, without the submission's id."""
     body: Json = {"entrypoint": spec.entrypoint.strip(), "runtime_env": {}, "metadata": dict(spec.metadata)}
     if spec.runtime_env_yaml:
         body["runtime_env"] = yaml.safe_load(spec.runtime_env_yaml)
@@ -119,15 +134,7 @@ def _order(job: RayJob, ctx: Context, uid: str | None) -> Json:
         body["entrypoint_num_gpus"] = spec.entrypoint_num_gpus
     if spec.entrypoint_resources:
         body["entrypoint_resources"] = json.loads(spec.entrypoint_resources)
-    return {
-        "name": job.name,
-        "address": dashboard_address(job, ctx),
-        "job_id": submission_id(job, uid, ctx.choices.resumed),
-        "body": body,
-        "attempts": spec.backoff_limit + 1,
-        "deadline": spec.active_deadline_seconds,
-        "pre_running_deadline": spec.pre_running_deadline_seconds,
-    }
+    return body
 
 
 def dashboard_address(job: RayJob, ctx: Context) -> str:
@@ -199,7 +206,7 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
         probe = {"exec": {"command": ["test", "-e", _RUNNING]}, "periodSeconds": 2}
         container.setdefault("readinessProbe", probe)
     container["env"] = [*(container.get("env") or []), *_submission_env(job, ctx, uid)]
-    container = bounded(container, _SUBMITTER_SIZE)
+    container = bounded(container, SUBMITTER_SIZE)
     pod: Json = {"restartPolicy": "Never", **given, "containers": [container, *containers[1:]]}
     if not said:
         pull = head.spec.get("imagePullSecrets")

@@ -24,12 +24,16 @@ _RANDOM = "head -c 48 /dev/urandom | base64 | tr -d '/+=\\n'"
 
 
 def manifests(document: RayDocument, facts: Facts, choices: Choices = NO_CHOICES) -> list[Json]:
-    """The objects of a RayCluster (policies, storage, Services, Deployments) or of a RayJob with its cluster.
+    """The objects of a RayCluster (policies, storage, Services, Deployments), of a RayJob or of a RayCronJob.
 
     Nothing of it is secret.
     """
     ctx = Context(document.cluster, facts, choices)
-    found = _with_job(document, ctx) if document.kind == "RayJob" else idle_objects(ctx, _of_cluster(ctx))
+    if document.kind == "RayCronJob":
+        found = [*policies(ctx), *_of_ticks(document, ctx)]
+    else:
+        of_job = document.kind == "RayJob"
+        found = _with_job(document, ctx) if of_job else idle_objects(ctx, _of_cluster(ctx))
     # own copies: nobody who changes an object changes the spec or another object
     return [copy.deepcopy(item) for item in found]
 
@@ -54,6 +58,14 @@ def _with_job(document: RayDocument, ctx: Context) -> list[Json]:
 
     assert isinstance(document, RayJob)
     return job_objects(document, ctx, selected_policies(ctx) if document.selected else _of_cluster(ctx))
+
+
+def _of_ticks(document: RayDocument, ctx: Context) -> list[Json]:
+    from raystead.manifests.raycron import cron_objects
+    from raystead.spec.rayjob import RayCronJob
+
+    assert isinstance(document, RayCronJob)
+    return cron_objects(document, ctx)
 
 
 def _autoscaling(ctx: Context) -> list[Json]:

@@ -49,7 +49,7 @@ def bring(
     """Makes the cluster what was planned, and waits until it is ready.
 
     Args:
-        waits: False returns as soon as everything is applied.
+        waits: False returns as soon as everything is applied; for a RayCronJob there is nothing to wait for.
         timeout: seconds to wait.
         applied: called between the apply and the wait.
         up: the words that bring this spec up, for advice; "" where they are not known.
@@ -69,7 +69,7 @@ def bring(
     anchor = apply(prepared, emit)
     if applied is not None:
         applied(anchor)
-    if not waits:
+    if not waits or anchor.kept.get("kind") == "RayCronJob":
         return Brought(anchor)
     done = awaited(api, anchor, emit, timeout=timeout, up=up)
     went = changes.went(before, changes.workers_of(api, name), idle) if shrinks else []

@@ -29,6 +29,7 @@ from raystead.ops.events import Applied, Event, Note
 from raystead.ops.living import live_objects
 from raystead.ops.planning import existing
 from raystead.ops.ray import head_of
+from raystead.ops.raycrons import is_cron
 from raystead.plan.model import Action
 from raystead.spec.idle import idle_end_of
 
@@ -119,7 +120,7 @@ def found(api: Api, name: str, *, uid: str | None = None) -> Found:
         anchor = None
     roots = {uid} if uid is not None else anchor_uids([*objects, *pods], name)
     proofs = _Proofs(name, roots | ({anchor.uid} if anchor else set()), _makers(anchor))
-    extra = ("Job",) if anchor is not None and (_is_job(anchor) or idle_end_of(anchor.spec)) else ()
+    extra = _extra(anchor)
     objects = [*_labelled(api, name, extra), *objects]  # its keepers own the rest
     everything = proofs.ours([*objects, *pods])
     ours = {item["metadata"]["uid"] for item in everything}
@@ -153,12 +154,22 @@ def _is_job(anchor: Anchor) -> bool:
     return anchor.kept.get("kind") == "RayJob"
 
 
+def _extra(anchor: Anchor | None) -> tuple[str, ...]:
+    """The rare kinds that keep pods which such a document has."""
+    if anchor is None:
+        return ()
+    if is_cron(anchor):
+        return "CronJob", "Job"
+    return ("Job",) if _is_job(anchor) or idle_end_of(anchor.spec) else ()
+
+
 def _makers(anchor: Anchor | None) -> list[Json]:
     """The controllers that the cluster has by its spec."""
     if anchor is None:
         return []
     context = Context(anchor.cluster, anchor.with_facts())
-    rendered = [item for item in manifests(context.cluster, context.facts) if item["kind"] in _CONTROLLERS]
+    controllers = (*_CONTROLLERS, "CronJob")
+    rendered = [item for item in manifests(anchor.document, context.facts) if item["kind"] in controllers]
     if any(item["kind"] == "StatefulSet" for item in rendered):
         return rendered
     # the claim of a Redis that the spec no longer has, with the state that is on it

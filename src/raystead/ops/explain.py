@@ -18,6 +18,7 @@ from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
+from raystead.live.pods import Pod
 from raystead.live.reading import changed
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
@@ -25,6 +26,8 @@ from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.ray import asked, head_of
+from raystead.ops.raycrons import is_cron
+from raystead.spec.edits import suspended
 
 __all__ = ["Explanation", "accounts_there", "log_of", "look", "objects_of"]
 
@@ -68,14 +71,15 @@ def look(api: Api, anchor: Anchor) -> Explanation:
         texts = parallel(lambda key: _log(api, key, unread), wanted)
         snapshot = replace(snapshot, logs={k: t for k, t in zip(wanted, texts, strict=True) if t is not None})
     snapshot = replace(snapshot, accounts=accounts_there(api, needed_accounts(snapshot)))
-    groups = View(snapshot).groups
+    resting = bool(snapshot.cluster and snapshot.cluster.spec.suspend)
+    groups = () if resting else View(snapshot).groups
     return Explanation(
         name=anchor.name,
         namespace=api.namespace,
         findings=explain(snapshot),
         ready=sum(min(group.serving, group.asked) for group in groups),
         wanted=sum(group.asked for group in groups),
-        suspended=bool(anchor.cluster.spec.suspend),
+        suspended=anchor.suspended,
         unread=tuple(dict.fromkeys(unread)),
         now=snapshot.now,
     )
@@ -121,11 +125,15 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
 
     parts: dict[str, Any] = dict(zip(_PARTS, parallel(part, _PARTS), strict=True))
     read = [row.name for row in _PARTS.values()]
-    others = [kind for kind in kinds_that_keep(manifests(anchor.cluster, Facts())) if kind not in read]
+    others = [kind for kind in kinds_that_keep(manifests(anchor.document, Facts())) if kind not in read]
     makers = tuple({**item, "kind": kind} for kind in others for item in objects_of(api, kind, ours))
+    cluster = anchor.cluster
+    if is_cron(anchor):  # pods of past ticks stay for their logs, and between two ticks there is none
+        parts["pods"] = tuple(pod for pod in parts["pods"] or () if not Pod.of(pod).over)
+        cluster = cluster if parts["pods"] else suspended(cluster, True)
     nodes, living, autoscaler = _ray(api, anchor, parts["pods"] or (), unread)
     return Snapshot(
-        cluster=anchor.cluster,
+        cluster=cluster,
         facts=anchor.with_facts(),
         namespace=api.namespace,
         name=anchor.name,

@@ -15,7 +15,9 @@ from raystead.errors import Unsupported
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.ops.anchor import Anchor
     from raystead.ops.drivers import Drivers
+    from raystead.ops.raycrons import Ticks
     from raystead.plan.listing import ListRow
     from raystead.rayapi.jobs import JobClient
 
@@ -77,6 +79,9 @@ class Place(Protocol):
     def jobs(self, name: str | None, *, uses: bool = False) -> AbstractContextManager[Jobs]:
         """The job API while the block lasts; `uses`: for work, so that an idle cluster counts anew."""
 
+    def ticks(self, name: str | None) -> Ticks | None:
+        """The ticks of a RayCronJob; None: it is another kind of cluster, with one job API."""
+
 
 class Namespace:
     """A namespace of a Kubernetes cluster."""
@@ -86,6 +91,7 @@ class Namespace:
 
     def __init__(self, api: Api) -> None:
         self._api = api
+        self._anchors: dict[str | None, Anchor] = {}
 
     def door(self, verb: str) -> Api:
         return self._api
@@ -101,14 +107,29 @@ class Namespace:
 
         return token_for(self._api, anchor_of(self._api, name))
 
+    def _anchor(self, name: str | None) -> Anchor:
+        """Read once: a command asks first what it is, then for its jobs."""
+        from raystead.ops.clusters import anchor_of
+
+        if name not in self._anchors:
+            self._anchors[name] = anchor_of(self._api, name)
+        return self._anchors[name]
+
+    def ticks(self, name: str | None) -> Ticks | None:
+        anchor = self._anchor(name)
+        if anchor.kept.get("kind") != "RayCronJob":
+            return None
+        from raystead.ops.raycrons import Ticks
+
+        return Ticks(self._api, anchor)
+
     @contextmanager
     def jobs(self, name: str | None, *, uses: bool = False) -> Iterator[Jobs]:
-        from raystead.ops.clusters import anchor_of
         from raystead.ops.drivers import NamespaceDrivers
         from raystead.ops.jobs import job_client
         from raystead.ops.keepers import in_use
 
-        anchor = anchor_of(self._api, name)
+        anchor = self._anchor(name)
         held = in_use(self._api, anchor) if uses else nullcontext()
         with held, job_client(self._api, anchor) as client:
             yield Jobs(client, NamespaceDrivers(self._api, anchor, client), anchor.uid)
@@ -152,6 +173,9 @@ class ThisMachine:
         from raystead.ops.clusters import local_place
 
         return local_place(name).token()
+
+    def ticks(self, name: str | None) -> Ticks | None:
+        return None
 
     @contextmanager
     def jobs(self, name: str | None, *, uses: bool = False) -> Iterator[Jobs]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from raystead.base import labels
 from raystead.base.groups import HEAD, GroupId, named, worker
-from raystead.errors import UsageError
+from raystead.errors import UsageError, WrongState
 from raystead.spec.model import GroupSpec, RayCluster
 
 __all__ = ["groups_named", "stamp", "stamps"]
@@ -23,7 +24,11 @@ def groups_named(cluster: RayCluster, words: Sequence[str]) -> list[GroupId]:
 
     Raises:
         UsageError: there is no such group, or no worker group at all.
+        WrongState: it is a RayCronJob's.
     """
+    if cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayCronJob":
+        what = f'"{cluster.name}" is a RayCronJob: its pods are new at each tick'
+        raise WrongState(what, remedy="raystead status")
     workers = [worker(group.name) for group in cluster.spec.workers]
     for word in words:
         if named(word) not in (HEAD, *workers):

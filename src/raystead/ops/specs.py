@@ -123,12 +123,11 @@ def with_cluster(document: RayDocument, cluster: RayCluster) -> RayDocument:
 
 
 def with_suspend(document: RayDocument, suspend: bool) -> RayDocument:
-    """The document suspended, or not: a RayJob says so itself, not its cluster."""
-    from raystead.spec.rayjob import RayJob
+    """The document suspended, or not: a RayJob or RayCronJob says so itself, not its cluster."""
+    from raystead.spec.rayjob import RayCronJob, RayJob
 
-    if isinstance(document, RayJob):
-        spec = document.spec.model_copy(update={"suspend": suspend})
-        return document.model_copy(update={"spec": spec})
+    if isinstance(document, RayJob | RayCronJob):
+        return document.with_suspend(suspend)
     return suspended(document.cluster, suspend)
 
 

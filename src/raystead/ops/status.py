@@ -14,10 +14,11 @@ from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
 from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
-from raystead.live.pods import slim
+from raystead.live.pods import Pod, slim
+from raystead.live.raycron import CronState
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import keepers, rayjobs, secrets
+from raystead.ops import keepers, raycrons, rayjobs, secrets
 from raystead.ops.listing import clusters
 from raystead.ops.living import live_objects
 from raystead.ops.ray import asked, head_of
@@ -44,9 +45,12 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     """
     wanting: list[str] = []
     job = rayjobs.state(api, anchor.name) if anchor.kept.get("kind") == "RayJob" else None
-    rendered = manifests(anchor.cluster, anchor.with_facts(), anchor.choices)
+    cron = raycrons.Ticks(api, anchor).state() if raycrons.is_cron(anchor) else None
+    rendered = manifests(anchor.document if cron else anchor.cluster, anchor.with_facts(), anchor.choices)
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
+    if cron is not None:  # those of earlier ticks stay for their logs
+        pods = [pod for pod in pods if not Pod.of(pod).over]
     nodes, living, report = _alive(api, anchor, pods, wanting) if ray else (None, None, None)
     ours = [
         item
@@ -58,8 +62,9 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     end = keepers.idle_of(anchor)
     over = job.over if job is not None else bool(end and end.keeps_data)
     ended = over and here.get("Deployment") == []
+    resting = ended or (cron is not None and not pods)
     seen = observe(
-        cluster=suspended(anchor.cluster, True) if ended else anchor.cluster,
+        cluster=suspended(anchor.cluster, True) if resting else anchor.cluster,
         anchor=anchor.raw,
         deployments=here.get("Deployment") or (),
         statefulsets=here.get("StatefulSet") or (),
@@ -87,10 +92,16 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     if ended and job is None and end is not None:
         kept = f"it ended by itself after {span(end.seconds)} without work; spec and data are kept"
         seen = replace(seen, notes=(*seen.notes, kept))
+    if cron is not None:
+        seen = replace(seen, cron=cron, state=seen.state if pods else _between(cron))
     if not anchor.foreign:
         return seen
     brought = f"came with the file: {', '.join(anchor.foreign)} (raystead down -f FILE removes them too)"
     return replace(seen, notes=(*seen.notes, brought))
+
+
+def _between(cron: CronState) -> str:
+    return "suspended" if cron.suspended else "scheduled"
 
 
 def _read(

@@ -209,14 +209,22 @@ class _Keeping:
 
 
 def _in_turn(steps: Sequence[_Step]) -> tuple[list[_Step], list[_Step]]:
-    """What the head and Redis need goes before the workers: who comes first gets a quota's room."""
+    """What the head and Redis need goes before the workers: who comes first gets a quota's room.
+
+    Of CronJobs the head's comes last: a tick in between may have workers without a head, which end, but no
+    head without workers.
+    """
     later = [s for s in steps if _at_once(s) and any(m.id.is_worker for m in makers_of(s.item))]
+    later += [
+        s for s in steps if s.item["kind"] == "CronJob" and any(m.id == HEAD for m in makers_of(s.item))
+    ]
     return [step for step in steps if step not in later], later
 
 
 def _at_once(step: _Step) -> bool:
-    """A controller makes its pods as soon as it is applied; the steward, which is in the head, does not."""
-    return makes_pods(step.change) and pod_template(step.item) is not None
+    """A controller makes its pods as soon as it is applied; the steward and CronJobs do not."""
+    template = pod_template(step.item) is not None and step.item["kind"] != "CronJob"
+    return makes_pods(step.change) and template
 
 
 def _wait_for_room(api: Api, first: Sequence[_Step], emit: Emit) -> None:

@@ -130,7 +130,8 @@ def _row(
 def _outlives(anchor: Json) -> str:
     """The state of what has no cluster (any more) and is there; "" where a cluster is missing.
 
-    A RayJob outlives its cluster, or runs on another; a spec is kept where an idle cluster ended.
+    A RayJob outlives its cluster, or runs on another; a RayCronJob has one at its ticks only; a spec is kept
+    where an idle cluster ended.
     """
     try:
         document = json.loads((anchor.get("data") or {}).get("document") or "{}")
@@ -138,6 +139,8 @@ def _outlives(anchor: Json) -> str:
         return ""
     if not isinstance(document, dict):
         return ""
+    if document.get("kind") == "RayCronJob":
+        return "suspended" if dig(document, "spec", "suspend") else "scheduled"
     if document.get("kind") == "RayJob":
         on = dig(document, "spec", "clusterSelector", labels.CLUSTER)
         return f"on {on}" if on else "ended"

@@ -15,6 +15,7 @@ from raystead.live.groups import Group, groups
 from raystead.live.idle import IdleState
 from raystead.live.makers import makers_of, unattended
 from raystead.live.pods import pods_of
+from raystead.live.raycron import CronState
 from raystead.live.rayjob import JobState
 from raystead.live.reading import created, dig, name
 from raystead.manifests.context import Context
@@ -38,7 +39,7 @@ class ClusterView:
     Attributes:
         state: "Ready" (all pods wanted are ready, and alive if Ray could be asked), "partly" (the head is and
             something else is not), "not ready", "suspended"; "ended" where a RayJob's cluster is gone, or one
-            has ended by itself and left its spec and its data.
+            has ended by itself and left its spec and data; "scheduled" for a RayCronJob between two ticks.
         since: since when it is Ready; None in other states, whose beginning nobody records.
         age: seconds since the anchor was made.
         storage: "redis (volume)", "redis (no volume)", "external", "rocksdb" or "none".
@@ -52,6 +53,7 @@ class ClusterView:
         autoscaler: what Ray's autoscaler says; None without one, or where it could not be asked.
         stuck: why its demand stays unmet.
         idle: of a cluster that ends by itself, whether it is idle.
+        cron: of a RayCronJob, its ticks.
     """
 
     name: str
@@ -76,6 +78,7 @@ class ClusterView:
     autoscaler: AutoscalerReport | None = None
     stuck: tuple[Obstacle, ...] = ()
     idle: IdleState | None = None
+    cron: CronState | None = None
 
 
 def observe(
@@ -187,6 +190,8 @@ def view_json(view: ClusterView) -> Json:
         known["rayJob"] = view.job.kuberay()
     if view.idle is not None:
         known["idle"] = view.idle.json()
+    if view.cron is not None:
+        known["rayCronJob"] = view.cron.json()
     return {**view.document, "raystead": known}
 
 

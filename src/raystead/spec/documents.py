@@ -1,4 +1,4 @@
-"""The documents that a cluster may come from: RayCluster and RayJob, later RayService and RayCronJob.
+"""The documents that a cluster may come from: RayCluster, RayJob and RayCronJob, later RayService.
 
 Each derives its cluster. To accept another kind: its name in `ACCEPTED`, its model (a `RayDocument`) in
 `parsed`, and in `cluster_json` where its cluster stands. `load` reads it then, and the anchor keeps it whole.
@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
 
-__all__ = ["ACCEPTED", "LATER", "RayDocument", "cluster_json", "parsed"]
+__all__ = ["ACCEPTED", "CLUSTER_AT", "LATER", "RayDocument", "cluster_json", "parsed"]
 
-ACCEPTED = ("RayCluster", "RayJob")
+ACCEPTED = ("RayCluster", "RayJob", "RayCronJob")
 LATER = tuple(kind for kind in ("RayJob", "RayService", "RayCronJob") if kind not in ACCEPTED)
+CLUSTER_AT = {  # where the cluster's spec stands in a document that holds one
+    "RayJob": ("spec", "rayClusterSpec"),
+    "RayCronJob": ("spec", "jobTemplate", "rayClusterSpec"),
+}
 
 
 class RayDocument(Protocol):
@@ -52,10 +56,13 @@ def cluster_json(value: Any) -> Json:
     if kind == "RayCluster":
         cluster: Json = value
         return cluster
-    metadata, spec = value["metadata"], value["spec"].get("rayClusterSpec")
-    if spec is None and value["spec"].get("clusterSelector"):
+    metadata, spec = value["metadata"], value["spec"]
+    for key in CLUSTER_AT[kind][1:]:
+        spec = spec.get(key)
+    selects = kind == "RayJob" and value["spec"].get("clusterSelector")
+    if spec is None and selects:
         spec = {"headGroupSpec": {"template": {}}}
-    if value["spec"].get("suspend") or value["spec"].get("clusterSelector"):
+    if value["spec"].get("suspend") or selects:
         spec = {**spec, "suspend": True}
     return {"apiVersion": value["apiVersion"], "kind": "RayCluster", "metadata": metadata, "spec": spec}
 
@@ -70,6 +77,10 @@ def parsed(value: Json) -> RayDocument:
         from raystead.spec.rayjob import RayJob
 
         return RayJob.model_validate(value)
+    if value.get("kind") == "RayCronJob":
+        from raystead.spec.rayjob import RayCronJob
+
+        return RayCronJob.model_validate(value)
     from raystead.spec.model import RayCluster
 
     return RayCluster.model_validate(cluster_json(value))

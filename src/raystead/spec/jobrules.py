@@ -1,4 +1,4 @@
-"""KubeRay's rules for RayJob and RayCronJob, each a small function over the model.
+"""KubeRay's rules for RayJob, each a small function over the model; those of a RayCronJob's job among them.
 
 (docs/facts/kuberay.md#jobs)"""
 
@@ -13,49 +13,23 @@ import yaml
 
 from raystead.spec.finding import SpecFinding, version_of
 from raystead.spec.idle import IDLE_ANNOTATION
-from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayCronJob, RayJob, RayJobSpec
+from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path
 
-__all__ = ["cron_problems", "job_notes", "job_problems"]
+__all__ = ["job_notes", "job_problems", "name_problems", "spec_problems"]
 
 _Found = Iterator[tuple[Path, str, str]]
-JOB_NAME_MAX, CRON_NAME_MAX = 47, 36
+JOB_NAME_MAX = 47
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")  # what goes later takes along what goes before
 _METADATA_SINCE = (2, 6)
-_MACRO = re.compile(r"^@(yearly|annually|monthly|weekly|daily|midnight|hourly|every ([0-9.]+(h|m|s|ms))+)$")
-_FIELDS = (
-    ("minute", 0, 59),
-    ("hour", 0, 23),
-    ("day of month", 1, 31),
-    ("month", 1, 12),
-    ("day of week", 0, 7),
-)
-_NAMES = {
-    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-    "day of week": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
-}
 
 
 def job_problems(job: RayJob) -> Iterator[SpecFinding]:
     """Every broken rule of a RayJob: where, what, what to write instead."""
-    named = _name(job.name, JOB_NAME_MAX, job.metadata.generate_name)
-    for found in (named, _spec(job.spec, ("spec",)), _idle(job)):
+    named = name_problems(job.name, JOB_NAME_MAX, job.metadata.generate_name)
+    for found in (named, spec_problems(job.spec, ("spec",)), _idle(job)):
         yield from (SpecFinding(*one) for one in found)
-
-
-def cron_problems(cron: RayCronJob) -> Iterator[SpecFinding]:
-    """Every broken rule of a RayCronJob."""
-    for found in (
-        _name(cron.name, CRON_NAME_MAX, cron.metadata.generate_name),
-        _schedule(cron.spec.schedule),
-        _spec(cron.spec.job_template, ("spec", "jobTemplate")),
-    ):
-        yield from (SpecFinding(*one) for one in found)
-    if cron.spec.time_zone is not None and not cron.spec.time_zone.strip():
-        yield SpecFinding(
-            ("spec", "timeZone"), "the time zone is empty", 'for example "Europe/Zurich"; or remove it'
-        )
 
 
 def job_notes(spec: RayJobSpec, at: Path) -> Iterator[SpecFinding]:
@@ -74,7 +48,8 @@ def job_notes(spec: RayJobSpec, at: Path) -> Iterator[SpecFinding]:
         yield SpecFinding((*at, "submissionMode"), here[spec.submission_mode])
 
 
-def _name(name: str, most: int, generated: str | None) -> _Found:
+def name_problems(name: str, most: int, generated: str | None) -> _Found:
+    """Where, what, what instead: of a document's name."""
     path: Path = ("metadata", "name")
     if not name:
         if generated:
@@ -87,7 +62,8 @@ def _name(name: str, most: int, generated: str | None) -> _Found:
         yield path, f'"{name}" is not a valid name', "lower-case letters, digits and -, a letter first"
 
 
-def _spec(spec: RayJobSpec, at: Path) -> _Found:
+def spec_problems(spec: RayJobSpec, at: Path) -> _Found:
+    """Where, what, what instead: of a job whose spec stands at `at`."""
     yield from _where_it_runs(spec, at)
     yield from _mode(spec, at)
     yield from _numbers(spec, at)
@@ -249,46 +225,6 @@ def _conditions(strategy: DeletionStrategy, at: Path) -> _Found:
             if early > late:
                 what = f"at {status}, {after} comes after {late} s and {before} after {early} s"
                 yield (*at, "deletionRules"), what, f"{after} has to be the later one"
-
-
-def _schedule(text: str) -> _Found:
-    path: Path = ("spec", "schedule")
-    words = text.split()
-    if "TZ" in text:
-        yield path, "no time zone may stand in the schedule", "spec.timeZone says it"
-    elif text.startswith("@"):
-        if not _MACRO.match(text.strip()):
-            what = f'Kubernetes has no "{text}" for a CronJob'
-            yield path, what, "five fields, for example */10 * * * *"
-    elif len(words) != len(_FIELDS):
-        yield path, f"expected five fields, got {len(words)}", "minute hour day-of-month month day-of-week"
-    else:
-        for word, (name, least, most) in zip(words, _FIELDS, strict=True):
-            for part in word.split(","):
-                if not _cron_part(part, name, least, most):
-                    yield path, f'"{part}" is not a valid {name}', f"{least} to {most}, *, a-b or */n"
-
-
-def _cron_part(part: str, name: str, least: int, most: int) -> bool:
-    spread, slash, step = part.partition("/")
-    if slash and not (step.isascii() and step.isdigit() and int(step) > 0):
-        return False
-    if spread in ("*", "?"):
-        return True
-    first, dash, last = spread.partition("-")
-    ends = [_cron_number(word, name) for word in ((first, last) if dash else (first,))]
-    return all(n is not None and least <= n <= most for n in ends) and (
-        not dash or (ends[0] or 0) <= (ends[1] or 0)
-    )
-
-
-def _cron_number(word: str, name: str) -> int | None:
-    if word.isascii() and word.isdigit():
-        return int(word) if len(word) < 4 else None
-    names = _NAMES.get(name, [])
-    if word.lower() not in names:
-        return None
-    return names.index(word.lower()) + (1 if name == "month" else 0)
 
 
 def _number(value: object) -> bool:

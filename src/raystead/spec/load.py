@@ -1,4 +1,4 @@
-"""A file's text to the one RayCluster or RayJob in it, with all problems at once."""
+"""A file's text to the one RayCluster, RayJob or RayCronJob in it, with all problems at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from raystead.spec import rules
-from raystead.spec.documents import ACCEPTED, LATER, RayDocument, cluster_json
+from raystead.spec.documents import ACCEPTED, CLUSTER_AT, LATER, RayDocument, cluster_json
 from raystead.spec.finding import SpecFinding
 from raystead.spec.flags import Flags, laid_over
 from raystead.spec.foreign import TEMPLATE, Recognised, is_template, named_for_what_it_is, plain_objects
@@ -20,7 +20,6 @@ from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecFile", "load", "unpacked"]
 
-_CLUSTER_AT: Path = ("spec", "rayClusterSpec")  # of a RayJob
 P = TypeVar("P", bound=Problem)
 
 
@@ -58,7 +57,7 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
         raise problems_error(problems)
     ours, wish = sorted_out.ours[0], flags or Flags()
     made: RayDocument | None
-    if ours.value.get("kind") == "RayJob":
+    if ours.value.get("kind") in CLUSTER_AT:
         made, found, notes = _job(ours, filename, wish)
     else:
         made, found, notes = _ClusterReading(ours, filename, wish).cluster()
@@ -72,11 +71,14 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
 def _job(
     document: Document, filename: str, flags: Flags
 ) -> tuple[RayDocument | None, list[Problem], list[SpecNote]]:
-    """A RayJob: its own rules, and those of the cluster in it."""
-    from raystead.spec import jobrules
-    from raystead.spec.rayjob import RayJob
+    """A RayJob or RayCronJob: its own rules, and those of the cluster in it."""
+    from raystead.spec import cronrules, jobrules
+    from raystead.spec.rayjob import RayCronJob, RayJob
 
     value = without_nulls(document.value)
+    kind: str = value["kind"]
+    at: Path = CLUSTER_AT[kind]
+    model: type[RayJob | RayCronJob] = RayJob if kind == "RayJob" else RayCronJob
     if flags.name and isinstance(value.get("metadata"), dict):
         metadata = {key: one for key, one in value["metadata"].items() if key != "generateName"}
         value = {**value, "metadata": {**metadata, "name": flags.name}}
@@ -84,47 +86,54 @@ def _job(
     def placed(findings: Iterable[SpecFinding]) -> list[Problem]:
         return [Problem(filename, *document.at(f.path), dotted(f.path), f.what, f.instead) for f in findings]
 
+    job: RayJob | RayCronJob | None
     try:
-        job = RayJob.model_validate(value)
+        job = model.model_validate(value)
     except ValidationError as error:
-        own = [fault for fault in explained(error, RayJob) if fault.path[:2] != _CLUSTER_AT]
-        if own or not isinstance(value_at(value, _CLUSTER_AT), dict):
+        own = [fault for fault in explained(error, model) if fault.path[: len(at)] != at]
+        if own or not isinstance(value_at(value, at), dict):
             return None, placed(own), []
         job = None
-    problems = placed(jobrules.job_problems(job)) if job else []
-    if job is not None and job.selected:
+    told_of: Iterable[SpecFinding] = ()
+    noted: Iterable[SpecFinding] = ()
+    if isinstance(job, RayJob):
+        told_of, noted = jobrules.job_problems(job), jobrules.job_notes(job.spec, ("spec",))
+    elif job is not None:
+        told_of, noted = cronrules.cron_problems(job), cronrules.cron_notes(job)
+    problems = placed(told_of)
+    of_job = [SpecNote(**vars(one)) for one in placed(noted)]
+    if isinstance(job, RayJob) and job.selected:
         if flags != Flags(name=flags.name, namespace=flags.namespace):
             what = "flags change a cluster, and this job makes none"
             problems.append(Problem("flags", 0, 0, "", what, "leave them out"))
-        of_job = [SpecNote(**vars(one)) for one in placed(jobrules.job_notes(job.spec, ("spec",)))]
         alone = job.model_copy(update={"spec": job.spec.model_copy(update={"cluster": None})})
         return alone, problems, of_job
-    if not isinstance(value_at(value, _CLUSTER_AT), dict):
+    if not isinstance(value_at(value, at), dict):
         return None, problems, []
-    cluster, found, notes = _ClusterReading(_cluster_in(document, value), filename, flags).cluster()
+    cluster, found, notes = _ClusterReading(_cluster_in(document, value, at), filename, flags).cluster()
     told = {problem.path for problem in problems}
-    problems += [_inside(one) for one in found if one.path not in told or one.path.startswith("spec")]
+    problems += [_inside(one, at) for one in found if one.path not in told or one.path.startswith("spec")]
     if job is None or cluster is None:
         return None, problems, []
-    notes = [_inside(note) for note in notes]
-    notes += [SpecNote(**vars(one)) for one in placed(jobrules.job_notes(job.spec, ("spec",)))]
+    notes = [_inside(note, at) for note in notes]
+    notes += of_job
     return job.with_cluster(cluster), problems, notes
 
 
-def _cluster_in(document: Document, value: Json) -> Document:
-    """The RayCluster inside a RayJob as a document of its own, with the places of the file."""
-    positions = {path: at for path, at in document.positions.items() if path[:1] == ("metadata",)}
-    for path, at in document.positions.items():
-        if path[:2] == _CLUSTER_AT:
-            positions["spec", *path[2:]] = at
+def _cluster_in(document: Document, value: Json, at: Path) -> Document:
+    """The RayCluster that stands at `at` as a document of its own, with the places of the file."""
+    positions = {path: place for path, place in document.positions.items() if path[:1] == ("metadata",)}
+    for path, place in document.positions.items():
+        if path[: len(at)] == at:
+            positions["spec", *path[len(at) :]] = place
     return Document(cluster_json(value), positions)
 
 
-def _inside(problem: P) -> P:
-    """A problem of the cluster inside a RayJob, named by its path in the file."""
-    at = ".".join(map(str, _CLUSTER_AT))
+def _inside(problem: P, at: Path) -> P:
+    """A problem of the cluster that stands at `at`, named by its path in the file."""
     path = problem.path
-    return replace(problem, path=at + path.removeprefix("spec") if path.startswith("spec") else path)
+    inside = ".".join(map(str, at)) + path.removeprefix("spec")
+    return replace(problem, path=inside if path.startswith("spec") else path)
 
 
 class _Sorted:

@@ -99,7 +99,16 @@ class RayJob(Model):
 
         Of a job on another cluster (`selected`) it is that one's head alone, and suspended: nothing is made.
         """
-        return derived(self.metadata, self.name, "RayJob", self.spec)
+        rests = self.suspended or bool(self.spec.cluster_selector)
+        return _derived(self.metadata, "RayJob", self.spec, suspended=rests)
+
+    @property
+    def suspended(self) -> bool:
+        return self.spec.suspend
+
+    def with_suspend(self, suspend: bool) -> RayJob:
+        """The same job suspended, or not."""
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"suspend": suspend})})
 
     @property
     def selected(self) -> str:
@@ -117,19 +126,8 @@ class RayJob(Model):
         """The same job with another cluster: its spec, labels and annotations."""
         if self.selected:
             return self
-        wanted = cluster.spec
-        if self.spec.suspend:  # the job says so, not its cluster
-            fields = wanted.model_dump(by_alias=True, exclude_unset=True)
-            fields.pop("suspend", None)
-            wanted = ClusterSpec.model_validate(fields)
-        spec = self.spec.model_copy(update={"cluster": wanted})
-        own = {key: value for key, value in cluster.metadata.labels.items() if key not in _DERIVED}
-        changed: dict[str, object] = {}
-        if own != self.metadata.labels:
-            changed["labels"] = own
-        if cluster.annotations != self.annotations:
-            changed["annotations"] = cluster.annotations
-        metadata = self.metadata.model_copy(update=changed)
+        spec = self.spec.model_copy(update={"cluster": _unsuspended(cluster, self.suspended)})
+        metadata = _metadata_of(cluster, self.metadata)
         return self.model_copy(update={"metadata": metadata, "spec": spec})
 
     def document(self) -> Json:
@@ -160,9 +158,32 @@ class RayCronJob(Model):
         return self.metadata.name or ""
 
     @property
+    def annotations(self) -> dict[str, str]:
+        return self.metadata.annotations
+
+    @property
+    def job(self) -> RayJobSpec:
+        """What runs at each tick."""
+        return self.spec.job_template
+
+    @property
+    def suspended(self) -> bool:
+        return self.spec.suspend
+
+    @property
     def cluster(self) -> RayCluster:
-        """The RayCluster of each tick, before its objects get names of their own."""
-        return derived(self.metadata, self.name, "RayCronJob", self.spec.job_template)
+        """The RayCluster of each tick; suspended while no tick comes."""
+        return _derived(self.metadata, "RayCronJob", self.job, suspended=self.suspended)
+
+    def with_suspend(self, suspend: bool) -> RayCronJob:
+        """The same with or without new ticks; those that run go on."""
+        return self.model_copy(update={"spec": self.spec.model_copy(update={"suspend": suspend})})
+
+    def with_cluster(self, cluster: RayCluster) -> RayCronJob:
+        """The same with another cluster for each tick: its spec, labels and annotations."""
+        job = self.job.model_copy(update={"cluster": _unsuspended(cluster, self.suspended)})
+        spec = self.spec.model_copy(update={"job_template": job})
+        return self.model_copy(update={"metadata": _metadata_of(cluster, self.metadata), "spec": spec})
 
     def document(self) -> Json:
         """As KubeRay's YAML would say it: only what was set."""
@@ -171,9 +192,30 @@ class RayCronJob(Model):
         return {"apiVersion": self.api_version, "kind": self.kind, **parts}
 
 
-def derived(metadata: Metadata, name: str, kind: str, spec: RayJobSpec) -> RayCluster:
+def _unsuspended(cluster: RayCluster, suspended: bool) -> ClusterSpec:
+    """The cluster's spec as it stands in a document that says itself whether it is suspended."""
+    if not suspended:
+        return cluster.spec
+    fields = cluster.spec.model_dump(by_alias=True, exclude_unset=True)
+    fields.pop("suspend", None)
+    return ClusterSpec.model_validate(fields)
+
+
+def _metadata_of(cluster: RayCluster, before: Metadata) -> Metadata:
+    """A document's metadata with the labels and annotations of its cluster."""
+    own = {key: value for key, value in cluster.metadata.labels.items() if key not in _DERIVED}
+    changed: dict[str, object] = {}
+    if own != before.labels:
+        changed["labels"] = own
+    if cluster.annotations != before.annotations:
+        changed["annotations"] = cluster.annotations
+    return before.model_copy(update=changed)
+
+
+def _derived(metadata: Metadata, kind: str, spec: RayJobSpec, *, suspended: bool) -> RayCluster:
     """A job's RayCluster, to which KubeRay copies the job's labels and annotations and its origin."""
     given = spec.cluster or ClusterSpec.model_validate({"headGroupSpec": {"template": {}}})
+    name = metadata.name or ""
     labels = {
         **metadata.labels,
         ORIGIN_NAME: name,
@@ -181,6 +223,5 @@ def derived(metadata: Metadata, name: str, kind: str, spec: RayJobSpec) -> RayCl
         MODE: spec.submission_mode,
     }
     body = metadata.model_copy(update={"name": name, "labels": labels, "generate_name": None})
-    rests = spec.suspend or bool(spec.cluster_selector)
-    wanted = given.model_copy(update={"suspend": True}) if rests else given
+    wanted = given.model_copy(update={"suspend": True}) if suspended else given
     return RayCluster(metadata=body, spec=wanted)

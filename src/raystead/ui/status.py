@@ -13,6 +13,7 @@ from raystead.base.times import ago, span
 if TYPE_CHECKING:
     from raystead.live.autoscaler import AutoscalerReport, Obstacle
     from raystead.live.idle import IdleState
+    from raystead.live.raycron import CronState
     from raystead.live.rayjob import JobState
     from raystead.plan.listing import ListRow
     from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
@@ -32,6 +33,9 @@ def status_text(view: ClusterView, *, now: datetime, width: int | None = None, w
         lines += _joined(_job(view.job, now), width)
     if view.idle:
         lines += _joined(idle_parts(view.idle, now), width)
+    if view.cron:
+        lines += _joined(_schedule(view.cron, now), width)
+        lines += _ticks(view.cron, now, width)
     lines += _groups(view.groups, width) if view.groups else []
     if view.autoscaler:
         for text in _autoscaler(view.autoscaler, view.stuck):
@@ -95,15 +99,44 @@ def idle_parts(idle: IdleState, now: datetime) -> list[str]:
     return [f"idle since {span((now - idle.since).total_seconds())}", f"{ends} ({stays})"]
 
 
+def _schedule(cron: CronState, now: datetime) -> list[str]:
+    """A RayCronJob's line: its schedule, the last tick and the next one."""
+    parts = [f"schedule {cron.schedule or UNKNOWN} ({cron.zone})"]
+    parts.append(f"last {ago(cron.last, now)}" if cron.last else "no tick yet")
+    if cron.next:
+        parts.append(f"next in {span((cron.next - now).total_seconds())}")
+    if len(cron.running) > 1:
+        parts.append(f"{len(cron.running)} ticks run at once")
+    return parts
+
+
+def _ticks(cron: CronState, now: datetime, width: int | None) -> list[str]:
+    """A line for each tick whose Job is still there, the newest first."""
+    if not cron.ticks:
+        return []
+    cells, notes = [], []
+    for tick in cron.ticks:
+        state = tick.state
+        end = state.ended if state.over else now
+        took = span((end - state.started).total_seconds()) if state.started and end else "-"
+        cells.append([tick.id, f"{tick.at:%Y-%m-%d %H:%M}", tick.word, took])
+        notes.append(tick.why)
+    return _with_notes(_columns(["TICK", "DUE (UTC)", "STATE", "TOOK"], cells, set()), notes, width)
+
+
 def next_command(view: ClusterView, *, named: bool = True) -> str:
     """What is most useful after this status; the only cluster of a namespace need not be `named`."""
     name = f" --name {view.name}" if named else ""
     if view.job and view.job.pod and view.state != "not ready":
         return f"kubectl logs --namespace {view.namespace} job/{view.name}"
+    if view.cron and view.cron.ticks:
+        return f"raystead job logs{name}"
     if view.state == "suspended":
         return f"raystead resume{name}"
     if view.state == "ended":
         return f"raystead up --name {view.name}"
+    if view.state == "scheduled":
+        return f"raystead plan --name {view.name}"
     if view.state != "Ready":
         return f"raystead explain{name}"
     job = "python -c 'import ray; ray.init(); print(ray.cluster_resources())'"

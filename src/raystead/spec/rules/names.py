@@ -28,11 +28,30 @@ _CHOICES: dict[str, tuple[str, ...] | None] = {
     "raystead.io/policies": ("auto", "always", "never"),
     IDLE_ANNOTATION: None,
     ALLOW_ANNOTATION: None,
+    "raystead.io/concurrency-policy": ("Allow", "Forbid", "Replace"),
+    "raystead.io/starting-deadline-seconds": None,
+    "raystead.io/successful-jobs-history-limit": None,
+    "raystead.io/failed-jobs-history-limit": None,
 }
+
+
+def _whole(least: int) -> Callable[[str], object]:
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) < 2**31):
+            raise ValueError(f'expected a whole number of {least} or more, got "{text}"')
+        return int(text)
+
+    return read
+
+
 _READERS: dict[str, tuple[Callable[[str], object], str]] = {
     ALLOW_ANNOTATION: (parse_all, "namespace=monitoring,pods=app=prometheus to metrics"),
     "raystead.io/redis-memory": (quantities.parse, "for example 2Gi"),
     "raystead.io/redis-cpu": (quantities.parse, "for example 500m"),
+    # Kubernetes looks at its CronJobs every ten seconds
+    "raystead.io/starting-deadline-seconds": (_whole(10), "for example 300"),
+    "raystead.io/successful-jobs-history-limit": (_whole(0), "for example 3"),
+    "raystead.io/failed-jobs-history-limit": (_whole(0), "for example 3"),
 }
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?\Z")
 _GROUP = re.compile(r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
