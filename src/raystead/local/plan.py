@@ -32,6 +32,7 @@ _SPEC_IGNORED = {  # attribute -> field of the file
     "suspend": "suspend",
     "upgrade_strategy": "upgradeStrategy",
     "enable_in_tree_autoscaling": "enableInTreeAutoscaling",
+    "idle_termination_options": "idleTerminationOptions (--idle)",
 }
 _PORT_FLAGS = (
     "object-manager-port",
