@@ -187,6 +187,7 @@ def test_a_suspended_cluster_has_no_pods_and_comes_back(auto: Auto) -> None:
 def test_the_first_autoscaler_v1_too(
     namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
 ) -> None:
+    """A cluster of its own: the version is the head's, and is read at its start."""
     space = namespace()
     cli = Cli(as_user(space, "admin"))
     cli("up", "-f", "-", stdin=spec("v1"))
