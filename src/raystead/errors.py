@@ -112,6 +112,11 @@ class KnownCause(Protocol):
     def confidence(self) -> str: ...
 
 
+def indented(remedy: str) -> str:
+    """Further lines of a remedy below the first."""
+    return remedy.replace("\n", "\n         ")
+
+
 class RaysteadError(Exception):
     """What happened (`what`), how we know (`evidence`) and what to do next (`remedy`), each a sentence."""
 
@@ -129,7 +134,7 @@ class RaysteadError(Exception):
         if self.evidence:
             lines.append(f"  seen   {self.evidence}")
         if self.remedy:
-            lines.append(f"  do     {self.remedy}")
+            lines.append(f"  do     {indented(self.remedy)}")
         return "\n".join(lines)
 
 

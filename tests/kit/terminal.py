@@ -89,8 +89,9 @@ class Paper(pyte.HistoryScreen):
         """All that is on the screen and above it, lines as wide as they were written."""
         lines = [""]
         for line in (*self.history.top, *(self.buffer[y] for y in range(self.lines))):
-            lines[-1] += self.row(line)
-            if not getattr(line, "broken", False):
+            broken = getattr(line, "broken", False)
+            lines[-1] += "".join(line[x].data for x in range(self.columns)) if broken else self.row(line)
+            if not broken:
                 lines.append("")
         return "\n".join(lines).rstrip()
 

@@ -152,3 +152,12 @@ def test_anchors_that_are_gone_are_known_by_what_they_owned() -> None:
         item("Service", "c", "c-uid"),
     ]
     assert anchor_uids(items, "a") == {"old-uid"}
+
+
+def test_a_claim_that_was_kept_is_known_by_its_own_uid_and_a_copy_is_not() -> None:
+    kept, copied, given = (item("PersistentVolumeClaim", name) for name in ("kept", "copied", "given"))
+    for claim in (kept, copied, given):
+        claim["metadata"]["annotations"] = {"raystead.io/kept": kept["metadata"]["uid"]}
+    given["metadata"]["annotations"] = {"raystead.io/kept": given["metadata"]["uid"]}
+    given["metadata"]["ownerReferences"] = [{"kind": "X", "name": "theirs", "uid": "theirs"}]
+    assert owned([kept, copied, given], "a", []) == {kept["metadata"]["uid"]}

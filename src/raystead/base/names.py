@@ -7,6 +7,7 @@ from typing import Any
 
 __all__ = [
     "GUIDE",
+    "KEPT_ANNOTATION",
     "KUBERAY",
     "NAMES_ANNOTATION",
     "STORAGE_NAMESPACE_ANNOTATION",
@@ -21,6 +22,9 @@ __all__ = [
 
 NAMES_ANNOTATION = "raystead.io/names"
 STORAGE_NAMESPACE_ANNOTATION = "raystead.io/storage-namespace"  # on the claim that holds the state
+KEPT_ANNOTATION = (
+    "raystead.io/kept"  # on a claim that `down --keep-data` left: its own uid, which no copy has
+)
 GUIDE = "guide"
 KUBERAY = "kuberay"
 _NAME_MAX = 50  # KubeRay leaves room for the suffix of a generated name

@@ -4,6 +4,7 @@ A label alone proves nothing, for a copy of our YAML carries it too. An object b
 has the cluster's label and
 
 - an owner reference to the cluster's anchor, or to an object that is itself proved (ReplicaSets and pods), or
+- as a claim that `down --keep-data` left, its own uid in an annotation, or
 - a name that only a proved Deployment, StatefulSet or CronJob gives: claims of a StatefulSet have no owner,
   and ReplicaSets, Jobs and pods lose theirs when their controller is deleted with orphans.
 """
@@ -63,7 +64,7 @@ def owned(
             count.
     """
     here = [item for item in items if labelled(item, cluster)]
-    proved = set(roots)
+    proved = set(roots) | {item["metadata"]["uid"] for item in here if _kept(item)}
     while True:
         new = {i["metadata"]["uid"] for i in here if owners_of(i) & proved} - proved
         if not new:
@@ -74,6 +75,14 @@ def owned(
     own += [i for i in here if i["kind"] in _NAMING and i["metadata"]["uid"] in proved]
     proved |= {i["metadata"]["uid"] for i in here if any(_made_by(maker, i) for maker in own)}
     return frozenset(i["metadata"]["uid"] for i in here if i["metadata"]["uid"] in proved)
+
+
+def _kept(item: Json) -> bool:
+    """Whether `down --keep-data` left it: a copy has another uid than the one in its annotation."""
+    metadata = item["metadata"]
+    if metadata.get("ownerReferences"):
+        return False
+    return bool((metadata.get("annotations") or {}).get(names.KEPT_ANNOTATION) == metadata["uid"])
 
 
 def _made_by(maker: Json, item: Json) -> bool:

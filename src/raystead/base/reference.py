@@ -30,6 +30,7 @@ ANNOTATIONS = {
 MARKS = {
     "raystead.io/cluster": "Label of every object and pod: the cluster it belongs to.",
     "raystead.io/role": "Label: what an object is for, `anchor` on the ConfigMap that owns the cluster.",
+    "raystead.io/kept": "On a claim that `down --keep-data` left: its own uid, a proof for `down NAME`.",
     "raystead.io/storage-namespace": "On a volume claim: under which name Ray's state is kept on it.",
     "raystead.io/restarted-at": "On pod templates: when `restart` was asked for last.",
     "raystead.io/tried-at": "On pods and their makers: when kubelet or controller was woken to try again.",

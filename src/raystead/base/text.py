@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["FOREIGN", "RESET", "neutral", "shown"]
+__all__ = ["FOREIGN", "RESET", "neutral", "plural", "shown"]
 
 # Colours alone cannot move the cursor, change the title, write to the clipboard or answer for the user.
 _COLOUR = r"\x1b\[[0-9;:]*m"
@@ -36,3 +36,8 @@ def shown(match: re.Match[str]) -> str:
     r"""A control character as people read it: \x1b."""
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def plural(count: int, one: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{count} {one}" if count == 1 else f"{count} {one}s"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.cli.options import SPAN
-from raystead.errors import UsageError
+from raystead.errors import UsageError, indented
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
@@ -72,8 +72,8 @@ def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) ->
         raise refusal(failed, "or add --yes")
     for check in found:
         reporter.warn(f"{check.name}: {check.what}")
-        for line in check.remedy.split("\n") if check.remedy else ():
-            reporter.hint(line)
+        if check.remedy:
+            reporter.line(f"  do     {indented(check.remedy)}")
     if failed:
         names = ", ".join(dict.fromkeys(check.name for check in failed))
         ask(reporter, f"the cluster will not be whole ({names})", yes=yes)
@@ -141,7 +141,7 @@ def carry_out(
     reporter: Reporter,
     prepared: Prepared,
     *,
-    again: str,
+    again: str | None,
     timeout: float | None,
     yes: bool,
     stops_meant: bool = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from raystead.base.text import plural
 from raystead.cli.changing import confirm
 from raystead.cli.options import Where, cluster_options, door, quiet_option, read_file
 from raystead.errors import UsageError
@@ -15,6 +16,7 @@ from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.ops.down import Found
 
 
 @click.command("down")
@@ -83,11 +85,7 @@ def _there(
             raise
         return
     if not yes and sys.stdin.isatty():
-        data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
-        more = f", and {len(others)} more objects of the file" if others else ""
-        pods = "1 pod" if len(what.pods) == 1 else f"{len(what.pods)} pods"
-        question = f'delete "{what.name}" in namespace {api.namespace}: {pods}{more}; {data}?'
-        confirm(reporter, question)
+        confirm(reporter, f"delete {_costs(what, api.namespace, len(others), keep_data)}. Go on?")
     with follow(reporter, api, what.name, f"raystead down {chosen}") as emit:
         done = down(api, what, keep_data=keep_data, emit=emit)
     for text in done.kept:
@@ -99,9 +97,20 @@ def _there(
             evidence="; ".join(done.remains),
             remedy=f"raystead down {done.name} again, or look at the above with kubectl describe",
         )
-    reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
+    reporter.step(f'"{done.name}" is gone: {plural(done.removed, "object")}', done.seconds)
     if others:
         _remove(reporter, api, chosen, others, True, keep_data)
+
+
+def _costs(what: Found, namespace: str, others: int, keep_data: bool) -> str:
+    """`"mine" in namespace team with 4 pods: its volume is kept`."""
+    if what.anchor is None and not what.pods:
+        data = "the data that was kept is lost"
+    else:
+        data = "its volume is kept" if keep_data else "its actors, jobs and their state are lost"
+    there = [plural(len(what.pods), "pod")] if what.pods else []
+    there += [plural(others, "object") + " of the file"] if others else []
+    return f'"{what.name}" in namespace {namespace}{" with " * bool(there)}{" and ".join(there)}: {data}'
 
 
 def _of_file(
@@ -134,8 +143,7 @@ def _remove(
     from raystead.ops.removing import remove
 
     if not yes and sys.stdin.isatty():
-        objects = "1 object" if len(others) == 1 else f"{len(others)} objects"
-        confirm(reporter, f"delete {objects} of the file?")
+        confirm(reporter, f"delete {plural(len(others), 'object')} of the file. Go on?")
     begin = time.monotonic()
     with follow(reporter, api, name, f"raystead down {name}") as emit:
         done = remove(api, others, keep_data=keep_data, emit=emit)
@@ -158,12 +166,17 @@ def _refuse_to_guess(name: str | None, only: str, yes: bool) -> None:
 
 def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
     from raystead.ops.clusters import local_place
+    from raystead.ui.progress import waiting
 
     place = local_place(name)
     _refuse_to_guess(name, place.name, yes)
     if not yes and sys.stdin.isatty():
         status = place.status()
-        confirm(reporter, f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state?')
+        confirm(
+            reporter,
+            f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state are lost. Go on?',
+        )
     begin = time.monotonic()
-    place.down(on_event=lambda event: reporter.warn(event.text) if event.kind == "warning" else None)
+    with waiting(reporter, f'stopping "{place.name}"') as shown:
+        place.down(on_event=lambda event: shown.warn(event.text) if event.kind == "warning" else None)
     reporter.step("everything stopped", time.monotonic() - begin)

@@ -73,7 +73,8 @@ class Lazy(click.Group):
             did_you_mean = f", did you mean {' or '.join(near)}?" if near else ""
             raise UsageError(
                 f'there is no command "{args[0]}"{did_you_mean}',
-                remedy="\n".join(corrected(args[0], right) for right in near) or "raystead --help",
+                remedy="\n".join(corrected(args[0], right) or f"raystead {right}" for right in near)
+                or "raystead --help",
             )
         return super().resolve_command(ctx, args)
 
@@ -151,7 +152,9 @@ def _run() -> int:
         error.show()
         return UsageError.exit_code
     except RaysteadError as error:
-        return _say(error.diagnostics(), error.exit_code)
+        from raystead.cli.retyped import spelled_out
+
+        return _say(spelled_out(error.diagnostics()), error.exit_code)
     except BrokenPipeError:
         return 0  # the reader of our output has gone (`| head`)
     except OSError as error:

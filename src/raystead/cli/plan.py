@@ -20,6 +20,8 @@ from raystead.cli.options import (
 )
 from raystead.cli.up import force_option, policies_option, say_notes
 
+_OWN = ("--exit-code", "--show-values")  # options that `up` does not have
+
 
 @click.command("plan", cls=SpecCommand)
 @spec_options
@@ -55,6 +57,7 @@ def command(
     raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
     """
     from raystead.cli.changing import up_words
+    from raystead.cli.retyped import corrected
     from raystead.errors import Conflict, ProblemsFound
     from raystead.ops.checking import failing
     from raystead.ops.planning import prepare, wanted
@@ -75,12 +78,14 @@ def command(
     else:
         colour = reporter.colour and sys.stdout.isatty()
         click.echo("\n".join([plan_text(plan, colour=colour), *check_rows(checks, colour=colour)]))
+    typed = corrected("plan", "up", without=_OWN) if output is None else None
+    up = typed or "raystead up with the same options"
     if plan.problems:
         raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
     if any(check.verdict == "fail" for check in checks):
-        reporter.hint("raystead up with the same words asks first; --yes goes on all the same")
+        reporter.hint(f"{up} asks first; --yes goes on all the same")
         click.get_current_context().exit(ProblemsFound.exit_code)
     if plan.mutates:
-        reporter.hint("raystead up with the same options applies it")
+        reporter.hint(up)
     if tells and plan.mutates:
         click.get_current_context().exit(1)

@@ -42,4 +42,4 @@ def command(
     anchor = anchor_of(api, name)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
     prepared = prepare(api, Desired(anchor.document), anchor, restart=restart)
-    carry_out(Reporter(quiet=quiet), prepared, again="raystead up", timeout=timeout, yes=yes)
+    carry_out(Reporter(quiet=quiet), prepared, again=None, timeout=timeout, yes=yes)

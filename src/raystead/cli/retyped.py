@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 from raystead.cli.options import Where
 
-__all__ = ["again", "corrected", "place_flags"]
+__all__ = ["again", "corrected", "place_flags", "spelled_out"]
 
+_SAME = re.compile(r"the same command with (--name \S+|--[a-z-]+)")
 _MAY_HOLD_SECRETS = ("--env", "--runtime-env-json", "--metadata-json")
 
 
@@ -30,11 +32,11 @@ def place_flags(name: str | None, where: Where) -> str:
     return "".join(f" {shlex.quote(word)}" for word in out)
 
 
-def corrected(wrong: str, right: str) -> str:
-    """The line that was typed with another verb; the verb alone when what was typed may hold a secret."""
-    words = sys.argv[1:]
+def corrected(wrong: str, right: str, *, without: Collection[str] = ()) -> str | None:
+    """The line that was typed with another verb and `without` these words; None when it may hold a secret."""
+    words = [word for word in sys.argv[1:] if word not in without]
     if wrong not in words or any(word.startswith(_MAY_HOLD_SECRETS) for word in words):
-        return f"raystead {right}"
+        return None
     at = words.index(wrong)
     return f"raystead {shlex.join([*words[:at], right, *words[at + 1 :]])}"
 
@@ -53,3 +55,16 @@ def again(command: Sequence[str], typed: Sequence[str], more: str = "") -> str |
         return None
     start = " ".join(["raystead", *map(shlex.quote, before)])
     return f"{start}{' ' if more else ''}{more} -- {shlex.join(command)}"
+
+
+def spelled_out(text: str) -> str:
+    """`the same command with --yes` becomes the line to type, unless what was typed may hold a secret."""
+    words = sys.argv[1:]
+    dashes = words.index("--") if "--" in words else len(words)
+    if any(word.startswith(_MAY_HOLD_SECRETS) for word in words):
+        return text
+
+    def line(match: re.Match[str]) -> str:
+        return f"raystead {shlex.join([*words[:dashes], *match[1].split(), *words[dashes:]])}"
+
+    return _SAME.sub(line, text)

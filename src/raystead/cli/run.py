@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from raystead.base import times
+from raystead.base.text import plural
 from raystead.cli.changing import say_checks
 from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_option, read_file, spec_options
@@ -222,7 +223,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 def _say_down(reporter: Reporter, done: Downed, code: int) -> None:
     """What is gone; what remains is an error only where the job has none."""
     if not done.remains:
-        reporter.step(f'"{done.name}" is gone: {done.removed} objects', done.seconds)
+        reporter.step(f'"{done.name}" is gone: {plural(done.removed, "object")}', done.seconds)
         return
     error = Remains(
         f'"{done.name}" is not completely gone after {done.seconds:.0f} s',

@@ -27,7 +27,7 @@ class Emit:
 
 
 @contextmanager
-def follow(reporter: Reporter, api: Api, name: str, again: str = "raystead up") -> Iterator[Emit]:
+def follow(reporter: Reporter, api: Api, name: str, again: str | None = None) -> Iterator[Emit]:
     """The live view of one wait; an interrupt says what is true then and how to go on."""
     before = api.notice
     try:
@@ -35,8 +35,11 @@ def follow(reporter: Reporter, api: Api, name: str, again: str = "raystead up") 
             api.notice = lambda text: take(Note(text))
             yield Emit(take)
     except KeyboardInterrupt:
+        from raystead.cli.changing import up_words
+
         reporter.line(
-            f'interrupted; "{name}" goes on without us: raystead status shows it, {again} waits again'
+            f'interrupted; "{name}" goes on without us: raystead status shows it, '
+            f"{again or up_words(name)} waits again"
         )
         raise click.Abort from None
     finally:

@@ -10,6 +10,7 @@ from typing import Literal
 from raystead.base import labels
 from raystead.base.groups import HEAD, REDIS, GroupId
 from raystead.base.kinds import KINDS
+from raystead.base.text import plural as plural
 from raystead.live.makers import Maker, makers_of
 from raystead.manifests.context import Context
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
@@ -179,7 +180,3 @@ def _with_claims(maker: Maker) -> Json:
         return template
     spec = template["spec"]
     return {**template, "spec": {**spec, "volumes": [*(spec.get("volumes") or []), *added]}}
-
-
-def plural(count: int, one: str) -> str:
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"

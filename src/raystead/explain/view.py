@@ -10,6 +10,7 @@ from functools import cached_property
 
 from raystead.base import kinds, labels
 from raystead.base.groups import HEAD, REDIS, GroupId, group_of
+from raystead.base.text import plural as plural
 from raystead.explain.model import RAYLET, Evidence, Snapshot
 from raystead.live.events import Events, KubeEvent
 from raystead.live.groups import Group, groups
@@ -183,10 +184,6 @@ def node_ip(node: Json) -> str:
 
 def node_state(node: Json) -> str:
     return str(dig(node, "raylet", "state") or "")
-
-
-def plural(count: int, one: str) -> str:
-    return f"{count} {one}" if count == 1 else f"{count} {one}s"
 
 
 def event_evidence(event: KubeEvent) -> Evidence:

@@ -113,7 +113,7 @@ def _conflict(message: str, status: dict[str, Any], what: str) -> Conflict:
         return Conflict(
             f"{what}: {', '.join(fields)} belong{'s' if len(fields) == 1 else ''} to {owners}",
             evidence=message,
-            remedy="change it there, or take it over: raystead up --force-conflicts",
+            remedy="change it there, or take it over: the same command with --force-conflicts",
             status=409,
             reason="FieldManagerConflict",
         )

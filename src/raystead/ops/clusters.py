@@ -56,7 +56,7 @@ def anchor_of(api: Api, name: str | None) -> Anchor:
         listed = ", ".join(anchor.name for anchor in found)
         raise UsageError(
             f"there are {len(found)} clusters in namespace {api.namespace}: {listed}",
-            remedy="name the one you mean with --name",
+            remedy=f"the same command with --name {found[0].name}",
         )
     return found[0]
 

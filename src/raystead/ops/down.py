@@ -31,6 +31,7 @@ from raystead.ops.planning import existing
 from raystead.ops.ray import head_of
 from raystead.ops.raycrons import is_cron
 from raystead.plan.model import Action
+from raystead.spec.builtin import NAME
 from raystead.spec.idle import idle_end_of
 
 __all__ = ["TIMEOUT", "Downed", "down", "found"]
@@ -302,10 +303,10 @@ def _keep(api: Api, what: Found) -> list[str]:
     kept = []
     for claim in what.proofs.ours(_labelled(api, what.name, (CLAIM,))):
         name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
-        if claim["metadata"].get("ownerReferences"):
-            body = {"metadata": {"uid": uid, "ownerReferences": None}}
-            api.patch(path_of(api.namespace, CLAIM, name), body)
-        kept.append(f"PersistentVolumeClaim/{name} (the next raystead up finds the state again)")
+        body = {"uid": uid, "ownerReferences": None, "annotations": {names.KEPT_ANNOTATION: uid}}
+        api.patch(path_of(api.namespace, CLAIM, name), {"metadata": body})
+        up = "raystead up" if what.name == NAME else f"raystead up --name {what.name}"
+        kept.append(f"PersistentVolumeClaim/{name} ({up} finds the state again)")
     if what.anchor:
         keys = rediskeys.keys_in(manifests(what.anchor.cluster, what.anchor.with_facts()), what.name)
         if keys:

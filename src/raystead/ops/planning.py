@@ -80,7 +80,7 @@ class Prepared:
         if self.plan.problems:
             raise Conflict(
                 "nothing was changed: " + "; ".join(self.plan.problems),
-                remedy="raystead plan shows everything; fix the above and run the command again",
+                remedy="raystead plan, with the same options, shows everything",
             )
 
     def anchor_document(self) -> Json:

@@ -30,6 +30,7 @@ from raystead.ops.specs import Desired
 from raystead.ops.watching import Watched
 from raystead.plan.make import key_of
 from raystead.plan.model import Action, Change, Key, makes_pods
+from raystead.spec.builtin import NAME
 
 __all__ = ["TIMEOUT", "apply", "wait"]
 
@@ -419,6 +420,8 @@ def _not_ready(anchor: Anchor, watched: Watched, explainer: Explainer, seconds: 
     if watched.ray_error and not findings:
         late.append(watched.ray_error.what)
     evidence = "; ".join([*(f.why for f in findings), *late]) or "every pod is ready, Ray lacks nodes"
-    remedy = findings[0].remedy if findings else "raystead explain; raystead up waits again"
+    name = "" if anchor.name == NAME else f" --name {anchor.name}"
+    again = f"raystead explain{name}\nraystead up{name} waits again"
+    remedy = findings[0].remedy if findings else again
     what = f'"{anchor.name}" is not ready after {seconds:.0f} s'
     return NotReady(what, evidence=evidence, remedy=remedy, findings=tuple(findings))

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from raystead.base.text import plural
 from raystead.base.times import rounded
 from raystead.explain.model import Finding
 from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Planned, Progress
@@ -89,7 +90,7 @@ class Board:
         if not self.applied or self.groups:
             return ""
         if self.plan is None:  # down has none
-            return f"{self.applied} objects deleted, the last {self.last}"
+            return f"{plural(self.applied, 'object')} deleted, the last {self.last}"
         return f"applying {self.applied} of {len(self.plan.mutating)}: {self.last}"
 
     def _row(self, group: GroupProgress) -> Row:

@@ -1,0 +1,167 @@
+"""Mistakes that need no pod, typed at a real terminal, each with the way out that raystead prints, typed as printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fixtures import fresh
+from kube import Kube, until
+from terminal import Terminal, raystead_env, same, shows, waits_table
+
+pytestmark = pytest.mark.api
+SMALL = {
+    "apiVersion": "v1",
+    "kind": "LimitRange",
+    "metadata": {"name": "small"},
+    "spec": {"limits": [{"type": "Container", "max": {"memory": "3Gi"}}]},
+}
+QUOTA = {
+    "apiVersion": "v1",
+    "kind": "ResourceQuota",
+    "metadata": {"name": "team"},
+    "spec": {"hard": {"requests.cpu": "1200m"}},
+}
+AsUser = Callable[[Kube, str], Kube]
+
+
+@pytest.fixture
+def space(admin: Kube) -> Iterator[Kube]:
+    with fresh(admin) as kube:
+        yield kube
+
+
+def at(user: Kube, cwd: Path) -> Terminal:
+    env = raystead_env(KUBECONFIG=str(user.kubeconfig), XDG_STATE_HOME=str(cwd / "state"))
+    return Terminal({**env, "PATH": f"{env['PATH']}:{user.kubectl.parent}"}, cwd)
+
+
+@pytest.fixture
+def terminal(space: Kube, as_user: AsUser, tmp_path: Path) -> Iterator[Terminal]:
+    """An edit user's, in a namespace without a cluster."""
+    with at(as_user(space, "edit"), tmp_path) as terminal:
+        yield terminal
+    print(waits_table("objects only", terminal.waits))
+
+
+def test_a_size_over_the_limit_and_a_quota_too_small_are_told_with_what_fits(
+    terminal: Terminal, space: Kube
+) -> None:
+    run = terminal.run
+    run("raystead up --wait=false")
+    space.apply(SMALL)
+    asked = run("raystead up --worker-memory 4Gi --wait=false", 1, answers={"[y/N]": "n\n"})
+    shows(
+        asked,
+        """
+        ! limits: worker pod will be refused: container ray-worker: the limit of memory 4Gi is over the maximum 3Gi
+          do     raystead up --worker-memory 3Gi
+                 or send to the administrator: "please change LimitRange small in namespace …: container …"
+        the cluster will not be whole (limits). Go on? [y/N]: n
+        nothing was changed
+        """,
+    )
+    fits = run(f"{asked.hint('raystead up --worker-memory')} --wait=false", answers={"[y/N]": "y\n"})
+    assert "worker: 2 pods restart (memory 1G → 3Gi" in fits.text
+
+    gone = run("raystead down", answers={"[y/N]": "y\n"})
+    assert "with 4 pods: its actors, jobs and their state are lost. Go on? [y/N]: y" in gone.text
+    space.apply(QUOTA)
+    until(lambda: space.get("quota", "team").get("status", {}).get("hard"), 20, "the quota counts")
+    looked = run("raystead doctor", 84)
+    asked = run("raystead up --wait=false", 1, answers={"[y/N]": "n\n"})
+    words = next(line for line in asked.text.splitlines() if line.startswith("! quota: "))
+    assert words.removeprefix("! quota: ") in looked.text, "the words of doctor"
+    assert asked.hint("raystead up --workers") == looked.hint("raystead up --workers")
+    run(f"{asked.hint('raystead up --workers')} --wait=false")
+
+
+def test_a_conflict_is_shown_with_all_the_rest_and_taken_over_as_printed(
+    terminal: Terminal, space: Kube
+) -> None:
+    run = terminal.run
+    run("raystead up --name mine --wait=false")
+    space.run("scale", "deployment/mine-worker-worker", "--replicas=1")
+    planned = run("raystead plan --name mine --worker-memory 2Gi", 79)
+    assert "resources.limits.memory 1G → 2Gi" in same(planned.text.replace("\n", " "))
+    take = planned.hint("raystead plan --name mine --worker-memory 2Gi --force-conflicts")
+    applies = run(take).hint("raystead up")
+    assert applies == "raystead up --name mine --worker-memory 2Gi --force-conflicts"
+    no = run(f"{applies} --wait=false", 1, answers={"[y/N]": "n\n"})
+    assert no.text.endswith("nothing was changed")
+    assert space.get("deployment", "mine-worker-worker")["spec"]["replicas"] == 1
+    run(f"{applies} --wait=false", answers={"[y/N]": "y\n"})
+    assert space.get("deployment", "mine-worker-worker")["spec"]["replicas"] == 2
+
+
+def test_data_that_is_kept_is_listed_and_deleted_and_a_bare_up_beside_it_asks(
+    terminal: Terminal, space: Kube
+) -> None:
+    run = terminal.run
+    run("raystead up --name mine --wait=false")
+    shows(
+        run("raystead up --wait=false", 1, answers={"[y/N]": "n\n"}),
+        """
+        "ray-cluster" would be a new cluster next to mine in namespace …. Go on? [y/N]: n
+        nothing was changed
+        """,
+    )
+    late = run("raystead up --name mine --timeout 2s", 68)
+    assert late.hint("raystead up") == "raystead up --name mine waits again"
+    run(late.hint("raystead explain"), code=0)
+    until(lambda: space.items("pvc"), 30, "Redis has its claim")
+    kept = run("raystead down --keep-data", answers={"[y/N]": "y\n"})
+    assert "pods: its volume is kept. Go on?" in kept.text
+    assert "(raystead up --name mine finds the state again)" in kept.text
+    listed = run("raystead list")
+    assert "mine data kept" in same(listed.text)
+    assert "raystead down mine deletes it" in listed.text
+    shows(
+        run("raystead down mine", answers={"[y/N]": "y\n"}),
+        """
+        delete "mine" in namespace …: the data that was kept is lost. Go on? [y/N]: y
+        1 object deleted, the last PersistentVolumeClaim/data-mine-redis-0
+        ▸ "mine" is gone: 1 object   … s
+        """,
+    )
+    assert run("raystead list").text.startswith("no cluster in namespace ")
+    assert not space.items("pvc")
+
+
+def test_slips_in_files_words_and_places_are_refused_with_what_to_write(
+    terminal: Terminal, space: Kube, tmp_path: Path
+) -> None:
+    run = terminal.run
+    run("raystead render --as raycluster > ray.yaml")
+    text = (tmp_path / "ray.yaml").read_text()
+    (tmp_path / "typo.yaml").write_text(text.replace("limits:", "limit:", 1))
+    (tmp_path / "away.yaml").write_text(text.replace("metadata:\n", "metadata:\n  namespace: nowhere\n", 1))
+    for verb in ("plan", "up --wait=false"):
+        typo = run(f"raystead {verb} -f typo.yaml", 2)
+        assert "typo.yaml:" in typo.text
+        assert "resources.limit: there is no such field here; did you mean limits?" in typo.text
+    (tmp_path / "typo.yaml").write_text(text)
+    run("raystead plan -f typo.yaml")
+    assert "did you mean 4Gi?" in run("raystead up --worker-memory 4 --wait=false", 2).text
+    assert "--workers" in run("raystead up --wrokers 3", 2).text
+    away = run("raystead up -f away.yaml --wait=false", 78)
+    first = away.text.splitlines()[0]
+    assert first.startswith("raystead: there is no namespace nowhere, or you have no role in it (away.yaml:")
+    run(f"raystead up -f away.yaml -n {space.namespace} --wait=false", 2)  # the file says otherwise
+    run("raystead up --name one --wait=false")
+    run("raystead up --name two --wait=false")
+    which = run("raystead status", 2)
+    assert run(which.hint("raystead status --name")).text.startswith("one ")
+
+
+def test_who_may_only_look_gets_the_command_for_the_administrator_and_it_leads_out(
+    space: Kube, as_user: AsUser, tmp_path: Path
+) -> None:
+    viewer = as_user(space, "view")
+    with at(viewer, tmp_path) as terminal:
+        refused = terminal.run("raystead up --wait=false", 78)
+        assert refused.text.startswith(f"raystead: you have `view` in namespace {space.namespace}, ")
+        command = refused.hint("kubectl create rolebinding").split()
+        space.run(*command[1:])
+        terminal.run("raystead up --wait=false")
