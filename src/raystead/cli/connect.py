@@ -31,7 +31,6 @@ _LOCAL_OPEN = (
 
 
 @click.command("connect", cls=WithCommand)
-@cluster_options
 @click.option("--open", "opens", is_flag=True, help="Open the dashboard in a browser, logged in.")
 @click.option(
     "--port",
@@ -41,6 +40,7 @@ _LOCAL_OPEN = (
 )
 @click.option("--client", is_flag=True, help='Also a port for ray.init("ray://…").')
 @click.option("--client-port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="That port.")
+@cluster_options
 @quiet_option
 def command(
     name: str | None,
@@ -57,7 +57,7 @@ def command(
 
     \b
     raystead connect --open
-    raystead connect -- ray job submit -- python train.py
+    raystead connect -- ray job submit --working-dir . -- python train.py
     raystead connect --client -- python notebook.py
     """
     from raystead.ui.plain import Reporter

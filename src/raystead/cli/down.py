@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 @click.command("down")
-@cluster_options
 @click.option(
     "-f", "--file", "file", metavar="FILE", help="The file given to `up`: delete its other objects too."
 )
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
 @click.option("--keep-data", is_flag=True, help="Keep the volume: the next up finds the actors' state again.")
+@cluster_options
 @quiet_option
 def command(
     name: str | None,

@@ -19,13 +19,13 @@ _SHELL = ("sh", "-c", "command -v bash >/dev/null && exec bash || exec sh")
 
 
 @click.command("exec", cls=WithCommand)
-@cluster_options
 @click.option("--group", metavar="GROUP", help="Into a pod of this worker group; default: the head.")
 @click.option("--pod", metavar="POD", help="Into this pod.")
 @click.option("--container", metavar="NAME", help="Into this container; default: the pod's first.")
 @click.option(
     "--tty/--no-tty", default=None, help="Allocate a terminal; default: if stdin and stdout are one."
 )
+@cluster_options
 def command(
     name: str | None,
     where: Where,

@@ -12,10 +12,10 @@ from raystead.cli.options import Where, cluster_options, door, quiet_option
 
 
 @click.command("status")
-@cluster_options
 @click.option(
     "-o", "output", type=click.Choice(["wide", "json"]), help="wide: a line a pod; json: all, exact."
 )
+@cluster_options
 @quiet_option
 def command(name: str | None, where: Where, output: str | None, quiet: bool) -> None:
     """Show what a cluster wants and has now: pods, nodes alive in Ray, resources, drift, losses.

@@ -9,15 +9,15 @@ from raystead.errors import UsageError
 
 
 @click.command("token")
-@cluster_options
 @click.option("--env", is_flag=True, help="As shell lines that Ray's own clients understand.")
+@cluster_options
 def command(name: str | None, where: Where, env: bool) -> None:
     """Print the token that the cluster's dashboard and job API ask for.
 
     \b
     raystead token
     eval "$(raystead token --env)"
-    ray job submit --address http://localhost:8265 -- python train.py
+    ray job submit --address http://localhost:8265 --working-dir . -- python train.py
     """
     from raystead.ops.connect import as_shell, token_environment
 
