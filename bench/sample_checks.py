@@ -4,7 +4,7 @@ Most of it stands in the file: what is mounted is there, each variable has its v
 init containers are done, Ray has the CPUs, resources and labels that are written, a task runs, the
 autoscaler adds a worker, ports answer (from a pod outside the cluster where the file opens them), a detached
 actor outlives the head where the GCS has a store, its keys are in Redis, a policy shuts what it shuts. What
-a file says only to a reader is in `OWN`, by file name. No product code: the file and the API server are the
+a file says only to a reader is in `sample_own.py`. No product code: the file and the API server are the
 witnesses.
 """
 
@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kube import Kube, until
 
 Json = dict[str, Any]
 HEAD = "headgroup"
 LISTENED = {6379: "GCS", 8265: "dashboard", 10001: "client", 8080: "metrics", 44217: "autoscaler's metrics",
             44227: "dashboard's metrics"}  # fmt: skip
-# rendered by the sample's own documents, or asked of KubeRay alone
+# stays on the RayCluster under KubeRay; docs/deviations.md
 _LABELS_ELSEWHERE = {"kueue.x-k8s.io/queue-name"}
-ACTOR = "class A:\n  def ping(self): return 'pong'\n"
 NODES = """
 import json, ray
 ray.init(log_to_driver=False, logging_level="ERROR")
@@ -86,7 +86,6 @@ class Subject:
     """A RayCluster that is up, its file's documents, and a pod `visitor` outside of the cluster."""
 
     kube: Kube
-    file: str
     documents: list[Json]
 
     @property
@@ -135,11 +134,14 @@ class Subject:
         return True
 
 
-def findings(subject: Subject) -> Iterator[Finding]:
+Check = Callable[[Subject], Iterator[Finding]]
+
+
+def findings(subject: Subject, own: Check) -> Iterator[Finding]:
     """Everything that was looked at, in the order of cost; the last ones break the head."""
-    checks: list[Callable[[Subject], Iterator[Finding]]] = [
+    checks: list[Check] = [
         containers, mounts, variables, commands, queues, ray_nodes, head_service, doors, redis,
-        OWN.get(subject.file, nothing), policy, autoscaler, survival,
+        own, policy, autoscaler, survival,
     ]  # fmt: skip
     for check in checks:
         try:
@@ -152,10 +154,6 @@ def findings(subject: Subject) -> Iterator[Finding]:
         ) as error:  # a check that breaks is a finding of its own
             name = getattr(check, "__name__", "own check")
             yield Finding(name, f"{name.strip('_')}: {type(error).__name__}: {str(error)[-300:]}")
-
-
-def nothing(subject: Subject) -> Iterator[Finding]:
-    yield from ()
 
 
 def judged(what: str, right: bool, wrong: str) -> Finding:
@@ -462,93 +460,6 @@ def survival(subject: Subject) -> Iterator[Finding]:
         raise AssertionError(f"{error}; the new head's containers ended with {ended}") from None
 
 
-def _token(subject: Subject) -> Iterator[Finding]:
-    """The dashboard asks for the token, and takes the one in the Secret."""
-    ask = (
-        "import sys,urllib.request,urllib.error\n"
-        "h={'Authorization':'Bearer '+sys.argv[1]} if sys.argv[1] else {}\n"
-        "r=urllib.request.Request('http://127.0.0.1:8265/api/v0/nodes',headers=h)\n"
-        "try: print(urllib.request.urlopen(r,timeout=20).status)\n"
-        "except urllib.error.HTTPError as e: print(e.code)\n"
-    )
-    options = subject.cluster["spec"].get("authOptions") or {}
-    secret = subject.kube.get("secret", options.get("secretName", subject.name))
-    token = base64.b64decode(secret["data"]["auth_token"]).decode()
-    container = subject.cluster["spec"]["headGroupSpec"]["template"]["spec"]["containers"][0]["name"]
-    for given, wanted in (("", "401"), ("wrong", "403"), (token, "200")):
-        status = subject.inside(subject.head, "python", "-c", ask, given, container=container).strip()
-        right = status == wanted or (given == "wrong" and status == "401")
-        yield judged("the token", right, f"the dashboard answers {status}, not {wanted}")
-
-
-def _ptrace(subject: Subject) -> Iterator[Finding]:
-    """The container may trace, and `sudo` is not forbidden to it."""
-    said = subject.inside(subject.head, "cat", "/proc/1/status")
-    bounds = int(re.findall(r"CapBnd:\s*(\w+)", said)[0], 16)
-    yield judged("SYS_PTRACE", bool(bounds & (1 << 19)), "the container has no SYS_PTRACE")
-    yield judged("sudo", "NoNewPrivs:\t0" in said, "no-new-privileges is set, so sudo cannot work")
-
-
-def _events(subject: Subject) -> Iterator[Finding]:
-    """The head's own ServiceAccount reads the namespace's events."""
-    ask = (
-        "import ssl,urllib.request\n"
-        "d='/var/run/secrets/kubernetes.io/serviceaccount/'\n"
-        "u='https://kubernetes.default.svc/api/v1/namespaces/'+open(d+'namespace').read()+'/events'\n"
-        "r=urllib.request.Request(u,headers={'Authorization':'Bearer '+open(d+'token').read()})\n"
-        "print(urllib.request.urlopen(r,timeout=20,context=ssl.create_default_context(cafile=d+'ca.crt')).status)\n"
-    )
-    status = subject.inside(subject.head, "python", "-c", ask).strip()
-    yield judged("the head reads events", status == "200", f"events answer {status}")
-
-
-def _tls(subject: Subject) -> Iterator[Finding]:
-    """The GCS shows a certificate that the file's authority signed."""
-    ask = (
-        "import socket,ssl\n"
-        "c=ssl.create_default_context(cafile='/etc/ca/tls/ca.crt'); c.check_hostname=False\n"
-        "print(c.wrap_socket(socket.create_connection(('127.0.0.1',6379),5)).version())\n"
-    )
-    version = subject.inside(subject.head, "python", "-c", ask).strip()
-    yield judged("the GCS speaks TLS", version.startswith("TLS"), f"the GCS speaks {version}")
-
-
-def _labelled(subject: Subject) -> Iterator[Finding]:
-    """The author's own task finds the node with its labels."""
-    subject.inside(subject.head, "python", "/home/ray/samples/example_task.py", timeout=240)
-    yield Finding("example_task.py")
-
-
-def _counter(subject: Subject) -> Iterator[Finding]:
-    """The author's own programs, in their order."""
-    subject.inside(subject.head, "python", "/home/ray/samples/detached_actor.py", timeout=240)
-    said = subject.inside(subject.head, "python", "/home/ray/samples/increment_counter.py", timeout=240)
-    yield judged("increment_counter.py", said.strip().endswith("1"), f"it prints {said.strip()[-80:]}")
-
-
-def _scaled(subject: Subject) -> Iterator[Finding]:
-    """The author's own detached actor brings a worker."""
-    subject.inside(subject.head, "python", "/home/ray/samples/detached_actor.py", "one", timeout=240)
-    until(lambda: subject.pods("small-group"), 120, "a worker comes for the actor", every=1)
-    yield Finding("detached_actor.py brings a worker")
-
-
-OWN: dict[str, Callable[[Subject], Iterator[Finding]]] = {
-    "ray-cluster-label-selector.yaml": _labelled,
-    "ray-cluster.auth-manual.yaml": _token,
-    "ray-cluster.auth.secret-ref.yaml": _token,
-    "ray-cluster.auth.yaml": _token,
-    "ray-cluster.autoscaler-v2.yaml": _scaled,
-    "ray-cluster.autoscaler.yaml": _scaled,
-    "ray-cluster.deprecate-gcs-ft.yaml": _counter,
-    "ray-cluster.external-redis-uri.yaml": _counter,
-    "ray-cluster.external-redis.yaml": _counter,
-    "ray-cluster.platform-events.yaml": _events,
-    "ray-cluster.py-spy.yaml": _ptrace,
-    "ray-cluster.tls.yaml": _tls,
-}
-
-
 def left(kube: Kube, before: set[str]) -> list[str]:
     """What `down -f FILE` left in the namespace."""
     return sorted(everything(kube) - before)
@@ -563,6 +474,4 @@ def everything(kube: Kube) -> set[str]:
 
 
 def documents(path: Path) -> list[Json]:
-    import yaml
-
     return [d for d in yaml.safe_load_all(path.read_text()) if isinstance(d, dict)]

@@ -218,6 +218,5 @@ def test_a_file_may_bring_the_account_of_its_pods_with_its_role_and_binding(
         admin(*verb, "-f", str(file))
     assert space.get("rolebinding", "reads")["roleRef"]["name"] == "reader"
     assert space.get("deployment", "roled-head")["spec"]["template"]["spec"]["serviceAccountName"] == "sa"
-    admin("down", "-f", str(file), "--yes")
-    for kind, name in (("role", "reader"), ("rolebinding", "reads"), ("serviceaccount", "sa")):
-        assert space.run("get", kind, name, check=False).returncode
+    gone = admin("down", "-f", str(file), "--yes").stderr
+    assert "gone with the file: ServiceAccount/sa, Role/reader, RoleBinding/reads" in gone
