@@ -335,6 +335,23 @@ def test_an_answer_that_does_not_come_is_said_every_few_seconds(monkeypatch: pyt
     assert all(text.startswith("the API server has not answered for ") for text in said)
 
 
+def test_many_slow_answers_are_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LATE", 1.0)
+    monkeypatch.setattr(module, "_SLOW", 0.2)
+    said: list[str] = []
+
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.4)
+        answer(200, {"a": 1})(handler)
+
+    with ScriptedServer(slow) as server:
+        api = Api(server.access(), notice=said.append)
+        for _ in range(8):
+            api.get(POD)
+    assert 2 <= len(said) <= 4
+    assert all(text.startswith("the API server is slow (0.") for text in said)
+
+
 def test_an_outage_is_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_LATE", 0.6)
     said: list[str] = []

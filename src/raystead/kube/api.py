@@ -41,6 +41,7 @@ _PATIENCE_500 = 10.0  # seconds: etcd's change of leader takes less, a broken we
 _LATE = (
     4.5  # seconds without an answer after which that is said, again and again: people wait five in silence
 )
+_SLOW = 1.0  # seconds of an answer that is worth a word where nothing else was said for as long
 _HURRY, _HURRY_TIMEOUT = 0.5, 5.0  # seconds of trying, and of waiting for one answer, after an interrupt
 _IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
 
@@ -76,7 +77,7 @@ class Api:
         self._lock = threading.Lock()
         self._answered = False
         self._troubled = False  # requests are being repeated, and that was said
-        self._late_at = -_LATE  # when either was said last
+        self._late_at = 0.0  # when any of that was said last, or the first request began
 
     def inside(self, namespace: str | None) -> Api:
         """The same server, user and connections for objects of another namespace; None: the same."""
@@ -267,11 +268,9 @@ class Api:
         return response.status < 500
 
     def _say_trouble(self, why: str) -> None:
-        now = time.monotonic()
         with self._lock:
-            known, due = self._troubled, not self._troubled or now - self._late_at > _LATE
-            self._troubled, self._late_at = True, now if due else self._late_at
-        if self.notice and due:
+            known, self._troubled = self._troubled, True
+        if self.notice and (self._due() or not known):
             again = "still trying" if known else "trying again"
             self.notice(f"the API server does not answer as it should ({why}); {again}")
 
@@ -306,6 +305,14 @@ class Api:
             answer = self._send(method, target, headers, data, login, timeout)
         return answer
 
+    def _due(self) -> bool:
+        """Nothing was said for so long that something has to be; whoever asks then says it."""
+        now = time.monotonic()
+        with self._lock:
+            due = now - self._late_at > 0.9 * _LATE
+            self._late_at = now if due else self._late_at
+        return due
+
     @contextmanager
     def _told_late(self, what: str, *, again: bool = True) -> Iterator[None]:
         """Says every few seconds that the block is not done yet; once where several wait at the same time.
@@ -319,12 +326,8 @@ class Api:
 
         def tell() -> None:
             while not ended.wait(_LATE):
-                now = time.monotonic()
-                with self._lock:
-                    due = now - self._late_at > _LATE - 0.5
-                    self._late_at = now if due else self._late_at
-                if due and self.notice:
-                    self.notice(f"{what} for {now - begun:.0f} s; still waiting")
+                if self.notice and self._due():
+                    self.notice(f"{what} for {time.monotonic() - begun:.0f} s; still waiting")
                 if not again:
                     return
 
@@ -346,6 +349,7 @@ class Api:
         if self._longest is not None:
             timeout = min(timeout or self._longest, self._longest)
         begun = time.time()
+        self._late_at = self._late_at or time.monotonic()
         with self._told_late("the API server has not answered"):
             answer = self._connections().request(
                 method, target, [*headers, *self.access.headers(login)], data, login=login, timeout=timeout
@@ -356,6 +360,8 @@ class Api:
             self.requests += 1
             self.slowest = max(self.slowest, took)
             self._clock.seen(answer.headers.get("Date"), begun, begun + took)
+        if took > _SLOW and self.notice and self._due():
+            self.notice(f"the API server is slow ({took:.1f} s for an answer); still working")
         if self._trace:
             self._trace(f"{method} {target} {answer.status} {took * 1000:.0f} ms")
         return answer
