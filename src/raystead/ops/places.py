@@ -27,14 +27,17 @@ __all__ = ["Jobs", "Namespace", "Place", "ThisMachine"]
 _NOT_HERE = {
     "doctor": ("doctor looks at a namespace; this machine is checked by up itself", "raystead up --local"),
     "plan": ("plan compares with a namespace, not with this machine", "raystead up --local"),
-    "run": ("a local cluster is not made for one job", "raystead up --local, then submit"),
-    "restart": ("a local cluster is not restarted", "raystead down --local, then up --local"),
+    "run": (
+        "a local cluster is not made for one job",
+        "raystead up --local\nraystead submit --local -- python train.py",
+    ),
+    "restart": ("a local cluster is not restarted", "raystead down --local && raystead up --local"),
     "suspend": ("a local cluster cannot be suspended", "raystead down --local"),
     "resume": ("a local cluster cannot be suspended", "raystead up --local"),
-    "verify": ("verify works on a cluster in a namespace", "raystead up, then raystead verify"),
+    "verify": ("verify works on a cluster in a namespace", "raystead up && raystead verify"),
     "explain": (
         "explain looks at a cluster in a namespace, this one is on this machine",
-        "raystead status --local, raystead logs --local",
+        "raystead status --local\nraystead logs --local",
     ),
     "exec": (
         "a local cluster has no pods: its processes are this machine's",

@@ -1,0 +1,32 @@
+"""Hints repeat what was typed, so that they work as printed; what may be secret is never repeated."""
+
+import shlex
+import sys
+
+import pytest
+
+from raystead.cli.retyped import corrected, spelled_out
+
+YES = "the same command with --yes"
+TABLE = [
+    ("up --name mine -f 'my ray.yaml'", YES, "raystead up --name mine -f 'my ray.yaml' --yes"),
+    ("exec worker -- ls -l", "the same command with --name a", "raystead exec worker --name a -- ls -l"),
+    ("up", f"{YES}; or raystead up --name a for the one", "raystead up --yes; or raystead up --name a for the one"),
+    ("up --env A=s3cret", YES, YES),
+    ("up", "raystead plan", "raystead plan"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("typed, text, told", TABLE)
+def test_the_same_command_is_spelled_out(
+    typed: str, text: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["raystead", *shlex.split(typed)])
+    assert spelled_out(text) == told
+
+
+def test_another_verb_takes_the_place_of_the_one_that_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["raystead", "plan", "--workers", "3", "--exit-code"])
+    assert corrected("plan", "up", without=["--exit-code"]) == "raystead up --workers 3"
+    monkeypatch.setattr(sys, "argv", ["raystead", "plan", "--env=A=s3cret"])
+    assert corrected("plan", "up") is None
