@@ -28,7 +28,7 @@ sys.path.insert(0, sys.argv[1])
 from incluster import tick
 tick._POLL = tick._PAUSE = 0.05
 tick._PROBE = tick._WORKER_STOP = 0.2
-tick._PATIENCE, tick._REFUSING, tick._WAIT = 1.0, 1.5, 2.0
+tick._PATIENCE, tick._WAIT = 1.5, 2.0
 tick.run_head.__defaults__ = (sys.argv[2],)
 sys.exit(tick.main(sys.argv[3:]))
 """
@@ -188,3 +188,31 @@ def test_a_name_that_dns_does_not_know_is_gone(
 ) -> None:
     monkeypatch.setattr(tick, "_addresses", lambda name: {"10.0.0.1"} if name in known else set())
     assert tick._unknown("head") is gone
+
+
+def test_a_head_that_is_silent_for_a_while_is_not_gone(
+    gcs: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, port = [100.0], gcs.getsockname()[1]
+    head = tick.Gcs("localhost", port, clock=lambda: now[0])
+    assert head.answers()
+    gcs.close()
+    assert not head.gone()
+    now[0] += 59
+    assert not head.gone()
+    with socket.create_server(("127.0.0.1", port)):
+        assert not head.gone(), "it is back"
+    now[0] += 59
+    assert not head.gone()
+    now[0] += 61
+    assert head.gone()
+
+
+def test_a_head_that_dns_forgot_is_gone_at_the_third_look(
+    gcs: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = tick.Gcs("localhost", gcs.getsockname()[1])
+    assert head.answers()
+    gcs.close()
+    monkeypatch.setattr(tick, "_unknown", lambda host: True)
+    assert [head.gone() for _ in range(3)] == [False, False, True]

@@ -28,8 +28,11 @@ TICK = "RAYSTEAD_TICK"
 JOB = "RAYSTEAD_JOB"  # the variable with the name of the pod's Job
 _POLL = 0.5  # seconds between two looks
 _PROBE = 1.0  # seconds between two looks at the head
-_PATIENCE = 15.0  # seconds without any answer of the head's pod until it counts as gone
-_REFUSING = 60.0  # seconds in which the pod may be there without a GCS: Ray is started again in it
+_PATIENCE = (
+    60.0  # seconds without an answer until the head counts as gone: a busy node is silent for a while,
+)
+# and in its pod Ray may be started again
+_UNKNOWN = 3  # looks in a row at which DNS does not know the head
 _ALWAYS = "kubernetes.default.svc"  # a name that every cluster has
 _WAIT = 900.0  # seconds for the head to come; as long as `raystead up` waits
 _STARTS = 5  # of a head's Ray that has not yet taken the job: a busy node's first start may take too long
@@ -90,8 +93,8 @@ class Gcs:
     def __init__(self, host: str, port: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._host, self._port, self._clock = host, port, clock
         self._address = ""  # of the last answer: the name goes with the pod
-        self._silent: float | None = None  # since when nothing answers
-        self._refusing: float | None = None  # since when the pod does and the GCS does not
+        self._silent: float | None = None  # since when there is no answer
+        self._unknown = 0
 
     def answers(self) -> bool:
         """One look."""
@@ -99,24 +102,19 @@ class Gcs:
         try:
             with socket.create_connection((self._address or self._host, self._port), 2) as connection:
                 self._address = connection.getpeername()[0]
-        except ConnectionRefusedError:
-            self._silent, self._refusing = None, self._refusing or now
-            return False
         except OSError:
-            self._silent, self._refusing = self._silent or now, None
+            self._silent = self._silent or now
             return False
-        self._silent = self._refusing = None
+        self._silent, self._unknown = None, 0
         return True
 
     def gone(self) -> bool:
         """After it had answered: whether it does not come back."""
         if self.answers():
             return False
-        now = self._clock()
-        if self._refusing is not None:
-            return now - self._refusing >= _REFUSING
-        assert self._silent is not None
-        return _unknown(self._host) or now - self._silent >= _PATIENCE
+        self._unknown = self._unknown + 1 if _unknown(self._host) else 0
+        silent = self._clock() - (self._silent or self._clock())
+        return self._unknown >= _UNKNOWN or silent >= _PATIENCE
 
 
 def _unknown(host: str) -> bool:
