@@ -148,9 +148,12 @@ def test_slips_in_files_words_and_places_are_refused_with_what_to_write(
     away = run("raystead up -f away.yaml --wait=false", 78)
     first = away.text.splitlines()[0]
     assert first.startswith("raystead: there is no namespace nowhere, or you have no role in it (away.yaml:")
-    run(f"raystead up -f away.yaml -n {space.namespace} --wait=false", 2)  # the file says otherwise
+    assert "leave that line out and choose one of yours with -n" in away.text
+    run("sed -i '/namespace: nowhere/d' away.yaml")
+    run(f"raystead plan -f away.yaml -n {space.namespace}")
     run("raystead up --name one --wait=false")
     run("raystead up --name two --wait=false")
+    assert run(run("raystead list").hint("raystead status")).text.startswith("one ")
     which = run("raystead status", 2)
     assert run(which.hint("raystead status --name")).text.startswith("one ")
 

@@ -34,9 +34,9 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
         if kept := next((row.name for row in rows if row.state == KEPT), None):
             reporter.hint(f"raystead up --name {kept} uses that data again, raystead down {kept} deletes it")
         else:
-            reporter.hint(
-                "raystead status" if len(living) == 1 and not everywhere else "raystead status NAME"
-            )
+            space = f" -n {living[0].namespace}" if everywhere else ""
+            which = f" {living[0].name}" if len(living) > 1 else ""
+            reporter.hint(f"raystead status{which}{space}")
     else:
         if place.here:
             there = "on this machine"

@@ -63,7 +63,10 @@ def explained(api: Api, error: Forbidden, origin: str = "") -> Forbidden:
         return error  # an authorizer that cannot list its rules: nobody knows what is allowed
     if not (have.allows("get", "pods") or have.allows("get", "configmaps")):
         what = f"there is no namespace {here}, or you have no role in it{origin}"
-        remedy = f"choose one of yours with -n; or ask an administrator: {binding}"
+        choose = (
+            "leave that line out and choose one of yours with -n" if origin else "choose one of yours with -n"
+        )
+        remedy = f"{choose}\nor ask an administrator: {binding}"
     elif not (have.allows("create", "deployments", "apps") or have.allows("patch", "deployments", "apps")):
         what = f"you have `view` in namespace {here}{origin}, and this needs `edit`"
         remedy = f"ask an administrator: {binding}"
