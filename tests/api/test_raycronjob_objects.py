@@ -138,6 +138,7 @@ def test_the_quota_of_a_tick_is_reckoned(
 def test_verbs_that_need_a_running_cluster_say_why_not(cli: Cli) -> None:
     up(cli, raycronjob())
     assert "its pods are new at each tick" in cli("restart", "--yes", code=90).stderr
+    assert 'no tick of "nightly" runs now' in cli("submit", "--", "true", code=90).stderr
     assert "has had no tick yet" in cli("job", "logs", code=None).stderr
     told = cli("up", "-f", "-", "--local", stdin=raycronjob(), code=None).stderr
     assert "a RayCronJob runs in a namespace" in told

@@ -45,6 +45,18 @@ def ticks(cli: Cli) -> list[Json]:
     return found
 
 
+def pods_of(user: Kube, minutes: set[str]) -> list[Json]:
+    return [
+        pod
+        for pod in user.items("pods")
+        if pod["metadata"]["labels"]["job-name"].rpartition("-")[2] in minutes
+    ]
+
+
+def ended(pod: Json) -> bool:
+    return pod["status"]["phase"] in ("Succeeded", "Failed")
+
+
 def over(cli: Cli) -> list[Json]:
     return [tick for tick in ticks(cli) if tick["jobDeploymentStatus"] in ("Complete", "Failed")]
 
@@ -59,12 +71,10 @@ def test_a_cluster_comes_at_each_tick_and_goes_with_its_driver(
     cli("up", "-f", "-", "--yes", stdin=raycronjob())
     until(lambda: len(over(cli)) >= 2, 300, "two ticks")
     cli("suspend", "--yes")
-    until(
-        lambda: all(pod["status"]["phase"] in ("Succeeded", "Failed") for pod in user.items("pods")),
-        180,
-        "all ended",
-    )
-    for tick in over(cli):
+    looked_at = sorted(over(cli), key=lambda tick: str(tick["scheduled"]))[:2]
+    minutes = {str(tick["job"]).rpartition("-")[2] for tick in looked_at}
+    until(lambda: all(ended(pod) for pod in pods_of(user, minutes)), 120, "the pods of both end")
+    for tick in looked_at:
         minute = int(tick["job"].rpartition("-")[2])
         out = cli("job", "logs", tick["jobId"]).stdout
         assert "NODES 2" in out
@@ -77,18 +87,13 @@ def test_a_cluster_comes_at_each_tick_and_goes_with_its_driver(
         code = cli("job", "logs", "-f", tick["jobId"], code=None).returncode
         assert code == (0 if minute % 2 == 0 else 3)
         assert tick["jobId"] in cli("status").stdout
-    for pod in user.items("pods"):
+    for pod in pods_of(user, minutes):
         if pod["metadata"]["labels"]["ray.io/node-type"] == "worker":
             assert pod["status"]["phase"] == "Succeeded", "a worker whose head has gone ends in peace"
         mounts = [m["mountPath"] for c in pod["spec"]["containers"] for m in c["volumeMounts"]]
         assert not [path for path in mounts if "serviceaccount" in path]
-    minutes = {tick["job"].rpartition("-")[2] for tick in ticks(cli)}
-    workers = {
-        j["metadata"]["name"].rpartition("-")[2]
-        for j in user.items("jobs")
-        if "worker" in j["metadata"]["name"]
-    }
-    assert minutes <= workers
+    kinds = {pod["metadata"]["labels"]["ray.io/node-type"] for pod in pods_of(user, minutes)}
+    assert kinds == {"head", "worker"}
     audit.none_refused(user.user)
     cli("down", "beat", "--yes")
     for kind in ("cronjobs", "jobs", "pods", "services", "networkpolicies", "secrets"):

@@ -190,29 +190,27 @@ def test_a_name_that_dns_does_not_know_is_gone(
     assert tick._unknown("head") is gone
 
 
-def test_a_head_that_is_silent_for_a_while_is_not_gone(
-    gcs: socket.socket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_head_that_is_silent_for_a_while_is_not_gone(gcs: socket.socket) -> None:
     now, port = [100.0], gcs.getsockname()[1]
     head = tick.Gcs("localhost", port, clock=lambda: now[0])
-    assert head.answers()
+    assert head.look() == "there"
     gcs.close()
-    assert not head.gone()
+    assert head.look() == "silent"
     now[0] += 59
-    assert not head.gone()
+    assert head.look() == "silent"
     with socket.create_server(("127.0.0.1", port)):
-        assert not head.gone(), "it is back"
+        assert head.look() == "there", "it is back"
     now[0] += 59
-    assert not head.gone()
+    assert head.look() == "silent"
     now[0] += 61
-    assert head.gone()
+    assert head.look() == "gone"
 
 
 def test_a_head_that_dns_forgot_is_gone_at_the_third_look(
     gcs: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = tick.Gcs("localhost", gcs.getsockname()[1])
-    assert head.answers()
+    assert head.look() == "there"
     gcs.close()
     monkeypatch.setattr(tick, "_unknown", lambda host: True)
-    assert [head.gone() for _ in range(3)] == [False, False, True]
+    assert [head.look() for _ in range(3)] == ["silent", "silent", "gone"]

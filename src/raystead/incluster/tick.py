@@ -100,7 +100,7 @@ class Gcs:
         """One look."""
         now = self._clock()
         try:
-            with socket.create_connection((self._address or self._host, self._port), 2) as connection:
+            with socket.create_connection((self._address or self._host, self._port), 1) as connection:
                 self._address = connection.getpeername()[0]
         except OSError:
             self._silent = self._silent or now
@@ -108,13 +108,13 @@ class Gcs:
         self._silent, self._unknown = None, 0
         return True
 
-    def gone(self) -> bool:
-        """After it had answered: whether it does not come back."""
+    def look(self) -> str:
+        """Of a head that had answered: "there", "silent", or "gone" when it does not come back."""
         if self.answers():
-            return False
+            return "there"
         self._unknown = self._unknown + 1 if _unknown(self._host) else 0
         silent = self._clock() - (self._silent or self._clock())
-        return self._unknown >= _UNKNOWN or silent >= _PATIENCE
+        return "gone" if self._unknown >= _UNKNOWN or silent >= _PATIENCE else "silent"
 
 
 def _unknown(host: str) -> bool:
@@ -159,16 +159,16 @@ def run_worker(order: dict[str, Any], command: list[str], env: dict[str, str]) -
         now = time.monotonic()
         if now - looked >= _PROBE:
             looked = now
-            if head.gone():
+            if head.look() == "gone":
                 say("the head has gone: this worker ends")
                 child.end(_WORKER_STOP)
                 return 0
         time.sleep(_POLL)
-    while not child.told and not head.answers():  # Ray may have seen it first
-        if head.gone():
+    while not child.told and (seen := head.look()) != "there":  # Ray may have seen it first
+        if seen == "gone":
             say(f"the head has gone, Ray ended with code {child.code}")
             return 0
-        time.sleep(_PROBE)
+        time.sleep(_POLL)
     say(f"Ray ended with code {child.code} while the head was there")
     return child.code or 1
 

@@ -127,15 +127,18 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
     """The job API of a cluster in a namespace, over a forward that follows the head.
 
     Raises:
-        WrongState: the cluster is suspended.
+        WrongState: the cluster is suspended, or a RayCronJob between two ticks.
         Forbidden: this user may not read the token's Secret.
     """
     from raystead.ops import secrets
     from raystead.ops.clusters import deleted
-    from raystead.ops.ray import head_forward
+    from raystead.ops.pods import pods_of
+    from raystead.ops.ray import head_forward, head_of
 
     if anchor.cluster.spec.suspend:
         raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+    if anchor.kept.get("kind") == "RayCronJob" and head_of(pods_of(api, anchor)) is None:
+        raise WrongState(f'no tick of "{anchor.name}" runs now', remedy="raystead status")
     token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
     with head_forward(api, anchor) as forward:
         explained = _Explained(api, anchor)
