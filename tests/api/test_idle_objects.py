@@ -165,8 +165,8 @@ def test_what_ended_and_kept_its_data_is_told_and_started_again(cli: Cli) -> Non
 def test_a_place_that_ends_pods_is_told_by_doctor(
     place: Callable[[str], Kube], as_user: Callable[[Kube, str], Kube]
 ) -> None:
-    cli = Cli(as_user(place("university"), "edit"))
-    told = cli("doctor", "-f", "-", "--idle", "12h", stdin=raycluster(), code=None).stdout
+    cli, queue = Cli(as_user(place("university"), "edit")), ("--label", "example.edu/queue=lab")
+    told = cli("doctor", "-f", "-", "--idle", "12h", *queue, stdin=raycluster(), code=None).stdout
     assert "the keeper's too: an idle time of 12 h never comes" in told
-    told = cli("doctor", "-f", "-", "--idle", "1h", stdin=raycluster(), code=None).stdout
+    told = cli("doctor", "-f", "-", "--idle", "1h", *queue, stdin=raycluster(), code=None).stdout
     assert "never comes" not in told

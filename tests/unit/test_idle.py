@@ -108,6 +108,13 @@ def rendered(flags: Flags) -> dict[tuple[str, str], Json]:
     return {(i["kind"], i["metadata"]["name"]): i for i in manifests(build(flags), facts)}
 
 
+def test_a_label_that_the_namespace_demands_is_on_the_keepers_pod_too() -> None:
+    pod = rendered(Flags(name="demo", idle="30m", label=("example.edu/queue=lab",)))[
+        "Job", "raystead-demo-self"
+    ]
+    assert pod["spec"]["template"]["metadata"]["labels"]["example.edu/queue"] == "lab"
+
+
 def test_nothing_is_rendered_for_who_does_not_ask() -> None:
     assert not [kind for kind, _ in rendered(Flags(name="demo")) if kind == "Job"]
 

@@ -129,7 +129,8 @@ def keeper_jobs(
             pod["imagePullSecrets"] = pull
         pod["containers"] = [bounded(container, _SIZE)]
         pod = with_programs(pod, ctx, files)
-        metadata = {"labels": {**origin, labels.OURS: ctx.cluster.name, labels.ROLE: "keeper"}}
+        asked = labels.of_objects(ctx.cluster.annotations)  # a namespace may demand some of every pod
+        metadata = {"labels": {**asked, **origin, labels.OURS: ctx.cluster.name, labels.ROLE: "keeper"}}
         template = {"metadata": metadata, "spec": harden_as(ctx.cluster, ctx.facts, pod)}
         # A keeper that was killed, evicted or lost with its node begins anew, as often as it takes.
         spec: Json = {"backoffLimit": 2147483647, "ttlSecondsAfterFinished": 0, "template": template}

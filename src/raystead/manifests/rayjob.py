@@ -216,6 +216,7 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
     pod = harden_as(ctx.cluster, ctx.facts, with_programs(pod, ctx, files))
     metadata: Json = dict(said.metadata) if said else {}
     metadata["labels"] = {
+        **labels.of_objects(job.annotations),
         **(metadata.get("labels") or {}),
         **_origin(job),
         labels.OURS: job.name,
