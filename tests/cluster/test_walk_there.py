@@ -58,10 +58,11 @@ def test_a_walk_in_a_namespace(terminal: Terminal, space: Kube) -> None:
         GROUP   WANT  RUN  ALIVE  CPU used/all  MEM
         head       1    1      1  0.0/1         …
         worker     2    2      2  …/2         …
-        next: raystead submit -- python train.py
+        next: raystead submit -- python -c 'import ray; ray.init(); print(ray.cluster_resources())'
         """,
     )
-    second = run(state.hint("raystead submit --"))
+    assert "'CPU': 3.0" in run(state.hint("raystead submit --")).text
+    second = run("raystead submit -- python train.py")
     shows(
         second,
         """
@@ -73,7 +74,7 @@ def test_a_walk_in_a_namespace(terminal: Terminal, space: Kube) -> None:
         """,
     )
     status = run("raystead job status")
-    assert "where  deployment-ray-worker-" in status.text
+    assert "deployment-ray-worker-" in status.text, "where the driver ran"
     assert "code   0" in status.text
 
     failed = run("raystead submit -- python fails.py", 7)
@@ -91,11 +92,12 @@ def test_a_walk_in_a_namespace(terminal: Terminal, space: Kube) -> None:
     assert "RUNNING" in run("raystead job status").text, "reading stops nothing"
     run("raystead job stop")
 
-    no = run("raystead scale 0", 1, answers={"[y/N]": "n\n"})
+    no = run("raystead up --worker-memory 2Gi", 1, answers={"[y/N]": "n\n"})
+    assert "worker: 2 pods restart (memory 1G → 2Gi" in no.text
     assert no.text.endswith("nothing was changed")
-    run("raystead scale 1", answers={"[y/N]": "y\n"}, seconds=90)
+    run("raystead scale 1 --yes", seconds=90)
     until(lambda: len(space.items("pods", "-l", "ray.io/node-type=worker")) == 1, 60, "one worker is left")
-    assert "0" in run("raystead job logs").text, "what this machine followed is kept"
+    assert "epoch 3" in run("raystead job logs").text, "what was followed here is kept here"
     run("raystead scale 2", seconds=90)
 
     connected = run("raystead connect -- sh -c 'echo the dashboard is at $RAY_API_SERVER_ADDRESS'")

@@ -8,7 +8,6 @@ import os
 import pty
 import re
 import select
-import shlex
 import signal
 import struct
 import sys
@@ -26,6 +25,7 @@ from patience import crowding, patience
 
 SILENT = 5.0  # seconds in which something has to change while a person waits
 _COLUMNS, _LINES = 120, 40
+_SHOWN = 60  # characters of a command in the table of waits
 _KEPT = 5000  # lines that have gone off the top and can still be read
 _NEW = "⟫"  # begins our prompt; nothing that is run prints it
 _PROMPT = re.compile(rf"^(.*){_NEW}(\d+):(\d+) \$ *$")
@@ -282,10 +282,7 @@ def raystead_env(**more: str) -> dict[str, str]:
 def waits_table(place: str, waits: list[Shown]) -> str:
     """The rows of docs/figures.md: what a person waited for, how long, and how long nothing moved."""
     load = f"load {os.getloadavg()[0]:.1f}, {date.today()}"
-    rows = [
-        f"| {place} | `{shlex.join(shlex.split(w.command)[:3])}` | {w.seconds:.1f} s | {w.silence:.1f} s |"
-        for w in waits
-    ]
+    rows = [f"| {place} | `{w.command[:_SHOWN]}` | {w.seconds:.1f} s | {w.silence:.1f} s |" for w in waits]
     return "\n".join(
         [
             f"{place}: {load}",
