@@ -168,3 +168,27 @@ def test_who_may_only_look_gets_the_command_for_the_administrator_and_it_leads_o
         command = refused.hint("kubectl create rolebinding").split()
         space.run(*command[1:])
         terminal.run("raystead up --wait=false")
+
+
+def test_without_a_terminal_the_answer_is_the_line_with_yes_and_a_suspended_cluster_says_what_is_true(
+    terminal: Terminal, space: Kube
+) -> None:
+    run = terminal.run
+    run("raystead up --wait=false")
+    until(lambda: len(space.items("pods")) == 4, 30, "all pods are made")
+    refused = run("raystead up --worker-memory 2Gi --wait=false < /dev/null", 2)
+    assert "raystead: worker: 2 pods restart (memory 1G → 2Gi" in refused.text
+    yes = refused.hint("raystead up --worker-memory")
+    assert yes == "raystead up --worker-memory 2Gi --wait=false --yes"
+    run(f"{yes} < /dev/null")
+    down = run("raystead down < /dev/null", 2)
+    assert "raystead down ray-cluster" in down.text
+    suspended = run("raystead suspend", answers={"[y/N]": "y\n"})
+    shows(
+        run("raystead scale 3"),
+        """
+        ▸ "ray-cluster" is suspended: worker will have 3 workers when it is resumed
+        next: raystead resume
+        """,
+    )
+    assert suspended.hint("raystead resume") == "raystead resume"
