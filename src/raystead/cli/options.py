@@ -51,7 +51,7 @@ def _is_text(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 
 _SPEC = (
-    click.option("-f", "--file", "file", metavar="FILE", help="A RayCluster or RayJob; - reads stdin."),
+    click.option("-f", "--file", "file", metavar="FILE", help="KubeRay's YAML; - reads stdin."),
     click.option("--name", help="The cluster's name."),
     click.option("--workers", type=int, metavar="N", help="Number of workers."),
     click.option(
