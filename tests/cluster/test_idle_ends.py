@@ -31,7 +31,7 @@ def names(kube: Kube, kind: str) -> list[str]:
     return [item["metadata"]["name"] for item in kube.items(kind)]
 
 
-@pytest.mark.long  # not seen green yet: no place on the machine was free for it
+@pytest.mark.long  # two starts of a cluster, and two idle times
 def test_it_ends_in_time_keeps_its_data_and_not_while_it_is_busy(cli: Cli, space: Kube, audit: Audit) -> None:
     """Over 60 s: a cluster starts twice, and twice idleness is waited for."""
     audit.mark()
