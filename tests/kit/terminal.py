@@ -1,7 +1,7 @@
 """A person at a terminal: a shell on a real pseudo-terminal, what it shows read back as text.
 
 `Terminal` types into bash and waits for what comes, as long as a busy machine needs, and measures the longest time in
-which nothing on the screen changed. A walk is a test that types one command after another; `screen` compares.
+which nothing on the screen changed. A walk is a test that types one command after another; `shows` compares.
 """
 
 import os
@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import pyte
-from patience import crowding, patience
+from patience import crowding
 
 SILENT = 5.0  # seconds in which something has to change while a person waits
 _COLUMNS, _LINES = 120, 40
@@ -178,6 +178,8 @@ class Terminal:
         self._silence = max(self._silence, time.monotonic() - self._changed)
         done = Shown(command, self._after(command), prompt[1], time.monotonic() - begun, self._silence)
         self.waits.append(done)
+        shown = re.search(r".*\\x[01][0-9a-f].*", done.text)
+        assert shown is None, f"{command} shows a control character: {shown and shown[0]}"
         assert done.code == code, f"{command} ended with {done.code}, not {code}:\n{done.text}"
         bound = silent * max(busy, crowding())
         assert done.silence <= bound, f"{command}: silent for {done.silence:.1f} s:\n{done.text}"
@@ -293,4 +295,4 @@ def waits_table(place: str, waits: list[Shown]) -> str:
     )
 
 
-__all__ = ["SILENT", "Shown", "Terminal", "patience", "raystead_env", "same", "shows", "waits_table"]
+__all__ = ["SILENT", "Shown", "Terminal", "raystead_env", "same", "shows", "waits_table"]

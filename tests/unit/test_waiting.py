@@ -74,3 +74,19 @@ def test_a_slip_in_a_verb_is_answered_with_the_whole_line(walk: Terminal) -> Non
         terminal.run(slip.hint("raystead list"))
         secret = terminal.run("raystead sumbit --env TOKEN=abc -- python x.py", 2)
         assert secret.hint("raystead submit") == "raystead submit"
+
+
+PASSING = """\
+from raystead.ui import terminal
+from raystead.ui.plain import Reporter
+terminal.guard()
+with Reporter().passing("Ctrl-C again stops the job"):
+    pass
+Reporter().line("detached")
+"""
+
+
+def test_a_line_that_is_true_for_a_moment_leaves_nothing_behind(walk: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "passing.py").write_text(PASSING)
+    with walk as terminal:
+        assert terminal.run(f"{sys.executable} passing.py").text == "detached"

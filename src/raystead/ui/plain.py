@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from raystead.base.times import rounded as rounded
-from raystead.ui.terminal import Gate
+from raystead.ui.terminal import Gate, raw
 
 
 class Reporter:
@@ -42,12 +42,13 @@ class Reporter:
         """A line that is true for a moment: on a terminal it goes when the moment is over."""
         self.err.write(text if self.tty else f"{text}\n")
         self.err.flush()
+        behind = raw(self.err)  # the gate would show what wipes the line
         try:
             yield
         finally:
             if self.tty:
-                self.err.write("\r\033[K")
-                self.err.flush()
+                behind.write("\r\033[K")
+                behind.flush()
 
     def line(self, text: str) -> None:
         print(text, file=self.err, flush=True)
