@@ -181,6 +181,8 @@ def test_without_a_terminal_the_answer_is_the_line_with_yes_and_a_suspended_clus
     yes = refused.hint("raystead up --worker-memory")
     assert yes == "raystead up --worker-memory 2Gi --wait=false --yes"
     run(f"{yes} < /dev/null")
+    restart = run("raystead restart", 1, answers={"[y/N]": "n\n"})
+    assert "pods restart. Go on? [y/N]: n" in restart.text
     down = run("raystead down < /dev/null", 2)
     assert "raystead down ray-cluster" in down.text
     suspended = run("raystead suspend", answers={"[y/N]": "y\n"})

@@ -163,7 +163,7 @@ class Terminal:
         self._silence = 0.0
         self._type(f"{command}\n")
         for question, answer in (answers or {}).items():
-            asked = partial(self._asked, question.rstrip(), command)
+            asked = partial(self._asked, question.rstrip(), before[0])
             self._until(asked, seconds, f"{question!r} after {command!r}")
             self._type("\x03" if answer == "^C" else answer)
         busy = crowding()
@@ -176,7 +176,7 @@ class Terminal:
         prompt = self._prompt()
         assert prompt is not None
         self._silence = max(self._silence, time.monotonic() - self._changed)
-        done = Shown(command, self._after(command), prompt[1], time.monotonic() - begun, self._silence)
+        done = Shown(command, self._after(before[0]), prompt[1], time.monotonic() - begun, self._silence)
         self.waits.append(done)
         shown = re.search(r".*\\x[01][0-9a-f].*", done.text)
         assert shown is None, f"{command} shows a control character: {shown and shown[0]}"
@@ -223,13 +223,13 @@ class Terminal:
         assert not found[1], f"the prompt is glued to {found[1]!r}"
         return int(found[2]), int(found[3])
 
-    def _asked(self, question: str, command: str) -> bool:
-        return question in self._after(command)
+    def _asked(self, question: str, number: int) -> bool:
+        return question in self._after(number)
 
-    def _after(self, command: str) -> str:
-        """What stands below the line in which the command was typed; nothing before it is echoed."""
+    def _after(self, number: int) -> str:
+        """What stands below the line in which a command was typed, the prompt's number says which."""
         lines = self._screen.text().split("\n")
-        typed = [i for i, line in enumerate(lines) if _NEW in line and line.endswith(f"$ {command}")]
+        typed = [i for i, line in enumerate(lines) if f"{_NEW}{number}:" in line]
         if not typed:
             return ""
         below = lines[typed[-1] + 1 :]
