@@ -9,7 +9,7 @@ cluster-down:  ## end the test cluster and leave nothing behind
 
 test-api: environment  ## tests on an API server alone (no root; builds it the first time)
 	testcluster/build.sh kube-apiserver kube-controller-manager kubectl etcd
-	$(PY) -m pytest -m api -n auto --maxprocesses=4 --dist worksteal --durations=20 tests/api
+	$(PY) -m pytest -m "api and not long" -n auto --maxprocesses=4 --dist worksteal --durations=20 tests/api
 
 test-cluster: environment  ## tests on a real Kubernetes
 	testcluster/test.sh "cluster and not long"

@@ -219,7 +219,4 @@ def test_a_file_may_bring_the_account_of_its_pods_with_its_role_and_binding(
     assert space.get("rolebinding", "reads")["roleRef"]["name"] == "reader"
     assert space.get("deployment", "roled-head")["spec"]["template"]["spec"]["serviceAccountName"] == "sa"
     gone = admin("down", "-f", str(file), "--yes").stderr
-    assert "gone with the file: Role/reader, RoleBinding/reads" in gone
-    assert (
-        "left: ServiceAccount/sa" in gone
-    )  # whose account it is nothing tells: the server notes no writer of a bare one
+    assert "gone with the file: ServiceAccount/sa, Role/reader, RoleBinding/reads" in gone

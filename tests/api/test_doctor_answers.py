@@ -219,7 +219,8 @@ def test_an_image_that_no_one_can_pull_and_a_version_that_differs(
     namespace: MakeSpace, as_user: AsUser
 ) -> None:
     user = as_user(namespace(), "edit")
-    assert check(doctor(user, "--image", "https://x/ray"), "image")["verdict"] == "fail"
+    refused = raystead(user, "doctor", "--image", "https://x/ray")
+    assert (refused.returncode, "did you mean x/ray?" in refused.stderr) == (2, True), refused.stderr
     slip = check(doctor(user, "--image", "rayproject/ray:2.60.O"), "image")
     assert slip["remedy"] == "raystead up --image rayproject/ray:2.60.0"
 

@@ -290,7 +290,11 @@ def silent() -> Iterator[Callable[[object], None]]:
 def once(api: Api, text: str, inside: Callable[[], None]) -> None:
     """`raystead run`, with that instead of a job; it does not wait for Ray."""
     asked = desired(Flags(), text, "test.yaml")
-    with temporary(api, asked, lease=600, view=silent, note=lambda event: None, downed=lambda done: None):
+
+    def nothing(*_: object) -> None:
+        pass
+
+    with temporary(api, asked, lease=600, view=silent, note=nothing, downed=nothing, check=nothing):
         inside()
 
 

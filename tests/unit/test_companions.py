@@ -73,9 +73,9 @@ def test_redis_of_ours_is_not_replaced_by_the_files() -> None:
 def test_the_chosen_namespace_counts(namespace: str | None, home: str) -> None:
     text = document("Secret", "s", namespace="team") + "---\n" + document("Namespace", "team")
     made = asked(text, namespace=namespace, home=home)
-    assert made.placed == (
-        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "team"}}, "f.yaml:1"),
-    )
+    marked = {"raystead.io/brought-by": NAME}  # it has no field of its own by which `down -f` could know it
+    metadata = {"name": "s", "namespace": "team", "annotations": marked}
+    assert made.placed == (({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}, "f.yaml:1"),)
     assert any("Namespace/team is left out" in str(note) for note in made.notes)
     with pytest.raises(SpecError, match="the Secret is for another namespace"):
         asked(document("Secret", "s", namespace="home"), namespace=namespace, home="team")

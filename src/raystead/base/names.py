@@ -11,6 +11,7 @@ __all__ = [
     "KUBERAY",
     "NAMES_ANNOTATION",
     "STORAGE_NAMESPACE_ANNOTATION",
+    "SUBMITTER",
     "Names",
     "anchor",
     "check_label",
@@ -27,6 +28,7 @@ KEPT_ANNOTATION = (
 )
 GUIDE = "guide"
 KUBERAY = "kuberay"
+SUBMITTER = "ray-job-submitter"  # the container that holds a job's output; KubeRay's name
 _NAME_MAX = 50  # KubeRay leaves room for the suffix of a generated name
 _LABEL_MAX = 63  # Kubernetes' limit of a label value
 

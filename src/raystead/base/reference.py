@@ -34,6 +34,7 @@ MARKS = {
     "raystead.io/storage-namespace": "On a volume claim: under which name Ray's state is kept on it.",
     "raystead.io/restarted-at": "On pod templates: when `restart` was asked for last.",
     "raystead.io/tried-at": "On pods and their makers: when kubelet or controller was woken to try again.",
+    "raystead.io/brought-by": "On a file's document that has nothing but a name: the cluster of that file.",
     "raystead.io/template": "On single pods: a hash of the template that they were made from.",
     "raystead.io/writes": "On the anchor: how often it was written, so that each write is a new version.",
 }

@@ -41,7 +41,7 @@ __all__ = [
     "submission_id",
 ]
 
-CONTAINER = "ray-job-submitter"  # KubeRay's name
+CONTAINER = names.SUBMITTER
 _RUNNING = "/tmp/raystead-job-is-running"  # the submitter makes it: its pod is Ready while the job runs
 _DONE = "DeleteNone"
 _PART = {"DeleteSelf": "self", "DeleteCluster": "cluster", "DeleteWorkers": "workers"}

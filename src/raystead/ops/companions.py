@@ -51,6 +51,9 @@ _CLUSTER_SCOPED = frozenset(
 Key = tuple[str, str, str]  # API group, kind, name
 
 
+BROUGHT_BY = "raystead.io/brought-by"
+
+
 @dataclass(frozen=True)
 class Companions:
     """The documents to apply, where each stands in its file, and what was left out."""
@@ -80,7 +83,18 @@ def checked(
     if check.problems:
         raise problems_error(check.problems)
     places = tuple(f"{filename}:{document.at(())[0]}" for document in kept)
-    return Companions(tuple(document.value for document in kept), places, tuple(check.notes))
+    applied = tuple(_provable(document.value, cluster.name) for document in kept)
+    return Companions(applied, places, tuple(check.notes))
+
+
+def _provable(item: Json, cluster: str) -> Json:
+    """The document, with a mark where it has nothing but a name, as a ServiceAccount may.
+
+    The server notes who applied a field, and `down -f` removes only what is noted as ours.
+    """
+    if set(item) - {"apiVersion", "kind", "metadata"} or set(item["metadata"]) - {"name", "namespace"}:
+        return item
+    return {**item, "metadata": {**item["metadata"], "annotations": {BROUGHT_BY: cluster}}}
 
 
 class _Check:

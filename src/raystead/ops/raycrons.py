@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from raystead.base import labels
+from raystead.base.names import SUBMITTER
 from raystead.base.ownership import owners_of
 from raystead.errors import JobNotFound, OutputGone, UsageError
 from raystead.kube.api import Api, Json
@@ -15,7 +16,6 @@ from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
 from raystead.live.pods import slim
 from raystead.live.raycron import JOB_LABEL, CronState, Tick, cron_state
-from raystead.manifests.rayjob import CONTAINER
 from raystead.ops.anchor import Anchor
 
 __all__ = ["Ticks", "is_cron"]
@@ -88,7 +88,7 @@ class Ticks:
             what = f"the output of {tick.id} is gone with its pod"
             raise OutputGone(what, evidence=f"job/{tick.job} has no pod", remedy="raystead job list")
         metadata = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))["metadata"]
-        for line in read(api, self.anchor.namespace, Source(metadata["name"], CONTAINER, metadata["uid"])):
+        for line in read(api, self.anchor.namespace, Source(metadata["name"], SUBMITTER, metadata["uid"])):
             write(line.text + "\n")
 
     def follow(self, tick: Tick, *, write: Callable[[str], None], tell: Callable[[str], None]) -> Tick:
@@ -99,7 +99,7 @@ class Ticks:
         """
         told, looked, over = "", 0.0, None
         selector = f"{JOB_LABEL}={tick.job}"
-        with Follow(self.api, self.anchor.namespace, selector, wanted=lambda pod: [CONTAINER]) as logs:
+        with Follow(self.api, self.anchor.namespace, selector, wanted=lambda pod: [SUBMITTER]) as logs:
             while True:
                 for item in logs.next(0.5):
                     if isinstance(item, Line):

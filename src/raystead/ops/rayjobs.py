@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from raystead.base import labels
+from raystead.base.names import SUBMITTER
 from raystead.errors import ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -61,11 +62,10 @@ def follow(
         ObjectNotFound: the submitter's Job was deleted.
     """
     from raystead.kube.logs import Follow, Line
-    from raystead.manifests.rayjob import CONTAINER
 
     selector = f"{labels.OURS}={anchor.name},{labels.ROLE}=submitter"
     told, looked, over = "", 0.0, None
-    with Follow(api, anchor.namespace, selector, wanted=lambda pod: [CONTAINER]) as logs:
+    with Follow(api, anchor.namespace, selector, wanted=lambda pod: [SUBMITTER]) as logs:
         while True:
             for item in logs.next(0.5):
                 if isinstance(item, Line):
