@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from raystead.base.times import rounded
 from raystead.cli.options import Where, place_of
 from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
 
@@ -69,6 +70,8 @@ def say_waiting(reporter: Reporter, event: Waiting | Lost) -> None:
         reporter.warn(event.text)
     elif event.why is None:
         reporter.warn("Ray answers again")
+    elif event.seconds:
+        reporter.warn(f"still trying, for {rounded(event.seconds)} now")
     else:
         seen = f" ({event.why.evidence})" if event.why.evidence else ""
         reporter.warn(f"{event.why.what}{seen}; still trying")

@@ -18,6 +18,7 @@ PATIENCE = 900.0  # seconds without an answer of the job API before we give up
 _POLL = 0.3  # seconds between two questions while the job API does not answer
 _STUCK = 120.0  # seconds without an answer while we know a reason that does not pass by itself
 _RARELY = 2.0  # seconds between two questions whether a job that prints now and then has ended, at most
+_TELL_AGAIN = 4.5  # nobody waits five in silence
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
@@ -28,6 +29,7 @@ _END = (
     20.0  # seconds without a new character of an ended job's output: its worker is gone, and the end with it
 )
 T = TypeVar("T")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _EXIT_CODE = re.compile(r"exit code (\d+)")
 _OUTPUT_AGAIN = re.compile(r",? *last available logs")
 _NODE_DIED = {"JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_START_FAILURE"}
@@ -35,9 +37,14 @@ _NODE_DIED = {"JOB_SUPERVISOR_ACTOR_DIED", "JOB_SUPERVISOR_ACTOR_START_FAILURE"}
 
 @dataclass(frozen=True)
 class Waiting:
-    """Ray has not answered for a while: why, in words; None when it answers again."""
+    """Ray has not answered for a while: why, in words; None when it answers again.
+
+    Attributes:
+        seconds: for how long, where the reason is still that of the last time; 0 where it is new.
+    """
 
     why: RaysteadError | None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +60,16 @@ Fate = Callable[[Job], Lost | None]
 
 
 def patiently(ask: Callable[[], T], tell: Tell, patience: float = PATIENCE) -> T:
-    """The answer, asked for again while Ray does not answer at all; each new reason is told once.
+    """The answer, asked for again while Ray does not answer at all.
+
+    Each new reason is told, and every few seconds that it still holds.
 
     Raises:
         RayUnreachable: no answer for `patience` seconds, or for two minutes with a known cause.
     """
     begun = time.monotonic()
     told: str | None = None
+    told_at = begun
     while True:
         try:
             answer = ask()
@@ -67,9 +77,11 @@ def patiently(ask: Callable[[], T], tell: Tell, patience: float = PATIENCE) -> T
             silent = time.monotonic() - begun
             if silent > (min(patience, _STUCK) if error.stuck else patience):
                 raise
-            if silent > _TELL and (told is None or (error.stuck and error.what != told)):
-                told = error.what
-                tell(Waiting(error))
+            reason = _NUMBER.sub("", error.what)  # "for 40 s" is no new one
+            new = told is None or (error.stuck and reason != told)
+            if silent > _TELL and (new or time.monotonic() - told_at > _TELL_AGAIN):
+                told, told_at = reason if new else told, time.monotonic()
+                tell(Waiting(error, 0.0 if new else silent))
             time.sleep(_POLL)
             continue
         if told is not None:
