@@ -98,3 +98,16 @@ def test_a_namespace_that_is_not_there_is_named_with_the_files_line(
     done = edit("up", "-f", str(file), "--wait=false", code=78)
     assert "there is no namespace no-such-place, or you have no role in it" in done.stderr.splitlines()[0]
     assert "ray.yaml:" in done.stderr.splitlines()[0]
+
+
+def test_logs_of_pods_that_never_ran_are_a_sentence(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    mine = Cli(as_user(namespace(quota={"pods": "0"}), "edit"))
+    mine("up", "--yes", "--wait=false")
+    assert (
+        mine("logs").stderr == '"ray-cluster" has no log yet; raystead explain says what its pods wait for\n'
+    )
+    assert (
+        mine("logs", "head", "--since", "5m").stderr == '"head" of "ray-cluster" wrote nothing in that time\n'
+    )

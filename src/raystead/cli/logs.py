@@ -78,14 +78,30 @@ def _past(api: Api, anchor: Anchor, wanted: LogSelection, previous: bool, timest
     from raystead.base.text import neutral
     from raystead.ops.logs import past
 
+    told = 0
+
     def skipped(source: str, why: str) -> None:
+        nonlocal told
+        told += 1
         click.echo(f"{source} has no log: {neutral(why)}", err=True)
 
     names, lines = past(api, anchor, wanted, previous=previous, skipped=skipped)
     write = sys.stdout.write
     for line in lines:
+        told += 1
         write(_shown(names.of(line.source), line.time if timestamps else "", line.text))
     sys.stdout.flush()
+    if not told:
+        what = f'"{wanted.what}" of "{anchor.name}"' if wanted.what else f'"{anchor.name}"'
+        click.echo(f"{what} {_nothing(anchor, wanted)}", err=True)
+
+
+def _nothing(anchor: Anchor, wanted: LogSelection) -> str:
+    if wanted.since:
+        return "wrote nothing in that time"
+    if anchor.suspended:
+        return "has no log: it is suspended, and raystead resume starts it"
+    return "has no log yet; raystead explain says what its pods wait for"
 
 
 def _follow(api: Api, anchor: Anchor, wanted: LogSelection, timestamps: bool) -> None:
