@@ -172,7 +172,7 @@ def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
     auto.begin("e", "f")
     until(lambda: "exceeded quota" in auto.cli("status").stdout, 120, "status tells of the quota", every=2)
     assert "few" in auto.cli("explain", code=None).stdout
-    assert len(auto.pods()) == 1
+    until(lambda: len(auto.pods()) == 1, 60, "what fits is there", every=1)
     auto.space.run("delete", "resourcequota", "few")
     assert len(set(auto.have("e", "f"))) == 2
     auto.kill("e", "f")

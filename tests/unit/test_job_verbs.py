@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -111,21 +113,37 @@ def target(client: Client, lost: Lost | None = None) -> JobTarget:
     return JobTarget(client, _Nobody(lost), "uid-1", " -n team")  # type: ignore[arg-type]
 
 
+@pytest.fixture(autouse=True)
+def own_ctrl_c() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def interrupt(client: Client, reporter: Reporter, job_id: str | None, *, may_stop: bool) -> None:
+    with shared.detaching(target(client), reporter, may_stop=may_stop) as followed:
+        followed.job_id = job_id
+        signal.raise_signal(signal.SIGINT)
+
+
 @pytest.mark.parametrize(("may_stop", "twice"), [(True, True), (True, False), (False, True)])
 def test_a_reader_never_stops_a_job(may_stop: bool, twice: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*args: Any, **more: Any) -> Job:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("raystead.ops.following.follow", interrupted)
     monkeypatch.setattr(shared._Interrupts, "another", lambda self, seconds: twice)
     client, err = Client(), io.StringIO()
     with pytest.raises(SystemExit) as left:
-        shared.follow_to_exit(target(client), "j", Reporter(err=err), Where(local=True), may_stop=may_stop)
+        interrupt(client, Reporter(err=err), "j", may_stop=may_stop)
     assert left.value.code == 130
     assert client.stopped == (["j"] if may_stop and twice else [])
     assert ("stops the job" in err.getvalue()) == may_stop, "an offer only to who may accept it"
     if not client.stopped:
         assert "raystead job logs -n team j -f" in err.getvalue()
+
+
+def test_before_there_is_a_job_ctrl_c_ends_the_verb() -> None:
+    client = Client()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(client, Reporter(), None, may_stop=True)
+    assert client.stopped == []
 
 
 def test_the_offer_to_stop_leaves_the_screen_when_it_no_longer_stands() -> None:

@@ -118,7 +118,7 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
     Ray keeps it on the worker that ran the job. When that is gone, you get what this machine kept of it: the
     last 4 MiB of each of the last 50 jobs that were followed here ($XDG_STATE_HOME/raystead/jobs).
     """
-    from raystead.cli.jobs import follow_to_exit, meant, say_output, target_of
+    from raystead.cli.jobs import detaching, follow_to_exit, meant, say_output, target_of
     from raystead.cli.ticks import tick_logs
     from raystead.ops.following import exit_code
     from raystead.ui.plain import Reporter
@@ -132,7 +132,9 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
         if job.ended or not follow:
             say_output(target, job, reporter)
         else:
-            job, _ = follow_to_exit(target, job.id, reporter, where)
+            with detaching(target, reporter) as followed:
+                followed.job_id = job.id
+                job, _ = follow_to_exit(target, job.id, reporter, where)
     if follow:
         sys.exit(exit_code(job))
 

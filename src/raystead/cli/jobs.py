@@ -83,38 +83,53 @@ def follow_to_exit(
     reporter: Reporter,
     where: Where,
     again: Callable[[], None] | None = None,
-    *,
-    may_stop: bool = False,
 ) -> tuple[Job, float]:
-    """Follows a job's output to its end: the job, and the seconds since the call; `again` as in `follow`.
-
-    Ctrl-C detaches (exit 130). With `may_stop` a second one within 1.5 s stops the job first: only who has
-    started a job may stop it that way, a reader never does.
-    """
+    """Follows a job's output to its end: the job, and the seconds since the call; `again` as in `follow`."""
     from raystead.ops.following import follow
     from raystead.ops.kept import keeping
 
     begin = time.monotonic()
-    with _Interrupts() as interrupts, keeping(target.uid, job_id) as kept:
+    with keeping(target.uid, job_id) as kept:
 
         def write(text: str) -> None:
             reporter.write(text)
             kept.write(text)
 
-        try:
-            job = follow(
-                target.client,
-                job_id,
-                write=write,
-                tell=lambda event: say_waiting(reporter, event),
-                again=again,
-                fate=target.drivers.fate,
-                patience=patience(where),
-            )
-        except KeyboardInterrupt:
-            _detached(target, job_id, reporter, interrupts, may_stop=may_stop)
-            sys.exit(INTERRUPTED)
+        job = follow(
+            target.client,
+            job_id,
+            write=write,
+            tell=lambda event: say_waiting(reporter, event),
+            again=again,
+            fate=target.drivers.fate,
+            patience=patience(where),
+        )
     return job, time.monotonic() - begin
+
+
+@dataclass
+class Followed:
+    """The job that Ctrl-C detaches from; None: there is none yet, and Ctrl-C ends the verb as any other."""
+
+    job_id: str | None = None
+
+
+@contextmanager
+def detaching(target: JobTarget, reporter: Reporter, *, may_stop: bool = False) -> Iterator[Followed]:
+    """Ctrl-C in the block detaches from its job (exit 130), from the moment that the job is known.
+
+    With `may_stop` a second one within 1.5 s stops the job first: only who has started a job may stop it that
+    way, a reader never does.
+    """
+    followed = Followed()
+    with _Interrupts() as interrupts:
+        try:
+            yield followed
+        except KeyboardInterrupt:
+            if followed.job_id is None:
+                raise
+            _detached(target, followed.job_id, reporter, interrupts, may_stop=may_stop)
+            sys.exit(INTERRUPTED)
 
 
 def _detached(

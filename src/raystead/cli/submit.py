@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,26 +54,37 @@ def command(
     raystead submit -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead submit -- python train.py --epochs 3
     """
-    from raystead.cli.jobs import follow_to_exit, target_of
+    from raystead.cli.jobs import detaching, follow_to_exit, target_of
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
     options = options_from(cmd, given)
     with target_of(name, where, uses=True) as target:
-        ctrl_c = "detaches, twice stops" if waits else ""
-        started = start(target.client, options, reporter, where, ctrl_c)
         if not waits:
+            started = start(target.client, options, reporter, where, "")
             reporter.result(started.id)
             reporter.hint(f"raystead job logs{target.flags} {started.id} -f")
             return
-        job, seconds = follow_to_exit(target, started.id, reporter, where, started.again, may_stop=True)
+        with detaching(target, reporter, may_stop=True) as followed:
+            begun = functools.partial(setattr, followed, "job_id")
+            started = start(target.client, options, reporter, where, "detaches, twice stops", begun)
+            job, seconds = follow_to_exit(target, started.id, reporter, where, started.again)
     sys.exit(say_end(job, seconds, reporter))
 
 
 def start(
-    client: JobClient, options: SubmitOptions, reporter: Reporter, where: Where, ctrl_c: str
+    client: JobClient,
+    options: SubmitOptions,
+    reporter: Reporter,
+    where: Where,
+    ctrl_c: str,
+    begun: Callable[[str], None] = lambda job_id: None,
 ) -> Submission:
-    """Starts the job and says what is sent, where it runs and what Ctrl-C does ("": it does nothing here)."""
+    """Starts the job and says what is sent, where it runs and what Ctrl-C does ("": it does nothing here).
+
+    Args:
+        begun: gets the job's id before that is said: what is said of Ctrl-C is true from then on.
+    """
     from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import patience, say_waiting
     from raystead.ops import jobs
@@ -98,6 +111,7 @@ def start(
             elif isinstance(event, jobs.Submitted):
                 on = "" if where.here else " on a worker" if event.on_worker else " on the head"
                 keys = f"   (Ctrl-C {ctrl_c})" if ctrl_c else ""
+                begun(event.id)
                 reporter.step(f"job {event.id} submitted{on}{keys}")
             else:
                 say_waiting(reporter, event)
