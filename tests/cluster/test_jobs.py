@@ -58,6 +58,16 @@ def ticks(text: str) -> list[int]:
     return [int(number) for number in re.findall(r"^tick (\d+)$", text, re.MULTILINE)]
 
 
+def ended(process: "subprocess.Popen[str]", seconds: float) -> tuple[str, str]:
+    """What it printed until its end; where that does not come, what it printed so far is in the error."""
+    try:
+        return process.communicate(timeout=min(patience(seconds), 600))
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=60)
+        raise AssertionError(f"it goes on and on:\n{out[-3000:]}\n{errors[-3000:]}") from None
+
+
 def job_of(process: "subprocess.Popen[str]") -> str:
     """The id in the line that a started `submit` writes on stderr."""
     assert process.stderr is not None
@@ -127,7 +137,7 @@ def test_a_job_survives_its_head_and_its_output_comes_once(cli: Cli, space: Kube
     job_of(process)
     time.sleep(5)
     space.run("delete", "pod", "-l", HEAD, "--force", "--grace-period=0")
-    out, errors = process.communicate(timeout=patience(280))
+    out, errors = ended(process, 280)
     assert process.returncode == 7, errors
     assert "driver on deployment-ray-worker" in out
     assert ticks(out) == [*range(60)]
