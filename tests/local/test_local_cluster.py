@@ -148,6 +148,9 @@ def test_scale_and_an_up_that_changes_nothing(cli: Cli) -> None:
     assert len(status(cli)["nodes"]) == 2  # type: ignore[arg-type]
     again = cli("up", "--local")
     assert again.returncode == 0, again.stderr
+    assert len(status(cli)["nodes"]) == 2, "what was scaled stays"  # type: ignore[arg-type]
+    back = cli("scale", "2")
+    assert back.returncode == 0, back.stderr
     assert len(status(cli)["nodes"]) == 3  # type: ignore[arg-type]
     other = cli("up", "--local", "--worker-memory", "600M")
     assert other.returncode == 65
