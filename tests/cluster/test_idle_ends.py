@@ -47,7 +47,7 @@ def test_it_ends_in_time_keeps_its_data_and_not_while_it_is_busy(cli: Cli, space
     )
     cli("down", "guest", "--yes")
     ended = time.monotonic()
-    assert names(space, "deployments") == ["lab-head"], "a busy cluster does not end"
+    assert "lab-head" in names(space, "deployments"), "a busy cluster does not end"
     until(lambda: idle(cli).get("since"), 20, "it is idle now")
     assert "ends in" in cli("status").stdout
     memory = space.run(
