@@ -6,13 +6,14 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from audit import Audit
 from cli import Cli
 from doctors import check, doctor
-from kube import Kube, until
+from kube import Kube, pod, until
 
 pytestmark = pytest.mark.api
 MakeSpace = Callable[..., Kube]
@@ -127,41 +128,32 @@ def test_in_too_small_a_quota_redis_and_the_head_come_first(namespace: MakeSpace
 def test_a_wait_wakes_the_kubelet_that_was_refused_a_claim_too_early(
     namespace: MakeSpace, as_user: AsUser
 ) -> None:
+    """Its own pod alone: not one with another trouble, nor a colleague's with this cluster's label."""
     space = namespace()
     running = Cli(as_user(space, "edit")).start("up", "--timeout", "10m")
+
+    def pods() -> dict[str, Any]:
+        return {p["metadata"]["name"]: p for p in space.items("pods")}
+
     try:
-        pods = until(lambda: {p["metadata"]["name"]: p for p in space.items("pods")}, 30, "pods are made")
-        until(
-            lambda: "redis-0" in {p["metadata"]["name"] for p in space.items("pods")},
-            30,
-            "Redis' pod is made",
-        )
-        pods = {p["metadata"]["name"]: p for p in space.items("pods")}
-        for name in ("redis-0", next(name for name in pods if "head" in name)):
-            too_early = (
-                "no relationship found between node 'n1' and this object" if name == "redis-0" else "not yet"
-            )
-            about = {
-                "kind": "Pod",
-                "name": name,
-                "namespace": space.namespace,
-                "uid": pods[name]["metadata"]["uid"],
-            }
-            event = {
-                "apiVersion": "v1",
-                "kind": "Event",
-                "metadata": {"name": f"{name}.1"},
-                "involvedObject": about,
-            }
-            message = f'persistentvolumeclaims "data" is forbidden: {too_early}'
-            space.apply({**event, "type": "Warning", "reason": "FailedMount", "message": message})
+        until(lambda: "redis-0" in pods() and any("head" in name for name in pods()), 30, "pods are made")
+        copied = pods()["redis-0"]["metadata"]["labels"]
+        space.apply(pod("copy", "redis:7", ["true"], {"raystead.io/cluster": copied["raystead.io/cluster"]}))
+        head = next(name for name in pods() if "head" in name)
+        early = "no relationship found between node 'n1' and this object"
+        for name, why in (("copy", early), (head, "not yet"), ("redis-0", early)):
+            uid = pods()[name]["metadata"]["uid"]
+            about = {"kind": "Pod", "name": name, "namespace": space.namespace, "uid": uid}
+            event = {"apiVersion": "v1", "kind": "Event", "metadata": {"name": f"{name}.1"}}
+            message = f'persistentvolumeclaims "data" is forbidden: {why}'
+            told = {"type": "Warning", "reason": "FailedMount", "message": message}
+            space.apply({**event, "involvedObject": about, **told})
         tried = "raystead.io/tried-at"
 
         def woken() -> set[str]:
-            found = space.items("pods")
-            return {p["metadata"]["name"] for p in found if tried in p["metadata"].get("annotations", {})}
+            return {name for name, p in pods().items() if tried in p["metadata"].get("annotations", {})}
 
-        until(woken, 10, "the kubelet is woken")
+        until(lambda: "redis-0" in woken(), 10, "the kubelet is woken")
         assert woken() == {"redis-0"}
     finally:
         running.terminate()

@@ -15,7 +15,7 @@ from raystead.kube.parallel import parallel
 from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
 from raystead.ops.explain import accounts_there, log_of, objects_of
-from raystead.ops.nudging import nudge, nudge_pod, refused_volume
+from raystead.ops.nudging import nudge, nudge_pods, refused_volume
 from raystead.ops.watching import Watched
 
 __all__ = ["Explainer"]
@@ -64,18 +64,16 @@ class Explainer:
         over = [f.group for f in self.latest if f.cause == OVER.slug and f.group is not None]
         if over and now - self._woken > _WAKE_EVERY:
             self._woken = now
-            nudge(self._api, self._anchor.name, over)
+            nudge(self._api, self._anchor.name, self._anchor.uid, over)
         if self._watched.events.items:
             self._wake_kubelets()
 
     def _wake_kubelets(self) -> None:
         """Each pod once: whoever is refused twice has another trouble."""
-        pods = {pod["metadata"]["name"]: pod for pod in self._watched.pods.items}
-        for name in refused_volume(tuple(pods.values()), self._watched.events.items):
-            uid = str(pods[name]["metadata"]["uid"])
-            if uid not in self._nudged:
-                self._nudged.add(uid)
-                nudge_pod(self._api, name)
+        found = refused_volume(tuple(self._watched.pods.items), self._watched.events.items)
+        if new := [pod for pod in found if pod["metadata"]["uid"] not in self._nudged]:
+            self._nudged |= {str(pod["metadata"]["uid"]) for pod in new}
+            nudge_pods(self._api, self._anchor.name, self._anchor.uid, new)
 
     def _suspicious(self) -> bool:
         """Something was refused or failed, and of a pod it is not over yet."""
