@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from raystead.base import labels
 from raystead.base.names import SUBMITTER
 from raystead.base.ownership import owners_of
 from raystead.errors import JobNotFound, OutputGone, UsageError
 from raystead.kube.api import Api, Json
-from raystead.kube.logs import Follow, Line, Source, read
+from raystead.kube.logs import Source, read
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection
 from raystead.live.pods import slim
 from raystead.live.raycron import JOB_LABEL, CronState, Tick, cron_state
+from raystead.live.rayjob import JobState
 from raystead.ops.anchor import Anchor
+from raystead.ops.rayjobs import followed
 
 __all__ = ["Ticks", "is_cron"]
 
-_LOOK = 2.0  # seconds between two looks at the tick's Job
 _REST = 3.0  # seconds for the rest of its output, once it has ended
 
 
@@ -97,26 +97,12 @@ class Ticks:
         Raises:
             JobNotFound: its Job is gone: another tick replaced it, or somebody deleted it.
         """
-        told, looked, over = "", 0.0, None
+
+        def look() -> JobState:
+            return self.meant(tick.job).state
+
         selector = f"{JOB_LABEL}={tick.job}"
-        with Follow(self.api, self.anchor.namespace, selector, wanted=lambda pod: [SUBMITTER]) as logs:
-            while True:
-                for item in logs.next(0.5):
-                    if isinstance(item, Line):
-                        write(item.text + "\n")
-                now = time.monotonic()
-                if over is not None:
-                    if now - looked > _REST:
-                        return over
-                    continue
-                if now - looked < _LOOK:
-                    continue
-                looked = now
-                seen = self.meant(tick.job)
-                if seen.state.message and seen.state.message != told and not seen.state.over:
-                    told = seen.state.message
-                    tell(told)
-                over = seen if seen.state.over else None
+        return replace(tick, state=followed(self.api, selector, look, write=write, tell=tell, rest=_REST))
 
 
 def _words(tick: Tick) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from raystead.live.rayjob import JobState, job_state
 from raystead.ops.anchor import Anchor
 from raystead.spec.documents import RayDocument
 
-__all__ = ["follow", "refusals", "state", "stop"]
+__all__ = ["follow", "followed", "refusals", "state", "stop"]
 
 _JOB_LABEL = "job-name"  # of the Job controller; the longer form exists only since 1.27
 _LOOK = 2.0  # seconds between two looks at the submitter's Job
@@ -61,25 +61,48 @@ def follow(
     Raises:
         ObjectNotFound: the submitter's Job was deleted.
     """
-    from raystead.kube.logs import Follow, Line
+
+    def look() -> JobState:
+        api.get(path_of(api.namespace, "Job", anchor.name))
+        return state(api, anchor.name)
 
     selector = f"{labels.OURS}={anchor.name},{labels.ROLE}=submitter"
+    return followed(api, selector, look, write=write, tell=tell)
+
+
+def followed(
+    api: Api,
+    selector: str,
+    look: Callable[[], JobState],
+    *,
+    write: Callable[[str], None],
+    tell: Callable[[str], None],
+    rest: float = _REST,
+) -> JobState:
+    """Writes the output of the job's pods until `look` says that it is over, and what still comes then.
+
+    Args:
+        selector: of the pods; each has a container of KubeRay's name for it.
+        tell: gets why it is not further yet, each reason once.
+        rest: seconds in which the end of the output may still come.
+    """
+    from raystead.kube.logs import Follow, Line
+
     told, looked, over = "", 0.0, None
-    with Follow(api, anchor.namespace, selector, wanted=lambda pod: [SUBMITTER]) as logs:
+    with Follow(api, api.namespace, selector, wanted=lambda pod: [SUBMITTER]) as logs:
         while True:
             for item in logs.next(0.5):
                 if isinstance(item, Line):
                     write(item.text + "\n")
             now = time.monotonic()
             if over is not None:
-                if now - looked > _REST:
+                if now - looked > rest:
                     return over
                 continue
             if now - looked < _LOOK:
                 continue
             looked = now
-            api.get(path_of(api.namespace, "Job", anchor.name))
-            seen = state(api, anchor.name)
+            seen = look()
             if seen.message and seen.message != told and not seen.over:
                 told = seen.message
                 tell(told)
