@@ -43,8 +43,8 @@ def groups_named(cluster: RayCluster, words: Sequence[str]) -> list[GroupId]:
 
 
 def stamp() -> str:
-    """Now, to the second, as Kubernetes writes times."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """Now, as Kubernetes writes times, to the microsecond: of two restarts within one second each is one."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def stamps(
