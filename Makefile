@@ -22,6 +22,7 @@ check: environment  ## ruff, mypy --strict, import-linter
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+	MYPYPATH=src:tests/kit:tests/cluster .venv/bin/mypy bench
 	.venv/bin/lint-imports
 
 format: environment  ## let ruff rewrite

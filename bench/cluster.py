@@ -72,7 +72,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Space:
-    """A namespace of its own, its user with `edit`, and what he asked the API server."""
+    """A namespace of its own, a user in it, and what they asked the API server."""
 
     admin: Kube
     user: Kube
@@ -111,18 +111,18 @@ peaks: dict[str, float] = {}  # verb -> MB
 
 
 @contextlib.contextmanager
-def space(admin: Kube, *, pods: int | None = None) -> Iterator[Space]:
+def space(admin: Kube, *, pods: int | None = None, rights: str = "edit") -> Iterator[Space]:
     name = f"bench-{uuid.uuid4().hex[:6]}"
     admin.run("create", "namespace", name)
     here = admin.at(name)
     if pods is not None:
         here.run("create", "quota", "few", f"--hard=pods={pods}")
     with tempfile.TemporaryDirectory() as folder:
-        user = user_in(admin, here, "edit", Path(folder))
+        user = user_in(admin, here, rights, Path(folder))
         try:
             yield Space(here, user, Audit(Path(setting("$RUN/log/audit.json"))))
         finally:
-            admin.at(USERS).run("delete", "serviceaccount", f"{name}-edit")
+            admin.at(USERS).run("delete", "serviceaccount", f"{name}-{rights}")
             admin.run("delete", "namespace", name, "--wait=false")
             here.run("delete", "pods", "--all", "--force", "--grace-period=0", check=False)
             admin.run("delete", "namespace", name, "--ignore-not-found", timeout=300)
@@ -198,7 +198,7 @@ def kuberays(there: Kube, spec: str) -> float:
         def ready() -> bool:
             pods = here.items("pods", "-l", "ray.io/is-ray-node=yes")
             conditions = [c for pod in pods for c in pod["status"].get("conditions") or []]
-            return sum(c["type"] == "Ready" and c["status"] == "True" for c in conditions) == 3
+            return len([c for c in conditions if (c["type"], c["status"]) == ("Ready", "True")]) == 3
 
         until(ready, ALIVE_WITHIN, "KubeRay's cluster has three ready pods")
         return time.monotonic() - begun
@@ -286,8 +286,8 @@ def hundred(admin: Kube, clusters: int, rounds: int) -> None:
         api = api_of(there.user)
         for number in range(clusters):
             text = MANY.format(name=f"c-{number}", replicas=1, spec=pods_spec())
-            asked, anchor = wanted(api, Flags(), text, "bench.yaml")
-            apply(prepare(api, asked, anchor, policies="never"), lambda event: None)
+            made = prepare(*wanted(api, Flags(), text, "bench.yaml"), policies="never")
+            apply(made, lambda event: None)
         costs = [there.run("list") for _ in range(rounds)]
         _, requests, _ = there.requests("list")
         cpu = statistics.median(c.cpu for c in costs)

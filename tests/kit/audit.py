@@ -85,6 +85,12 @@ class Audit:
         found = [request(event) for event in events.values()]
         return [r for r in found if r.user == user]
 
+    def of_pods(self, namespace: str) -> list[Request]:
+        """What pods of the namespace asked with the ServiceAccounts of that namespace."""
+        prefix = f"system:serviceaccount:{namespace}:"
+        events = [json.loads(line) for line in self._lines(prefix)]
+        return [r for r in map(request, events) if r.user.startswith(prefix)]
+
     def none_refused(self, user: str) -> list[Request]:
         """The requests of `user`; asserts that there are some and that none was refused (401, 403)."""
         seen = self.requests(user)

@@ -137,9 +137,9 @@ class Server:
         ]
         lines += [f'{self.token}-{user},{user},uid-{user},"team"\n' for user in ("ann", "bob")]
         (self.folder / "tokens.csv").write_text("".join(lines))
-        certificate, key = signed("client-ca")
+        certificate, its_key = signed("client-ca")
         (self.folder / "client-ca.crt").write_bytes(certificate)
-        (self.folder / "client-ca.key").write_bytes(key)
+        (self.folder / "client-ca.key").write_bytes(its_key)
 
     def client_certificate(self, user: str, days: float = 1) -> tuple[bytes, bytes]:
         """A certificate that the server takes for `user` of the group team, and its key, PEM."""
@@ -196,7 +196,7 @@ class Server:
         context = ssl.create_default_context(cafile=str(self.folder / "apiserver.crt"))
         handlers = (urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
         with urllib.request.build_opener(*handlers).open(request, timeout=5) as answer:
-            return answer.read()
+            return bytes(answer.read())
 
     def _has_roles(self) -> bool:
         roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles/"
@@ -222,6 +222,7 @@ def signed(
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     parent = x509.load_pem_x509_certificate(issuer[0]).subject if issuer else subject
     sign = form.load_pem_private_key(issuer[1], None) if issuer else key
+    assert isinstance(sign, ec.EllipticCurvePrivateKey)
     builder = x509.CertificateBuilder(
         parent,
         subject,

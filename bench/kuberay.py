@@ -1,0 +1,254 @@
+"""RayJobs and autoscaling next to KubeRay's operator, in turn, in one run on the test cluster (root).
+
+`make cluster`, then `RAYSTEAD_BENCH_KUBERAY=… .venv/bin/python bench/kuberay.py`; bench/cluster.py says what
+the variable names. Without it only raystead is measured. Both sides get the same file. Only ratios mean
+something on a shared machine.
+"""
+
+# ruff: noqa: E402  # the helpers of the cluster tests are not a package
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "tests" / folder) for folder in ("kit", "cluster")]
+
+import yaml
+from cluster import Space, kuberay, line, space
+from conftest import enter
+from kube import Kube, until
+from settings import setting
+
+Json = dict[str, Any]
+NODES = "ray.io/node-type"
+IDLE = 15  # seconds after which Ray's autoscaler gives a worker back
+WAIT = 300.0  # seconds
+JOB = "import time; print('FIRST', flush=True); time.sleep(5); print('LAST', time.time(), flush=True)"
+DEMAND = """\
+import json, sys, time, ray
+ray.init(namespace="bench")
+@ray.remote(num_cpus=1)
+class Actor:
+    def ready(self):
+        return True
+asked = time.time()
+actors = [Actor.options(name=name, lifetime="detached").remote() for name in sys.argv[1:]]
+ray.get([actor.ready.remote() for actor in actors], timeout=300)
+print("SAID", json.dumps([asked, time.time()]))
+"""
+NO_DEMAND = """\
+import sys, time, ray
+ray.init(namespace="bench")
+for name in sys.argv[1:]:
+    ray.kill(ray.get_actor(name))
+print("SAID", time.time())
+"""
+
+
+def group(memory: str) -> Json:
+    size = {"requests": {"cpu": "200m", "memory": memory}, "limits": {"cpu": "1", "memory": memory}}
+    return {
+        "template": {
+            "spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0", "resources": size}]}
+        }
+    }
+
+
+def document(kind: str, name: str, spec: Json) -> str:
+    return yaml.safe_dump({"apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
+
+
+def rayjob() -> str:
+    """A job of five seconds on a head and a worker, whose cluster ends with it."""
+    worker = {"groupName": "small", "replicas": 1, "minReplicas": 1, "maxReplicas": 1, **group("1536Mi")}
+    cluster = {"rayVersion": "2.60.0", "headGroupSpec": group("1536Mi"), "workerGroupSpecs": [worker]}
+    spec = {
+        "entrypoint": f'python -c "{JOB}"',
+        "shutdownAfterJobFinishes": True,
+        "ttlSecondsAfterFinished": 0,
+    }
+    return document("RayJob", "train", {**spec, "rayClusterSpec": cluster})
+
+
+def autoscaled(version: str) -> str:
+    """A head of no CPU and a group of 0 to 3 workers of one."""
+    small = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+    worker = {"groupName": "small", "replicas": 0, "minReplicas": 0, "maxReplicas": 3, **group("1Gi")}
+    options = {"version": version, "idleTimeoutSeconds": IDLE, "resources": small}
+    head = {"rayStartParams": {"num-cpus": "0"}, **group("2Gi")}
+    spec = {"rayVersion": "2.60.0", "enableInTreeAutoscaling": True, "autoscalerOptions": options}
+    return document("RayCluster", "auto", {**spec, "headGroupSpec": head, "workerGroupSpecs": [worker]})
+
+
+@dataclass(frozen=True)
+class Side:
+    """A namespace and how a file is applied in it: by raystead or for KubeRay's operator."""
+
+    name: str
+    kube: Kube
+    apply: Callable[[str], None]
+    there: Space | None = None
+
+    def pods(self, role: str) -> list[Json]:
+        """Pods of a role that are not on their way out."""
+        found = self.kube.items("pods", "-l", f"{NODES}={role}")
+        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready(self) -> bool:
+        """The head is."""
+        conditions = [c for pod in self.pods("head") for c in pod["status"].get("conditions") or []]
+        return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+    def gone(self) -> bool:
+        return not self.kube.items("pods", "-l", NODES)
+
+    def head(self, program: str, *words: str) -> str:
+        """What a program in the head said after the word SAID."""
+        (pod,) = self.pods("head")
+        command = ("exec", pod["metadata"]["name"], "-c", "ray", "--", "python", "-c", program, *words)
+        return self.kube.out(*command, timeout=WAIT).rpartition("SAID ")[2].strip()
+
+
+@contextlib.contextmanager
+def ours(admin: Kube, rights: str) -> Iterator[Side]:
+    with space(admin, rights=rights) as there:
+
+        def apply(text: str) -> None:
+            with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+                file.write(text)
+                file.flush()
+                there.run("up", "-f", file.name, "--wait=false")
+
+        yield Side("raystead", there.user, apply, there)
+
+
+@contextlib.contextmanager
+def theirs(operator: Kube) -> Iterator[Side]:
+    name = f"bench-{uuid.uuid4().hex[:6]}"
+    operator.run("create", "namespace", name)
+    here = operator.at(name)
+    try:
+        yield Side("KubeRay", here, here.apply)
+    finally:
+        operator.run("delete", "namespace", name, timeout=300)
+
+
+def one_job(side: Side, memory: dict[str, float]) -> tuple[float, float]:
+    """Seconds from the file to the driver's first line, and from its last to no pod of the cluster."""
+    begun = time.time()
+    side.apply(rayjob())
+
+    def log() -> str:
+        return side.kube.run("logs", "job/train", check=False).stdout
+
+    until(lambda: "FIRST" in log(), WAIT, f"{side.name}: the first line", every=0.2)
+    first = time.time() - begun
+    for role in ("submitter", "keeper"):
+        for pod in side.kube.items("pods", "-l", f"raystead.io/role={role}"):
+            peak = side.kube.exec(pod["metadata"]["name"], "cat", "/sys/fs/cgroup/memory.peak")
+            memory[role] = max(memory.get(role, 0.0), int(peak) / 2**20)
+    said = until(
+        lambda: [row for row in log().splitlines() if row.startswith("LAST")], WAIT, "its end", every=0.2
+    )
+    until(side.gone, WAIT, f"{side.name}: the cluster is gone", every=0.2)
+    return first, time.time() - float(said[0].split()[1])
+
+
+def jobs(admin: Kube, rounds: int, operator: Kube | None) -> None:
+    taken: dict[str, list[tuple[float, float]]] = {}
+    memory: dict[str, float] = {}
+    asked: list[str] = []
+    for _ in range(rounds):
+        with ours(admin, "edit") as side:
+            assert side.there is not None
+            side.there.audit.mark()
+            taken.setdefault(side.name, []).append(one_job(side, memory))
+            asked += [str(r) for r in side.there.audit.of_pods(side.kube.namespace)]
+        if operator:
+            with theirs(operator) as side:
+                taken.setdefault(side.name, []).append(one_job(side, {}))
+    for name, rows in taken.items():
+        first, gone = zip(*rows, strict=True)
+        line(f"{name}: RayJob's file to the first line, s", f"{statistics.median(first):.1f}", "")
+        line(
+            f"{name}: last line to no pod left, s",
+            f"{statistics.median(gone):.1f}",
+            "≤ 5" * (name == "raystead"),
+        )
+        print("   all: " + "  ".join(f"{a:.1f}/{b:.1f}" for a, b in rows))
+    if operator:
+        mine, other = (statistics.median(row[0] for row in taken[name]) for name in ("raystead", "KubeRay"))
+        line("   first line, ratio", f"{mine / other:.2f}", "≤ 0.90")
+    for role, peak in memory.items():
+        line(f"peak memory of the {role}'s pod, MB", f"{peak:.0f}", "≤ 40")
+    line("requests to the API server by pods of ours", str(len(asked)), "0")
+
+
+def one_demand(side: Side, *names: str) -> tuple[float, float, float]:
+    """Seconds from demand to the last pod made, to all actors answering, and from none to no worker."""
+    asked, answered = json.loads(side.head(DEMAND, *names))
+    made = [datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) for pod in side.pods("worker")]
+    killed = float(side.head(NO_DEMAND, *names))
+    until(lambda: not side.pods("worker"), WAIT, f"{side.name}: the idle workers are gone", every=0.2)
+    return max(made).timestamp() - asked, answered - asked, time.time() - killed
+
+
+def scaling(admin: Kube, rounds: int, version: str, operator: Kube | None) -> None:
+    taken: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
+    with contextlib.ExitStack() as stack:
+        sides = [stack.enter_context(ours(admin, "admin"))]
+        if operator:
+            sides.append(stack.enter_context(theirs(operator)))
+        for side in sides:
+            side.apply(autoscaled(version))
+        for side in sides:
+            until(side.ready, WAIT, f"{side.name}: its head is ready")
+        for number in range(rounds):
+            for side in sides:
+                for count in (1, 2):
+                    names = [f"actor-{number}-{count}-{i}" for i in range(count)]
+                    taken.setdefault((side.name, count), []).append(one_demand(side, *names))
+    medians = {}
+    for (name, count), rows in taken.items():
+        made, answered, gone = (statistics.median(column) for column in zip(*rows, strict=True))
+        medians[name, count] = answered
+        line(f"{name}, {version}: demand of {count} to the last pod made, s", f"{made:.1f}", "")
+        line("   to all answering, s", f"{answered:.1f}", "")
+        line(f"   none to no worker, s (time-out {IDLE})", f"{gone:.1f}", f"≤ {IDLE + 10}")
+        print("   all: " + "  ".join("/".join(f"{value:.1f}" for value in row) for row in rows))
+    if operator:
+        ratio = medians["raystead", 2] / medians["KubeRay", 2]
+        line(f"   two actors answering, {version}, ratio", f"{ratio:.2f}", "≤ 0.65")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=["jobs", "v1", "v2"])
+    given = parser.parse_args()
+    admin = Kube(Path(setting("$(binary kubectl)")), Path(setting("$PKI/admin.conf")))
+    enter(setting("$NETNS"))
+    line("", "measured", "target")
+    with kuberay(admin) as operator:
+        if given.only in (None, "jobs"):
+            jobs(admin, given.rounds, operator)
+        for version in ("v2", "v1"):
+            if given.only in (None, version):
+                scaling(admin, given.rounds, version, operator)
+
+
+if __name__ == "__main__":
+    main()
