@@ -118,7 +118,10 @@ def indented(remedy: str) -> str:
 
 
 class RaysteadError(Exception):
-    """What happened (`what`), how we know (`evidence`) and what to do next (`remedy`), each a sentence."""
+    """What happened (`what`), how we know (`evidence`) and what to do next (`remedy`), each a sentence.
+
+    `answered`: the command's own answer is on stdout already, so `-o json` adds no second document.
+    """
 
     exit_code: ClassVar[int] = 1
 
@@ -127,6 +130,7 @@ class RaysteadError(Exception):
         self.what = what
         self.evidence = evidence
         self.remedy = remedy
+        self.answered = False
 
     def diagnostics(self) -> str:
         """The text for people: one line each for what, how we know, what to do."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from raystead.manifests.context import Context, ray_version, tag_version
+from raystead.base.rayversions import tag_version
+from raystead.manifests.context import Context, ray_version
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living, token_difference, version_difference
 from raystead.manifests.notes import notes

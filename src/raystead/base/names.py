@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +73,11 @@ class Names:
 
     cluster: str
     guide: bool
+
+    @classmethod
+    def of(cls, cluster: str, annotations: Mapping[str, str]) -> Names:
+        """Those of a cluster whose RayCluster has these annotations: the one place that chooses the set."""
+        return cls(cluster, annotations.get(NAMES_ANNOTATION) == GUIDE)
 
     @property
     def head(self) -> str:

@@ -6,8 +6,10 @@ sentence names the kind of the exception only, and the frames are shown without 
 
 from __future__ import annotations
 
+import json
 import platform
 import traceback
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from raystead.base.secrets import masked_text
@@ -15,6 +17,26 @@ from raystead.base.version import __version__
 from raystead.errors import RaysteadError
 
 _HERE = Path(__file__).parent.parent
+
+
+def as_json(error: RaysteadError) -> str:
+    """An error as one JSON object: its class, exit code and sentences, and the data that it carries."""
+    sentences = ("what", "evidence", "remedy")
+    data = {key: value for key, value in vars(error).items() if key not in (*sentences, "answered")}
+    out = {"type": type(error).__name__, "exitCode": error.exit_code}
+    out |= {key: getattr(error, key) for key in sentences}
+    return json.dumps({"error": _masked({**out, **data})}, indent=2)
+
+
+def _masked(value: object) -> object:
+    """As JSON knows it, each text by itself without what may be secret."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {str(key): _masked(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_masked(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else masked_text(str(value))
 
 
 def told(error: BaseException, *, debug: bool) -> str:

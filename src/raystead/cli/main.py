@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import gc
 import importlib
+import itertools
 import sys
 from typing import Any
 
@@ -150,10 +151,12 @@ def _run() -> int:
         return _say("interrupted", INTERRUPTED)
     except click.ClickException as error:
         error.show()
+        _as_json(UsageError(error.format_message()))
         return UsageError.exit_code
     except RaysteadError as error:
         from raystead.cli.retyped import spelled_out
 
+        _as_json(error)
         return _say(spelled_out(error.diagnostics()), error.exit_code)
     except BrokenPipeError:
         return 0  # the reader of our output has gone (`| head`)
@@ -163,6 +166,15 @@ def _run() -> int:
         return _say(_not_text(error).diagnostics(), UsageError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort
         return _say(failure.told(error, debug=_wishes["debug"]), RaysteadError.exit_code)
+
+
+def _as_json(error: RaysteadError) -> None:
+    """With `-o json` the error is an object on stdout, too, unless the command's own answer stands there."""
+    words = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    asked = "-ojson" in words or ("-o", "json") in itertools.pairwise(words)
+    if asked and not error.answered:
+        with contextlib.suppress(OSError):
+            click.echo(failure.as_json(error))
 
 
 def _not_text(error: UnicodeEncodeError) -> UsageError:

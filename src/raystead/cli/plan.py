@@ -81,7 +81,9 @@ def command(
     typed = corrected("plan", "up", without=_OWN) if output is None else None
     up = typed or "raystead up with the same options"
     if plan.problems:
-        raise Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
+        error = Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
+        error.answered = True
+        raise error
     if any(check.verdict == "fail" for check in checks):
         reporter.hint(f"{up} asks first; --yes goes on all the same")
         click.get_current_context().exit(ProblemsFound.exit_code)

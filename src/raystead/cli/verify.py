@@ -60,9 +60,11 @@ def command(
         reporter.result(json_text([asdict(one) for one in outcomes]))
     lost = [f"{one.fault}: {text}" for one in outcomes for text in one.lost]
     if lost:
-        raise ProblemsFound(
+        error = ProblemsFound(
             f'"{anchor.name}" lost something', evidence="; ".join(lost), remedy="raystead explain"
         )
+        error.answered = True
+        raise error
     reporter.step(summary(anchor.name, outcomes))
     reporter.hint("raystead status")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raystead.base.rayversions import dotted
 from raystead.doctor.model import Check, Client, Observations
-from raystead.manifests.context import dotted, ray_version
+from raystead.manifests.context import ray_version
 from raystead.manifests.notes import version_note
 from raystead.spec.model import RayCluster
 

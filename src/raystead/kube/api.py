@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from raystead.base import logs
 from raystead.errors import ApiError, ApiUnreachable, Forbidden
 from raystead.kube.access import Access
 from raystead.kube.access.credentials import Login
@@ -360,6 +361,7 @@ class Api:
             self.requests += 1
             self.slowest = max(self.slowest, took)
             self._clock.seen(answer.headers.get("Date"), begun, begun + took)
+        logs.request(method, target, answer.status, took)
         if took > _SLOW and self.notice and self._due():
             self.notice(f"the API server is slow ({took:.1f} s for an answer); still working")
         if self._trace:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
+from raystead.base.rayversions import dotted, tag_version, version_of
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.spec.idle import idle_end
 
@@ -22,12 +22,9 @@ __all__ = [
     "TOKEN_KEY",
     "TOKEN_MODE_SINCE",
     "Context",
-    "dotted",
     "image_version",
-    "number",
     "ray_version",
     "said_version",
-    "tag_version",
 ]
 
 GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
@@ -36,32 +33,12 @@ RESTARTED = "raystead.io/restarted-at"
 TOKEN_DIR = "/etc/raystead/token"
 TOKEN_KEY = "auth_token"  # KubeRay's key in its token Secret
 TOKEN_MODE_SINCE = (2, 52)  # docs/facts/ray.md#tokens
-_VERSION = re.compile(r"(\d+)\.(\d+)")
-# Ray's own tags: 2.60.0-py311, nightly-2.9…; a date or a build number is none
-_TAG = re.compile(r"^(?:nightly-)?v?(\d)\.(\d+)(?![\d])")
 _AUTH_MODE = "RAY_AUTH_MODE"
-
-
-def tag_version(image: str) -> tuple[int, int] | None:
-    """Major and minor version of Ray in an image's tag, None where it is not known.
-
-    Only repositories that end in `/ray` are believed (rayproject/ray and its mirrors): `acme/trainer:1.4.2`
-    says the version of the trainer.
-    """
-    repository, _, tag = image.partition("@")[0].rpartition(":")
-    match = _TAG.match(tag) if repository.endswith("/ray") else None
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def said_version(cluster: RayCluster) -> tuple[int, int] | None:
     """Major and minor version of `rayVersion`; None where it is missing or no number."""
-    return number(cluster.spec.ray_version or "")
-
-
-def number(text: str) -> tuple[int, int] | None:
-    """(2, 60) of "2.60.0"; None where there is none."""
-    match = _VERSION.search(text)
-    return (int(match[1]), int(match[2])) if match else None
+    return version_of(cluster.spec.ray_version)
 
 
 def image_version(cluster: RayCluster) -> tuple[int, int] | None:
@@ -76,10 +53,6 @@ def ray_version(cluster: RayCluster) -> tuple[int, int] | None:
     return image_version(cluster) or said_version(cluster)
 
 
-def dotted(version: tuple[int, int]) -> str:
-    return f"{version[0]}.{version[1]}"
-
-
 @dataclass(frozen=True)
 class Context:
     cluster: RayCluster
@@ -88,7 +61,7 @@ class Context:
 
     @cached_property
     def names(self) -> names.Names:
-        return names.Names(self.cluster.name, self.guide)
+        return names.Names.of(self.cluster.name, self.cluster.annotations)
 
     @cached_property
     def guide(self) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from raystead.manifests.context import TOKEN_MODE_SINCE, Context, dotted, number
+from raystead.base.rayversions import dotted, version_of
+from raystead.manifests.context import TOKEN_MODE_SINCE, Context
 
 __all__ = ["Living", "token_difference", "version_difference"]
 
@@ -27,7 +28,7 @@ def token_difference(ctx: Context, living: Living) -> str | None:
     if not living.mode or (living.mode == "token") == ctx.token:
         return None
     if ctx.token:
-        old = number(living.version)
+        old = version_of(living.version)
         why = f": it is {living.version}, tokens came with {dotted(TOKEN_MODE_SINCE)}"
         why = why if old and old < TOKEN_MODE_SINCE else ""
         return f"a token is asked for, and the running Ray checks none{why}"
@@ -36,7 +37,7 @@ def token_difference(ctx: Context, living: Living) -> str | None:
 
 def version_difference(ctx: Context, living: Living) -> str | None:
     """A sentence where another Ray runs than the image's tag or `rayVersion` says."""
-    runs = number(living.version)
+    runs = version_of(living.version)
     if not runs or not ctx.version or runs == ctx.version:
         return None
     return f"Ray {living.version} runs, and the spec says {dotted(ctx.version)}"

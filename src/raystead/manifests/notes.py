@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.rayversions import dotted
 from raystead.base.times import span
 from raystead.manifests import doors, queues
-from raystead.manifests.context import Context, dotted, image_version, said_version
+from raystead.manifests.context import Context, image_version, said_version
 from raystead.manifests.facts import Facts
 from raystead.manifests.policies import added_to_the_files_rules
 from raystead.manifests.sizes import missing

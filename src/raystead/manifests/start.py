@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from raystead.base import quantities
-from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
+from raystead.base.names import Names
 from raystead.manifests.context import GCS_PORT, ray_version
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def start_params(cluster: RayCluster, group: GroupSpec, *, head: bool) -> dict[s
         if cluster.spec.enable_in_tree_autoscaling:
             params["no-monitor"] = "true"  # the autoscaler has a container of its own
     else:
-        names = Names(cluster.name, cluster.annotations.get(NAMES_ANNOTATION) == GUIDE)
+        names = Names.of(cluster.name, cluster.annotations)
         own = (cluster.spec.head.head_service or {}).get("metadata") or {}
         port = cluster.spec.head.ray_start_params.get("port", GCS_PORT)
         params["address"] = f"{own.get('name') or names.head_service}:{port}"

@@ -9,10 +9,10 @@ with. Rays before 2.54 know no such selector: there a crumb of one worker's own 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 from raystead.base import labels
+from raystead.base.rayversions import version_of
 from raystead.errors import RaysteadError
 from raystead.rayapi.jobs import JobClient
 
@@ -21,7 +21,6 @@ __all__ = ["DriverNeeds", "Placement", "place"]
 _SELECTOR_SINCE = (2, 54)
 _NOT_THE_HEAD = {"ray.io/node-group": f"!{labels.HEAD_GROUP}"}
 _CRUMB = 0.001  # of a resource that each node has 1 of
-_VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def place(client: JobClient, needs: DriverNeeds) -> Placement:
     A cluster whose workers are not there (yet) runs the job on the head: it must not wait for a worker that a
     quota may never allow.
     """
-    version = _VERSION.match(str(client.version().get("ray_version", "")))
+    version = version_of(str(client.version().get("ray_version", "")))
     try:
         workers = [
             node
@@ -68,6 +67,6 @@ def place(client: JobClient, needs: DriverNeeds) -> Placement:
         return Placement()  # a Ray without this question: its own choice
     if not workers:
         return Placement()
-    if version is None or (int(version[1]), int(version[2])) >= _SELECTOR_SINCE:
+    if version is None or version >= _SELECTOR_SINCE:
         return Placement(True, label_selector=_NOT_THE_HEAD)
     return Placement(True, resources={f"node:{workers[0]['node_ip']}": _CRUMB})

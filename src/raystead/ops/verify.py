@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from raystead.base import labels
-from raystead.base.names import GUIDE, NAMES_ANNOTATION, Names
+from raystead.base.names import Names
 from raystead.errors import JobNotFound, NotReady, RaysteadError, Unsupported, UsageError, WrongState
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -283,7 +283,7 @@ def _tidy(jobs: JobClient, job_id: str) -> None:
 class _Proof:
     def __init__(self, api: Api, anchor: Anchor, jobs: JobClient, nodes: NodesClient) -> None:
         self._api, self._anchor, self._jobs, self._nodes = api, anchor, jobs, nodes
-        self._names = Names(anchor.name, anchor.cluster.annotations.get(NAMES_ANNOTATION) == GUIDE)
+        self._names = Names.of(anchor.name, anchor.cluster.annotations)
         self._wanted = 1 + sum(group.wanted for group in anchor.cluster.spec.workers)
         self.driver = ""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raystead.base import labels, quantities
 from raystead.base.groups import GroupId, Role
+from raystead.base.rayversions import image_version
 from raystead.live.makers import Maker, makers_of
 from raystead.live.pods import Pod
 from raystead.live.reading import created, dig, name
@@ -19,10 +19,8 @@ from raystead.spec.idle import idle_end_of
 if TYPE_CHECKING:
     from raystead.spec.model import Json
 
-__all__ = ["KEPT", "ListRow", "image_version", "list_rows"]
+__all__ = ["KEPT", "ListRow", "list_rows"]
 
-# as manifests.context.tag_version, which would import the whole model: only repositories that end in /ray
-_TAG = re.compile(r"/ray:(?:nightly-)?v?(\d\.\d+(?:\.\w+)?)(?!\d)[^/]*$")
 KEPT = "data kept"  # by `down --keep-data`: the next `up` finds it, `down NAME` deletes it
 
 
@@ -47,12 +45,6 @@ class ListRow:
     cpu: int
     ray_version: str
     age: float
-
-
-def image_version(image: str) -> str:
-    """Ray's version as the tag of an image that ends in /ray tells it, "" where it does not."""
-    match = _TAG.search(image.split("@")[0])
-    return match.group(1) if match else ""
 
 
 def list_rows(

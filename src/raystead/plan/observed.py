@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from raystead.base.groups import HEAD, GroupId, worker
+from raystead.base.rayversions import image_version
 from raystead.live.autoscaler import AutoscalerReport, Demand, Obstacle, obstacles
 from raystead.live.groups import Group, groups
 from raystead.live.idle import IdleState
@@ -25,7 +26,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.plan.groupview import GroupView, NodeView, group_view
 from raystead.plan.headloss import HeadLoss, head_loss
 from raystead.plan.kuberaystatus import LiveCluster, instant, kuberay_status
-from raystead.plan.listing import ListRow, image_version, list_rows
+from raystead.plan.listing import ListRow, list_rows
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from raystead.base import logs
 from raystead.errors import (
     ClusterNotFound,
     Forbidden,
@@ -238,7 +239,9 @@ class JobClient:
         tries = self._tries if method == "GET" else 1
         for attempt in range(1, tries + 1):
             try:
+                begun = time.monotonic()
                 answer = self._http.request(method, path, **more)
+                logs.request(method, path, answer.status_code, time.monotonic() - begun)
                 if answer.status_code < 500 or attempt == tries or _no_text(answer):
                     return answer
             except httpx.HTTPError as error:

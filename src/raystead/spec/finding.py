@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from raystead.base.rayversions import version_of
 from raystead.spec.model import GroupSpec, Json, RayCluster
 from raystead.spec.yamlio import Path
 
 __all__ = ["SpecFinding", "env_of", "groups", "version_of", "whole"]
 
-_VERSION = re.compile(r"^v?([0-9]{1,9})\.([0-9]{1,9})")
 _WHOLE = re.compile(r"^[0-9]{1,30}$")
 
 
@@ -34,12 +34,6 @@ def env_of(at: Path, group: GroupSpec) -> Iterator[tuple[Path, Json]]:
     """The variables of the group's Ray container, each with its path."""
     for i, entry in enumerate(group.template.ray_container.get("env") or []):
         yield (*at, "template", "spec", "containers", 0, "env", i), entry
-
-
-def version_of(text: str | None) -> tuple[int, int] | None:
-    """ "2.60.0" or "v2.60.0" -> (2, 60); None where there is none or it is not a version."""
-    match = _VERSION.match(text or "")
-    return (int(match[1]), int(match[2])) if match else None
 
 
 def whole(text: str) -> int | None:
