@@ -76,6 +76,14 @@ ACCEPTED = [
 REFUSED = [
     ({"spec": "rayVersion: nightly\nauthOptions: {mode: token}"}, 'needs rayVersion 2.52.0 or newer, not "nightly"'),
     ({"spec": "authOptions: {mode: token}"}, "needs rayVersion 2.52.0 or newer;"),
+    (
+        {"spec": "rayVersion: 2.35.0\nenableInTreeAutoscaling: true"},
+        "the autoscaler of Ray 2.35 asks https://kubernetes.default and nobody else; use Ray 2.40 or newer",
+    ),
+    (
+        {"spec": "enableInTreeAutoscaling: true\nautoscalerOptions: {image: 'mirror/ray:2.9.3'}"},
+        "the autoscaler of Ray 2.9 asks",
+    ),
     ({"worker": "priority: 2"}, "priority needs rayVersion 2.56.0 or newer and autoscaler v2"),
     ({"worker": "idleTimeoutSeconds: 5"}, "idle timeout needs autoscaler v2"),
     ({"worker": "idleTimeoutSeconds: -5"}, "-5 is negative"),

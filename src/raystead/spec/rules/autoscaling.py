@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.rayversions import dotted, tag_version
 from raystead.spec.finding import SpecFinding, env_of, groups, version_of, whole
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
@@ -11,6 +12,7 @@ from raystead.spec.yamlio import Path
 __all__ = ["RULES"]
 
 _V2 = "RAY_enable_autoscaler_v2"
+_SINCE = (2, 40)  # docs/facts/ray.md#autoscaler
 
 
 def _variable(cluster: RayCluster) -> tuple[Path, str | None] | None:
@@ -97,4 +99,18 @@ def _options(cluster: RayCluster) -> Iterator[SpecFinding]:
         yield SpecFinding((*at, "idleTimeoutSeconds"), f"{idle} is negative", "0 or more")
 
 
-RULES = (_version, _groups, _cpus, _overwritten, _options)
+def _too_old(cluster: RayCluster) -> Iterator[SpecFinding]:
+    """Where nobody knows the version it is new, as everywhere."""
+    spec = cluster.spec
+    if not spec.enable_in_tree_autoscaling:
+        return
+    own = (spec.autoscaler_options or {}).get("image")
+    image = str(own or spec.head.template.ray_container.get("image") or "")
+    version = tag_version(image) or version_of(spec.ray_version)
+    if version is not None and version < _SINCE:
+        path: Path = ("spec", "enableInTreeAutoscaling")
+        what = f"the autoscaler of Ray {dotted(version)} asks https://kubernetes.default and nobody else"
+        yield SpecFinding(path, what, f"use Ray {dotted(_SINCE)} or newer, or remove it")
+
+
+RULES = (_too_old, _version, _groups, _cpus, _overwritten, _options)
