@@ -71,6 +71,62 @@ def test_too_small_a_quota_is_told_in_numbers_before_anything_is_made(
     assert space.get("deployment", "deployment-ray-worker")["spec"]["replicas"] == 0
 
 
+REFUSED = """\
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: refused}
+spec:
+  headGroupSpec:
+    template:
+      spec:
+        containers:
+        - name: ray-head
+          image: rayproject/ray:2.60.0
+        - name: side
+          image: busybox:1.36
+          env:
+          - name: "A=B"
+  workerGroupSpecs:
+  - groupName: w
+    replicas: 1
+    template:
+      spec:
+        nodeSelector:
+          "bad key!": x
+        containers:
+        - name: ray
+          image: rayproject/ray:2.60.0
+          securityContext: {runAsUser: -5}
+"""
+
+
+def test_what_the_server_refuses_of_the_files_templates_is_told_with_its_lines(
+    namespace: MakeSpace, as_user: AsUser, tmp_path: Path
+) -> None:
+    space, file = namespace(), tmp_path / "ray.yaml"
+    file.write_text(REFUSED)
+    edit = Cli(as_user(space, "edit"))
+    group = "spec.workerGroupSpecs[0].template.spec"
+    lines = (
+        f"{file}:14:13: spec.headGroupSpec.template.spec.containers[1].env[0].name: Invalid value",
+        f"{file}:20:9: {group}.nodeSelector: Invalid value",
+        f"{file}:25:29: {group}.containers[0].securityContext.runAsUser: Invalid value: -5",
+    )
+    for verb, code in ((["plan"], 79), (["doctor"], 84), (["up", "--wait=false"], 79)):
+        done = edit(*verb, "-f", str(file), code=code)
+        for line in lines:
+            assert line in done.stdout + done.stderr, done.stdout + done.stderr
+        assert "administrator" not in done.stdout + done.stderr
+    (head, worker) = (
+        one
+        for one in json.loads(edit("doctor", "-f", str(file), "-o", "json", code=84).stdout)["checks"]
+        if one["verdict"] == "fail"
+    )
+    assert head["remedy"] == f"correct line 14 of the file, then raystead up -f {file}"
+    assert worker["remedy"] == f"correct line 20 of the file and the others, then raystead up -f {file}"
+    assert not space.items("configmaps,deployments", "-l", "raystead.io/cluster")
+
+
 def test_an_unchanged_up_asks_nothing_more(namespace: MakeSpace, as_user: AsUser, audit: Audit) -> None:
     space = namespace()
     edit = Cli(as_user(space, "edit"))

@@ -74,6 +74,7 @@ def _explained(seen: Observations, pods: Pods, message: str) -> tuple[Finding, .
         limitranges=seen.limitranges,
         quotas=seen.quotas,
         namespace_object=seen.namespace,
+        up=seen.up,
     )
     view, refusal = View(snapshot), Refusal(pods.maker.subject, 0, pods.wanted, message, pods.maker.subject)
     return admission.explained(view, Group(pods.group, Wanted.fixed(pods.wanted), pods.maker), refusal)

@@ -134,6 +134,7 @@ _WEBHOOK_DOWN = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
 _INVALID = re.compile(r"is invalid: \[?(spec\.[^:\s]+)")
+_PLACED = re.compile(r"(?:^|; )[^;]*?:(\d+):\d+: (?:spec|metadata)[.\[]")  # with its place in the file
 _LONGEST_PAUSE = 1000.0  # seconds, of client-go's default rate limiter for controllers
 _GONE = "because it is being terminated"
 
@@ -148,7 +149,7 @@ def find(view: View) -> Iterator[Finding]:
 
 def explained(view: View, group: Group, refusal: Refusal) -> tuple[Finding, ...]:
     """What one refusal means."""
-    return (_namespace_gone(view) or _finding(view, group, refusal),)
+    return (view.with_file(_namespace_gone(view) or _finding(view, group, refusal)),)
 
 
 def _namespace_gone(view: View) -> Finding | None:
@@ -196,6 +197,9 @@ def _mended(view: View, text: str) -> str:
     """What to do about a refusal that has no page: a mistake of the file is nobody else's to mend."""
     if match := _PRIORITY.search(text):
         return f"correct priorityClassName {match.group(1)} in the file, or remove it, then {view.up} -f FILE"
+    if match := _PLACED.search(text):
+        more = " and the others" if len(_PLACED.findall(text)) > 1 else ""
+        return f"correct line {match.group(1)} of the file{more}, then {view.up} -f FILE"
     if match := _INVALID.search(text):
         return f"correct {match.group(1)} in the file, then {view.up} -f FILE"
     where = view.snapshot.namespace

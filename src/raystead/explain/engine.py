@@ -74,7 +74,7 @@ def explain(snapshot: Snapshot) -> tuple[Finding, ...]:
     merged = _merged(_one_each(found))
     known = {f.group for f in merged}
     merged += whole.unexplained(view, known)
-    return tuple(_with_file(view, finding) for finding in _ranked(view, _causes(view, merged)))
+    return tuple(view.with_file(finding) for finding in _ranked(view, _causes(view, merged)))
 
 
 def needed_accounts(snapshot: Snapshot) -> tuple[str, ...]:
@@ -99,15 +99,6 @@ def needed_logs(snapshot: Snapshot) -> tuple[LogKey, ...]:
     """The logs that would decide, a few: (pod, container, of its previous run)."""
     view = View(snapshot)
     return tuple(dict.fromkeys([*crashes.needed(view), *waiting.needed(view)]))
-
-
-def _with_file(view: View, finding: Finding) -> Finding:
-    """Its remedies with the file's name, where it is known."""
-    _, option, file = view.up.partition(" -f ")
-    if not option:
-        return finding
-    remedy = finding.remedy.replace(f"{view.up} -f FILE", view.up).replace("-f FILE", f"-f {file}")
-    return replace(finding, remedy=remedy)
 
 
 def _one_each(found: Iterable[Finding]) -> list[Finding]:

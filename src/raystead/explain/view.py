@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
@@ -11,7 +12,7 @@ from functools import cached_property
 from raystead.base import kinds, labels
 from raystead.base.groups import HEAD, REDIS, GroupId, group_of
 from raystead.base.text import plural as plural
-from raystead.explain.model import RAYLET, Evidence, Snapshot
+from raystead.explain.model import RAYLET, Evidence, Finding, Snapshot
 from raystead.live.events import Events, KubeEvent
 from raystead.live.groups import Group, groups
 from raystead.live.makers import Refusal, ReplicaSetMaker, makers_of
@@ -47,6 +48,14 @@ class View:
         if self.snapshot.up:
             return self.snapshot.up
         return "raystead up" if self.name == NAME else f"raystead up --name {self.name}"
+
+    def with_file(self, finding: Finding) -> Finding:
+        """The finding, with the file's name in its remedies where that is known."""
+        _, option, file = self.up.partition(" -f ")
+        if not option:
+            return finding
+        remedy = finding.remedy.replace(f"{self.up} -f FILE", self.up).replace("-f FILE", f"-f {file}")
+        return replace(finding, remedy=remedy)
 
     @cached_property
     def context(self) -> Context | None:

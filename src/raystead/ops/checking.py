@@ -19,6 +19,7 @@ from raystead.kube.paths import collection
 from raystead.live.makers import makers_of
 from raystead.ops.planning import Prepared
 from raystead.ops.rights import Rights, rights
+from raystead.ops.source import Source
 from raystead.plan.make import key_of
 from raystead.plan.model import makes_pods
 
@@ -57,9 +58,11 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
         policies=prepared.policies,
         **lists,
     )
-    tried = [pods for pods in seen.groups if pods.group in groups and pods.wanted][:_MOST]
+    told = {one for item in prepared.objects if key_of(item) in prepared.refused for one in _groups(item)}
+    tried = [p for p in seen.groups if p.group in groups - told and p.wanted][:_MOST]
     with contextlib.suppress(Forbidden):  # no pod may be tried: the rest is known all the same
-        seen = replace(seen, admission=answers_to(api, tried, (*seen.objects, *seen.companions)))
+        comes = (*seen.objects, *seen.companions)
+        seen = replace(seen, admission=answers_to(api, tried, comes, prepared.source))
     if any(check.name == "nodes" for check in standing_in_the_way(seen, groups)):
         seen = replace(seen, nodes=listed_nodes(api, rights(api)))
     return standing_in_the_way(seen, groups)
@@ -88,11 +91,14 @@ def refusal(failed: Sequence[Check], otherwise: str) -> ProblemsFound:
     )
 
 
-def answers_to(api: Api, tried: Iterable[Pods], objects: Iterable[Json] = ()) -> dict[GroupId, Json | str]:
+def answers_to(
+    api: Api, tried: Iterable[Pods], objects: Iterable[Json] = (), source: Source | None = None
+) -> dict[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made: it, or why not.
 
     Args:
         objects: what is made with the pods; a ServiceAccount among them need not be there yet.
+        source: the file that they come from; what is refused is told with its place there.
 
     Raises:
         Forbidden: the user may not create pods.
@@ -111,7 +117,8 @@ def answers_to(api: Api, tried: Iterable[Pods], objects: Iterable[Json] = ()) ->
         except ApiError as error:
             if isinstance(error, Forbidden) or error.status in (0, 429, 503, 504):
                 raise  # a webhook that fails answers 500
-            return error.evidence or error.what
+            said = error.evidence or error.what
+            return source.told_of_pod(said, pods.group, body) if source else said
 
     tried = list(tried)
     return {pods.group: said for pods, said in zip(tried, parallel(answer, tried), strict=True)}
@@ -135,8 +142,12 @@ def _listed(api: Api, part: str) -> Objects:
         return None
 
 
+def _groups(item: Json) -> list[GroupId]:
+    return [maker.id for maker in makers_of(item)]
+
+
 def _changing(prepared: Prepared) -> frozenset[GroupId]:
     """Groups of which pods will be made: created, replaced, of another template, or more of them."""
-    makers = {key_of(item): [maker.id for maker in makers_of(item)] for item in prepared.objects}
+    makers = {key_of(item): _groups(item) for item in prepared.objects}
     making = [change.key for change in prepared.plan.mutating if makes_pods(change)]
     return frozenset(one for key in making for one in makers.get(key, ()))

@@ -156,9 +156,8 @@ def _companions(who: Subject) -> tuple[Check, ...]:
                 raise
             if isinstance(error, ObjectNotFound) and waits_for_role(item, asked.foreign):
                 return None
-            return Check(
-                "file", "fail", f"{word(item)} ({place}): {error.what}", error.evidence, error.remedy
-            )
+            seen = asked.source.told(error.evidence, item) if asked.source else error.evidence
+            return Check("file", "fail", f"{word(item)} ({place}): {error.what}", seen, error.remedy)
         return None
 
     found = [check for check in parallel(one, tried) if check]
@@ -345,4 +344,4 @@ def _admission(who: Subject, seen: Observations, unread: dict[str, str]) -> Mapp
     if len(seen.groups) > len(tried):
         unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
 
-    return answers_to(who.api, tried, (*seen.objects, *seen.companions))
+    return answers_to(who.api, tried, (*seen.objects, *seen.companions), who.asked.source)

@@ -24,6 +24,7 @@ from raystead.ops import facts as asking
 from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.living import LISTED, live_objects
 from raystead.ops.restart import stamp, stamps
+from raystead.ops.source import Source
 from raystead.ops.specs import Desired, built, located
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Key, Plan
@@ -48,6 +49,8 @@ class Prepared:
         uids: of every live object that the plan may delete or replace.
         policies: all NetworkPolicies of the namespace.
         owners: what the anchor itself is to belong to (a lease); () keeps what it belongs to.
+        refused: objects that the server does not take as they are; the plan says why.
+        source: the file that was read, if one was.
     """
 
     api: Api = field(repr=False)
@@ -64,6 +67,8 @@ class Prepared:
     owners: tuple[Json, ...] = ()
     uids: Mapping[Key, str] = field(default_factory=dict)
     policies: tuple[Json, ...] = ()
+    refused: frozenset[Key] = frozenset()
+    source: Source | None = None
 
     @property
     def cluster(self) -> RayCluster:
@@ -250,6 +255,8 @@ def prepare(
         force,
         uids=uids,
         policies=tuple(policies_here),
+        refused=frozenset(refusals),
+        source=asked.source,
     )
     large = too_large(prepared.anchor_document())
     return replace(prepared, plan=replace(plan, problems=(*plan.problems, *large)))
@@ -414,7 +421,8 @@ def _ask(
                 forced = api.apply(paths.path(item, api.namespace), item, dry_run=True, force=True)
                 answers[key] = forced
                 continue
-            refusals[key] = _refusal(answer, places.get(id(item)))
+            said = _refusal(answer, places.get(id(item)))
+            refusals[key] = asked.source.told(said, item) if asked.source else said
             continue
         answers[key] = answer
         # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.

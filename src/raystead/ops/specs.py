@@ -12,6 +12,7 @@ from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests, secret_commands
 from raystead.ops import companions
 from raystead.ops.anchor import Anchor
+from raystead.ops.source import Source
 from raystead.spec.documents import RayDocument
 from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
@@ -36,6 +37,7 @@ class Desired:
     foreign: tuple[Json, ...] = ()
     notes: tuple[SpecNote, ...] = ()
     places: tuple[str, ...] = ()  # file and line of each foreign document
+    source: Source | None = None  # the file
 
     @property
     def placed(self) -> tuple[tuple[Json, str], ...]:
@@ -93,7 +95,8 @@ def desired(
     file = load(text, filename, flags)
     namespace = flags.namespace or file.cluster.metadata.namespace or home
     found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
-    return Desired(file.document, found.documents, (*told, *file.notes, *found.notes), found.places)
+    said = (*told, *file.notes, *found.notes)
+    return Desired(file.document, found.documents, said, found.places, Source(text, filename))
 
 
 def generates(text: str, filename: str) -> str:
