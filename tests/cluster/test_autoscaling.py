@@ -1,115 +1,16 @@
 """Ray's own autoscaler on a cluster without KubeRay, as an `admin` user: workers come, go, and are never doubled."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-import yaml
+from autoscaled import Auto, spec
 from cli import Cli
 from fixtures import fresh
 from kube import Kube, until
 from patience import patience
 
 pytestmark = pytest.mark.cluster
-IDLE = 15  # seconds
-WORKERS = "ray.io/node-type=worker"
-MORE = """\
-import ray, sys
-ray.init(namespace="t")
-@ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)
-class Actor:
-    def host(self):
-        import socket
-        return socket.gethostname()
-names = sys.argv[1:]
-actors = [Actor.options(name=n, lifetime="detached", get_if_exists=True).remote() for n in names]
-print("HOSTS", *ray.get([a.host.remote() for a in actors], timeout=300))
-"""
-WIDE = """\
-import ray
-ray.init(namespace="t")
-@ray.remote(num_cpus=8)
-class Wide:
-    pass
-Wide.options(name="wide", lifetime="detached").remote()
-"""
-LESS = """\
-import ray, sys
-ray.init(namespace="t")
-for name in sys.argv[1:]:
-    ray.kill(ray.get_actor(name))
-"""
-
-
-def container(memory: str) -> dict[str, Any]:
-    size = {"requests": {"cpu": "100m", "memory": memory}, "limits": {"cpu": "1", "memory": memory}}
-    return {"name": "ray", "image": "rayproject/ray:2.60.0", "resources": size}
-
-
-def spec(version: str) -> str:
-    """A head of no CPU and a group of 0 to 3 workers of one."""
-    small = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
-    group = {"groupName": "small", "minReplicas": 0, "maxReplicas": 3, "replicas": 0}
-    document = {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayCluster",
-        "metadata": {"name": "auto"},
-        "spec": {
-            "rayVersion": "2.60.0",
-            "enableInTreeAutoscaling": True,
-            "autoscalerOptions": {"version": version, "idleTimeoutSeconds": IDLE, "resources": small},
-            "headGroupSpec": {
-                "rayStartParams": {"num-cpus": "0"},
-                "template": {"spec": {"containers": [container("2Gi")]}},
-            },
-            "workerGroupSpecs": [{**group, "template": {"spec": {"containers": [container("1Gi")]}}}],
-        },
-    }
-    return yaml.safe_dump(document)
-
-
-class Auto:
-    """The cluster and what a user does with it."""
-
-    def __init__(self, space: Kube, cli: Cli) -> None:
-        self.space, self.cli = space, cli
-
-    def pods(self) -> list[dict[str, Any]]:
-        """Workers that are not on their way out."""
-        found = self.space.items("pods", "-l", WORKERS)
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
-
-    def names(self) -> set[str]:
-        return {pod["metadata"]["name"] for pod in self.pods()}
-
-    def run(self, program: str, *words: str) -> str:
-        """In the head, where no worker is needed."""
-        done = self.space.run("exec", "deploy/auto-head", "-c", "ray", "--", "python", "-c", program, *words)
-        return done.stdout
-
-    def begin(self, *names: str) -> None:
-        """Asks for the actors without waiting for them."""
-        self.run(MORE.partition("print(")[0], *names)
-
-    def have(self, *names: str) -> list[str]:
-        return self.run(MORE, *names).rpartition("HOSTS ")[2].partition("\n")[0].split()
-
-    def kill(self, *names: str) -> None:
-        self.run(LESS, *names)
-
-    def state(self) -> dict[str, Any]:
-        data = self.space.get("configmap", "raystead-auto-steward")["data"]
-        return json.loads(data.get("state", "{}"))
-
-    def nodes(self) -> dict[str, int]:
-        """By group, as Ray's autoscaler says."""
-        seen = json.loads(self.cli("status", "-o", "json").stdout)["raystead"]["autoscaler"]
-        return {**seen["active"], **seen["idle"]}
-
-    def empty(self, patience: float = 120) -> None:
-        until(lambda: not self.pods(), patience, "the idle workers are gone", every=1)
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +101,7 @@ def test_the_first_autoscaler_v1_too(
 
 
 def test_demand_that_no_worker_can_take_is_told_with_the_worker_it_would_need(auto: Auto) -> None:
-    auto.run(WIDE)
+    auto.want("wide", num_cpus=8)
     until(
         lambda: "no group's worker has 8 CPU" in auto.cli("status").stdout, 60, "status tells of it", every=2
     )

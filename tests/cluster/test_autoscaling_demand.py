@@ -1,0 +1,120 @@
+"""What makes an autoscaled cluster grow, which group grows, and what a loss on the way costs."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from autoscaled import IDLE, Auto, group, spec
+from cli import Cli
+from kube import Kube, until
+
+pytestmark = pytest.mark.cluster
+SMALL, GPU = group(), group("gpu", 1, rayStartParams={"num-gpus": "1"}, idleTimeoutSeconds=3)
+SPREAD = """\
+import ray
+from ray.util.placement_group import placement_group
+ray.init(namespace="t")
+placement_group([{"CPU": 1}] * 2, strategy="STRICT_SPREAD", name="pair", lifetime="detached")
+"""
+GATHER = """\
+import ray
+from ray.util.placement_group import get_placement_group, remove_placement_group
+ray.init(namespace="t")
+remove_placement_group(get_placement_group("pair"))
+"""
+REQUEST = """\
+import ray, sys
+from ray.autoscaler.sdk import request_resources
+ray.init()
+request_resources(num_cpus=int(sys.argv[1]))
+"""
+
+
+@pytest.fixture(scope="module")
+def auto(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Auto]:
+    cli = Cli(as_user(space, "admin"))
+    cli("up", "-f", "-", stdin=spec("v2", SMALL, GPU, storage="redis"))
+    yield Auto(space, cli)
+    cli("down", "--yes")
+    assert space.items("pods", "-l", "raystead.io/cluster=auto") == []
+
+
+def by_group(auto: Auto) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for pod in auto.pods():
+        name = pod["metadata"]["labels"]["ray.io/group"]
+        found[name] = found.get(name, 0) + 1
+    return found
+
+
+def uids(auto: Auto, labels: str) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in auto.space.items("pods", "-l", labels)}
+
+
+def becomes(auto: Auto, wanted: dict[str, int], seconds: float = 120) -> None:
+    until(lambda: by_group(auto) == wanted, seconds, f"the workers are {wanted}", every=1)
+
+
+def test_a_group_with_gpus_grows_only_for_what_needs_one_and_goes_after_its_own_time(auto: Auto) -> None:
+    auto.want("plain", num_cpus=1)
+    becomes(auto, {"small": 1})
+    auto.want("learner", num_cpus=0, num_gpus=1)
+    becomes(auto, {"small": 1, "gpu": 1})
+    until(lambda: auto.nodes() == {"small": 1, "gpu": 1}, 60, "both are alive", every=1)
+    begun = time.monotonic()
+    auto.kill("plain", "learner")
+    becomes(auto, {"small": 1})
+    assert time.monotonic() - begun < IDLE + 10, "its own time-out is 3 s"
+    auto.empty()
+
+
+def test_a_placement_group_brings_its_workers_and_keeps_them(auto: Auto) -> None:
+    """Over 60 s: two workers start, are kept for longer than an idle one would be, and go."""
+    auto.run(SPREAD)
+    becomes(auto, {"small": 2})
+    until(lambda: auto.nodes() == {"small": 2}, 60, "both are alive", every=1)
+    kept = auto.names()
+    time.sleep(IDLE + 10)
+    assert auto.names() == kept, "what holds a bundle is not idle"
+    auto.run(GATHER)
+    auto.empty()
+
+
+def test_requested_resources_stay_until_the_request_is_taken_back(auto: Auto) -> None:
+    """Over 60 s: two workers start, are kept for longer than an idle one would be, and go."""
+    auto.run(REQUEST, "2")
+    becomes(auto, {"small": 2})
+    until(lambda: sum(auto.nodes().values()) == 2, 60, "both are alive", every=1)
+    kept = auto.names()
+    time.sleep(IDLE + 10)
+    assert auto.names() == kept
+    auto.run(REQUEST, "0")
+    auto.empty()
+
+
+def test_a_group_that_is_added_grows_and_nobody_restarts(auto: Auto) -> None:
+    heads = uids(auto, "ray.io/node-type=head")
+    (host,) = auto.have("a")
+    extra = group("extra", 2, rayStartParams={"resources": '"{\\"disk\\": 1}"'})
+    auto.cli("up", "-f", "-", stdin=spec("v2", SMALL, GPU, extra, storage="redis"))
+    auto.want("writer", num_cpus=0, resources={"disk": 1})
+    becomes(auto, {"small": 1, "extra": 1})
+    assert host in auto.names()
+    assert uids(auto, "ray.io/node-type=head") == heads
+    auto.kill("a", "writer")
+    auto.empty()
+    auto.cli("up", "-f", "-", "--yes", stdin=spec("v2", SMALL, GPU, storage="redis"))
+
+
+@pytest.mark.parametrize("lost", ["ray.io/node-type=head", "app=redis"])
+def test_a_loss_while_it_grows_makes_no_worker_twice_and_forgets_no_demand(auto: Auto, lost: str) -> None:
+    """Over 60 s: two workers start one after the other, and a head or Redis in between."""
+    (first,) = auto.have("a")
+    auto.begin("b")
+    auto.space.run("delete", "pod", "-l", lost, "--force", "--grace-period=0")
+    until(lambda: len(auto.names()) == 2, 120, "the second worker comes", every=1)
+    hosts = until(lambda: auto.have("a", "b"), 180, "both actors answer", every=2)
+    assert hosts[0] == first, "a worker with an actor outlives the loss"
+    assert set(hosts) == auto.names() == set(auto.state()["groups"]["small"]["names"])
+    auto.kill("a", "b")
+    auto.empty()
