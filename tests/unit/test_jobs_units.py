@@ -15,8 +15,9 @@ from raystead.errors import Forbidden, JobFailed, JobNotFound, RayRefuses, RayUn
 from raystead.explain.model import Finding
 from raystead.ops import following
 from raystead.ops.following import JobOutcome, Lost, exit_code, follow, outcome, patiently
-from raystead.ops.jobs import SubmitOptions, _of_the_head, submit, submit_once
+from raystead.ops.jobs import SubmitOptions, submit, submit_once
 from raystead.ops.placing import DriverNeeds, Placement, place
+from raystead.ops.reaching import of_the_head
 from raystead.rayapi.jobs import Job, JobClient
 
 
@@ -156,15 +157,15 @@ def test_a_head_that_cannot_start_is_told_with_its_reason_and_ends(clock: list[f
     assert 120 < sum(clock) < 125
 
 
-def test_what_explain_knows_of_the_head_is_why_ray_does_not_answer() -> None:
+def test_what_explain_knowsof_the_head_is_why_ray_does_not_answer() -> None:
     def finding(group: GroupId | None, why: str, confidence: Any = "sure") -> Finding:
         return Finding("c", group, "pod/x", why, "m", "raystead up", confidence)
 
     found = [finding(worker("w"), "w"), finding(REDIS, "r", "unknown"), finding(HEAD, "no such image")]
-    known = _of_the_head(found)
+    known = of_the_head(found)
     assert known is not None
     assert known.what == "the head does not run: no such image"
-    assert _of_the_head(found[:2]) is None
+    assert of_the_head(found[:2]) is None
     with pytest.raises(RayUnreachable, match="no such image") as caught:
         client(*[httpx.ConnectError("refused")] * 3, why=lambda: known).list()
     assert caught.value.stuck

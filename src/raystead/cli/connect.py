@@ -16,7 +16,7 @@ import click
 
 from raystead.cli.dashes import WithCommand, typed_command
 from raystead.cli.options import Where, cluster_options, door, quiet_option
-from raystead.errors import CommandNotStarted, UsageError
+from raystead.errors import CommandNotStarted, RaysteadError, UsageError, indented
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -81,10 +81,13 @@ def command(
         if made.client:
             _warn_of_misfit(anchor, reporter)
         if words:
-            sys.exit(_run(words, environment(made)))
+            code = _run(words, environment(made))
+            if code and (trouble := made.trouble) is not None:
+                _warn(reporter, made.why() or trouble)
+            sys.exit(code)
         _say(made, reporter)
         if (trouble := made.check()) is not None:
-            reporter.warn(f"{trouble.what}: raystead explain; each connection tries again")
+            _warn(reporter, trouble)
         with _browser(made, reporter, wanted=opens):
             _hold(api, anchor, made, reporter)
 
@@ -100,6 +103,11 @@ def _browser(made: Connection, reporter: Reporter, *, wanted: bool) -> Iterator[
         if not found:
             reporter.warn(f"no browser was found here (BROWSER names one); open {made.dashboard}")
         yield
+
+
+def _warn(reporter: Reporter, trouble: RaysteadError) -> None:
+    reporter.warn(f"{trouble.what}; each connection tries again")
+    reporter.line(f"  do     {indented(trouble.remedy or 'raystead explain')}")
 
 
 def _say(made: Connection, reporter: Reporter) -> None:

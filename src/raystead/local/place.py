@@ -20,7 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from raystead.base.groups import worker
-from raystead.errors import ClusterExists, ClusterNotFound, NotReady, StateError
+from raystead.errors import (
+    ClusterExists,
+    ClusterNotFound,
+    NotReady,
+    RaysteadError,
+    RayUnreachable,
+    StateError,
+    WrongState,
+)
 from raystead.local import home
 from raystead.local.machine import here
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
@@ -156,6 +164,20 @@ class LocalPlace:
         self._plan()
         return (self.directory / "token").read_text().strip()
 
+    def unreachable(self) -> RaysteadError:
+        """Why its job API does not answer, asked after it did not."""
+        if not self._exists():
+            return self._not_found()
+        if (failing := self._failing()) is not None:
+            return failing
+        if self._told()[1] is None:
+            return WrongState(
+                f'the local cluster "{self.name}" does not run: its supervisor has ended',
+                remedy=f"raystead up --local --name {self.name}",
+            )
+        what = f'the head of the local cluster "{self.name}" does not answer'
+        return RayUnreachable(what, remedy=f"raystead status --local --name {self.name}")
+
     def log_files(self, node: str | None = None) -> list[Path]:
         """The logs of `ray start` of all nodes, or of one."""
         wanted = f"{node.replace('/', '-')}.log" if node else "*.log"
@@ -260,11 +282,7 @@ class LocalPlace:
                 told = now
                 on_event(Event("progress", now))
             if (failing := self._failing()) is not None:
-                raise NotReady(
-                    f"{failing['name']} has ended {failing['same']} times with the same error",
-                    evidence=failing["error"] or failing["note"],
-                    remedy=f"fix that and run the command again; {self.directory / 'logs'} has more",
-                )
+                raise failing
             if time.monotonic() > deadline:
                 late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
                 tail = self._tail(late[0].name)
@@ -276,10 +294,17 @@ class LocalPlace:
                 )
             time.sleep(0.15)
 
-    def _failing(self) -> Json | None:
+    def _failing(self) -> NotReady | None:
         """What the supervisor tells of a node that ends over and over for the same reason."""
         told, _ = self._told()
-        return next((node for node in told.values() if node.get("same", 0) >= SAME), None)
+        failing = next((node for node in told.values() if node.get("same", 0) >= SAME), None)
+        if failing is None:
+            return None
+        return NotReady(
+            f"{failing['name']} has ended {failing['same']} times with the same error",
+            evidence=failing["error"] or failing["note"],
+            remedy=f"fix that and run the command again; {self.directory / 'logs'} has more",
+        )
 
     def _tail(self, node: str) -> str:
         for path in self.log_files(node):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ class Connection:
         dashboard: "http://127.0.0.1:PORT", also the address for `ray job submit`.
         client: "ray://127.0.0.1:PORT" for ray.init, where it was asked for.
         token: what the dashboard asks for; None where tokens are off.
+        why: asked after a request that failed: what keeps the head from answering, where that is known.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Connection:
     client: str | None
     token: str | None = field(repr=False)
     forwards: tuple[Forward, ...] = field(repr=False, default=())
+    why: Callable[[], RaysteadError | None] = field(repr=False, default=lambda: None)
 
     @property
     def trouble(self) -> RaysteadError | None:
@@ -46,11 +48,11 @@ class Connection:
         """Asks the dashboard for its version: why it does not answer, or None."""
         from raystead.rayapi.jobs import JobClient
 
-        with JobClient(self.dashboard, self.token, timeout=5) as client:
+        with JobClient(self.dashboard, self.token, timeout=5, why=self.why) as client:
             try:
                 client.version()
             except RaysteadError as error:
-                return self.trouble or error
+                return error
         return None
 
 
@@ -74,6 +76,7 @@ def connect(
     from raystead.ops import keepers, secrets
     from raystead.ops.ray import client_port as remote_client_port
     from raystead.ops.ray import head_forward
+    from raystead.ops.reaching import Reasons
 
     if anchor.suspended:
         raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
@@ -85,7 +88,8 @@ def connect(
             remote = remote_client_port(anchor)
             forwards.append(stack.enter_context(head_forward(api, anchor, remote, local_port=client_port)))
         ray = f"ray://{forwards[1].address}" if client else None
-        yield Connection(anchor.name, forwards[0].url, ray, token, tuple(forwards))
+        why = Reasons(api, anchor, lambda: forwards[0].last_error)
+        yield Connection(anchor.name, forwards[0].url, ray, token, tuple(forwards), why)
 
 
 def _dashboard(stack: ExitStack, api: Api, anchor: Anchor, port: int | None) -> Forward:

@@ -7,19 +7,15 @@ import functools
 import secrets as randomness
 import shlex
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raystead.base.groups import HEAD, REDIS
 from raystead.errors import (
     JobNotFound,
-    NotReady,
     RayRefuses,
-    RaysteadError,
     RayUnreachable,
     UsageError,
     WrongState,
@@ -27,11 +23,11 @@ from raystead.errors import (
 from raystead.ops.following import PATIENCE, Lost, Waiting, patiently
 from raystead.ops.package import Package, pack, package_of_file, refuse_too_large
 from raystead.ops.placing import DriverNeeds, Placement, place
+from raystead.ops.reaching import Reasons
 from raystead.ops.runtime_env import excludes_of, files_read, local_path, modules_of
 from raystead.rayapi.jobs import Job, JobClient
 
 if TYPE_CHECKING:
-    from raystead.explain.model import Finding
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
 
@@ -50,7 +46,6 @@ __all__ = [
     "submit",
     "submit_once",
 ]
-_EXPLAIN_EVERY = 5.0  # seconds between two looks at why the head does not run
 _ALPHABET = "abcdefghijkmnopqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
@@ -131,7 +126,6 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
         Forbidden: this user may not read the token's Secret.
     """
     from raystead.ops import secrets
-    from raystead.ops.clusters import deleted
     from raystead.ops.pods import pods_of
     from raystead.ops.ray import head_forward, head_of
 
@@ -141,42 +135,9 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
         raise WrongState(f'no tick of "{anchor.name}" runs now', remedy="raystead status")
     token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
     with head_forward(api, anchor) as forward:
-        explained = _Explained(api, anchor)
-
-        def why() -> RaysteadError | None:
-            return deleted(api, anchor) or (forward.last_error and (explained() or forward.last_error))
-
+        why = Reasons(api, anchor, lambda: forward.last_error)
         with JobClient(forward.url, token, why=why) as client:
             yield client
-
-
-class _Explained:
-    """What `explain` knows of a head that does not run, looked up again every few seconds."""
-
-    def __init__(self, api: Api, anchor: Anchor) -> None:
-        self._api, self._anchor = api, anchor
-        self._looked = -_EXPLAIN_EVERY
-        self._known: NotReady | None = None
-
-    def __call__(self) -> NotReady | None:
-        from raystead.ops.explain import look
-
-        now = time.monotonic()
-        if now - self._looked >= _EXPLAIN_EVERY:
-            self._looked = now
-            with contextlib.suppress(RaysteadError):
-                self._known = _of_the_head(look(self._api, self._anchor).findings)
-        return self._known
-
-
-def _of_the_head(findings: Iterable[Finding]) -> NotReady | None:
-    """The first cause that keeps the head away: its own, its Redis', or the whole cluster's."""
-    for found in findings:
-        if found.group in (HEAD, REDIS, None) and found.confidence != "unknown":
-            seen = "; ".join(evidence.text for evidence in found.evidence[:1])
-            what = f"the head does not run: {found.why}"
-            return NotReady(what, evidence=seen, remedy=found.remedy, findings=(found,))
-    return None
 
 
 def submit(

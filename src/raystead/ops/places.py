@@ -187,5 +187,5 @@ class ThisMachine:
         from raystead.rayapi.jobs import JobClient
 
         place = local_place(name)
-        with JobClient(place.address, place.token()) as client:
+        with JobClient(place.address, place.token(), why=place.unreachable) as client:
             yield Jobs(client, RayDrivers(client), place.uid)

@@ -23,9 +23,8 @@ from raystead.live.pods import Pod
 from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
-from raystead.ops.jobs import SubmitOptions, submit
+from raystead.ops.jobs import SubmitOptions, job_client, submit
 from raystead.ops.planning import own_pods
-from raystead.ops.ray import head_forward
 from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
 from raystead.rayapi.nodes import NodesClient
@@ -235,9 +234,8 @@ def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: E
 
 @contextmanager
 def _clients(api: Api, anchor: Anchor) -> Iterator[tuple[JobClient, NodesClient]]:
-    token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
-    with head_forward(api, anchor) as forward, JobClient(forward.url, token) as jobs:
-        nodes = NodesClient(forward.url, token)
+    with job_client(api, anchor) as jobs:
+        nodes = NodesClient(jobs.base_url, secrets.token_of(api, anchor.cluster, anchor.with_facts()))
         try:
             yield jobs, nodes
         finally:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -22,7 +22,9 @@ from raystead.errors import (
     RaysteadError,
     RayUnreachable,
     UploadTooLarge,
+    WrongState,
 )
+from raystead.rayapi.faults import words_of
 
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _RETRIES = 3  # for GETs only, on a refused connection or a 5xx
@@ -32,7 +34,8 @@ _MANY = 10_000  # the state API's own limit
 # Ray reads a job's output as UTF-8 text, and fails as a whole at the first byte that is none.
 _NO_TEXT = "UnicodeDecodeError"
 _TAIL = 4000  # characters of an answer in which a traceback ends
-_LASTING = (ClusterNotFound, Forbidden, KubeConfigError)  # another try would fail as well
+T = TypeVar("T")
+_LASTING = (ClusterNotFound, Forbidden, KubeConfigError, WrongState)  # another try would fail as well
 
 
 @dataclass(frozen=True)
@@ -98,8 +101,7 @@ class JobClient:
 
     def version(self) -> dict[str, Any]:
         """Ray's and the API's version."""
-        value: dict[str, Any] = self._call("GET", "/api/version").json()
-        return value
+        return self._ask(dict, "GET", "/api/version")
 
     def submit(
         self,
@@ -132,18 +134,21 @@ class JobClient:
             body["entrypoint_resources"] = resources
         if label_selector:
             body["entrypoint_label_selector"] = label_selector
-        return str(self._call("POST", "/api/jobs/", json=body).json()["submission_id"])
+        return self._ask(lambda told: str(told["submission_id"]), "POST", "/api/jobs/", json=body)
 
     def get(self, job_id: str) -> Job:
-        return _job(self._call("GET", f"/api/jobs/{job_id}", job_id=job_id).json())
+        return self._ask(_job, "GET", f"/api/jobs/{job_id}", job_id=job_id)
 
     def list(self) -> list[Job]:
         """Submitted jobs; drivers that connected by themselves have no id and are left out."""
-        return [_job(raw) for raw in self._call("GET", "/api/jobs/").json() if raw.get("submission_id")]
+        return self._ask(
+            lambda told: [_job(raw) for raw in told if raw.get("submission_id")], "GET", "/api/jobs/"
+        )
 
     def stop(self, job_id: str) -> bool:
         """Asks Ray to stop the job; False when it had ended."""
-        return bool(self._call("POST", f"/api/jobs/{job_id}/stop", job_id=job_id).json()["stopped"])
+        path = f"/api/jobs/{job_id}/stop"
+        return self._ask(lambda told: bool(told["stopped"]), "POST", path, job_id=job_id)
 
     def delete(self, job_id: str) -> None:
         self._call("DELETE", f"/api/jobs/{job_id}", job_id=job_id)
@@ -158,7 +163,8 @@ class JobClient:
         answer = self._send("GET", path)
         if _no_text(answer):
             return self._raw_logs(self.get(job_id))
-        return str(self._checked(answer, "GET", path, job_id).json().get("logs") or "")
+        self._checked(answer, "GET", path, job_id)
+        return self._read(answer, lambda told: str(told.get("logs") or ""), f"GET {path}")
 
     def _raw_logs(self, job: Job) -> str:
         """The same file as bytes, from Ray's state API."""
@@ -201,8 +207,7 @@ class JobClient:
         query: builtins.list[tuple[str, str | int]] = [("limit", limit)]
         for key, value in keys:
             query += [("filter_keys", key), ("filter_predicates", "="), ("filter_values", value)]
-        found = self._call("GET", "/api/v0/nodes", params=query).json()["data"]["result"]["result"]
-        return builtins.list(found)
+        return self._nodes(query)
 
     def node(self, node_id: str) -> dict[str, Any] | None:
         """A node, dead or alive, as the state API tells it: `state`, `node_ip` …; None if it knows none."""
@@ -213,8 +218,14 @@ class JobClient:
             "filter_predicates": "=",
             "filter_values": node_id,
         }
-        found = self._call("GET", "/api/v0/nodes", params=query).json()["data"]["result"]["result"]
-        return dict(found[0]) if found else None
+        found = self._nodes(query)
+        return found[0] if found else None
+
+    def _nodes(self, query: Any) -> builtins.list[dict[str, Any]]:
+        def read(told: Any) -> builtins.list[dict[str, Any]]:
+            return [dict(node) for node in told["data"]["result"]["result"]]
+
+        return self._ask(read, "GET", "/api/v0/nodes", params=query)
 
     def package_exists(self, name: str) -> bool:
         """Whether the cluster has the package `_ray_pkg_….zip` already."""
@@ -246,7 +257,7 @@ class JobClient:
                     return answer
             except httpx.HTTPError as error:
                 if attempt == tries:
-                    raise self._unreachable(f"{method} {path}: {type(error).__name__}") from error
+                    raise self._unreachable(f"{method} {path}: {words_of(error)}") from error
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -257,13 +268,36 @@ class JobClient:
             return reason
         if isinstance(reason, NotReady):
             return RayUnreachable(reason.what, evidence=reason.evidence, remedy=reason.remedy, stuck=True)
+        if isinstance(reason, RayUnreachable):
+            seen += f": {reason.evidence}" if reason.evidence else ""
+            return RayUnreachable(reason.what, evidence=seen, remedy=reason.remedy)
+        if reason is None:
+            what = f"Ray's job API at {self.base_url} does not answer"
+            return RayUnreachable(what, evidence=seen, remedy="raystead status")
         return RayUnreachable(
-            "Ray's job API does not answer"
-            if reason
-            else f"Ray's job API at {self.base_url} does not answer",
-            evidence=f"{seen}: {reason.what}" if reason else seen,
-            remedy=(reason.remedy if reason else "") or "raystead status",
+            "Ray's job API does not answer",
+            evidence=f"{seen}: {reason.what}",
+            remedy=reason.remedy or "raystead explain",
         )
+
+    def _ask(
+        self, read: Callable[[Any], T], method: str, path: str, *, job_id: str | None = None, **more: Any
+    ) -> T:
+        """What `read` finds in the JSON of the answer.
+
+        Raises:
+            RayUnreachable: it is not an answer of Ray's job API.
+        """
+        return self._read(self._call(method, path, job_id=job_id, **more), read, f"{method} {path}")
+
+    def _read(self, answer: httpx.Response, read: Callable[[Any], T], asked: str) -> T:
+        try:
+            return read(answer.json())
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            kind = answer.headers.get("content-type", "no content type")
+            seen = f"{asked}: HTTP {answer.status_code}, {kind}, {len(answer.content)} bytes"
+            what = f"what answers at {self.base_url} is not Ray's job API"
+            raise RayUnreachable(what, evidence=seen, remedy="raystead explain") from error
 
     def _call(self, method: str, path: str, *, job_id: str | None = None, **more: Any) -> httpx.Response:
         return self._checked(self._send(method, path, **more), method, path, job_id)

@@ -8,6 +8,7 @@ import httpx
 
 from raystead.errors import RayUnreachable
 from raystead.manifests.living import Living
+from raystead.rayapi.faults import words_of
 
 __all__ = ["NodesClient"]
 
@@ -44,7 +45,9 @@ class NodesClient:
             data = answer.json()["data"]
         except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             raise RayUnreachable(
-                "Ray's dashboard does not answer", evidence=f"GET /nodes: {type(error).__name__}"
+                "Ray's dashboard does not answer",
+                evidence=f"GET /nodes: {words_of(error)}",
+                remedy="raystead explain",
             ) from error
         return dict(data)
 
