@@ -1,4 +1,4 @@
-"""--help that fits a screen: options under headings, the less common ones only with --help-all."""
+"""--help that fits a screen: options under headings, the less common ones only with --help-all; `help`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-__all__ = ["SpecCommand", "sections"]
+__all__ = ["SpecCommand", "Verbs", "sections"]
 
 OWN = "Options"  # of the verb itself
 # heading -> (options, whether plain --help leaves them out)
@@ -65,6 +65,22 @@ def sections(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, 
         found = [o for o in options if (o.name not in known if heading == OWN else o.name in names)]
         if found:
             yield heading, rare, found
+
+
+class Verbs(click.Group):
+    """A group of commands that answers a slip with what may have been meant, and knows the word `help`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        there = self.list_commands(ctx)
+        if args[0] == "help":
+            args = [*args[1:], "--help"]
+        if not args[0].startswith("-") and args[0] not in there:
+            from raystead.cli.usage import unknown_command
+
+            raise unknown_command(ctx, args[0], there)
+        return super().resolve_command(ctx, args)
 
 
 class SpecCommand(click.Command):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.base.text import neutral
+from raystead.cli.help import Verbs
 from raystead.cli.options import Where, output_option, place_of, place_options, quiet_option
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _job = click.argument("job_id", required=False, metavar="[JOB]")
 
 
-@click.group("job")
+@click.group("job", cls=Verbs)
 def command() -> None:
     """List, show, follow and stop jobs.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import gc
 import importlib
 import itertools
@@ -15,7 +14,8 @@ import click
 from raystead.base.secrets import masked_text
 from raystead.base.version import __version__
 from raystead.cli import failure
-from raystead.cli.options import API, ORIGIN
+from raystead.cli.help import Verbs
+from raystead.cli.options import API, ORIGIN, behind_the_verb
 from raystead.errors import INTERRUPTED, Forbidden, RaysteadError, StateError, UsageError
 from raystead.ui import terminal
 
@@ -49,7 +49,7 @@ COMMANDS = {
 }
 
 
-class Lazy(click.Group):
+class Lazy(Verbs):
     """A group that imports a command's module only when it is used (`--help` stays fast)."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -64,20 +64,8 @@ class Lazy(click.Group):
             command.params.append(_debug(hidden=True))
         return command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from raystead.cli.retyped import corrected
-
-            near = difflib.get_close_matches(args[0], COMMANDS, n=2, cutoff=0.7)
-            did_you_mean = f", did you mean {' or '.join(near)}?" if near else ""
-            raise UsageError(
-                f'there is no command "{args[0]}"{did_you_mean}',
-                remedy="\n".join(corrected(args[0], right) or f"raystead {right}" for right in near)
-                or "raystead --help",
-            )
-        return super().resolve_command(ctx, args)
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, behind_the_verb(args) if args and args[0].startswith("-") else args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """A refusal becomes what the user has in the namespace, and what to ask for."""
@@ -149,10 +137,14 @@ def _run() -> int:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except (click.exceptions.Abort, KeyboardInterrupt):
         return _say("interrupted", INTERRUPTED)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        _as_json(UsageError(error.format_message()))
         return UsageError.exit_code
+    except click.UsageError as error:
+        from raystead.cli.usage import told
+
+        _as_json(meant := told(error, root))
+        return _say(meant.diagnostics(), meant.exit_code)
     except RaysteadError as error:
         from raystead.cli.retyped import spelled_out
 

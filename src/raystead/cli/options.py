@@ -175,6 +175,36 @@ def kube_options(function: F) -> F:
     return gathering
 
 
+def behind_the_verb(words: list[str]) -> list[str]:
+    """What is typed before the verb, as kubectl takes it (`-n team status`), goes where our verbs take it."""
+    before: list[str] = []
+    rest = list(words)
+    flags, valued = _kube_names()
+    while rest:
+        name, equals, _ = rest[0].partition("=")
+        if rest[0] in flags or (name in valued and equals) or (rest[0][:2] in valued and rest[0][2:]):
+            before.append(rest.pop(0))
+        elif name in valued:
+            before += [rest.pop(0) for _ in rest[:2]]
+        else:
+            break
+    if not rest or rest[0].startswith("-"):
+        return words
+    verb = 2 if rest[0] == "job" and rest[1:] and not rest[1].startswith("-") else 1
+    return [*rest[:verb], *before, *rest[verb:]]
+
+
+def _kube_names() -> tuple[set[str], set[str]]:
+    """How the options are spelt that say where: those that stand alone, and those with a value."""
+
+    @kube_options
+    def anything(where: Where) -> None: ...
+
+    options: list[click.Option] = anything.__click_params__  # type: ignore[attr-defined]
+    flags = {name for option in options if option.is_flag for name in option.opts}
+    return flags, {name for option in options for name in option.opts} - flags
+
+
 def place_options(function: F) -> F:
     """Adds what every verb on a running cluster takes: --name and where it is."""
     named = click.option("--name", callback=_is_text, help="The cluster; not needed when there is only one.")

@@ -10,10 +10,10 @@ from dataclasses import fields
 
 from raystead.cli.options import Where
 
-__all__ = ["again", "corrected", "place_flags", "spelled_out"]
+__all__ = ["MAY_HOLD_SECRETS", "again", "corrected", "place_flags", "spelled_out"]
 
 _SAME = re.compile(r"the same command with (--name \S+|--[a-z-]+)")
-_MAY_HOLD_SECRETS = ("--env", "--runtime-env-json", "--metadata-json")
+MAY_HOLD_SECRETS = ("--env", "--runtime-env-json", "--metadata-json")
 
 
 def place_flags(name: str | None, where: Where) -> str:
@@ -35,7 +35,7 @@ def place_flags(name: str | None, where: Where) -> str:
 def corrected(wrong: str, right: str, *, without: Collection[str] = ()) -> str | None:
     """The line that was typed with another verb and `without` these words; None when it may hold a secret."""
     words = [word for word in sys.argv[1:] if word not in without]
-    if wrong not in words or any(word.startswith(_MAY_HOLD_SECRETS) for word in words):
+    if wrong not in words or any(word.startswith(MAY_HOLD_SECRETS) for word in words):
         return None
     at = words.index(wrong)
     return f"raystead {shlex.join([*words[:at], right, *words[at + 1 :]])}"
@@ -51,7 +51,7 @@ def again(command: Sequence[str], typed: Sequence[str], more: str = "") -> str |
     if at < 1 or tuple(words[at:]) != tuple(typed):
         return None
     before = words[: at - 1] if words[at - 1] == "--" else words[:at]
-    if any(word.startswith(_MAY_HOLD_SECRETS) for word in before):
+    if any(word.startswith(MAY_HOLD_SECRETS) for word in before):
         return None
     start = " ".join(["raystead", *map(shlex.quote, before)])
     return f"{start}{' ' if more else ''}{more} -- {shlex.join(command)}"
@@ -61,7 +61,7 @@ def spelled_out(text: str) -> str:
     """`the same command with --yes` becomes the line to type, unless what was typed may hold a secret."""
     words = sys.argv[1:]
     dashes = words.index("--") if "--" in words else len(words)
-    if any(word.startswith(_MAY_HOLD_SECRETS) for word in words):
+    if any(word.startswith(MAY_HOLD_SECRETS) for word in words):
         return text
 
     def line(match: re.Match[str]) -> str:
