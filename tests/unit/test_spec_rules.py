@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -19,6 +20,7 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.spec.flags import Flags, build, builtin
 from raystead.spec.load import load
+from raystead.spec.podshape import field_names
 from raystead.spec.schema import json_schema
 from raystead.spec.yamlio import dump, read
 
@@ -130,6 +132,13 @@ BROKEN = [
         "ingressRules has no effect",
     ),
     ("rayVersion: 2.60.0", "networkPolicy: {workerGroups: [{groupName: large}]}", 6, 'no group "large"'),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {idleTimeoutSecond: 60}", 6, "did you mean idleTimeoutSeconds?"),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {idleTimeoutSeconds: '60'}", 6, "expected a whole number"),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {upscalingMode: aggressive}", 6, "did you mean Aggressive?"),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {version: v3}", 6, "not one of v1, v2"),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {env: [{name: A, value: 1}]}", 6, "write it in quotes"),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {nodeSelector: {}, hostNetwork: true}", 6, "belongs in the pod's spec"),
+    ("rayVersion: 2.60.0", "autoscalerOptions: {speed: 5}", 6, "report it if KubeRay has it"),
     ("name: mine", "name: mine\n  annotations: {raystead.io/nams: guide}", 5, "did you mean raystead.io/names?"),
     ("name: mine", "name: mine\n  annotations: {raystead.io/names: other}", 5, "not one of guide, kuberay"),
     ("kind: RayCluster", "kind: RayService", 2, "RayService is not supported"),
@@ -173,6 +182,27 @@ def test_whatever_stands_in_a_wrong_place_is_a_sentence_and_no_traceback(name: s
                 cluster = load(json.dumps(changed), name).cluster
                 manifests(cluster, Facts())
                 secret_commands(cluster, Facts())
+
+
+@pytest.mark.parametrize(
+    ("kind", "at"), [("PodSpec", ()), ("Container", ("containers", 0)), ("AutoscalerOptions", None)]
+)
+def test_whatever_stands_in_any_field_of_kubernetes_is_a_sentence(
+    kind: str, at: tuple[Any, ...] | None
+) -> None:
+    for field in field_names(kind):
+        for wrong in (5, "x", True, [], {}, [5], [None], [[]], [{"name": []}], {"limits": []}, {"a": {}}):
+            changed = yaml.safe_load(BASE)
+            part = changed["spec"]["headGroupSpec"]["template"]["spec"]
+            if at is None:
+                changed["spec"] |= {"enableInTreeAutoscaling": True, "autoscalerOptions": {}}
+                part["containers"][0]["resources"] = {"limits": {"cpu": "1"}}
+                part = changed["spec"]["autoscalerOptions"]
+            for key in at or ():
+                part = part[key]
+            part[field] = wrong
+            with contextlib.suppress(SpecError):
+                manifests(load(json.dumps(changed), "f.json").cluster, Facts())
 
 
 def test_the_unbroken_file_has_no_problem_and_no_note() -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +19,7 @@ from raystead.spec.podfields import TABLE
 from raystead.spec.problems import given
 from raystead.spec.yamlio import Path
 
-__all__ = ["Shape", "check", "field_names"]
+__all__ = ["Shape", "check", "field_names", "misshapen"]
 
 _NEAR = 0.75  # `limit` for `limits` is 0.91, `envs` for `env` 0.86
 _FIELD = re.compile(r"^(?P<name>[^=]+)=(?P<type>\[[^\]]*\]|\{[^}]*\}|\w+)(?P<keys>[\w,]*)(?P<required>!?)$")
@@ -38,6 +37,9 @@ _CHOICES: dict[
     tuple[str, str], tuple[str, ...]
 ] = {  # words that a field may have; a newer server may have more
     ("AppArmorProfile", "type"): _PROFILES,
+    ("AutoscalerOptions", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
+    ("AutoscalerOptions", "upscalingMode"): ("Default", "Aggressive", "Conservative"),
+    ("AutoscalerOptions", "version"): ("v1", "v2"),
     ("Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
     ("Container", "terminationMessagePolicy"): ("File", "FallbackToLogsOnError"),
     ("EmptyDirVolumeSource", "medium"): ("Memory", "HugePages", ""),
@@ -55,6 +57,13 @@ _CHOICES: dict[
     ("TopologySpreadConstraint", "whenUnsatisfiable"): ("DoNotSchedule", "ScheduleAnyway"),
 }
 _ELSEWHERE = ("PodSpec", "Container", "ObjectMeta")  # where a misplaced field is looked for
+_OF_KUBERAY = """
+AutoscalerOptions: args=[s] command=[s] env=[EnvVar]name envFrom=[EnvFromSource] idleTimeoutSeconds=i image=s
+  imagePullPolicy=s resources=ResourceRequirements securityContext=SecurityContext upscalingMode=s version=s
+  volumeMounts=[VolumeMount]mountPath
+"""
+_KUBERAYS = ("AutoscalerOptions",)  # no API server decides about these
+_MISSHAPEN = re.compile("expected a(?:n entry| list| mapping),|.*, got a (?:list|mapping)$")
 _PLACES = {"PodSpec": "the pod's spec", "Container": "a container", "ObjectMeta": "the template's metadata"}
 
 
@@ -70,7 +79,7 @@ class Shape:
 @cache
 def _types() -> dict[str, dict[str, Shape]]:
     types: dict[str, dict[str, Shape]] = {}
-    for line in textwrap.dedent(TABLE).replace("\n  ", " ").splitlines():
+    for line in f"{TABLE}{_OF_KUBERAY.lstrip()}".replace("\n  ", " ").splitlines():
         name, _, words = line.partition(": ")
         types[name] = {}
         for word in words.split():
@@ -89,6 +98,11 @@ def check(value: Any, type_name: str, path: Path) -> tuple[list[SpecFinding], li
     """Problems and notes of `value`, which is to be a `type_name` of the table ("PodTemplateSpec")."""
     findings = list(_checked(value, Shape(type_name), path))
     return [f for sure, f in findings if sure], [f for sure, f in findings if not sure]
+
+
+def misshapen(finding: SpecFinding) -> bool:
+    """A list or mapping stands where a text or number is to be, or the other way round."""
+    return bool(_MISSHAPEN.match(finding.what))
 
 
 def _checked(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
@@ -156,7 +170,7 @@ def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tupl
     for key, inner in value.items():
         if key in fields:
             yield from _checked(inner, fields[key], (*path, key))
-            yield from _chosen(inner, _CHOICES.get((type_name, key), ()), (*path, key))
+            yield from _chosen(inner, (type_name, key), (*path, key))
         elif inner is not None:
             yield _unknown(key, type_name, (*path, key))
     for key, shape in fields.items():
@@ -164,8 +178,9 @@ def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tupl
             yield True, SpecFinding(path, f"{key} is missing", "add it")
 
 
-def _chosen(value: Any, choices: tuple[str, ...], path: Path) -> Iterator[tuple[bool, SpecFinding]]:
+def _chosen(value: Any, field: tuple[str, str], path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     """A word that the server refuses, where one that it takes is near."""
+    choices = _CHOICES.get(field, ())
     if not choices or not isinstance(value, str) or value in choices:
         return
     words = {word.lower(): word for word in choices}
@@ -173,6 +188,8 @@ def _chosen(value: Any, choices: tuple[str, ...], path: Path) -> Iterator[tuple[
     what = f'"{value}" is not one of {", ".join(filter(None, choices))}'
     if close:
         yield True, SpecFinding(path, what, f"did you mean {words[close[0]]}?")
+    elif field[0] in _KUBERAYS:
+        yield True, SpecFinding(path, what)
     else:
         yield False, SpecFinding(path, f"{what}, as far as raystead knows", "the API server decides")
 
@@ -187,5 +204,7 @@ def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, SpecFinding]:
     for other in _ELSEWHERE:
         if other != type_name and key in _types()[other]:
             return True, SpecFinding(path, what, f"{key} belongs in {_PLACES[other]}: check the indentation")
+    if type_name in _KUBERAYS:
+        return True, SpecFinding(path, what, "remove it, or report it if KubeRay has it")
     what = "this field is not known to raystead; the API server decides"
     return False, SpecFinding(path, what, "remove it if the server refuses it")

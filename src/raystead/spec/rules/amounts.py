@@ -54,7 +54,8 @@ def _sizes(cluster: RayCluster) -> Iterator[tuple[Path, str | int | float, bool]
                     yield (*path, "resources", side, key), value, side == "limits"
         pod: Path = (*at, "template", "spec")
         for side in ("requests", "limits"):
-            for key, value in ((group.template.spec.get("resources") or {}).get(side) or {}).items():
+            amounts = _inside(group.template.spec, "resources", side)
+            for key, value in amounts.items() if isinstance(amounts, dict) else ():
                 if key == "memory" and _valid(value):
                     yield (*pod, "resources", side, key), value, side == "limits"
         for i, volume in enumerate(group.template.spec.get("volumes") or []):

@@ -11,7 +11,7 @@ from raystead.spec.model import GroupSpec, Json, PolicyRules, RayCluster
 from raystead.spec.podshape import check
 from raystead.spec.yamlio import Path
 
-__all__ = ["NOTES", "RULES", "containers_of"]
+__all__ = ["NOTES", "RULES", "containers_of", "shapes"]
 
 _PORT_NAME = re.compile(r"^(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*\Z")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
@@ -43,6 +43,7 @@ def shapes(cluster: RayCluster) -> Iterator[tuple[bool, SpecFinding]]:
         # Without containers it has a rule of its own.
         parts.append(({**spec, "containers": spec.get("containers") or []}, "PodSpec", (*path, "spec")))
     parts.append((cluster.spec.head.head_service, "Service", ("spec", "headGroupSpec", "headService")))
+    parts.append((cluster.spec.autoscaler_options, "AutoscalerOptions", ("spec", "autoscalerOptions")))
     policy = cluster.spec.network_policy
     if policy:
         at = ("spec", "networkPolicy")
@@ -60,14 +61,6 @@ def shapes(cluster: RayCluster) -> Iterator[tuple[bool, SpecFinding]]:
         problems, notes = check(value, kind, path)
         yield from ((True, finding) for finding in problems)
         yield from ((False, finding) for finding in notes)
-
-
-def _shapes(cluster: RayCluster) -> Iterator[SpecFinding]:
-    yield from (finding for sure, finding in shapes(cluster) if sure)
-
-
-def _unknown_fields(cluster: RayCluster) -> Iterator[SpecFinding]:
-    yield from (finding for sure, finding in shapes(cluster) if not sure)
 
 
 def _containers(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -210,5 +203,5 @@ def _host_network(cluster: RayCluster) -> Iterator[SpecFinding]:
             yield SpecFinding(path, what)
 
 
-RULES = (_shapes, _containers, _images, _ports, _mounts, _tolerations, _commands, _quotation_marks)
-NOTES = (_unknown_fields, _first_container, _host_network)
+RULES = (_containers, _images, _ports, _mounts, _tolerations, _commands, _quotation_marks)
+NOTES = (_first_container, _host_network)
