@@ -1,4 +1,4 @@
-"""RayJobs and autoscaling next to KubeRay's operator, in turn, in one run on the test cluster (root).
+"""RayJobs, ticks and autoscaling next to KubeRay's operator, in turn, in one run on the test cluster (root).
 
 `make cluster`, then `RAYSTEAD_BENCH_KUBERAY=… .venv/bin/python bench/kuberay.py`; bench/cluster.py says what
 the variable names. Without it only raystead is measured. Both sides get the same file. Only ratios mean
@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "tests" / folder) for folder in ("kit", "cluster")]
 
 import yaml
+from cli import Cli
 from cluster import Space, kuberay, line, space
 from conftest import enter
 from kube import Kube, until
@@ -36,7 +37,8 @@ Json = dict[str, Any]
 NODES = "ray.io/node-type"
 IDLE = 15  # seconds after which Ray's autoscaler gives a worker back
 WAIT = 300.0  # seconds
-JOB = "import time; print('FIRST', flush=True); time.sleep(5); print('LAST', time.time(), flush=True)"
+JOB = "from time import *; print('FIRST', time(), flush=True); sleep(5); print('LAST', time(), flush=True)"
+TICKS = 3
 DEMAND = """\
 import json, sys, time, ray
 ray.init(namespace="bench")
@@ -71,7 +73,7 @@ def document(kind: str, name: str, spec: Json) -> str:
     return yaml.safe_dump({"apiVersion": "ray.io/v1", "kind": kind, "metadata": {"name": name}, "spec": spec})
 
 
-def rayjob() -> str:
+def job() -> Json:
     """A job of five seconds on a head and a worker, whose cluster ends with it."""
     worker = {"groupName": "small", "replicas": 1, "minReplicas": 1, "maxReplicas": 1, **group("1536Mi")}
     cluster = {"rayVersion": "2.60.0", "headGroupSpec": group("1536Mi"), "workerGroupSpecs": [worker]}
@@ -80,7 +82,7 @@ def rayjob() -> str:
         "shutdownAfterJobFinishes": True,
         "ttlSecondsAfterFinished": 0,
     }
-    return document("RayJob", "train", {**spec, "rayClusterSpec": cluster})
+    return {**spec, "rayClusterSpec": cluster}
 
 
 def autoscaled(version: str) -> str:
@@ -146,10 +148,15 @@ def theirs(operator: Kube) -> Iterator[Side]:
         operator.run("delete", "namespace", name, timeout=300)
 
 
+def told(log: str, word: str) -> list[float]:
+    """The times after a word in a driver's output."""
+    return [float(row.split()[1]) for row in log.splitlines() if row.startswith(word)]
+
+
 def one_job(side: Side, memory: dict[str, float]) -> tuple[float, float]:
     """Seconds from the file to the driver's first line, and from its last to no pod of the cluster."""
     begun = time.time()
-    side.apply(rayjob())
+    side.apply(document("RayJob", "train", job()))
 
     def log() -> str:
         return side.kube.run("logs", "job/train", check=False).stdout
@@ -160,11 +167,9 @@ def one_job(side: Side, memory: dict[str, float]) -> tuple[float, float]:
         for pod in side.kube.items("pods", "-l", f"raystead.io/role={role}"):
             peak = side.kube.exec(pod["metadata"]["name"], "cat", "/sys/fs/cgroup/memory.peak")
             memory[role] = max(memory.get(role, 0.0), int(peak) / 2**20)
-    said = until(
-        lambda: [row for row in log().splitlines() if row.startswith("LAST")], WAIT, "its end", every=0.2
-    )
+    last = until(lambda: told(log(), "LAST"), WAIT, "its end", every=0.2)
     until(side.gone, WAIT, f"{side.name}: the cluster is gone", every=0.2)
-    return first, time.time() - float(said[0].split()[1])
+    return first, time.time() - last[0]
 
 
 def jobs(admin: Kube, rounds: int, operator: Kube | None) -> None:
@@ -195,6 +200,25 @@ def jobs(admin: Kube, rounds: int, operator: Kube | None) -> None:
     for role, peak in memory.items():
         line(f"peak memory of the {role}'s pod, MB", f"{peak:.0f}", "≤ 40")
     line("requests to the API server by pods of ours", str(len(asked)), "0")
+
+
+def cron(admin: Kube) -> None:
+    """Seconds from the minute of a tick to the driver's first line, as the driver's own clock says."""
+    with ours(admin, "edit") as side:
+        side.apply(document("RayCronJob", "beat", {"schedule": "* * * * *", "jobTemplate": job()}))
+        cli = Cli(side.kube)
+
+        def ended() -> list[Json]:
+            ticks: list[Json] = json.loads(cli("job", "list", "-o", "json").stdout)
+            return [tick for tick in ticks if tick["jobDeploymentStatus"] in ("Complete", "Failed")]
+
+        until(lambda: len(ended()) >= TICKS, TICKS * 60 + WAIT, f"{TICKS} ticks", every=1)
+        taken = []
+        for tick in ended():
+            (first,) = told(cli("job", "logs", tick["jobId"]).stdout, "FIRST")
+            taken.append(first - datetime.fromisoformat(tick["scheduled"]).timestamp())
+        line("raystead: cron tick to the first line, s", f"{statistics.median(taken):.1f}", "own start + 5")
+        print("   all: " + "  ".join(f"{value:.1f}" for value in taken))
 
 
 def one_demand(side: Side, *names: str) -> tuple[float, float, float]:
@@ -237,7 +261,7 @@ def scaling(admin: Kube, rounds: int, version: str, operator: Kube | None) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["jobs", "v1", "v2"])
+    parser.add_argument("--only", choices=["jobs", "cron", "v1", "v2"])
     given = parser.parse_args()
     admin = Kube(Path(setting("$(binary kubectl)")), Path(setting("$PKI/admin.conf")))
     enter(setting("$NETNS"))
@@ -245,6 +269,8 @@ def main() -> None:
     with kuberay(admin) as operator:
         if given.only in (None, "jobs"):
             jobs(admin, given.rounds, operator)
+        if given.only in (None, "cron"):
+            cron(admin)
         for version in ("v2", "v1"):
             if given.only in (None, version):
                 scaling(admin, given.rounds, version, operator)
