@@ -157,6 +157,25 @@ def test_scale_and_an_up_that_changes_nothing(cli: Cli) -> None:
     assert "raystead down" in other.stderr
 
 
+def test_a_smaller_number_takes_the_idle_worker_and_asks_before_a_busy_one_goes(cli: Cli) -> None:
+    before = count(cli)
+    fewer = cli("scale", "1")
+    assert fewer.returncode == 0, fewer.stderr
+    assert re.search(r"▸ worker/\d went \(idle for ", fewer.stderr), fewer.stderr
+    assert count(cli) == before + 1, "the worker with the actor stays"
+    refused = cli("scale", "0")
+    assert refused.returncode == 2
+    assert re.search(r"worker: 1 node stops \(worker/\d is busy, 0.1 CPU in use\)", refused.stderr)
+    assert "raystead scale 0 --yes" in refused.stderr
+    assert len(status(cli)["nodes"]) == 2, "nothing was changed"  # type: ignore[arg-type]
+    shrunk = cli("up", "--local", "--workers", "0")
+    assert shrunk.returncode == 2, "up asks as scale does"
+    gone = cli("scale", "0", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    assert "went (busy, 0.1 CPU in use)" in gone.stderr
+    assert cli("scale", "2").returncode == 0
+
+
 def test_too_much_is_refused_with_numbers_and_leaves_nothing(tmp_path: Path) -> None:
     run = cli_for(tmp_path)
     answer = run("up", "--local", "--worker-cpu", "500")

@@ -14,11 +14,12 @@ from raystead.base.groups import HEAD, worker
 from raystead.cli.changing import ask, tell_and_ask
 from raystead.cli.run import seconds
 from raystead.errors import UsageError
+from raystead.live.nodeidle import NodeIdle
 from raystead.live.pods import Pod
 from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.lease import lease_job
 from raystead.manifests.render import manifests
-from raystead.ops.idle import Idle, victims
+from raystead.ops.idle import victims
 from raystead.ops.restart import groups_named, stamps
 from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.spec.edits import scaled, suspended
@@ -172,14 +173,14 @@ def test_who_is_not_ready_or_idle_longest_goes_first() -> None:
         pod("new", ready=False),
         pod("x", deleted=True),
     ]
-    idle = {"busy": Idle(0, 2), "light": Idle(0, 0), "idle": Idle(5, 0), "old": Idle(90, 0)}
+    idle = {"busy": NodeIdle(0, 2), "light": NodeIdle(0, 0), "idle": NodeIdle(5, 0), "old": NodeIdle(90, 0)}
     order = [p.name for p in victims(pods, 9, idle)]
     assert order == ["new", "old", "idle", "light", "busy"]
 
 
 def test_what_a_worker_did_is_told_in_words() -> None:
-    assert str(Idle(200, 0)) == "idle for 3 min"
-    assert str(Idle(0, 2)) == "busy, 2 CPU in use"
+    assert str(NodeIdle(200, 0)) == "idle for 3 min"
+    assert str(NodeIdle(0, 2)) == "busy, 2 CPU in use"
 
 
 def test_a_lease_has_no_pod_and_deletes_itself() -> None:

@@ -14,9 +14,12 @@ from raystead.errors import UsageError, indented
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
+    from raystead.local.place import LocalPlace
+    from raystead.local.shrinking import Shrinking
     from raystead.ops.bring import Brought
     from raystead.ops.planning import Prepared
     from raystead.plan.model import Key, Plan
+    from raystead.spec.model import RayCluster
 
 yes_option = click.option(
     "-y", "--yes", is_flag=True, help="Do not ask; needed without a terminal where something is lost."
@@ -53,6 +56,24 @@ def confirm(reporter: Reporter, question: str) -> None:
     if not click.confirm(question, err=True):
         reporter.line("nothing was changed")
         click.get_current_context().exit(NO)
+
+
+def ask_here(reporter: Reporter, place: LocalPlace, cluster: RayCluster, *, yes: bool) -> Shrinking:
+    """The same question on this machine, before workers end that do something; those that are to go."""
+    from raystead.ops.outputs import words
+
+    going = place.shrinking(cluster)
+    if going.outputs:
+        reporter.warn(words(going.outputs, "these nodes"))
+    if going.costs:
+        ask(reporter, going.costs, yes=yes)
+    return going
+
+
+def say_went_here(reporter: Reporter, going: Shrinking) -> None:
+    """A line for each worker of this machine that ended because its group shrank."""
+    for name, was in going.nodes.items():
+        reporter.step(f"{name} went" + (f" ({was})" if was else ""))
 
 
 def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) -> None:

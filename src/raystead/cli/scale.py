@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raystead.cli.changing import carry_out, timeout_option, yes_option
+from raystead.cli.changing import ask_here, carry_out, say_went_here, timeout_option, yes_option
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -15,6 +15,7 @@ from raystead.ui.plain import Reporter
 if TYPE_CHECKING:
     from raystead.spec.edits import Count
 
+_LOCAL_TIMEOUT = 120.0  # seconds, as `up --local` waits
 _COUNT = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
@@ -44,7 +45,7 @@ def command(
     """
     reporter = Reporter(quiet=quiet)
     if where.here:
-        _local(reporter, groups, name)
+        _local(reporter, groups, name, timeout or _LOCAL_TIMEOUT, yes)
     else:
         _there(reporter, where, groups, name, timeout, yes)
 
@@ -87,7 +88,7 @@ def _workers(count: Count) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
 
 
-def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> None:
+def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None, timeout: float, yes: bool) -> None:
     from raystead.cli.show import awaited, nodes_text
     from raystead.ops.clusters import local_place
 
@@ -99,7 +100,14 @@ def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None) -> Non
                 "nothing is autoscaled on this machine", remedy=f"raystead scale {group}={count[1]}"
             )
         counts[group] = count
-    status = awaited(reporter, place.name, lambda take: place.scale(counts, on_event=take))
+    going = ask_here(reporter, place, place.scaled(counts), yes=yes)
+    first = tuple(going.nodes)
+    status = awaited(
+        reporter,
+        place.name,
+        lambda take: place.scale(counts, timeout=timeout, on_event=take, first=first),
+    )
+    say_went_here(reporter, going)
     reporter.step(f"{status.name}: {_workers(len(status.nodes) - 1)}")
     if not reporter.quiet:
         reporter.line(nodes_text(status))

@@ -80,7 +80,7 @@ def command(
     reporter = Reporter(quiet=quiet)
     asked = Flags(**flags)
     if where.local:
-        _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT)
+        _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT, yes)
         return
     from raystead.cli.changing import say_checks, say_costs, say_who_went, up_words
     from raystead.cli.waits import follow
@@ -148,7 +148,8 @@ def say_notes(reporter: Reporter, desired: Desired) -> None:
         reporter.warn(str(note))
 
 
-def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -> None:
+def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float, yes: bool) -> None:
+    from raystead.cli.changing import ask_here, say_went_here
     from raystead.cli.show import awaited, nodes_text
     from raystead.local.place import LocalPlace
     from raystead.ops.specs import desired
@@ -164,9 +165,14 @@ def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float) -
     say_notes(reporter, wanted)
     begin = time.monotonic()
     place = LocalPlace(wanted.cluster.name)
+    going = ask_here(reporter, place, wanted.cluster, yes=yes)
+    first = tuple(going.nodes)
     status = awaited(
-        reporter, place.name, lambda take: place.up(wanted.cluster, timeout=timeout, on_event=take)
+        reporter,
+        place.name,
+        lambda take: place.up(wanted.cluster, timeout=timeout, on_event=take, first=first),
     )
+    say_went_here(reporter, going)
     workers = len(status.nodes) - 1
     plural = "" if workers == 1 else "s"
     reporter.step(f'local cluster "{status.name}": head + {workers} worker{plural}', time.monotonic() - begin)

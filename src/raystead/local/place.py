@@ -12,9 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from raystead.local import home
 from raystead.local.machine import here
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
 from raystead.local.processes import end_marked, started_at
+from raystead.local.shrinking import Shrinking, asker
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
@@ -62,8 +62,18 @@ class LocalPlace:
         """The local clusters there are."""
         return home.names(state_dir)
 
-    def up(self, cluster: RayCluster, *, timeout: float = 120, on_event: Emit = _nothing) -> LocalStatus:
+    def up(
+        self,
+        cluster: RayCluster,
+        *,
+        timeout: float = 120,
+        on_event: Emit = _nothing,
+        first: Collection[str] = (),
+    ) -> LocalStatus:
         """Starts the cluster and waits until all nodes are alive; a running one is brought to the spec.
+
+        Args:
+            first: workers that go before others where a group shrinks.
 
         Raises:
             ClusterExists: it runs with another spec than that, and not only other replicas.
@@ -71,7 +81,7 @@ class LocalPlace:
         """
         with self._locked():
             if self._exists():
-                return self._again(cluster, timeout, on_event)
+                return self._again(cluster, timeout, on_event, first)
             from raystead.local import plan as planning
 
             for text in planning.warnings(cluster, planning.find_ray()[1]):
@@ -117,10 +127,39 @@ class LocalPlace:
             session_dir=plan.root,
         )
 
+    def shrinking(self, cluster: RayCluster) -> Shrinking:
+        """The workers that `up` with this spec would end; none where it would be refused."""
+        from raystead.local.shrinking import shrinking
+
+        if not self._exists() or _without_counts(self._spec()) != _without_counts(cluster):
+            return Shrinking()
+        counts = {group.name: group.wanted for group in cluster.spec.workers}
+        plan = self._plan()
+        return shrinking(plan, counts, asker(plan, self.token()))
+
+    def scaled(self, counts: dict[str, int]) -> RayCluster:
+        """Its spec with another number of workers in groups, by the words for them.
+
+        Raises:
+            UsageError: there is no such group.
+        """
+        from raystead.spec.edits import scaled
+
+        self._plan()
+        return scaled(self._spec(), counts)
+
     def scale(
-        self, counts: dict[str, int], *, timeout: float = 120, on_event: Emit = _nothing
+        self,
+        counts: dict[str, int],
+        *,
+        timeout: float = 120,
+        on_event: Emit = _nothing,
+        first: Collection[str] = (),
     ) -> LocalStatus:
         """Sets the number of workers of groups, by the words for them, and waits until they are alive.
+
+        Args:
+            first: workers that go before others where a group shrinks.
 
         Raises:
             UsageError: there is no such group.
@@ -128,7 +167,7 @@ class LocalPlace:
         """
         with self._locked():
             self._plan()
-            return self._scale(self._spec(), counts, timeout, on_event)
+            return self._scale(self._spec(), counts, timeout, on_event, first)
 
     def down(self, *, on_event: Emit = _nothing) -> None:
         """Ends every process of the cluster, and only those, and forgets its state, damaged or not."""
@@ -184,7 +223,9 @@ class LocalPlace:
         self._plan()
         return sorted((self.directory / "logs").glob(wanted))
 
-    def _again(self, cluster: RayCluster, timeout: float, on_event: Emit) -> LocalStatus:
+    def _again(
+        self, cluster: RayCluster, timeout: float, on_event: Emit, first: Collection[str]
+    ) -> LocalStatus:
         spec = self._spec()
         if _without_counts(spec) != _without_counts(cluster):
             raise ClusterExists(
@@ -198,10 +239,15 @@ class LocalPlace:
             end_marked(plan.uid, grace=_GRACE)
             self._supervise()
         counts = {str(worker(group.name)): group.wanted for group in cluster.spec.workers}
-        return self._scale(cluster, counts, timeout, on_event)
+        return self._scale(cluster, counts, timeout, on_event, first)
 
     def _scale(
-        self, cluster: RayCluster, counts: dict[str, int], timeout: float, on_event: Emit
+        self,
+        cluster: RayCluster,
+        counts: dict[str, int],
+        timeout: float,
+        on_event: Emit,
+        first: Collection[str],
     ) -> LocalStatus:
         from raystead.local import plan as planning
         from raystead.spec.edits import scaled
@@ -214,7 +260,7 @@ class LocalPlace:
         planning.check_fits(wanted, machine, free_disk=planning.free_disk(self.home))
         changed = plan
         for group in wanted.spec.workers:
-            changed = planning.with_workers(changed, wanted, group, group.wanted, program)
+            changed = planning.with_workers(changed, wanted, group, group.wanted, program, first=first)
         changed = planning.divided(changed, wanted, machine.gpus)
         if changed != plan:
             write_atomically(self.directory / "spec.json", wanted.document())
@@ -314,12 +360,8 @@ class LocalPlace:
 
     def _alive(self, plan: ClusterPlan) -> set[int]:
         """Node manager ports of the nodes that Ray counts as alive."""
-        url = f"http://127.0.0.1:{plan.dashboard_port}/nodes?view=summary"
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            token = (self.directory / "token").read_text().strip()
-            request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-            with urllib.request.urlopen(request, timeout=3) as answer:
-                summary = json.load(answer)["data"]["summary"]
+            summary = asker(plan, self.token())("/nodes?view=summary")["data"]["summary"]
             return {
                 int(n["raylet"]["nodeManagerPort"]) for n in summary if n["raylet"].get("state") == "ALIVE"
             }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shlex
 import shutil
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -279,16 +280,25 @@ def make(
 
 
 def with_workers(
-    plan: ClusterPlan, cluster: RayCluster, group: WorkerGroup, count: int, program: str
+    plan: ClusterPlan,
+    cluster: RayCluster,
+    group: WorkerGroup,
+    count: int,
+    program: str,
+    *,
+    first: Collection[str] = (),
 ) -> ClusterPlan:
-    """The plan with `count` workers in the group: the first ones stay, the last ones go."""
+    """The plan with `count` workers in the group: where some must go, those named `first`, then the last."""
     taken = [n for n in plan.nodes if n.group == group.name and n.name != "head"]
     others = [n for n in plan.nodes if n.group != group.name or n.name == "head"]
     ports = Ports()
     ports.given |= {int(word.partition("=")[2]) for n in plan.nodes for word in n.command if "port=" in word}
-    nodes = taken[:count]
-    for index in range(len(nodes), count):
-        nodes.append(node(plan, program, cluster, f"{group.name}/{index}", group, ports, {}))
+    stay = sorted(taken, key=lambda n: n.name in first)[:count]
+    nodes = [n for n in taken if n in stay]
+    names = {n.name for n in nodes}
+    free = (name for index in itertools.count() if (name := f"{group.name}/{index}") not in names)
+    for _ in range(len(nodes), count):
+        nodes.append(node(plan, program, cluster, next(free), group, ports, {}))
     return replace(plan, nodes=tuple(others + nodes))
 
 

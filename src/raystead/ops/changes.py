@@ -11,9 +11,10 @@ from raystead.errors import RaysteadError
 from raystead.kube.api import Api
 from raystead.kube.paths import collection
 from raystead.live.makers import makers_of
+from raystead.live.nodeidle import NodeIdle
 from raystead.live.pods import Pod, pods_of
 from raystead.ops.events import Event, Note
-from raystead.ops.idle import Idle, idle_times, prefer, victims
+from raystead.ops.idle import idle_times, prefer, victims
 from raystead.ops.planning import Prepared
 from raystead.plan.make import key_of
 from raystead.plan.model import Key
@@ -27,7 +28,7 @@ class Went:
 
     group: GroupId
     pod: str
-    was: Idle | None
+    was: NodeIdle | None
 
 
 def shrinking(prepared: Prepared) -> dict[GroupId, int]:
@@ -42,7 +43,7 @@ def shrinking(prepared: Prepared) -> dict[GroupId, int]:
     return out
 
 
-def prefer_idle(prepared: Prepared, emit: Callable[[Event], None]) -> dict[str, Idle]:
+def prefer_idle(prepared: Prepared, emit: Callable[[Event], None]) -> dict[str, NodeIdle]:
     """Before an apply that shrinks groups: lets idle workers go first; what Ray said of each, by pod.
 
     Where Ray cannot be asked Kubernetes chooses, and a note says so.
@@ -81,13 +82,9 @@ def idle_groups(prepared: Prepared) -> set[Key]:
     out = set()
     for key, group in groups.items():
         chosen = victims([pod for pod in pods if pod.group == group], changes[key].stops, idle)
-        if all(not pod.ready or _does_nothing(idle.get(pod.name)) for pod in chosen):
+        if all(not pod.ready or ((node := idle.get(pod.name)) and not node.busy) for pod in chosen):
             out.add(key)
     return out
-
-
-def _does_nothing(node: Idle | None) -> bool:
-    return node is not None and node.seconds > 0
 
 
 def workers_of(api: Api, name: str) -> list[Pod]:
@@ -97,7 +94,7 @@ def workers_of(api: Api, name: str) -> list[Pod]:
     return [pod for pod in pods_of(found) if not pod.deleted]
 
 
-def went(before: Sequence[Pod], after: Sequence[Pod], idle: Mapping[str, Idle]) -> list[Went]:
+def went(before: Sequence[Pod], after: Sequence[Pod], idle: Mapping[str, NodeIdle]) -> list[Went]:
     """Workers of `before` that are not in `after`, which both are `workers_of`'s answers."""
     kept = {pod.uid for pod in after}
     return [Went(pod.group, pod.name, idle.get(pod.name)) for pod in before if pod.uid not in kept]

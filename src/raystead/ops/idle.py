@@ -1,59 +1,32 @@
 """Which workers go when a group shrinks: those that Ray calls idle, the longest idle first.
 
 A Deployment chooses its victims itself; `controller.kubernetes.io/pod-deletion-cost` is the one thing it
-listens to. Only victims are annotated, so a later choice meets no old costs. Of Ray's HTTP APIs none tells a
-node's idle time (the dashboard's `idleDurationMs` is that of the node's registration), so Ray's own
-autoscaler call is made in the head's container.
+listens to. Only victims are annotated, so a later choice meets no old costs. The head's container asks Ray.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.base.groups import GroupId
-from raystead.base.times import rounded
 from raystead.errors import ApiError, Conflict, ObjectNotFound
 from raystead.kube import execs
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
+from raystead.live.nodeidle import ASK_IDLE, NodeIdle, read_idle
 from raystead.live.pods import Pod, pods_of
 from raystead.ops.planning import own_pods
 from raystead.ops.ray import head_of
 
-__all__ = ["COST", "Idle", "idle_times", "prefer", "victims"]
+__all__ = ["COST", "idle_times", "prefer", "victims"]
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
 _VICTIM = "-1000"
-_ASK = """
-import json, os
-from ray._raylet import GcsClient
-from ray.autoscaler.v2.sdk import get_cluster_resource_state
-state = get_cluster_resource_state(GcsClient(address=os.environ["RAY_ADDRESS"]))
-print(json.dumps([
-    [n.instance_id, n.idle_duration_ms, n.total_resources.get("CPU", 0) - n.available_resources.get("CPU", 0)]
-    for n in state.node_states
-]))
-"""
 
 
-@dataclass(frozen=True)
-class Idle:
-    """What one node does: seconds it has been idle (0: it is not), and logical CPUs in use."""
-
-    seconds: float
-    cpus: float
-
-    def __str__(self) -> str:
-        if self.seconds > 0:
-            return f"idle for {rounded(self.seconds)}"
-        return f"busy, {self.cpus:g} CPU in use" if self.cpus else "busy: an actor or objects without CPU"
-
-
-def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, Idle]:
+def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, NodeIdle]:
     """By pod name, as Ray's GCS tells it at this moment.
 
     Raises:
@@ -63,28 +36,27 @@ def idle_times(api: Api, pods: Sequence[Json]) -> dict[str, Idle]:
     if head is None:
         raise ApiError("no head runs that could be asked")
     target = execs.Target(api.namespace, Pod.of(head).name, head["spec"]["containers"][0]["name"])
-    done = execs.run(api, target, ["python3", "-c", _ASK])
+    done = execs.run(api, target, ["python3", "-c", ASK_IDLE])
     if done.code:
         last = done.err.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no output"]
         raise ApiError("Ray's idle times cannot be asked for", evidence=last[0])
     try:
-        rows = json.loads(done.out.decode().strip().splitlines()[-1])
-        return {str(pod): Idle(float(ms) / 1000, float(cpus)) for pod, ms, cpus in rows if pod}
-    except (ValueError, TypeError, IndexError):
+        return read_idle(done.out)
+    except ValueError:
         raise ApiError("Ray's idle times cannot be read", evidence=repr(done.out[-200:])) from None
 
 
-def victims(pods: Sequence[Pod], count: int, idle: Mapping[str, Idle]) -> list[Pod]:
+def victims(pods: Sequence[Pod], count: int, idle: Mapping[str, NodeIdle]) -> list[Pod]:
     """The `count` pods of one group whose end costs least: not ready, unknown to Ray, idle, little used."""
 
     def cost(pod: Pod) -> tuple[bool, float, float, str]:
-        known = idle.get(pod.name, Idle(float("inf"), 0.0))
+        known = idle.get(pod.name, NodeIdle(float("inf"), 0.0))
         return (pod.ready, -known.seconds, known.cpus, pod.name)
 
     return sorted((pod for pod in pods if not pod.deleted), key=cost)[:count]
 
 
-def prefer(api: Api, cluster: str, anchor_uid: str, shrink: Mapping[GroupId, int]) -> dict[str, Idle]:
+def prefer(api: Api, cluster: str, anchor_uid: str, shrink: Mapping[GroupId, int]) -> dict[str, NodeIdle]:
     """Makes the controller take the idle ones: `shrink` is how many pods each group loses.
 
     Returns:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from raystead.ops.planning import Prepared
     from raystead.rayapi.jobs import Job
 
-__all__ = ["going_with"]
+__all__ = ["going_with", "words"]
 
 
 def going_with(prepared: Prepared, jobs: Callable[[], list[Job]] | None = None) -> str | None:
@@ -40,8 +40,13 @@ def going_with(prepared: Prepared, jobs: Callable[[], list[Job]] | None = None) 
         return None
     # of a group that shrinks nobody knows yet which pods go
     certain = all(number_of_pods >= len(found[group]) for group, number_of_pods in groups.items())
-    some = f"{'' if certain else 'up to '}{number} finished job{'s' if number > 1 else ''}"
-    return f"the output of {some} goes with these pods, but for what clients kept that followed them"
+    return words(number, "these pods", up_to=not certain)
+
+
+def words(number: int, places: str, *, up_to: bool = False) -> str:
+    """That the output of so many finished jobs goes with the places where it is."""
+    some = f"{'up to ' if up_to else ''}{number} finished job{'s' if number > 1 else ''}"
+    return f"the output of {some} goes with {places}, but for what clients kept that followed them"
 
 
 def _ending(prepared: Prepared) -> dict[GroupId, int]:
