@@ -164,5 +164,6 @@ def test_every_change_is_what_the_apply_does(place: Callable[[str], Server]) -> 
     }
     here.apply(wanted)
     for change in plan.of(Action.DELETE):
-        here.api.delete(path_of(here.api.namespace, change.kind, change.name))
+        path = path_of(here.api.namespace, change.kind, change.name)
+        here.api.delete(path, uid=here.api.get(path)["metadata"]["uid"])
     assert not here.plan(wanted, desired).mutates

@@ -236,8 +236,8 @@ def test_who_knows_his_own_object_may_create_it_again() -> None:
 def test_what_is_the_same_twice_is_sent_again(method: str) -> None:
     with ScriptedServer(reset, answer(200, {"a": 1})) as server:
         api = Api(server.access())
-        arguments = () if method == "delete" else ({},)
-        assert getattr(api, method)(POD, *arguments) == {"a": 1}
+        arguments: Any = {"uid": "u-1"} if method == "delete" else {"body": {}}
+        assert getattr(api, method)(POD, **arguments) == {"a": 1}
         assert len(server.seen) == 2
 
 

@@ -134,14 +134,13 @@ class Api:
         return self._json("PATCH", path, query={"fieldManager": manager}, body=body, content=content)
 
     def delete(
-        self, path: str, *, grace: int | None = None, uid: str | None = None, propagation: str = "Background"
+        self, path: str, *, uid: str, grace: int | None = None, propagation: str = "Background"
     ) -> Json:
-        """Deletes one object; with `uid` only that very one."""
+        """Deletes the one object of this name that has this very `uid`."""
         options: Json = {"kind": "DeleteOptions", "apiVersion": "v1", "propagationPolicy": propagation}
+        options["preconditions"] = {"uid": uid}
         if grace is not None:
             options["gracePeriodSeconds"] = grace
-        if uid:
-            options["preconditions"] = {"uid": uid}
         return self._json("DELETE", path, body=options)
 
     # -- lists ----------------------------------------------------------------------------------------
