@@ -118,7 +118,7 @@ def test_without_ray_it_says_how_to_get_it(tmp_path: Path, nothing_stays: None) 
         timeout=60,
     )
     assert answer.returncode == 67, answer.stderr
-    assert "pip install 'raystead[local]'" in answer.stderr
+    assert "-m pip install -U 'ray[default]>=2.57'" in answer.stderr
 
 
 def test_an_up_that_was_killed_is_taken_up_by_the_next(tmp_path: Path, nothing_stays: None) -> None:

@@ -31,3 +31,17 @@ def test_the_readme_names_every_verb() -> None:
 
     text = (ROOT / "README.md").read_text()
     assert [verb for verb in COMMANDS if not re.search(rf"\b{verb}\b", text)] == []
+
+
+def test_nobody_is_sent_to_a_package_index_that_does_not_have_it() -> None:
+    """raystead is not on PyPI: a line that installs it by its name would install somebody else's program."""
+    by_name = re.compile(r"pip3? install (?:-\S+ )*['\"]?raystead\b")
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "src").rglob("*.py")]
+    found = [
+        f"{path.name}: {line}"
+        for path in texts
+        for line in path.read_text().splitlines()
+        if by_name.search(line)
+    ]
+    assert [line for line in found if "is not it" not in line and "装到的不是它" not in line] == []
+    assert len(found) == 2, "both READMEs say so"

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from raystead.base.rayversions import dotted
+from raystead.base.version import NEWER
 from raystead.doctor.model import Check, Client, Observations
 from raystead.manifests.context import ray_version
 from raystead.manifests.notes import version_note
@@ -57,7 +58,7 @@ def _server(seen: Observations) -> Check:
         what = (
             f"{text} is much newer than {NEWEST[0]}.{NEWEST[1]}, the newest that this raystead was tested on"
         )
-        return Check("server", "warn", what, evidence, "pip install -U raystead")
+        return Check("server", "warn", what, evidence, NEWER)
     return Check("server", "ok", f"{text}, raystead {seen.client.raystead}: fit", evidence)
 
 

@@ -58,6 +58,8 @@ _OURS = {  # start parameters that this machine decides
     *("redis-password", "redis-username", "plasma-directory"),
 }
 
+_RAY = f"{shlex.quote(sys.executable)} -m pip install -U 'ray[default]>=2.57'"
+
 
 def find_ray() -> tuple[str, str]:
     """Ray's program and its version, of the Python that runs us.
@@ -75,13 +77,13 @@ def find_ray() -> tuple[str, str]:
         raise RayMissing(
             "Ray is not installed with this raystead",
             evidence=f"{sys.executable} has no ray package",
-            remedy="pip install 'raystead[local]'",
+            remedy=_RAY,
         )
     if tuple(int(part) for part in version.split(".")[:2]) < (2, 57):
         raise RayMissing(
             f"Ray {version} is too old for the local place",
             evidence="2.57 is the first whose head can come back without Redis",
-            remedy="pip install -U 'raystead[local]'",
+            remedy=_RAY,
         )
     return str(program), version
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
 from raystead.base.groups import HEAD, worker
-from raystead.base.version import __version__
+from raystead.base.version import NEWER, __version__
 from raystead.errors import NewerFormat, SpecError, StateError
 from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.storage import inline_password
@@ -184,7 +184,7 @@ def decoded(raw: Json) -> Anchor:
         raise NewerFormat(
             f'the cluster "{name}" was written by a newer raystead ({data.get("version", "unknown")})',
             evidence=f"ConfigMap {metadata['name']} has format {number}; {__version__} reads up to {FORMAT}",
-            remedy="pip install --upgrade raystead",
+            remedy=NEWER,
         )
     try:
         kept = json.loads(data["document" if number > 1 else "spec"])
