@@ -146,3 +146,50 @@ def test_a_cluster_that_is_not_autoscaled_is_told_how_to_be(user: Kube) -> None:
     cli("up", "--wait=false", "--name", "plain", "--storage", "none")
     done: subprocess.CompletedProcess[str] = cli("autoscale", "plain", code=90)
     assert "raystead up --name plain --autoscale --min 0 --max 10" in done.stderr
+
+
+def test_who_has_more_rights_restarts_no_head_by_the_way_and_is_told_how_to_give_them(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    """An `edit` user made it, and an administrator changes something else."""
+    space = namespace()
+    admin, edit = (Cli(as_user(space, role)) for role in ("admin", "edit"))
+    edit("up", "--wait=false", "-f", "-", stdin=yaml.safe_dump(DOCUMENT))
+
+    def generation() -> int:
+        return int(space.get("deployment", "auto-head")["metadata"]["generation"])
+
+    before = generation()
+    told = "`raystead up --name auto --autoscale` (restarts the head)"
+    shown = admin("plan", "--name", "auto").stdout
+    assert told in shown
+    assert "nothing to change" in shown
+    assert "`raystead up --name auto --autoscale`" not in edit("plan", "--name", "auto").stdout
+    admin("scale", "small=1..2", "--yes", "--timeout", "1s", code=None)
+    assert generation() == before
+    assert "raystead up --name auto --autoscale" in admin("doctor", "--name", "auto", code=None).stdout
+    shown = admin("plan", "--name", "auto", "--autoscale").stdout
+    assert "with rights of its own, for which the head restarts" in " ".join(shown.split())
+    refused = admin("up", "--name", "auto", "--autoscale", "--wait=false", code=2)
+    assert "head: 1 pod restarts" in refused.stderr
+    admin("up", "--name", "auto", "--autoscale", "--wait=false", "--yes")
+    assert generation() == before + 1
+    assert space.get("role", STEWARD)["rules"]
+    assert "makes the workers itself" in edit("autoscale", code=90).stderr
+
+
+def test_who_has_fewer_rights_leaves_the_stewards_as_they_are(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    """An administrator made it, and an `edit` user changes something."""
+    space = namespace()
+    admin, edit = (Cli(as_user(space, role)) for role in ("admin", "edit"))
+    admin("up", "--wait=false", "-f", "-", stdin=yaml.safe_dump(DOCUMENT))
+    template = space.get("deployment", "auto-head")["spec"]["template"]
+    role = space.get("role", STEWARD)
+    assert "nothing to change" in edit("plan", "--name", "auto").stdout
+    edit("up", "--name", "auto", "--max", "5", "--wait=false", "--yes")
+    assert space.get("deployment", "auto-head")["spec"]["template"] == template
+    assert space.get("role", STEWARD)["metadata"]["uid"] == role["metadata"]["uid"]
+    assert space.get("rolebinding", STEWARD)
+    assert "nothing to change" in admin("plan", "--name", "auto").stdout

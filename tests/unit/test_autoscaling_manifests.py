@@ -210,9 +210,12 @@ ADMIN, EDIT = ("roles", "rolebindings", "serviceaccounts"), ("serviceaccounts",)
 @pytest.mark.parametrize(
     ("rights", "named", "before", "rung"),
     [
+        (ADMIN, True, "client", "role"),
+        (ADMIN, False, "role", "role"),
+        (ADMIN, False, "account", "role"),
         (ADMIN, False, "", "role"),
         (ADMIN, True, "", "role"),
-        (ADMIN, False, "client", "role"),
+        (ADMIN, False, "client", "client"),
         (("roles", "rolebindings"), True, "", "role"),
         (EDIT, True, "", "account"),
         (EDIT, True, "client", "account"),
@@ -226,6 +229,25 @@ def test_whose_rights_the_steward_gets(rights: tuple[str, ...], named: bool, bef
     cluster = build(Flags(service_account="mine"), spec()) if named else spec()
     server: Any = Server(*rights)
     assert asking.steward(server, cluster, before) == rung
+
+
+def test_a_steward_gets_rights_where_they_are_asked_for_and_may_be_given() -> None:
+    for rights, rung in ((ADMIN, "role"), (EDIT, "client")):
+        server: Any = Server(*rights)
+        assert asking.steward(server, spec(), "client", anew=True) == rung
+
+
+def test_who_might_give_rights_is_told_how_and_what_it_costs() -> None:
+    (told,) = asking.said_of_steward("client", "client", "demo", "ns", "role")
+    assert "`raystead up --name demo --autoscale` (restarts the head)" in told
+    (moved,) = asking.said_of_steward("client", "role", "demo", "ns")
+    assert "for which the head restarts" in moved
+    assert "Without --autoscale and --service-account it stays as it is" in moved
+
+
+def test_autoscale_typed_for_a_cluster_that_does_changes_nothing_of_its_spec() -> None:
+    first = spec()
+    assert build(Flags(autoscale=True), first) == first
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ __all__ = ["check", "without_roles"]
 _OF_A_ROLE = {row.plural for row in kinds.ROWS if row.name in ("Role", "RoleBinding", "ServiceAccount")}
 
 
-def check(seen: Observations) -> Iterator[Check]:
+def check(seen: Observations, held: NeededRights) -> Iterator[Check]:
     """One line where the cluster is autoscaled."""
     if not autoscales(seen.cluster):
         return
@@ -26,6 +26,14 @@ def check(seen: Observations) -> Iterator[Check]:
         account = seen.cluster.spec.head.template.spec.get("serviceAccountName") or steward_name(name)
         what = f"a steward in the head makes the workers, with the rights of ServiceAccount {account}"
         yield Check("autoscaling", "ok", what)
+    elif seen.exists and not any(right.resource in _OF_A_ROLE for right in (*held.lacking, *held.unknown)):
+        yield Check(
+            "autoscaling",
+            "warn",
+            f"workers are made only while raystead autoscale {name} runs: who made the cluster had no rights "
+            "to give, and you have",
+            remedy=f"raystead up --name {name} --autoscale gives them to the steward; the head restarts once",
+        )
     else:
         yield Check(
             "autoscaling",

@@ -34,7 +34,7 @@ def judge(seen: Observations, held: NeededRights) -> tuple[Check, ...]:
         *versions.check(seen),
         *_terminating(seen),
         *rights.check(held if seen.facts.steward == "role" else autoscaling.without_roles(held)),
-        *autoscaling.check(seen),
+        *autoscaling.check(seen, held),
         *taken.check(seen),
         *quota.check(seen),
         *limits.check(seen),

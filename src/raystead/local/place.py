@@ -429,7 +429,7 @@ def _waited_for(status: LocalStatus) -> str:
     """`head: alive, workers: 1 of 2`."""
     head, *workers = status.nodes
     alive = sum(node.state == "alive" for node in workers)
-    return f"head: {head.state}, workers: {alive} of {len(workers)}"
+    return f"head: {head.state}" + (f", workers: {alive} of {len(workers)}" if workers else "")
 
 
 def _without_counts(cluster: RayCluster) -> Json:

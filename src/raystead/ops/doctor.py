@@ -89,6 +89,7 @@ def subject(
         anchor = existing(api, asked.cluster.name if asked else flags.name or NAME)
     if asked is None:
         asked = Desired(built(flags, anchor))
+    asked = replace(asked, autoscale=bool(flags.autoscale))
     return Subject(api, asked, anchor, have, _held(api, asked.cluster, have))
 
 
@@ -276,7 +277,8 @@ def _facts(who: Subject, seen: Observations) -> Facts:
     facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
     if autoscales(seen.cluster):
         before = facts.steward if who.anchor and autoscales(who.anchor.cluster) else ""
-        facts = replace(facts, steward=steward(who.api, seen.cluster, before, who.rights))
+        anew = bool(who.asked.autoscale)
+        facts = replace(facts, steward=steward(who.api, seen.cluster, before, who.rights, anew=anew))
     if not who.rights.allows("create", "pods"):
         return facts
     here = Here(seen.namespace or {}, seen.quotas, seen.limitranges)  # {}: who may not read it is not refused

@@ -100,16 +100,21 @@ def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = 
     return out
 
 
-def steward(api: Api, cluster: RayCluster, before: str = "", have: Rights | None = None) -> str:
+def steward(
+    api: Api, cluster: RayCluster, before: str = "", have: Rights | None = None, *, anew: bool = False
+) -> str:
     """How the steward of an autoscaled cluster gets its rights: `Facts.steward`.
 
     A Role where this user may make one; else the ServiceAccount that the file names; else nobody gives it
-    any, and a client acts.
+    any, and a client acts. A running cluster for which a client acts goes on so, whoever changes it: rights
+    for its steward restart the head, which is to be asked for (`anew`, or a ServiceAccount that is named).
 
     Args:
         before: what the running cluster has, if it is autoscaled.
         have: this user's rights, where they are known already.
     """
+    if before == "client" and not anew and not cluster.spec.head.template.spec.get("serviceAccountName"):
+        return "client"
     have, group = have or rights(api), "rbac.authorization.k8s.io"
     named = cluster.spec.head.template.spec.get("serviceAccountName")
     needed = [("roles", group), ("rolebindings", group), *([] if named else [("serviceaccounts", "")])]
@@ -123,13 +128,25 @@ def steward(api: Api, cluster: RayCluster, before: str = "", have: Rights | None
     return "client"
 
 
-def said_of_steward(before: str, now: str, cluster: str, namespace: str) -> list[str]:
-    """What there is to run, or to ask for, where nobody may give the steward its rights."""
+def said_of_steward(before: str, now: str, cluster: str, namespace: str, may: str = "client") -> list[str]:
+    """What there is to run, or to ask for, where nobody may give the steward its rights.
+
+    Args:
+        may: what this user could give it, where it goes on without.
+    """
+    if before == now == "client" and may != "client":
+        return [
+            f"autoscaling: workers go on coming only while `raystead autoscale {cluster}` runs; you may give "
+            "the steward in the head rights of its own: "
+            f"`raystead up --name {cluster} --autoscale` (restarts the head)"
+        ]
     if now == before or (before and "client" not in (before, now)):
         return []
     if now != "client":
         acts = (
-            "the steward in the head makes the workers itself now; raystead autoscale is not needed any more"
+            "autoscaling: the steward in the head makes the workers itself from now on, with rights of its "
+            "own, for which the head restarts; `raystead autoscale` is not needed any more. Without "
+            "--autoscale and --service-account it stays as it is"
         )
         return [acts] if before else []
     return [

@@ -129,8 +129,9 @@ def wanted(
     """
     if text is None:
         anchor = existing(api, flags.name or NAME)
-        return Request(api, Desired(built(flags, anchor)), anchor)
+        return Request(api, Desired(built(flags, anchor), autoscale=bool(flags.autoscale)), anchor)
     api, asked = located(api, flags, text, filename, namespace=namespace)
+    asked = replace(asked, autoscale=bool(flags.autoscale))
     return Request(api, asked, existing(api, asked.cluster.name))
 
 
@@ -189,8 +190,11 @@ def prepare(
     facts = replace(facts, **known, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
     if autoscales(cluster):
         before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
-        facts = replace(facts, steward=asking.steward(api, cluster, before))
-        notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace)
+        facts = replace(facts, steward=asking.steward(api, cluster, before, anew=bool(asked.autoscale)))
+        may = "client"
+        if asked.autoscale is not None and (before, facts.steward) == ("client", "client"):
+            may = asking.steward(api, cluster, before, anew=True)
+        notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace, may)
     if wanted_parts := keepers.wanted(wish):
         facts = replace(facts, keepers=keepers.there(api, wish.name, anchor, wanted_parts))
     needed = () if known else tuple(secrets.needed(cluster, facts, password))

@@ -38,6 +38,8 @@ class Desired:
     notes: tuple[SpecNote, ...] = ()
     places: tuple[str, ...] = ()  # file and line of each foreign document
     source: Source | None = None  # the file
+    # of an `up`: whether --autoscale was typed, and so the head may restart for a steward with rights
+    autoscale: bool | None = None
 
     @property
     def placed(self) -> tuple[tuple[Json, str], ...]:

@@ -179,7 +179,10 @@ class _Change:
 
     def autoscaling(self, flags: Flags) -> None:
         """Whether Ray decides how many workers there are, and between which bounds."""
-        if flags.autoscale is not None:
+        changes = flags.autoscale is not None and flags.autoscale != bool(
+            self.spec.get("enableInTreeAutoscaling")
+        )
+        if changes:
             self.spec["enableInTreeAutoscaling"] = flags.autoscale
             options: Json = self.spec.get("autoscalerOptions") or {}
             env = self._ray_containers()[0].get("env") or [] if self._ray_containers() else []
@@ -188,7 +191,7 @@ class _Change:
             if not flags.autoscale:
                 self.spec.pop("autoscalerOptions", None)
         on = bool(self.spec.get("enableInTreeAutoscaling"))
-        if (flags.least, flags.most) == (None, None) and not flags.autoscale:
+        if (flags.least, flags.most) == (None, None) and not (flags.autoscale and changes):
             return
         if not on:
             self.problem(
@@ -206,7 +209,7 @@ class _Change:
             self.problem("min", f"expected 0 or more and no more than --max {most}, got {least}")
             return
         group["minReplicas"], group["maxReplicas"] = least, most
-        if flags.workers is None and flags.autoscale:
+        if flags.workers is None and flags.autoscale and changes:
             group["replicas"] = least
 
     def idle(self, flags: Flags) -> None:
