@@ -12,12 +12,13 @@ from raystead.base.version import __version__
 
 if TYPE_CHECKING:
     from raystead import errors, events, views
-    from raystead.library import Cluster, JobHandle, SpecFlags, connect
+    from raystead.library import Cluster, JobHandle, SpecFlags, TickHandle, connect
 
 __all__ = [
     "Cluster",
     "JobHandle",
     "SpecFlags",
+    "TickHandle",
     "__version__",
     "connect",
     "errors",

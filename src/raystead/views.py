@@ -3,6 +3,8 @@
 from raystead.doctor.model import Check
 from raystead.explain.model import Evidence, Finding
 from raystead.kube.execs import Result
+from raystead.live.raycron import Tick
+from raystead.live.rayjob import JobState
 from raystead.ops.connect import Connection
 from raystead.ops.doctor import Examined
 from raystead.ops.down import Downed
@@ -30,10 +32,12 @@ __all__ = [
     "GroupView",
     "HeadLoss",
     "Job",
+    "JobState",
     "ListRow",
     "NodeView",
     "Plan",
     "RayCluster",
     "Rendered",
     "Result",
+    "Tick",
 ]

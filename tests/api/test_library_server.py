@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from kube import Kube, until
+from patience import patience
+from raycronjobs import raycronjob
 
 import raystead
 from raystead import errors, events
@@ -136,3 +139,66 @@ def test_what_doctor_finds_refuses_an_up_and_a_run_before_anything_is_made(
     assert raystead.Cluster.list(**where) == []
     raystead.Cluster.up(wait=False, checks=False, storage="none", **where, **SMALL)
     assert [row.name for row in raystead.Cluster.list(**where)] == ["ray-cluster"]
+
+
+def test_what_doctor_finds_refuses_a_scale_and_a_restart_too(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    user = as_user(namespace(quota={"requests.cpu": "500m", "limits.cpu": "4"}), "edit")
+    where: dict[str, Any] = {"kubeconfig": user.kubeconfig, "namespace": user.namespace}
+    cluster = raystead.Cluster.up(name="one", wait=False, **where, **SMALL)
+    with pytest.raises(errors.ProblemsFound) as caught:
+        cluster.scale(worker=30, wait=False)
+    assert "quota" in caught.value.what
+    assert "checks=False" in caught.value.remedy
+    assert cluster.spec().spec.workers[0].replicas == 2, "nothing was changed"
+    cluster.scale(worker=30, wait=False, checks=False)
+    assert cluster.spec().spec.workers[0].replicas == 30
+    with pytest.raises(errors.ProblemsFound):
+        cluster.restart("worker", wait=False)
+
+
+def test_a_program_makes_the_workers_of_an_autoscaled_cluster_until_it_is_told_to_stop(
+    where: dict[str, Any],
+) -> None:
+    cluster = raystead.Cluster.up(name="auto", autoscale=True, wait=False, **where, **SMALL)
+    stop, seen = threading.Event(), list[events.Event]()
+    acting = threading.Thread(target=lambda: cluster.autoscale(stop=stop, on_event=seen.append))
+    acting.start()
+    try:
+        until(lambda: any("acting for" in str(getattr(e, "text", "")) for e in seen), 30, "it acts")
+        assert all(isinstance(event, events.Note) for event in seen)
+    finally:
+        stop.set()
+        acting.join(patience(15))
+    assert not acting.is_alive()
+    cluster.autoscale(stop=stop)  # told before: it does not begin
+    plain = raystead.Cluster.up(name="plain", wait=False, **where, **SMALL)
+    with pytest.raises(errors.WrongState, match="not autoscaled"):
+        plain.autoscale(stop=stop)
+
+
+def test_the_ticks_of_a_raycronjob_are_listed_read_and_named(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    user = as_user(namespace(quota={"pods": "0"}), "edit")
+    where: dict[str, Any] = {"kubeconfig": user.kubeconfig, "namespace": user.namespace}
+    cluster = raystead.Cluster.up(raycronjob(), wait=False, checks=False, **where)
+    assert cluster.ticks() == []
+    with pytest.raises(errors.JobNotFound, match="no tick yet"):
+        cluster.tick()
+    for minute in (29928523, 29928524):
+        user.run("create", "job", f"nightly-head-{minute}", "--from=cronjob/nightly-head")
+    assert [tick.id for tick in cluster.ticks()] == ["nightly-29928524", "nightly-29928523"]
+    first = cluster.ticks()[1]
+    assert (first.job, first.state.over) == ("nightly-head-29928523", False)
+    handle = cluster.tick("29928523")
+    assert handle.id == "nightly-29928523"
+    assert handle.status() == first
+    with pytest.raises(errors.OutputGone):
+        handle.logs()
+    with pytest.raises(errors.JobNotFound, match='there is no tick "x"'):
+        cluster.tick("x")
+    plain = raystead.Cluster.up(name="plain", wait=False, checks=False, **where)
+    with pytest.raises(errors.WrongState, match='"plain" is a RayCluster, and only a RayCronJob has ticks'):
+        plain.ticks()

@@ -1,5 +1,6 @@
 """A whole life of a cluster in the library's words; a test type-checks it strictly, another one may run it."""
 
+import threading
 from pathlib import Path
 
 import raystead
@@ -55,6 +56,25 @@ def life(namespace: str, working_dir: Path) -> str:
     print(cluster.status().state, cluster.spec().name)
     gone: views.Downed = cluster.down()
     return ", ".join(gone.remains)
+
+
+def every_night(namespace: str, file: Path) -> int:
+    nightly = raystead.Cluster.up(file, namespace=namespace, checks=False)
+    for tick in nightly.ticks():
+        known: views.Tick = tick
+        state: views.JobState = known.state
+        print(known.id, known.at.isoformat(), known.word, known.why, state.exit_code)
+    handle: raystead.TickHandle = nightly.tick()
+    ended: views.Tick = handle.wait(output=print)
+    print(handle.logs(), handle.status().word, handle.cancel())
+    return ended.state.exit_code or 0
+
+
+def scaler(namespace: str, stop: threading.Event) -> None:
+    cluster = raystead.Cluster.up(namespace=namespace, autoscale=True, least=0, most=4)
+    cluster.autoscale(stop=stop, on_event=told)
+    cluster.scale({"worker": 2}, checks=False)
+    print(sorted(raystead.Cluster.schema()))
 
 
 def one_job(namespace: str) -> None:

@@ -16,51 +16,26 @@ import pytest
 
 import raystead
 from raystead import errors
+from raystead.cli.main import COMMANDS
 from raystead.errors import KubeConfigError, UsageError
 from raystead.library.inputs import SpecFlags, flags_of, seconds, text_of
 from raystead.spec.flags import Flags
 
 TOP = Path(__file__).parents[2]
 SURFACE = TOP / "docs/public-api.txt"
-VERBS = [
-    "connect",
-    "doctor",
-    "down",
-    "exec",
-    "explain",
-    "get",
-    "job",
-    "jobs",
-    "list",
-    "logs",
-    "plan",
-    "render",
-    "restart",
-    "resume",
-    "run",
-    "scale",
-    "spec",
-    "status",
-    "submit",
-    "suspend",
-    "token",
-    "up",
-    "verify",
-    "wait",
-]
 
 
 def test_everything_promised_is_there_and_documented() -> None:
     for name in raystead.__all__:
         assert getattr(raystead, name)
-    for one in (raystead.Cluster, raystead.JobHandle):
+    for one in (raystead.Cluster, raystead.JobHandle, raystead.TickHandle):
         for name, member in inspect.getmembers(one):
             if not name.startswith("_"):
                 assert inspect.getdoc(member), name
 
 
 def test_every_verb_has_a_method() -> None:
-    assert [verb for verb in VERBS if not callable(getattr(raystead.Cluster, verb, None))] == []
+    assert [verb for verb in COMMANDS if not callable(getattr(raystead.Cluster, verb, None))] == []
 
 
 def surface() -> str:
@@ -79,7 +54,8 @@ def surface() -> str:
             lines.append(f"raystead.{name}")
             if fields := getattr(one, "__annotations__", None):
                 lines += [f"raystead.{name}[{field!r}]" for field in fields]
-            for member, value in sorted(vars(one).items()):
+            members = {k: v for base in reversed(one.__mro__) if _ours(base) for k, v in vars(base).items()}
+            for member, value in sorted(members.items()):
                 if not member.startswith("_"):
                     lines.append(f"raystead.{name}.{member}{_signature(value)}")
         else:
@@ -90,6 +66,10 @@ def surface() -> str:
         ]
         lines.append(f"raystead.errors.{error.__name__} exits {error.exit_code}: {', '.join(fields)}")
     return "\n".join(lines) + "\n"
+
+
+def _ours(one: type) -> bool:
+    return one.__module__.startswith("raystead.")
 
 
 def _signature(value: Any) -> str:

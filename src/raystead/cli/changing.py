@@ -11,6 +11,7 @@ import click
 
 from raystead.cli.options import SPAN
 from raystead.errors import UsageError, indented
+from raystead.ops.typed import up_words
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
@@ -98,17 +99,6 @@ def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) ->
     if failed:
         names = ", ".join(dict.fromkeys(check.name for check in failed))
         ask(reporter, f"the cluster will not be whole ({names})", yes=yes)
-
-
-def up_words(name: str, file: str | None = None) -> str:
-    """`raystead up` for one spec, as it is typed."""
-    import shlex
-
-    from raystead.spec.builtin import NAME
-
-    if file is not None:
-        return f"raystead up -f {shlex.quote(file)}"
-    return "raystead up" if name == NAME else f"raystead up --name {name}"
 
 
 def say_costs(reporter: Reporter, prepared: Prepared, *, yes: bool, stops_meant: bool = False) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from raystead.cli.changing import up_words
 from raystead.cli.help import SpecCommand
 from raystead.cli.options import (
     Where,
@@ -20,6 +19,7 @@ from raystead.cli.options import (
     spec_options,
 )
 from raystead.cli.up import policies_option, say_notes
+from raystead.ops.typed import up_words
 
 
 @click.command("doctor", cls=SpecCommand)

@@ -56,11 +56,11 @@ def command(
     raystead plan -f raycluster.yaml -o json
     raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
     """
-    from raystead.cli.changing import up_words
     from raystead.cli.retyped import corrected
     from raystead.errors import Conflict, ProblemsFound
     from raystead.ops.checking import failing
     from raystead.ops.planning import prepare, wanted
+    from raystead.ops.typed import up_words
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import check_rows
     from raystead.ui.plain import Reporter, json_text

@@ -82,11 +82,12 @@ def command(
     if where.local:
         _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT, yes)
         return
-    from raystead.cli.changing import say_checks, say_costs, say_who_went, up_words
+    from raystead.cli.changing import say_checks, say_costs, say_who_went
     from raystead.cli.waits import follow
     from raystead.ops.bring import TIMEOUT, bring
     from raystead.ops.keepers import settled
     from raystead.ops.planning import prepare, wanted
+    from raystead.ops.typed import up_words
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
@@ -121,9 +122,9 @@ def command(
 
 def _dry_run(prepared: Prepared, file: str | None) -> None:
     """What `plan` says, which ends as `up` would."""
-    from raystead.cli.changing import up_words
     from raystead.errors import ProblemsFound
     from raystead.ops.checking import failing
+    from raystead.ops.typed import up_words
     from raystead.ui.doctor import check_rows
     from raystead.ui.plans import plan_text
 

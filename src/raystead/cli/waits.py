@@ -35,7 +35,7 @@ def follow(reporter: Reporter, api: Api, name: str, again: str | None = None) ->
             api.notice = lambda text: take(Note(text))
             yield Emit(take)
     except KeyboardInterrupt:
-        from raystead.cli.changing import up_words
+        from raystead.ops.typed import up_words
 
         reporter.line(
             f'interrupted; "{name}" goes on without us: raystead status shows it, '

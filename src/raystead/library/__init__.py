@@ -8,6 +8,6 @@ Everything raises `raystead.errors.RaysteadError`s; nothing prints but the outpu
 
 from raystead.library.cluster import Cluster, connect
 from raystead.library.inputs import SpecFlags
-from raystead.library.jobs import JobHandle
+from raystead.library.jobs import JobHandle, TickHandle
 
-__all__ = ["Cluster", "JobHandle", "SpecFlags", "connect"]
+__all__ = ["Cluster", "JobHandle", "SpecFlags", "TickHandle", "connect"]

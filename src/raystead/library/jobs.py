@@ -1,4 +1,4 @@
-"""A job to attach to: its state, its output, its end; whoever submitted it, and from wherever."""
+"""A job or a tick to attach to: its state, its output, its end; whoever began it, and from wherever."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
+    from raystead.live.raycron import Tick
     from raystead.ops.anchor import Anchor
     from raystead.ops.drivers import Drivers
+    from raystead.ops.raycrons import Ticks
     from raystead.rayapi.jobs import Job, JobClient
 
-__all__ = ["JobHandle", "ignore", "to_stdout"]
+__all__ = ["JobHandle", "TickHandle", "clients", "ignore", "to_stdout"]
 
 
 def ignore(event: object) -> None:
@@ -97,3 +99,70 @@ class JobHandle:
 
         with clients(self._api, anchor_of(self._api, self._cluster)) as both:
             yield both
+
+
+class TickHandle:
+    """One tick of a RayCronJob by its id; made by `Cluster.tick`. Each call asks anew, nothing is kept open.
+
+    Attributes:
+        id: the submission id, `nightly-29928523` unless the file gives another.
+    """
+
+    def __init__(self, api: Api, cluster: str, tick_id: str) -> None:
+        self.id = tick_id
+        self._api = api
+        self._cluster = cluster
+
+    def __repr__(self) -> str:
+        return f"TickHandle({self.id!r})"
+
+    def status(self) -> Tick:
+        """When it was due, and how its driver is: `tick.word`, `tick.why`, `tick.state`.
+
+        Raises:
+            JobNotFound: its Job is gone.
+        """
+        return self._ticks().meant(self.id)
+
+    def logs(self) -> str:
+        """The driver's output so far.
+
+        Raises:
+            JobNotFound
+            OutputGone: it went with its pod, or has not begun.
+        """
+        ticks, lines = self._ticks(), list[str]()
+        ticks.output(ticks.meant(self.id), lines.append)
+        return "".join(lines)
+
+    def wait(self, *, output: Callable[[str], None] = to_stdout) -> Tick:
+        """Follows the tick to its end; `output` gets what the driver writes, from the beginning.
+
+        Raises:
+            JobNotFound: its Job is gone: another tick replaced it, or somebody deleted it.
+        """
+        ticks = self._ticks()
+        tick = ticks.meant(self.id)
+        if tick.state.over:
+            ticks.output(tick, output)
+            return tick
+        return ticks.follow(tick, write=output, tell=ignore)
+
+    def cancel(self) -> bool:
+        """Stops its job: SIGTERM, then SIGKILL; False where it had ended already.
+
+        Raises:
+            JobNotFound
+        """
+        ticks = self._ticks()
+        tick = ticks.meant(self.id)
+        if tick.state.over:
+            return False
+        with clients(self._api, ticks.anchor) as (client, _):
+            return client.stop(tick.id)
+
+    def _ticks(self) -> Ticks:
+        from raystead.ops.clusters import anchor_of
+        from raystead.ops.raycrons import ticks_of
+
+        return ticks_of(self._api, anchor_of(self._api, self._cluster))

@@ -64,8 +64,8 @@ def acts_here(anchor: Anchor) -> None:
         )
 
 
-def autoscale(api: Api, anchor: Anchor, say: Say) -> None:
-    """Acts until it is interrupted (KeyboardInterrupt).
+def autoscale(api: Api, anchor: Anchor, say: Say, *, stop: threading.Event | None = None) -> None:
+    """Acts until `stop` is set, or it is interrupted (KeyboardInterrupt).
 
     One that acts already is waited for. `say` takes a line for each thing that happens.
 
@@ -74,9 +74,12 @@ def autoscale(api: Api, anchor: Anchor, say: Say) -> None:
         ClusterNotFound: the cluster was deleted.
     """
     acts_here(anchor)
-    while True:
-        with _Turn(api, anchor, say) as turn:
+    stop = stop or threading.Event()
+    while not stop.is_set():
+        with _Turn(api, anchor, say, stop) as turn:
             turn.run()
+        if stop.is_set():
+            return
         if (gone := deleted(api, anchor)) is not None:
             raise gone
         now = existing(api, anchor.name)
@@ -88,8 +91,8 @@ def autoscale(api: Api, anchor: Anchor, say: Say) -> None:
 class _Turn:
     """From the wait for the place of the one that acts to its loss."""
 
-    def __init__(self, api: Api, anchor: Anchor, say: Say) -> None:
-        self._api, self._anchor, self._say = api, anchor, _calm(say)
+    def __init__(self, api: Api, anchor: Anchor, say: Say, stop: threading.Event) -> None:
+        self._api, self._anchor, self._say, self._stop = api, anchor, _calm(say), stop
         host, name = socket.gethostname(), anchor.name
         self._who = f"{_user()}@{host}"
         claim = f"{host}:{os.getpid()}:{randomness.token_hex(4)}"
@@ -133,7 +136,7 @@ class _Turn:
             board = self._kept.begin(stored)
         except OSError as error:
             self._say(f"the state cannot be stored: {error}")
-            time.sleep(_LOOK)
+            self._stop.wait(_LOOK)
             return
         except Overtaken:
             return
@@ -155,14 +158,15 @@ class _Turn:
             self._threads.append(threading.Thread(target=self._guarded, args=(part,), daemon=True))
             self._threads[-1].start()
         while not self._ended.wait(_NOTICE):
-            pass
+            if self._stop.is_set():
+                return
         if isinstance(self._error, Overtaken):
             self._say("another one acts now, or the spec is being stored anew: looking again")
         elif self._error is not None:
             raise self._error
 
     def _claim(self) -> Json | None:
-        """The stored state, once nobody else acts; None where there is nothing to act for any more."""
+        """The stored state, once nobody else acts; None: there is nothing to act for any more, or `stop`."""
         waiting = ""
         while True:
             try:
@@ -187,7 +191,8 @@ class _Turn:
                     ) from None
                 if failed.status != 409:
                     self._say(f"the ConfigMap cannot be read, still trying: {failed}")
-            time.sleep(_LOOK)
+            if self._stop.wait(_LOOK):
+                return None
 
     def _other(self) -> str:
         """Who else acts now; "" where nobody does."""

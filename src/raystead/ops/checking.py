@@ -19,7 +19,7 @@ from raystead.kube.paths import collection
 from raystead.live.makers import makers_of
 from raystead.ops.planning import Prepared
 from raystead.ops.rights import Rights, rights
-from raystead.ops.source import Source
+from raystead.ops.source import SpecSource
 from raystead.plan.make import key_of
 from raystead.plan.model import makes_pods
 
@@ -92,7 +92,7 @@ def refusal(failed: Sequence[Check], otherwise: str) -> ProblemsFound:
 
 
 def answers_to(
-    api: Api, tried: Iterable[Pods], objects: Iterable[Json] = (), source: Source | None = None
+    api: Api, tried: Iterable[Pods], objects: Iterable[Json] = (), source: SpecSource | None = None
 ) -> dict[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made: it, or why not.
 

@@ -24,7 +24,7 @@ from raystead.ops import facts as asking
 from raystead.ops.anchor import Anchor, decoded, document, storable
 from raystead.ops.living import LISTED, live_objects
 from raystead.ops.restart import stamp, stamps
-from raystead.ops.source import Source
+from raystead.ops.source import SpecSource
 from raystead.ops.specs import Desired, built, located
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Key, Plan
@@ -68,7 +68,7 @@ class Prepared:
     uids: Mapping[Key, str] = field(default_factory=dict)
     policies: tuple[Json, ...] = ()
     refused: frozenset[Key] = frozenset()
-    source: Source | None = None
+    source: SpecSource | None = None
 
     @property
     def cluster(self) -> RayCluster:

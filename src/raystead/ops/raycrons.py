@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from raystead.base import labels
 from raystead.base.names import SUBMITTER
 from raystead.base.ownership import owners_of
-from raystead.errors import JobNotFound, OutputGone, UsageError
+from raystead.errors import JobNotFound, OutputGone, UsageError, WrongState
 from raystead.kube.api import Api, Json
 from raystead.kube.logs import Source, read
 from raystead.kube.parallel import parallel
@@ -19,13 +19,25 @@ from raystead.live.rayjob import JobState
 from raystead.ops.anchor import Anchor
 from raystead.ops.rayjobs import followed
 
-__all__ = ["Ticks", "is_cron"]
+__all__ = ["Ticks", "is_cron", "ticks_of"]
 
 _REST = 3.0  # seconds for the rest of its output, once it has ended
 
 
 def is_cron(anchor: Anchor) -> bool:
     return anchor.kept.get("kind") == "RayCronJob"
+
+
+def ticks_of(api: Api, anchor: Anchor) -> Ticks:
+    """The ticks of a RayCronJob.
+
+    Raises:
+        WrongState: it is another kind of cluster.
+    """
+    if not is_cron(anchor):
+        kind = anchor.kept.get("kind") or "RayCluster"
+        raise WrongState(f'"{anchor.name}" is a {kind}, and only a RayCronJob has ticks')
+    return Ticks(api, anchor)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from raystead.kube.forward import Forward
 from raystead.kube.paths import path_of
 from raystead.manifests.autoscaling import STEWARD_PORT, steward_name
 from raystead.ops.ray import head_picker
+from raystead.rayapi.faults import words_of
 
 if TYPE_CHECKING:
     import ssl
@@ -176,7 +177,7 @@ class Link:
     def _away(self, error: Exception) -> None:
         if self._stop.is_set():
             return
-        why = error.what if isinstance(error, RaysteadError) else type(error).__name__
+        why = error.what if isinstance(error, RaysteadError) else words_of(error)
         if not self._told_away:
             self._say(f"the head is away ({why}): workers stay as they are; still trying")
         self._told_away = True

@@ -17,7 +17,7 @@ from raystead.spec.load import unpacked
 from raystead.spec.model import Json
 from raystead.spec.yamlio import Document, Path, dotted, read
 
-__all__ = ["Source"]
+__all__ = ["SpecSource"]
 
 # spec.template.spec.containers[1].env[0].name, and as server-side apply writes it:
 # .spec.template.spec.containers[name="side"].image
@@ -33,7 +33,7 @@ Step = str | int | dict[str, str]  # a field, an index, or keys of an item
 
 
 @dataclass(frozen=True)
-class Source:
+class SpecSource:
     """The text of a file, and its name."""
 
     text: str = field(repr=False)

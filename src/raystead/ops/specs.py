@@ -12,7 +12,7 @@ from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests, secret_commands
 from raystead.ops import companions
 from raystead.ops.anchor import Anchor
-from raystead.ops.source import Source
+from raystead.ops.source import SpecSource
 from raystead.spec.documents import RayDocument
 from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build, notes_of
@@ -37,7 +37,7 @@ class Desired:
     foreign: tuple[Json, ...] = ()
     notes: tuple[SpecNote, ...] = ()
     places: tuple[str, ...] = ()  # file and line of each foreign document
-    source: Source | None = None  # the file
+    source: SpecSource | None = None  # the file
     # of an `up`: whether --autoscale was typed, and so the head may restart for a steward with rights
     autoscale: bool | None = None
 
@@ -98,7 +98,7 @@ def desired(
     namespace = flags.namespace or file.cluster.metadata.namespace or home
     found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
     said = (*told, *file.notes, *found.notes)
-    return Desired(file.document, found.documents, said, found.places, Source(text, filename))
+    return Desired(file.document, found.documents, said, found.places, SpecSource(text, filename))
 
 
 def generates(text: str, filename: str) -> str:
