@@ -284,6 +284,19 @@ TRUST = (
         user="ann",
     ),
     Case(
+        "a CA with a comment that is not ASCII",
+        {
+            "config": config(ANN, bare(**{"certificate-authority": "ca.crt"})),
+            "ca.crt": "# Főtanúsítvány\n{ca}",
+        },
+        user="ann",
+    ),
+    Case(
+        "a CA that is no text",
+        {"config": config(ANN, bare(**{"certificate-authority-data": "aaaa"}))},
+        says=("unable to load root certificates|unable to parse bytes as PEM", "no certificate in PEM"),
+    ),
+    Case(
         "a CA that is no PEM",
         {"config": config(ANN, bare(**{"certificate-authority-data": "YWJj"}))},
         says=("unable to load root certificates|unable to parse bytes as PEM", "no certificate in PEM"),

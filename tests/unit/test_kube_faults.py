@@ -278,6 +278,8 @@ BROKEN = {
     "a list of texts": b"users: [s3cret]",
     "another kind": b"apiVersion: v1\nkind: Secret\ndata: {token: s3cret}",
     "auth-provider": b"users: [{name: u, user: {auth-provider: {name: gcp, config: {access-token: s3cret}}}}]",
+    "a token file with a NUL in its name": b'users: [{name: u, user: {tokenFile: "a\\0"}}]',
+    "a key file with a NUL in its name": b'users: [{name: u, user: {client-certificate: a, client-key: "a\\0"}}]',
     "exec is a text": b"users: [{name: u, user: {exec: s3cret}}]",
 }
 

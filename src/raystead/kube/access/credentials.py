@@ -107,7 +107,7 @@ class Credentials:
             path = Path(user["tokenFile"])
             try:
                 token = path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:  # a name with a NUL, bytes that are no text
                 reason = error.strerror if isinstance(error, OSError) else "it is not text"
                 if not user.get("token"):
                     raise self._unusable(f"tokenFile {path}: {reason}") from None

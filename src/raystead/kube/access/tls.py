@@ -40,7 +40,7 @@ def context(
         _trust_this_machine(out)
     if authority is not None and not insecure:
         try:
-            out.load_verify_locations(cadata=authority.decode("ascii", "replace"))
+            out.load_verify_locations(cadata=authority.decode("ascii", "ignore"))
         except (ssl.SSLError, ValueError):
             raise ValueError("certificate-authority holds no certificate in PEM") from None
     if certificate is not None:
