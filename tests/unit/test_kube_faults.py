@@ -254,6 +254,18 @@ def test_a_token_that_cannot_be_sent_is_a_sentence_without_it(tmp_path: Path, te
         assert part not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("name", ["/dev/zero", "a\0b", "/", "/no/such", "/dev/null"])
+def test_a_token_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, name: str) -> None:
+    path = config(tmp_path / "a", "dev", current="dev", user={"tokenFile": name})
+    with pytest.raises(KubeConfigError):
+        load(kubeconfig=str(path))
+
+
+def test_a_kubeconfig_without_an_end_is_a_sentence() -> None:
+    with pytest.raises(KubeConfigError):
+        load(kubeconfig="/dev/zero")
+
+
 @pytest.mark.parametrize("text", [b"", b" \n", b"\xff\xfe\x00bad", b"\x80abc"])
 def test_a_token_file_without_a_token_is_a_sentence(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "token").write_bytes(text)
@@ -278,7 +290,7 @@ BROKEN = {
     "a list of texts": b"users: [s3cret]",
     "another kind": b"apiVersion: v1\nkind: Secret\ndata: {token: s3cret}",
     "auth-provider": b"users: [{name: u, user: {auth-provider: {name: gcp, config: {access-token: s3cret}}}}]",
-    "a token file with a NUL in its name": b'users: [{name: u, user: {tokenFile: "a\\0"}}]',
+    "a file without an end": b"users: [{name: u, user: {client-certificate: /dev/zero, client-key: /dev/zero}}]",
     "a key file with a NUL in its name": b'users: [{name: u, user: {client-certificate: a, client-key: "a\\0"}}]',
     "exec is a text": b"users: [{name: u, user: {exec: s3cret}}]",
 }

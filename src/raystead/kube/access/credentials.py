@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raystead.errors import KubeConfigError
-from raystead.kube.access.kubeconfig import blob
+from raystead.kube.access.kubeconfig import blob, contents
 
 if TYPE_CHECKING:
     from raystead.kube.access.plugins import Plugin
@@ -106,7 +106,7 @@ class Credentials:
         if user.get("tokenFile"):
             path = Path(user["tokenFile"])
             try:
-                token = path.read_text(encoding="utf-8")
+                token = contents(path).decode()
             except (OSError, ValueError) as error:  # a name with a NUL, bytes that are no text
                 reason = error.strerror if isinstance(error, OSError) else "it is not text"
                 if not user.get("token"):

@@ -17,9 +17,10 @@ from typing import Any
 
 from raystead.errors import KubeConfigError
 
-__all__ = ["Chosen", "blob", "choose", "paths", "sought"]
+__all__ = ["Chosen", "blob", "choose", "contents", "paths", "sought"]
 
 Json = dict[str, Any]
+_MOST = 2**23  # bytes of a file; a machine's whole CA bundle has 200 KiB
 _DEPTH = 100  # levels of nesting; a kubeconfig has six
 _FILES = {"clusters": ("certificate-authority",), "users": ("client-certificate", "client-key", "tokenFile")}
 _TEXTS = {
@@ -135,7 +136,21 @@ def blob(entry: Json, key: str) -> bytes | None:
             return base64.b64decode("".join(data.split()), validate=True)
         except (binascii.Error, ValueError):
             raise ValueError(f"{key}-data is not base64") from None
-    return Path(entry[key]).read_bytes() if entry.get(key) else None
+    return contents(Path(entry[key])) if entry.get(key) else None
+
+
+def contents(path: Path) -> bytes:
+    """A file's bytes, of which there are some KiB; /dev/zero would never end.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it has more than any such file.
+    """
+    with path.open("rb") as file:
+        data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise ValueError(f"{path} has more than {_MOST // 2**20} MiB")
+    return data
 
 
 # -- one file -----------------------------------------------------------------------------------------
@@ -144,7 +159,7 @@ def blob(entry: Json, key: str) -> bytes | None:
 def _document(path: Path) -> Json:
     """current-context, and clusters, users and contexts by name, with whole paths."""
     try:
-        value = _parsed(path.read_bytes())
+        value = _parsed(contents(path))
         if value is None:
             value = {}
         if not isinstance(value, dict):
