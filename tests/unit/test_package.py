@@ -251,6 +251,23 @@ def test_files_as_ray_takes_them(tmp_path: Path) -> None:
         package_of_file(module, target, module=False)
 
 
+def test_lines_that_are_no_pattern_say_nothing_in_a_file_and_are_refused_on_the_command_line(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    root = tmp_path / "root"
+    (root / "data").mkdir(parents=True)
+    for name in ("a.log", "b.py", "data/c.bin"):
+        (root / name).write_text("x")
+    (root / ".gitignore").write_text("!\n\\\n[[:alpha:]]*\n*.log\n")
+    assert names(packed(root, tmp_path)) == [".gitignore", "b.py", "data/c.bin"]
+    assert names(packed(root, tmp_path, "./data")) == [".gitignore", "b.py"]
+    for wrong in ("!", "\\"):
+        with pytest.raises(UsageError) as caught:
+            packed(root, tmp_path, "*.py", wrong)
+        assert repr(wrong) in caught.value.what
+    assert not recwarn.list
+
+
 def test_excludes_and_modules_of_a_runtime_environment() -> None:
     assert excludes_of({"excludes": "*.bin"}) == ("*.bin",), "not its letters"
     assert excludes_of({"excludes": ["a", "b"]}) == ("a", "b")

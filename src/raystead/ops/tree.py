@@ -7,7 +7,9 @@ folder that leads back to itself is left out, where Ray's client never ends.
 from __future__ import annotations
 
 import os
+import re
 import stat
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,11 +58,11 @@ class Walk:
         """Every entry that goes along.
 
         Raises:
-            UsageError: at the end of the walk, with all entries that cannot be read or sent.
+            UsageError: an exclude is no pattern; or, at the end of the walk, entries cannot be read or sent.
         """
         self.ignored = 0
         self._trouble.clear()
-        given = _rules([f"{name}/" for name in ALWAYS_OUT] + list(self.excludes))
+        given = _given(self.excludes)
         yield from self._folder(self.directory, "", given, [], frozenset({_identity(self.directory)}))
         if self._trouble:
             raise self._unreadable()
@@ -128,8 +130,36 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() and not "\ud800" <= c <= "\udfff" else "?" for c in name)
 
 
+def _given(excludes: Sequence[str]) -> pathspec.GitIgnoreSpec:
+    """The excludes of the command line; `./data` is `/data`, as a shell completes it."""
+    patterns = [re.sub(r"^(!?)\./", r"\1/", pattern) for pattern in excludes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        wrong = [pattern for pattern in patterns if not _is_pattern(pattern)]
+    if wrong:
+        raise UsageError(
+            f"{', '.join(map(repr, wrong))} is no pattern of files to exclude",
+            remedy="patterns are those of a .gitignore: --exclude '*.log' --exclude /data/",
+        )
+    return _rules([f"{name}/" for name in ALWAYS_OUT] + patterns)
+
+
 def _rules(lines: Sequence[str]) -> pathspec.GitIgnoreSpec:
-    return pathspec.GitIgnoreSpec.from_lines(lines)
+    """What the lines of an ignore file say; those that are no pattern say nothing, as with git."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # [[:alpha:]] is one to the library
+        try:
+            return pathspec.GitIgnoreSpec.from_lines(lines)
+        except ValueError:
+            return pathspec.GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
+
+
+def _is_pattern(line: str) -> bool:
+    try:
+        pathspec.GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
 
 
 def _ignored(name: str, given: pathspec.GitIgnoreSpec, rules: _Rules) -> bool:
