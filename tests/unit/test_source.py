@@ -65,7 +65,8 @@ kind: ConfigMap
 metadata:
   name: mine
 data:
-  "a key": x
+  x: 5
+foo: 1
 """
 HEAD_CONTAINERS = "spec.headGroupSpec.template.spec.containers"
 LARGE = "spec.workerGroupSpecs[1].template.spec"
@@ -108,7 +109,7 @@ def index(item: Any, name: str, within: str) -> int:
             # server-side apply names items by their keys
             "Deployment/demo-head",
             'failed to create typed patch object (ns/x; apps/v1, Kind=Deployment): .spec.template.spec.containers[name="side"].image: no',
-            f"failed to create typed patch object (ns/x; apps/v1, Kind=Deployment): ray.yaml:21:11: {HEAD_CONTAINERS}[1].image: no",
+            f"ray.yaml:21:11: {HEAD_CONTAINERS}[1].image: no",
         ),
         (
             "Deployment/demo-head",
@@ -131,6 +132,12 @@ def index(item: Any, name: str, within: str) -> int:
             "ConfigMap/mine",
             'ConfigMap "mine" is invalid: metadata.name: Invalid value: "mine"',
             'ray.yaml:54:3: metadata.name: Invalid value: "mine"',
+        ),
+        (
+            "ConfigMap/mine",
+            "failed to create typed patch object (ns/mine; /v1, Kind=ConfigMap): errors:\n"
+            "  .foo: field not declared in schema\n  .data.x: expected string, got &value.valueUnstructured{Value:5}",
+            "ray.yaml:56:3: data.x: expected string, got 5; ray.yaml:57:1: foo: field not declared in schema",
         ),
         # what others say of it stays as it is
         ("Deployment/demo-head", "violates PodSecurity: runAsNonRoot != true", None),

@@ -19,9 +19,15 @@ from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecSource"]
 
+_MORE = r"(?:\.[A-Za-z]\w*|\[[^\]\s]*\])"
 # spec.template.spec.containers[1].env[0].name, and as server-side apply writes it:
-# .spec.template.spec.containers[name="side"].image
-_FIELD = re.compile(r'(?<![\w."/])\.?((?:spec|metadata)(?:\.[A-Za-z]\w*|\[[^\]\s]*\])+)')
+# .spec.template.spec.containers[name="side"].image, .data.x
+_FIELD = re.compile(
+    rf'(?<![\w."/])\.?((?:spec|metadata){_MORE}+)|(?:(?<=\s)|^)(\.[A-Za-z]\w*{_MORE}*(?=:))', re.MULTILINE
+)
+# how server-side apply begins, and how it writes a value
+_TYPED = re.compile(r"^failed to create typed patch object \([^)]*\): (?:errors:\s*)?")
+_RAW = re.compile(r"&value\.valueUnstructured\{Value:(.*?)\}")
 _STEP = re.compile(r"\.?([A-Za-z]\w*)|\[([^\]]*)\]")
 _INVALID = re.compile(r'^\S+ "[^"]*" is invalid: (\[.*\]|.*)$', re.DOTALL)
 _NEXT = re.compile(r", (?=(?:spec|metadata)[.\[])")
@@ -55,7 +61,7 @@ class SpecSource:
         self, message: str, rendered: Json, document: Document | None, origins: Sequence[tuple[Path, Path]]
     ) -> str:
         def placed(match: re.Match[str]) -> str:
-            steps = _steps(match[1])
+            steps = _steps(match[1] or match[2])
             for prefix, base in origins:
                 if document is None or tuple(steps[: len(prefix)]) != prefix:
                     continue
@@ -66,6 +72,12 @@ class SpecSource:
                     return f"{self.filename}:{line}:{column}: {dotted((*base, *path))}"
             return match[0]
 
+        if typed := _TYPED.match(message):
+            told = [
+                _FIELD.sub(placed, _RAW.sub(r"\1", one.strip()))
+                for one in message[typed.end() :].splitlines()
+            ]
+            return "; ".join(sorted(told, key=self._line))
         if not (parts := _INVALID.match(message)):
             return _FIELD.sub(placed, message)
         told = [_FIELD.sub(placed, one, count=1) for one in _NEXT.split(_inside(parts[1]))]
