@@ -200,5 +200,34 @@ def test_a_job_on_a_cluster_that_is_there_makes_a_submitter_and_takes_nothing_al
     assert "guest" not in str([policy["metadata"]["name"] for policy in user.items("networkpolicies")])
 
 
+def test_verbs_that_need_pods_say_where_a_guest_runs_and_that_it_cannot_be_suspended(cli: Cli) -> None:
+    """KubeRay refuses `suspend` beside `clusterSelector`, too."""
+    cli("up", "--name", "lab", "--wait=false", "--yes", "--workers", "1", "--image", "ray:none")
+    refused = up(cli, selecting("lab", suspend=True, shutdownAfterJobFinishes=True), code=2)
+    assert "spec.suspend: a job on somebody else's cluster cannot be suspended" in refused
+    up(cli, selecting("lab"))
+    for verb in ("suspend", "resume"):
+        said = " ".join(
+            cli(verb, "--name", "guest", "--yes" if verb == "suspend" else "-q", code=90).stderr.split()
+        )
+        assert 'raystead: "guest" runs on the cluster "lab" (clusterSelector): it can be neither' in said
+        assert "do raystead down guest stops its job" in said
+    for line in (
+        "job list", "submit -- true", "connect -- true", "exec -- true", "scale 3", "restart", "verify --yes",
+    ):  # fmt: skip
+        typed, dashes, command = line.partition(" -- ")
+        words = [*typed.split(), "--name", "guest", *([dashes.strip(), command] if dashes else [])]
+        said = cli(*words, code=90).stderr
+        assert 'raystead: "guest" has no Ray of its own: its job runs on the cluster "lab"' in said, line
+        assert "name that one: --name lab" in said
+    assert "its cluster is lab: raystead explain lab" in cli("explain", "guest").stdout
+    assert "its job runs on the cluster lab" in cli("logs", "--name", "guest").stderr
+    assert "suspended" not in cli("status", "guest").stdout
+    cli("down", "guest", "--yes")
+    cli("suspend", "--name", "lab", "--yes", "--timeout", "60s")
+    said = up(cli, selecting("lab"))
+    assert "the cluster lab is suspended: the job waits for `raystead resume --name lab`" in said
+
+
 def spec_of_all(user: Kube, kind: str) -> dict[str, str]:
     return {item["metadata"]["name"]: spec_of(item) for item in user.items(kind)}

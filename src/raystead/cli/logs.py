@@ -99,6 +99,9 @@ def _past(api: Api, anchor: Anchor, wanted: LogSelection, previous: bool, timest
 def _nothing(anchor: Anchor, wanted: LogSelection) -> str:
     if wanted.since:
         return "wrote nothing in that time"
+    if elsewhere := anchor.facts.selected.get("name"):
+        where = f"its job runs on the cluster {elsewhere}"
+        return f"has no log: {where}; kubectl logs job/{anchor.name} shows the job's output"
     if anchor.suspended:
         return "has no log: it is suspended, and raystead resume starts it"
     return "has no log yet; raystead explain says what its pods wait for"

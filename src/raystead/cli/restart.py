@@ -37,9 +37,11 @@ def command(
     from raystead.ops.planning import prepare
     from raystead.ops.restart import groups_named, stamp
     from raystead.ops.specs import Desired
+    from raystead.ops.suspending import refuse_guest
 
     api = place_of(where).door("restart")
     anchor = anchor_of(api, name)
+    refuse_guest(anchor)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
     prepared = prepare(api, Desired(anchor.document), anchor, restart=restart)
     carry_out(Reporter(quiet=quiet), prepared, again=None, timeout=timeout, yes=yes)

@@ -22,10 +22,12 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_suspend
+    from raystead.ops.suspending import refuse_elsewhere
 
     reporter = Reporter(quiet=quiet)
     api = place_of(where).door("resume")
     anchor = anchor_of(api, name)
+    refuse_elsewhere(anchor)
     if not anchor.cluster.spec.suspend:
         reporter.step(f'"{anchor.name}" is not suspended')  # a resume that was cut off waits again
     prepared = prepare(api, Desired(with_suspend(anchor.document, False)), anchor)

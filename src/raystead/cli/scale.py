@@ -63,10 +63,12 @@ def _there(
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_cluster
+    from raystead.ops.suspending import refuse_guest
     from raystead.spec.edits import scaled
 
     api = door(where)
     anchor = anchor_of(api, name)
+    refuse_guest(anchor)
     counts = parse_counts(groups, [str(worker(group.name)) for group in anchor.cluster.spec.workers])
     prepared = prepare(api, Desired(with_cluster(anchor.document, scaled(anchor.cluster, counts))), anchor)
     if anchor.cluster.spec.suspend:

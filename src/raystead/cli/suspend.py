@@ -34,11 +34,12 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
     from raystead.ops.specs import Desired, with_suspend
-    from raystead.ops.suspending import refuse_loss
+    from raystead.ops.suspending import refuse_elsewhere, refuse_loss
 
     reporter = Reporter(quiet=quiet)
     api = place_of(where).door("suspend")
     anchor = anchor_of(api, name)
+    refuse_elsewhere(anchor)
     if anchor.cluster.spec.suspend and not workers_of(api, anchor.name):
         reporter.step(f'"{anchor.name}" is suspended already: nothing was changed')
         reporter.hint("raystead resume")

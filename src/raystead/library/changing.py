@@ -59,11 +59,13 @@ class ChangeableCluster(ReadableCluster):
             NotReady, Conflict, ApiError
         """
         from raystead.ops.specs import Desired, with_cluster
+        from raystead.ops.suspending import refuse_guest
         from raystead.spec.edits import scaled
 
         given = {**(counts or {}), **replicas}
         must_be(**{group: ("a whole number", count) for group, count in given.items()})
         anchor = self._anchor()
+        refuse_guest(anchor)
         wish = with_cluster(anchor.document, scaled(anchor.cluster, given))
         waits = wait and not anchor.suspended
         checks = checks and not anchor.suspended  # which makes no pod now
@@ -90,9 +92,11 @@ class ChangeableCluster(ReadableCluster):
         """
         from raystead.ops.restart import groups_named, stamp
         from raystead.ops.specs import Desired
+        from raystead.ops.suspending import refuse_guest
 
         must_be(groups=("a list of strings", groups))
         anchor = self._anchor()
+        refuse_guest(anchor)
         restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
         asked = Desired(anchor.document)
         self._bring(
@@ -109,14 +113,15 @@ class ChangeableCluster(ReadableCluster):
             lose_state: also where the state is kept nowhere and is lost with the head.
 
         Raises:
-            WrongState: it keeps its state in the head's memory alone.
+            WrongState: it keeps its state in the head's memory alone, or is a RayJob on another cluster.
             NotReady, Conflict, ApiError
         """
         from raystead.ops.specs import Desired, with_suspend
-        from raystead.ops.suspending import refuse_loss
+        from raystead.ops.suspending import refuse_elsewhere, refuse_loss
 
         must_be(lose_state=("true or false", lose_state))
         anchor = self._anchor()
+        refuse_elsewhere(anchor)
         if not lose_state:
             refuse_loss(anchor)
         asked = Desired(with_suspend(anchor.document, True))
@@ -129,11 +134,14 @@ class ChangeableCluster(ReadableCluster):
         """Starts a suspended cluster again, with its spec and its state.
 
         Raises:
+            WrongState: it is a RayJob on another cluster.
             NotReady, Conflict, ApiError
         """
         from raystead.ops.specs import Desired, with_suspend
+        from raystead.ops.suspending import refuse_elsewhere
 
         anchor = self._anchor()
+        refuse_elsewhere(anchor)
         asked = Desired(with_suspend(anchor.document, False))
         self._bring(asked, anchor, waits=wait, timeout=timeout, on_event=on_event)
         return self.status()

@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from raystead.errors import PortInUse, RaysteadError, WrongState
+from raystead.errors import PortInUse, RaysteadError
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -77,9 +77,9 @@ def connect(
     from raystead.ops.ray import client_port as remote_client_port
     from raystead.ops.ray import head_forward
     from raystead.ops.reaching import Reasons
+    from raystead.ops.suspending import refuse_rest
 
-    if anchor.suspended:
-        raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+    refuse_rest(anchor)
     token = secrets.token_for(api, anchor)
     with ExitStack() as stack:
         stack.enter_context(keepers.in_use(api, anchor))

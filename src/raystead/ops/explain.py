@@ -47,6 +47,7 @@ class Explanation:
     Attributes:
         ready, wanted: pods; with no finding and ready < wanted the cluster is starting.
         unread: sentences on what could not be read, and why.
+        runs_on: of a RayJob with a clusterSelector, the cluster that it names; else "".
     """
 
     name: str
@@ -57,6 +58,7 @@ class Explanation:
     suspended: bool
     unread: tuple[str, ...]
     now: datetime
+    runs_on: str = ""
 
 
 def look(api: Api, anchor: Anchor) -> Explanation:
@@ -79,9 +81,10 @@ def look(api: Api, anchor: Anchor) -> Explanation:
         findings=explain(snapshot),
         ready=sum(min(group.serving, group.asked) for group in groups),
         wanted=sum(group.asked for group in groups),
-        suspended=anchor.suspended,
+        suspended=anchor.suspended and not anchor.facts.selected,
         unread=tuple(dict.fromkeys(unread)),
         now=snapshot.now,
+        runs_on=str(anchor.facts.selected.get("name") or ""),
     )
 
 

@@ -128,9 +128,9 @@ def job_client(api: Api, anchor: Anchor) -> Iterator[JobClient]:
     from raystead.ops import secrets
     from raystead.ops.pods import pods_of
     from raystead.ops.ray import head_forward, head_of
+    from raystead.ops.suspending import refuse_rest
 
-    if anchor.cluster.spec.suspend:
-        raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+    refuse_rest(anchor)
     if anchor.kept.get("kind") == "RayCronJob" and head_of(pods_of(api, anchor)) is None:
         raise WrongState(f'no tick of "{anchor.name}" runs now', remedy="raystead status")
     token = secrets.token_of(api, anchor.cluster, anchor.with_facts())

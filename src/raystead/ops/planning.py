@@ -165,10 +165,11 @@ def prepare(
         ApiError: the namespace is missing or being deleted, or the server refuses an object.
     """
     known: dict[str, Any] = {}
+    elsewhere: list[str] = []
     if asked.document.kind == "RayJob":
         from raystead.ops.selecting import attached
 
-        job, known = attached(api, asked.document)
+        job, known, elsewhere = attached(api, asked.document)
         asked = replace(asked, document=job)
     wish, password = storable(asked.document)
     cluster = wish.cluster
@@ -241,7 +242,7 @@ def prepare(
     added = [one for item in objects if item["kind"] == "Job" for one in _imposed(item, answers)]
     problems += [f"{one.what} ({one.evidence})" for one in added if one.ends]
     notes += [f"{one.what} ({one.evidence})" for one in added if not one.ends]
-    every = (*notes, *left, *rendered_notes(cluster, facts), *plan.notes)
+    every = (*elsewhere, *notes, *left, *rendered_notes(cluster, facts), *plan.notes)
     plan = replace(plan, notes=every, problems=tuple(problems))
     plan = _marked(plan, conflicts)
     uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from raystead.base import labels
 from raystead.base.groups import HEAD, GroupId, worker
 from raystead.base.groups import named as word
-from raystead.errors import ObjectNotFound, UsageError, WrongState
+from raystead.errors import ObjectNotFound, UsageError
 from raystead.kube.api import Api, Json
 from raystead.kube.logs import containers_of
 from raystead.kube.paths import collection
 from raystead.live.pods import Pod
 from raystead.ops.anchor import Anchor
+from raystead.ops.suspending import refuse_rest
 
 __all__ = ["group_of", "named", "one_pod", "selector", "short_name"]
 
@@ -49,8 +50,7 @@ def one_pod(api: Api, anchor: Anchor, what: str) -> Json:
         ObjectNotFound: such pods are there, and none runs.
         UsageError: there is no such pod or group.
     """
-    if anchor.suspended:
-        raise WrongState(f'"{anchor.name}" is suspended: nothing of it runs', remedy="raystead resume")
+    refuse_rest(anchor)
     pods = pods_of(api, anchor)
     meant = [pod for pod in pods if named(pod, what)]
     if not meant and word(what) not in groups(anchor):

@@ -20,14 +20,16 @@ from raystead.spec.rayjob import RayJob
 __all__ = ["attached", "guessed"]
 
 
-def attached(api: Api, document: RayDocument) -> tuple[RayDocument, dict[str, Any]]:
-    """A RayJob with the head of the cluster that it selects, and the facts of that; others as they are.
+def attached(api: Api, document: RayDocument) -> tuple[RayDocument, dict[str, Any], list[str]]:
+    """A RayJob with the head of the cluster that it selects, the facts of that, and notes on it.
+
+    Others stay as they are.
 
     Raises:
         ClusterNotFound: there is no such cluster in the namespace.
     """
     if not isinstance(document, RayJob) or not document.selected:
-        return document, {}
+        return document, {}, []
     job = document
     there = {anchor.name: anchor for anchor in anchors(api)}
     anchor = there.get(job.selected)
@@ -46,7 +48,12 @@ def attached(api: Api, document: RayDocument) -> tuple[RayDocument, dict[str, An
         "port": port,
         "head": head_behind_policy(ctx),
     }
-    return job.on(anchor.cluster), {"selected": selected, "token_secret": ctx.token_secret}
+    found = {"selected": selected, "token_secret": ctx.token_secret}
+    resume = f"`raystead resume --name {anchor.name}`"
+    rests = (
+        [f"the cluster {anchor.name} is suspended: the job waits for {resume}"] if anchor.suspended else []
+    )
+    return job.on(anchor.cluster), found, rests
 
 
 def guessed(document: RayDocument, facts: Facts) -> tuple[RayDocument, Facts, str]:

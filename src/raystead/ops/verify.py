@@ -25,6 +25,7 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, job_client, submit
 from raystead.ops.planning import own_pods
+from raystead.ops.suspending import refuse_guest
 from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
 from raystead.rayapi.nodes import NodesClient
@@ -152,8 +153,10 @@ def possible(anchor: Anchor, wish: Sequence[str]) -> list[str]:
 
     Raises:
         Unsupported: nothing of this cluster could survive.
+        WrongState: it has no Ray of its own.
         UsageError: a fault that would only destroy.
     """
+    refuse_guest(anchor)
     cluster, facts = anchor.cluster, anchor.with_facts()
     kind = storage_kind(cluster)
     workers = sum(group.wanted for group in cluster.spec.workers)

@@ -16,6 +16,9 @@ def explained_text(explained: Explanation) -> str:
     """A block a finding; one line when there is none."""
     if explained.findings:
         return render(explained.findings, explained.now)
+    if explained.runs_on:
+        there = f"its cluster is {explained.runs_on}: raystead explain {explained.runs_on}"
+        return f"{explained.name}: nothing is wrong with the job itself; {there}"
     if explained.suspended:
         return f"{explained.name} is suspended: no pod is wanted"
     pods = f"{explained.ready} of {explained.wanted} pods are ready"
@@ -32,6 +35,7 @@ def explained_json(explained: Explanation) -> dict[str, Any]:
         "ready": explained.ready,
         "wanted": explained.wanted,
         "suspended": explained.suspended,
+        "runsOn": explained.runs_on,
         "findings": [_plain(finding) for finding in explained.findings],
         "unread": list(explained.unread),
     }
