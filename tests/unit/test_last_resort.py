@@ -15,6 +15,8 @@ from scriptedserver import Answer, ScriptedServer, answer, status
 from raystead.base.secrets import masked_text
 from raystead.cli import failure
 from raystead.cli.main import COMMANDS
+from raystead.cli.submit import _runtime_env
+from raystead.errors import RaysteadError
 from raystead.kube.execs import _Session
 from raystead.ops.verify import beats_in
 
@@ -89,6 +91,30 @@ def kubeconfig(home: Path, server: str) -> None:
         "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: k, user: u}}],"
         f"clusters: [{{name: k, cluster: {{server: '{server}'}}}}], users: [{{name: u, user: {{token: t}}}}]}}"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"env_vars: {D: 2020-01-01}", {"env_vars": {"D": "2020-01-01"}}),  # no date, which JSON has not
+        ("pip: [a]".encode("utf-16"), {"pip": ["a"]}),
+        (b"\xfdpip: [a]", "is not UTF-8 text"),
+        (b"pip: [a", "this is not YAML"),
+        (b"a: " + b"[" * 100_000, "nested more than 100 deep"),
+        (b"- a", "is not a mapping"),
+        (b"a: 1\n---\nb: 2", "is not a mapping"),
+        (b"", "is not a mapping"),
+    ],
+)
+def test_a_file_of_a_runtime_environment_is_read_or_refused(
+    text: bytes, says: dict[str, Any] | str, tmp_path: Path
+) -> None:
+    (tmp_path / "env.yaml").write_bytes(text)
+    if isinstance(says, dict):
+        assert _runtime_env(str(tmp_path / "env.yaml"), None) == says
+        return
+    with pytest.raises(RaysteadError, match=says):
+        _runtime_env(str(tmp_path / "env.yaml"), None)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -198,6 +198,26 @@ def test_json_of_other_programs_is_read() -> None:
     assert load(text, "f").cluster.annotations == {"note": "ä😀\t/"}
 
 
+@pytest.mark.parametrize("between", ["\n", "", "  \r\n\n"])
+def test_json_objects_one_after_the_other_are_documents_with_their_lines(between: str) -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "mine"}}
+    text = between.join([json.dumps(other, indent=2), json.dumps(yaml.safe_load(FILE), indent=2)])
+    assert [one["kind"] for one in load(text, "f").foreign] == ["ConfigMap"]
+    broken = text.replace('"replicas"', '"replica"')
+    line = broken[: broken.index('"replica"')].count("\n") + 1
+    with pytest.raises(SpecError) as caught:
+        load(broken, "f")
+    assert [problem.line for problem in caught.value.problems] == [line]
+
+
+@pytest.mark.parametrize("character", ["\x1a", "\0", "\x07", "\ud800", "\uffff"])
+def test_a_character_that_yaml_may_not_hold_is_told_where_it_is(character: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(f"{FILE}# ä\n # {character}", "f")
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.column) == (FILE.count("\n") + 2, 4)
+
+
 def test_a_file_beyond_any_spec_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(SpecError, match="the file has 16 MiB"):
         decode(b" " * (MAX_BYTES + 1), "f")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raystead.base.text import neutral
-from raystead.cli.options import Where, place_options, quiet_option
+from raystead.cli.options import Where, place_options, quiet_option, read_file
 from raystead.cli.retyped import again
 from raystead.errors import UploadTooLarge, UsageError
 
@@ -246,12 +246,12 @@ def _runtime_env(file: str | None, text: str | None) -> dict[str, Any] | None:
         return _json_map("--runtime-env-json", text)
     if text is not None:
         raise UsageError("--runtime-env and --runtime-env-json exclude each other")
-    import yaml
+    from raystead.spec.yamlio import read
 
-    try:
-        value = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"--runtime-env {file} cannot be read: {error}") from None
+    documents, problems = read(read_file(file)[0] or "", file)
+    if problems:
+        raise UsageError(f"--runtime-env cannot be read: {problems[0]}")
+    value = documents[0].value if len(documents) == 1 else None
     if not isinstance(value, dict):
         raise UsageError(
             f"--runtime-env {file} is not a mapping", remedy="write for example: pip: [requests]"

@@ -5,6 +5,7 @@ Scalars: YAML 1.1 booleans and octal integers, no dates, no sexagesimals. Duplic
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,6 +51,29 @@ def read(text: str, filename: str) -> tuple[list[Document], list[Problem]]:
     """All documents of a text that are not empty, and what is wrong with its YAML."""
     documents: list[Document] = []
     problems: list[Problem] = []
+    for part in _objects(text) or (text,):
+        _read(part, filename, documents, problems)
+    return documents, problems
+
+
+def _objects(text: str) -> list[str]:
+    """Several JSON objects one after the other, as `jq '.items[]'` prints them, each on its own lines."""
+    if not text.lstrip("\ufeff \t\r\n").startswith("{"):
+        return []
+    found, at = [], 0
+    while start := re.compile(r"\S").search(text, at):
+        try:
+            _, end = json.JSONDecoder().raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            return []  # YAML after all, or broken: told by its reader
+        lines = text[: start.start()].splitlines(keepends=True)
+        column = " " * len(lines.pop()) if lines and not lines[-1].endswith(("\n", "\r")) else ""
+        found.append("\n" * len(lines) + column + text[start.start() : end])
+        at = end
+    return found if len(found) > 1 else []
+
+
+def _read(text: str, filename: str, documents: list[Document], problems: list[Problem]) -> None:
     try:
         _refuse_depth(text)
         loader = _LoaderBase(text)
@@ -72,8 +96,16 @@ def read(text: str, filename: str) -> tuple[list[Document], list[Problem]]:
             instead = error.note or "check indentation, quotes and tabs near here"
         problems.append(Problem(filename, line, column, "", what, instead))
     except (yaml.YAMLError, UnicodeError) as error:  # a character that YAML does not allow
-        problems.append(Problem(filename, 1, 1, "", f"this is not YAML: {str(error).splitlines()[0]}"))
-    return documents, problems
+        line, column = _forbidden(text)
+        what = f"this is not YAML: {str(error).splitlines()[0]}"
+        problems.append(Problem(filename, line, column, "", what))
+
+
+def _forbidden(text: str) -> tuple[int, int]:
+    """Where the first character stands that no YAML may hold."""
+    found = re.search("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]", text)
+    before = text[: found.start()] if found else ""
+    return before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
 
 
 def _odd_blank(text: str, line: int) -> tuple[int, int, str, str] | None:
