@@ -241,6 +241,26 @@ KUBE_DNS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("rules", "mode", "shut"),
+    [
+        ([], "DenyAll", "ports 8000, 8265"),
+        ([{"ports": [{"port": 8265}]}], "DenyAll", "port 8000"),
+        ([{"ports": [{"port": 8000, "endPort": 8300}]}], "DenyAllIngress", ""),
+        ([{"from": [{"podSelector": {}}]}], "DenyAll", ""),
+        ([], "DenyAllEgress", ""),
+    ],
+)
+def test_a_door_that_the_files_own_policy_shuts_is_told(rules: list[Json], mode: str, shut: str) -> None:
+    policy = {"mode": mode, "head": {"ingressRules": rules}}
+    spec = cluster(networkPolicy=policy)
+    facts = Facts(doors={"Ingress/dash": ("head:8000", "head:8265")})
+    told = [line for line in notes(spec, facts) if "networkPolicy lets nobody in" in line]
+    assert [line.partition(" of head")[0] for line in told] == (
+        [f"Ingress/dash leads to {shut}"] if shut else []
+    )
+
+
 def egress(spec: RayCluster) -> dict[str, list[Json]]:
     """By policy, the egress rules after the one between the cluster's own pods."""
     return {

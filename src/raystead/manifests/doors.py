@@ -16,6 +16,7 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.pods import head_template, worker_template
 from raystead.manifests.services import head_type, is_serve, serve_ports, serves, services
 from raystead.manifests.start import start_params
+from raystead.spec.allow import ALLOW_ANNOTATION
 from raystead.spec.model import Json, RayCluster
 
 __all__ = ["Door", "doors", "foreign_doors", "notes", "ports_for"]
@@ -35,8 +36,10 @@ class Door:
 
 def doors(ctx: Context) -> list[Door]:
     """All of them; none where the file has network policies of its own, which then decide."""
-    if ctx.cluster.spec.network_policy is not None:
-        return []
+    return [] if ctx.cluster.spec.network_policy is not None else _of_file(ctx)
+
+
+def _of_file(ctx: Context) -> list[Door]:
     out: list[Door] = []
     if (kind := head_type(ctx)) in _OUTSIDE:
         out.append(Door(f"Service {ctx.head_service}, {kind}", HEAD, _named_ports(ctx)))
@@ -81,6 +84,39 @@ def notes(ctx: Context) -> Iterator[str]:
             if ports:
                 parts.append(f"{', '.join(map(str, ports))} ({words} {'it' if len(ports) == 1 else 'them'})")
         yield f"open to everybody on {door.side} by {door.source}: {' and '.join(parts)}"
+    yield from _shut(ctx)
+
+
+def _shut(ctx: Context) -> Iterator[str]:
+    """Doors that lead nowhere, for the file's own `networkPolicy` lets nobody come to their ports."""
+    policy = ctx.cluster.spec.network_policy
+    if policy is None or policy.mode == "DenyAllEgress" or ALLOW_ANNOTATION in ctx.cluster.annotations:
+        return
+    for door in _of_file(ctx):
+        allowed = policy.head if door.side == HEAD else policy.worker
+        rules = list(allowed.ingress_rules) if allowed else []
+        if door.side != HEAD:
+            rules += [rule for group in policy.worker_groups for rule in group.ingress_rules]
+        if shut := [str(port) for port in door.ports if not _lets_through(rules, port)]:
+            where = f"port{'s' if len(shut) > 1 else ''} {', '.join(shut)} of {door.side}"
+            shuts = "networkPolicy lets nobody in there from outside the cluster: it needs an ingress rule"
+            yield f"{door.source} leads to {where}, and {shuts}"
+
+
+def _lets_through(rules: Sequence[Json], port: int) -> bool:
+    """Some rule has that port, or all ports, whomever it names."""
+    for rule in rules:
+        ports = rule.get("ports") or []
+        if not ports or any(_covers(one, port) for one in ports):
+            return True
+    return False
+
+
+def _covers(entry: Json, port: int) -> bool:
+    first, last = entry.get("port"), entry.get("endPort")
+    if isinstance(first, int) and isinstance(last, int):
+        return first <= port <= last
+    return first is None or first == port or isinstance(first, str)  # a name may be that of the port
 
 
 def foreign_doors(cluster: RayCluster, foreign: Sequence[Json]) -> dict[str, list[str]]:
