@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -177,6 +178,31 @@ def test_without_a_verb_the_help_is_shown_and_nothing_counts_as_done(
 )
 def test_where_may_stand_before_the_verb_as_kubectl_takes_it(line: str, meant: str) -> None:
     assert behind_the_verb(line.split()) == meant.split()
+
+
+def lines_of(command: click.Command) -> list[str]:
+    """What the help shows to be typed, whole lines of it."""
+    shown = [line.strip() for line in (command.help or "").splitlines()]
+    return [re.split(r"\s{3,}", line)[0] for line in shown if line.startswith("raystead ")]
+
+
+@pytest.mark.parametrize(
+    ("verb", "command"),
+    [("", root), ("job", root.get_command(click.Context(root), "job")), *commands(root)],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_help_shows_is_understood_as_printed(verb: str, command: click.Command) -> None:
+    found = lines_of(command)
+    assert found, "every verb shows what to type"
+    for line in found:
+        words = shlex.split(re.split(r" [|>] ", line)[0])[1:]
+        ctx = click.Context(root, info_name="raystead")
+        group: click.Command = root
+        while isinstance(group, click.Group):
+            _, next_one, words = group.resolve_command(ctx, words)
+            assert next_one is not None
+            ctx = next_one.make_context(next_one.name, words, parent=ctx)
+            group, words = next_one, [*ctx._protected_args, *ctx.args]
 
 
 def test_words_of_other_tools_lead_to_verbs_that_are_there() -> None:

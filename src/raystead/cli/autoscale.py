@@ -6,11 +6,12 @@ import time
 
 import click
 
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, door, quiet_option
 from raystead.errors import UsageError
 
 
-@click.command("autoscale")
+@click.command("autoscale", cls=VerbCommand)
 @cluster_options
 @click.option(
     "--rbac",
@@ -21,12 +22,12 @@ from raystead.errors import UsageError
 def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
     """Make the workers that Ray's autoscaler wants, with your own rights, until Ctrl-C.
 
-    For an autoscaled cluster whose steward has no rights, because nobody here may make a Role. It may be
-    ended at any time and run again anywhere; a second one waits for the end of the first.
+    For an autoscaled cluster that may not make its workers itself, as who made it may not make a Role (`up`
+    says so). It may be ended at any time and run again anywhere; a second one waits for the end of the first.
 
     \b
     raystead autoscale
-    raystead autoscale --rbac             what an administrator applies, so that the steward acts by itself
+    raystead autoscale --rbac             what an administrator applies, so that the cluster does it itself
     """
     from raystead.ui.plain import Reporter
 

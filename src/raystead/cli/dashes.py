@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import click
 
+from raystead.cli.help import VerbCommand
+
 __all__ = ["WithCommand", "typed_command"]
 
 _KEY = "raystead.after_dashes"
 
 
-class WithCommand(click.Command):
+class WithCommand(VerbCommand):
     """Keeps all words after the first `--` apart; click itself cannot tell them from a NAME before it."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import click
 
 from raystead.base.text import plural
 from raystead.cli.changing import confirm
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, door, quiet_option, read_file
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from raystead.ops.down import Found
 
 
-@click.command("down")
+@click.command("down", cls=VerbCommand)
 @click.option(
     "-f", "--file", "file", metavar="FILE", help="The file given to `up`: delete its other objects too."
 )
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask; needed without a terminal where no cluster is named."
+)
 @click.option("--ignore-not-found", is_flag=True, help="Succeed when there is no cluster.")
 @click.option("--keep-data", is_flag=True, help="Keep the volume: the next up finds the actors' state again.")
 @cluster_options

@@ -41,7 +41,7 @@ def command(
     \b
     raystead exec
     raystead exec -- python -c 'import ray; ray.init(); print(ray.nodes())'
-    raystead exec worker -- nvidia-smi
+    raystead exec worker -- df -h /dev/shm
     """
     from raystead.kube.execs import Target, interactive
     from raystead.ops.keepers import in_use

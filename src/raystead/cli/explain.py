@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, output_option, place_of, quiet_option
 
 
-@click.command("explain")
+@click.command("explain", cls=VerbCommand)
 @cluster_options
 @output_option
 @quiet_option

@@ -37,7 +37,12 @@ def command() -> None:
 @place_options
 @output_option
 def list_(name: str | None, where: Where, output: str | None) -> None:
-    """All jobs of the cluster, the newest first."""
+    """All jobs of the cluster, the newest first; of a RayCronJob its ticks.
+
+    \b
+    raystead job list
+    raystead job list -o json
+    """
     from raystead.cli.jobs import target_of
     from raystead.cli.ticks import tick_list
     from raystead.ops.jobs import newest_first
@@ -65,7 +70,12 @@ def list_(name: str | None, where: Where, output: str | None) -> None:
 @place_options
 @output_option
 def status(job_id: str | None, name: str | None, where: Where, output: str | None) -> None:
-    """One job: its state, when it ran and how long, its exit code, where its driver ran."""
+    """One job: its state, when it ran and how long, its exit code, where its driver ran.
+
+    \b
+    raystead job status               the job that was submitted last
+    raystead job status 8fK2Q         any beginning of its id is enough
+    """
     from raystead.cli.jobs import meant, target_of
     from raystead.cli.ticks import tick_status
 
@@ -118,6 +128,10 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
 
     Ray keeps it on the worker that ran the job. When that is gone, you get what this machine kept of it: the
     last 4 MiB of each of the last 50 jobs that were followed here ($XDG_STATE_HOME/raystead/jobs).
+
+    \b
+    raystead job logs
+    raystead job logs raysubmit_8fK2Q -f
     """
     from raystead.cli.jobs import detaching, follow_to_exit, meant, say_output, target_of
     from raystead.cli.ticks import tick_logs
@@ -144,7 +158,12 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
 @_job
 @place_options
 def stop(job_id: str | None, name: str | None, where: Where) -> None:
-    """Stop a job; its driver gets SIGTERM, then SIGKILL."""
+    """Stop a job; its driver gets SIGTERM, then SIGKILL.
+
+    \b
+    raystead job stop
+    raystead job stop raysubmit_8fK2Q
+    """
     from raystead.cli.jobs import meant, target_of
     from raystead.cli.ticks import refuse_without_a_run
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import click
 
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, kube_options, output_option, place_of, quiet_option
 
 
-@click.command("list")
+@click.command("list", cls=VerbCommand)
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Clusters of all namespaces.")
 @output_option
 @quiet_option

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import SPAN, Where, door, place_options
 from raystead.errors import UsageError
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from raystead.ops.logs import LogSelection
 
 
-@click.command("logs")
+@click.command("logs", cls=VerbCommand)
 @click.argument("what", required=False, metavar="[GROUP|POD]")
 @place_options
 @click.option("-f", "--follow", is_flag=True, help="Follow new lines, across restarts; Ctrl-C ends.")

@@ -52,7 +52,7 @@ def _is_text(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 _SPEC = (
     click.option("-f", "--file", "file", metavar="FILE", help="KubeRay's YAML; - reads stdin."),
-    click.option("--name", help="The cluster's name."),
+    click.option("--name", metavar="NAME", help="The cluster's name."),
     click.option("--workers", type=int, metavar="N", help="Number of workers."),
     click.option(
         "--autoscale/--no-autoscale",
@@ -77,7 +77,7 @@ _SPEC = (
     click.option("--head-cpu", metavar="CPU", help="CPU of the head."),
     click.option("--head-memory", metavar="MEM", help="Memory of the head."),
     click.option("--gpus", type=int, metavar="N", help="GPUs of each worker (nvidia.com/gpu)."),
-    click.option("--image", help="Ray's image, for head and workers."),
+    click.option("--image", metavar="IMAGE", help="Ray's image, for head and workers."),
     click.option("--ray-version", metavar="VERSION", help="Ray's version; selects the official image."),
     click.option("--env", multiple=True, metavar="K=V", help="A variable for all Ray containers."),
     click.option("--env-from-secret", multiple=True, metavar="SECRET", help="All keys of a Secret."),
@@ -124,12 +124,20 @@ def spec_options(function: F) -> F:
 
 
 _KUBE = (
-    click.option("-n", "--namespace", callback=_is_text, help="The namespace; default: the context's."),
-    click.option("--context", callback=_is_text, help="A context of the kubeconfig."),
+    click.option(
+        "-n", "--namespace", metavar="NAME", callback=_is_text, help="The namespace; default: the context's."
+    ),
+    click.option("--context", metavar="NAME", callback=_is_text, help="A context of the kubeconfig."),
     click.option("--kubeconfig", metavar="FILE", help="Default: KUBECONFIG, then ~/.kube/config."),
-    click.option("--as", "as_user", metavar="USER", callback=_is_text, help="Impersonate a user."),
-    click.option("--as-group", "as_groups", multiple=True, metavar="GROUP", help="And a group."),
-    click.option("--as-uid", metavar="UID", help="And a uid."),
+    click.option("--as", "as_user", metavar="USER", callback=_is_text, help="Act as this user."),
+    click.option(
+        "--as-group",
+        "as_groups",
+        multiple=True,
+        metavar="GROUP",
+        help="With --as: in this group.",
+    ),
+    click.option("--as-uid", metavar="UID", help="With --as: with this uid."),
     click.option("-v", "--verbose", is_flag=True, help="Show every request to the API server."),
 )
 
@@ -207,7 +215,12 @@ def _kube_names() -> tuple[set[str], set[str]]:
 
 def place_options(function: F) -> F:
     """Adds what every verb on a running cluster takes: --name and where it is."""
-    named = click.option("--name", callback=_is_text, help="The cluster; not needed when there is only one.")
+    named = click.option(
+        "--name",
+        metavar="NAME",
+        callback=_is_text,
+        help="The cluster; not needed when there is only one.",
+    )
     return named(kube_options(function))
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import click
 
 from raystead.cli.changing import carry_out, timeout_option, yes_option
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, place_of, place_options, quiet_option
 from raystead.ui.plain import Reporter
 
 
-@click.command("restart")
+@click.command("restart", cls=VerbCommand)
 @click.argument("groups", nargs=-1, metavar="[GROUP…]")
 @timeout_option
 @yes_option

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from raystead.cli.changing import carry_out, timeout_option
-from raystead.cli.options import Where, place_of, place_options, quiet_option
+from raystead.cli.help import VerbCommand
+from raystead.cli.options import Where, cluster_options, place_of, quiet_option
 from raystead.ui.plain import Reporter
 
 
-@click.command("resume")
+@click.command("resume", cls=VerbCommand)
 @timeout_option
-@place_options
+@cluster_options
 @quiet_option
 def command(timeout: float | None, name: str | None, where: Where, quiet: bool) -> None:
     """Start a suspended cluster again, with its spec and its state; then wait until it is ready.

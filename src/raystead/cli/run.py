@@ -78,7 +78,7 @@ def command(
 
     \b
     raystead run -- python -c 'import ray; ray.init(); print(ray.nodes())'
-    raystead run -f raycluster.yaml -- pytest tests/
+    raystead run -f raycluster.yaml -- python train.py
     raystead run -f rayjob.yaml          follow a RayJob to its end; what goes then, its file says
     """
     from raystead.cli.jobs import say_waiting

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.cli.changing import ask_here, carry_out, say_went_here, timeout_option, yes_option
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -19,7 +20,7 @@ _LOCAL_TIMEOUT = 120.0  # seconds, as `up --local` waits
 _COUNT = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
-@click.command("scale")
+@click.command("scale", cls=VerbCommand)
 @click.argument("groups", nargs=-1, required=True, metavar="[GROUP=]N…")
 @timeout_option
 @yes_option

@@ -8,10 +8,11 @@ import time
 
 import click
 
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, door, quiet_option
 
 
-@click.command("status")
+@click.command("status", cls=VerbCommand)
 @click.option(
     "-o", "output", type=click.Choice(["wide", "json"]), help="wide: a line a pod; json: all, exact."
 )

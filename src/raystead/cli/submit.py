@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from raystead.base.text import neutral
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, place_options, quiet_option, read_file
 from raystead.cli.retyped import again
 from raystead.errors import UploadTooLarge, UsageError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 _MORE = 20  # lines of what Ray tells of a job that never ran, the last
 
 
-@click.command("submit", context_settings={"ignore_unknown_options": False})
+@click.command("submit", cls=VerbCommand)
 @click.argument("cmd", nargs=-1, required=True, metavar="-- CMD…")
 @click.option("--working-dir", metavar="DIR", help="Sent along; the job runs in it. Or an address Ray knows.")
 @click.option("--no-working-dir", is_flag=True, help="Send nothing, though the command names a file here.")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from raystead.cli.changing import ask, carry_out, timeout_option, yes_option
-from raystead.cli.options import Where, place_of, place_options, quiet_option
+from raystead.cli.help import VerbCommand
+from raystead.cli.options import Where, cluster_options, place_of, quiet_option
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
@@ -15,10 +16,10 @@ if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
 
 
-@click.command("suspend")
+@click.command("suspend", cls=VerbCommand)
 @timeout_option
 @yes_option
-@place_options
+@cluster_options
 @quiet_option
 def command(timeout: float | None, yes: bool, name: str | None, where: Where, quiet: bool) -> None:
     """Stop all pods and keep the spec and the GCS' state; resume brings both back.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, place_of
 from raystead.errors import UsageError
 
 
-@click.command("token")
+@click.command("token", cls=VerbCommand)
 @click.option("--env", is_flag=True, help="As shell lines that Ray's own clients understand.")
 @cluster_options
 def command(name: str | None, where: Where, env: bool) -> None:

@@ -10,7 +10,8 @@ import click
 
 from raystead.base.times import rounded
 from raystead.cli.changing import ask
-from raystead.cli.options import Where, output_option, place_of, place_options, quiet_option
+from raystead.cli.help import VerbCommand
+from raystead.cli.options import Where, cluster_options, output_option, place_of, quiet_option
 from raystead.errors import ProblemsFound, UsageError
 
 if TYPE_CHECKING:
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from raystead.ui.plain import Reporter
 
 
-@click.command("verify")
+@click.command("verify", cls=VerbCommand)
 @click.option("--faults", metavar="LIST", help="Of head, redis, worker; default: all that can be survived.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask, even while jobs run; needed without a terminal.")
-@place_options
+@cluster_options
 @output_option
 @quiet_option
 def command(
