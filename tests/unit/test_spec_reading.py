@@ -223,6 +223,46 @@ def test_a_file_beyond_any_spec_is_refused_before_it_is_parsed() -> None:
         decode(b" " * (MAX_BYTES + 1), "f")
 
 
+FOREIGN = {
+    "Chart.yaml": (
+        "{apiVersion: v2, name: ray-cluster, version: 1.0.0}",
+        "helm template NAME . | raystead up -f -",
+    ),
+    "v/values.yaml": (
+        "{nameOverride: kuberay, common: {}}",
+        "helm template NAME kuberay/ray-cluster -f v/values.yaml",
+    ),
+    "k/kustomization.yaml": (
+        "{resources: [a.yaml], namePrefix: x-}",
+        "kubectl kustomize k | raystead up -f -",
+    ),
+    "base.yaml": ("{resources: [a.yaml]}", "this is a kustomization"),
+    "compose.yaml": ("{services: {ray: {image: rayproject/ray}}}", "Docker Compose"),
+    "lower.yaml": (
+        "{apiVersion: ray.io/v1, kind: raycluster}",
+        "did you mean apiVersion: ray.io/v1, kind: RayCluster?",
+    ),
+    "api.yaml": ("{apiVersion: kuberay.io/v1, kind: RayJob}", "there is no RayJob of kuberay.io/v1"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_file_of_another_tool_is_called_what_it_is(name: str) -> None:
+    text, says = FOREIGN[name]
+    with pytest.raises(SpecError) as caught:
+        load(text, name)
+    assert says in caught.value.diagnostics()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("name: mine", "name: '${NAME}'"), ("rayproject/ray:2.60.0", "$REPO/${IMAGE}")]
+)
+def test_a_variable_of_a_template_is_told_to_be_filled_in(old: str, new: str) -> None:
+    assert old in FILE
+    with pytest.raises(SpecError, match=r"envsubst < FILE \| raystead up -f -"):
+        load(FILE.replace(old, new, 1), "f.yaml")
+
+
 AMOUNTS = ["1e999999999", "1e-999999999999", "9" * 5000, "²", "1e19", "9e18E", "inf", "nan", "1_000", "٣"]
 
 

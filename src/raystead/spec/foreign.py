@@ -6,15 +6,24 @@ import re
 import shlex
 from typing import Any, NamedTuple
 
-__all__ = ["Recognised", "is_template", "named_for_what_it_is", "plain_objects"]
+__all__ = ["VARIABLE", "Recognised", "has_variable", "is_template", "named_for_what_it_is", "plain_objects"]
 
 _TEMPLATE = re.compile(r"\{\{-?\s*[\w.$(/\"]|\{%-?\s*\w")
 _FROM = "raystead up -f -"
+_RAYS = {kind.lower(): kind for kind in ("RayCluster", "RayJob", "RayService", "RayCronJob")}
 
 
 class Recognised(NamedTuple):
     what: str
     instead: str = ""
+
+
+VARIABLE = f"it is a variable of a template: envsubst < FILE | {_FROM}"
+
+
+def has_variable(text: str) -> bool:
+    """${NAME}, which envsubst or a pipeline fills in; names and images have no dollar."""
+    return "${" in text
 
 
 def is_template(line: str) -> bool:
@@ -38,9 +47,11 @@ def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
     if not isinstance(value, dict):
         return Recognised("this is a list, not a RayCluster", "kind: RayCluster")
     keys = set(value)
-    if str(value.get("apiVersion", "")).startswith("kustomize.config.k8s.io/"):
+    if _is_kustomization(value, filename):
         folder = shlex.quote(filename.rpartition("/")[0] or ".")
         return Recognised("this is a kustomization", f"kubectl kustomize {folder} | {_FROM}")
+    if meant := _nearly_ours(value):
+        return meant
     if value.get("kind") == "Config" and "clusters" in keys:
         return Recognised("this is a kubeconfig", f"raystead up --kubeconfig {file}")
     if value.get("kind") and value.get("apiVersion"):
@@ -50,7 +61,15 @@ def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
         return Recognised(f"this document has no {missing}", "apiVersion: ray.io/v1, kind: RayCluster")
     if "headGroupSpec" in keys:
         return Recognised("this is the spec of a RayCluster without its frame", "put it under spec:")
-    if {"head", "worker"} <= keys or ("head" in keys and keys & {"image", "additionalWorkerGroups"}):
+    if "version" in keys and "name" in keys and value.get("apiVersion") in ("v1", "v2"):
+        folder = shlex.quote(filename.rpartition("/")[0] or ".")
+        return Recognised("this is the Chart.yaml of a Helm chart", f"helm template NAME {folder} | {_FROM}")
+    if "services" in keys and isinstance(value["services"], dict):
+        return Recognised(
+            "this is a file of Docker Compose, not of Kubernetes", "raystead up --image IMAGE takes its image"
+        )
+    values = {"head", "worker"} <= keys or ("head" in keys and keys & {"image", "additionalWorkerGroups"})
+    if values or keys & {"nameOverride", "fullnameOverride"}:
         command = f"helm template NAME kuberay/ray-cluster -f {file} | {_FROM}"
         return Recognised("these are values of a Helm chart, not a RayCluster", command)
     if {"cluster_name", "provider"} <= keys:
@@ -64,6 +83,27 @@ def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
         command = f"kubectl ray create cluster --file {file} --dry-run | {_FROM}"
         return Recognised("this is a configuration of kubectl ray, not a RayCluster", command)
     return None
+
+
+def _is_kustomization(value: dict[str, Any], filename: str) -> bool:
+    """By its API, or, as it may leave that out, by the file's name or its lists."""
+    if str(value.get("apiVersion", "")).startswith("kustomize.config.k8s.io/"):
+        return True
+    if value.get("kind"):
+        return False
+    named = filename.rpartition("/")[2] in ("kustomization.yaml", "kustomization.yml", "Kustomization")
+    return named or (isinstance(value.get("resources"), list) and "spec" not in value)
+
+
+def _nearly_ours(value: dict[str, Any]) -> Recognised | None:
+    """One of Ray's documents under another API, or with its kind in other letters."""
+    kind, api = value.get("kind"), str(value.get("apiVersion") or "")
+    if not isinstance(kind, str):
+        return None
+    meant = _RAYS.get(kind.lower().removesuffix("s").replace("-", ""))
+    if meant is None or not api or (kind == meant and api.startswith("ray.io/")):
+        return None
+    return Recognised(f"there is no {kind} of {api}", f"did you mean apiVersion: ray.io/v1, kind: {meant}?")
 
 
 def plain_objects(kinds: list[str], text: str) -> Recognised:

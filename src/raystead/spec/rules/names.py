@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from raystead.base import quantities
 from raystead.spec.allow import ALLOW_ANNOTATION, parse_all
 from raystead.spec.finding import SpecFinding
+from raystead.spec.foreign import VARIABLE, has_variable
 from raystead.spec.idle import IDLE_ANNOTATION
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
@@ -74,7 +75,8 @@ def _cluster(cluster: RayCluster) -> Iterator[SpecFinding]:
         yield SpecFinding(path, f"the name has {len(name)} characters, {_NAME_MAX} at most", "shorten it")
     elif not _DNS1035.match(name):
         what = f'"{name}" is not a valid cluster name'
-        yield SpecFinding(path, what, "lower-case letters, digits and -, beginning with a letter")
+        instead = "lower-case letters, digits and -, beginning with a letter"
+        yield SpecFinding(path, what, VARIABLE if has_variable(name) else instead)
 
 
 def _annotations(cluster: RayCluster) -> Iterator[SpecFinding]:

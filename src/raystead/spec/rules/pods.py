@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 
 from raystead.spec.finding import SpecFinding, groups
+from raystead.spec.foreign import VARIABLE, has_variable
 from raystead.spec.model import GroupSpec, Json, PolicyRules, RayCluster
 from raystead.spec.podshape import check
 from raystead.spec.yamlio import Path
@@ -89,6 +90,8 @@ def _images(cluster: RayCluster) -> Iterator[SpecFinding]:
 
 
 def _image_meant(image: str) -> str:
+    if has_variable(image):
+        return VARIABLE
     bare = re.sub(r"^[a-z]+://", "", "".join(image.split()))
     repository, colon, tag = bare.rpartition(":") if ":" in bare.rpartition("/")[2] else (bare, "", "")
     for near in (bare, repository.lower() + colon + tag):
