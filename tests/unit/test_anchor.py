@@ -46,6 +46,14 @@ def test_what_was_applied_comes_back_whole(path: Path) -> None:
     assert (there.name, there.namespace) == (wanted.name, "team")
 
 
+def test_a_large_document_is_kept_in_few_bytes() -> None:
+    value = wish(GOLDEN[0]).document()
+    value["metadata"]["annotations"] = {"notes": "集群" * 150_000}  # 900 kB; as escapes 1.8 MB
+    made = document(parsed(value), FACTS, choices=NO_CHOICES)
+    assert sum(len(text.encode()) for text in made["data"].values()) < 2**20
+    assert decoded(stored(made)).document.document() == value
+
+
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda p: p.name)
 def test_the_same_spec_makes_the_same_anchor(path: Path) -> None:
     """So that an unchanged `up` writes nothing; the facts that the anchor itself tells are no change."""

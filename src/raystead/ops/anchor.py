@@ -39,6 +39,9 @@ ANCHOR_SELECTOR = labels.ANCHORS
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"  # kubectl keeps the whole file there
 
 
+_READABLE = 2**18  # characters up to which the document is indented; a ConfigMap takes 1 MiB
+
+
 @dataclass(frozen=True)
 class Anchor:
     """One cluster as it was applied last.
@@ -119,7 +122,7 @@ def document(
 
     `foreign`: "Kind/name" of the file's other documents, which we apply and do not own.
     """
-    text = json.dumps(what.document(), sort_keys=True, indent=1)
+    text = _written(what.document())
     kept = asdict(replace(facts, anchor_uid=None))
     del kept["keepers"]
     if previous and kept["storage_namespace"] == previous.uid:
@@ -153,6 +156,14 @@ def document(
         "hash": hashlib.sha256(f"{text}\n{facts_text}\n{choices_text}\n{foreign}".encode()).hexdigest(),
     }
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def _written(value: Json) -> str:
+    """As JSON: for people to read, or as small as can be where the server's limit may matter."""
+    text = json.dumps(value, sort_keys=True, indent=1)
+    if len(text) <= _READABLE:
+        return text
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _doors(cluster: RayCluster, facts: Facts) -> Json:
