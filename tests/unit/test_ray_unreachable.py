@@ -27,6 +27,7 @@ from raystead.local.place import LocalPlace
 from raystead.ops import reaching
 from raystead.ops.reaching import Reasons
 from raystead.rayapi import faults
+from raystead.rayapi import jobs as rayjobs
 from raystead.rayapi.jobs import JobClient
 from raystead.rayapi.nodes import NodesClient
 
@@ -211,6 +212,21 @@ def test_what_will_not_pass_comes_first(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(told(cluster), ClusterNotFound)
     cluster.last = Forbidden("you may not create pods/portforward")
     assert isinstance(told(cluster), Forbidden)
+
+
+def test_nobody_waits_for_an_answer_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rayjobs, "_LATE", 0.05)
+    told: list[float] = []
+    with ScriptedServer(silent) as server, JobClient(server.access().server, timeout=0.3, tries=1) as client:
+        client.late = told.append
+        with pytest.raises(RayUnreachable):
+            client.list()
+        assert len(told) >= 2
+        assert told == sorted(told)
+        after = len(told)
+        with pytest.raises(RayUnreachable):
+            client.stop("j")  # only questions: what is sent shows its progress itself
+        assert len(told) == after
 
 
 def test_a_local_cluster_that_does_not_run_says_how_to_start_it(tmp_path: Any) -> None:

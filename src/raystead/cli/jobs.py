@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import click
+
 from raystead.base.times import rounded
 from raystead.cli.options import Where, place_of
 from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
@@ -52,7 +54,12 @@ def target_of(
     from raystead.cli.retyped import place_flags
 
     with (place or place_of(where)).jobs(name, uses=uses) as jobs:
+        jobs.client.late = _say_late
         yield JobTarget(jobs.client, jobs.drivers, jobs.uid, place_flags(name, where))
+
+
+def _say_late(seconds: float) -> None:
+    click.echo(f"Ray has not answered for {rounded(seconds)}; still waiting", err=True)
 
 
 def patience(where: Where) -> float:

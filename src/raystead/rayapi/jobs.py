@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import builtins
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +31,7 @@ from raystead.rayapi.faults import words_of
 TERMINAL = frozenset({"SUCCEEDED", "FAILED", "STOPPED"})
 _RETRIES = 3  # for GETs only, on a refused connection or a 5xx
 _CHUNK = 1 << 20
+_LATE = 4.5  # seconds without an answer after which whoever waits is told, and again
 _QUIET = (0.2, 3.0)  # seconds without output after which a stream says so: at first, at most
 _MANY = 10_000  # the state API's own limit
 # Ray reads a job's output as UTF-8 text, and fails as a whole at the first byte that is none.
@@ -65,6 +68,9 @@ class JobClient:
     Args:
         tries: of a GET, on a refused connection or a 5xx.
         why: says why the newest connection failed, where whoever carries connections knows it.
+
+    Attributes:
+        late: told every few seconds, with the seconds so far, that a question has no answer yet.
     """
 
     def __init__(
@@ -78,6 +84,7 @@ class JobClient:
         why: Callable[[], RaysteadError | None] = lambda: None,
     ) -> None:
         self._why = why
+        self.late: Callable[[float], None] | None = None
         self._tries = tries
         self.base_url = base_url.rstrip("/")
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -251,7 +258,8 @@ class JobClient:
         for attempt in range(1, tries + 1):
             try:
                 begun = time.monotonic()
-                answer = self._http.request(method, path, **more)
+                with self._watched(method):
+                    answer = self._http.request(method, path, **more)
                 logs.request(method, path, answer.status_code, time.monotonic() - begun)
                 if answer.status_code < 500 or attempt == tries or _no_text(answer):
                     return answer
@@ -260,6 +268,24 @@ class JobClient:
                     raise self._unreachable(f"{method} {path}: {words_of(error)}") from error
             time.sleep(0.2 * 2**attempt)
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def _watched(self, method: str) -> Iterator[None]:
+        """Nobody waits for an answer in silence; an upload shows its progress itself."""
+        late, answered, begun = self.late, threading.Event(), time.monotonic()
+        if late is None or method != "GET":
+            yield
+            return
+
+        def tell() -> None:
+            while not answered.wait(_LATE):
+                late(time.monotonic() - begun)
+
+        threading.Thread(target=tell, name="late", daemon=True).start()
+        try:
+            yield
+        finally:
+            answered.set()
 
     def _unreachable(self, seen: str) -> RaysteadError:
         """What the carrier of our connections says, if it is a reason that stays; else no answer of Ray's."""
