@@ -60,6 +60,23 @@ def test_last_head_loss(name: str, loss: tuple | None) -> None:
     assert (found and (found.cause, found.back_after, found.workers_restarted)) == loss
 
 
+@pytest.mark.parametrize("still", [True, False])
+def test_a_first_start_that_crashed_is_no_loss(still: bool) -> None:
+    """Whether it still crashes or came up at the second attempt."""
+    data = recording("busy")
+    if still:
+        deployment = next(d for d in data["deployments"] if "-head" in d["metadata"]["name"])
+        rollout = next(c for c in deployment["status"]["conditions"] if c["type"] == "Progressing")
+        rollout["reason"] = "ReplicaSetUpdated"
+    status = _head(data)["status"]["containerStatuses"][0]
+    born = _head(data)["metadata"]["creationTimestamp"]
+    status["restartCount"] = 1
+    status["lastState"] = {
+        "terminated": {"exitCode": 1, "reason": "Error", "startedAt": born, "finishedAt": born}
+    }
+    assert view(data).last_head_loss is None
+
+
 def test_an_evicted_head_says_what_the_node_lacked() -> None:
     found = view(recording("evicted")).last_head_loss
     assert found is not None
@@ -223,6 +240,25 @@ def test_endpoints_are_hosts_and_ports_a_load_balancer_s_when_there_is_one() -> 
     service = next(s for s in data["services"] if s["metadata"]["name"] == "service-ray-cluster")
     service["status"] = {"loadBalancer": {"ingress": [{"ip": "192.0.2.7"}]}}
     assert view(data).endpoints["dashboard"] == "192.0.2.7:8265"
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "says"),
+    [
+        ("LoadBalancer", [{"ip": "192.0.2.7"}], "192.0.2.7"),
+        ("LoadBalancer", [{"hostname": "a.elb.example"}], "a.elb.example"),
+        ("LoadBalancer", None, "its load balancer has given no address; raystead connect needs none"),
+        ("NodePort", None, ""),
+    ],
+)
+def test_a_load_balancer_is_named_with_its_address_or_the_lack_of_one(
+    kind: str, given: list | None, says: str
+) -> None:
+    data = recording("busy")
+    service = next(s for s in data["services"] if s["metadata"]["name"] == "service-ray-cluster")
+    service["spec"]["type"] = kind
+    service["status"] = {"loadBalancer": {"ingress": given} if given else {}}
+    assert view(data).notes == ((f"Service service-ray-cluster: {says}",) if says else ())
 
 
 def test_json_is_a_raycluster_with_kuberay_s_status() -> None:

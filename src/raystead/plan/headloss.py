@@ -59,7 +59,7 @@ class HeadLoss:
 def head_loss(heads: Group, workers: Sequence[Group], events: Sequence[Json] | None) -> HeadLoss | None:
     """The newest loss; None when nothing shows one. Head pods that are gone or failed tell, too."""
     head = max(heads.live, key=lambda pod: pod.born, default=None)
-    found = _in_place(head, events) if head else None
+    found = _in_place(head, _complete(heads), events) if head else None
     if found is None:
         found = _replaced(head, heads, events)
     if found is None:
@@ -74,11 +74,21 @@ def head_loss(heads: Group, workers: Sequence[Group], events: Sequence[Json] | N
     )
 
 
-def _in_place(head: Pod, events: Sequence[Json] | None) -> tuple[datetime, str] | None:
+def _complete(heads: Group) -> datetime | None:
+    """When the newest head was ready first; None: not yet, so there is none to lose."""
+    rollout = condition(heads.maker.json, "Progressing")
+    return when(rollout.get("lastUpdateTime")) if rollout.get("reason") == "NewReplicaSetAvailable" else None
+
+
+def _in_place(
+    head: Pod, complete: datetime | None, events: Sequence[Json] | None
+) -> tuple[datetime, str] | None:
     ended = head.ray.ended
     at = ended.finished if ended else None
     if ended is None or at is None:
         return None
+    if complete is None or at < complete:
+        return None  # a start that failed
     cause = head.ray.cause
     if ended.reason != "OOMKilled" and _liveness(head.name, at, events):
         cause = f"liveness probe failed, {cause}"
@@ -97,10 +107,7 @@ def _liveness(pod: str, at: datetime, events: Sequence[Json] | None) -> bool:
 
 def _replaced(head: Pod | None, heads: Group, events: Sequence[Json] | None) -> tuple[datetime, str] | None:
     deployment = heads.maker.json
-    rollout = condition(deployment, "Progressing")
-    complete = (
-        when(rollout.get("lastUpdateTime")) if rollout.get("reason") == "NewReplicaSetAvailable" else None
-    )
+    complete = _complete(heads)
     if complete is None or not heads.asked:
         return None  # never up yet, or suspended: no head to lose
     born = head.created if head else _gone_since(heads.pods, deployment)

@@ -153,6 +153,7 @@ def observe(
             *missing_rights,
             *_differences(ctx, known),
             *_notes(lines, missing_rights, claims, statefulsets),
+            *_load_balancers(services),
         ),
         document=_document(cluster, anchor, kuberay_status(cluster, live, now), shown),
         autoscaler=autoscaler,
@@ -271,11 +272,22 @@ def _storage(cluster: RayCluster, statefulsets: Sequence[Json]) -> str:
 def _endpoints(service: Json | None) -> dict[str, str]:
     if service is None:
         return {}
-    host = f"{name(service)}.{service['metadata'].get('namespace')}.svc"
-    balancer = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or [{}]
-    host = balancer[0].get("hostname") or balancer[0].get("ip") or host
+    host = _address(service) or f"{name(service)}.{service['metadata'].get('namespace')}.svc"
     ports = (service.get("spec") or {}).get("ports") or ()
     return {str(x.get("name") or x["port"]): f"{host}:{x['port']}" for x in ports}
+
+
+def _address(service: Json) -> str:
+    """What a load balancer has given to the Service; "" while it has none."""
+    given = (dig(service, "status", "loadBalancer", "ingress") or [{}])[0]
+    return str(given.get("hostname") or given.get("ip") or "")
+
+
+def _load_balancers(services: Sequence[Json]) -> Iterator[str]:
+    for service in services:
+        if dig(service, "spec", "type") == "LoadBalancer":
+            none = "its load balancer has given no address; raystead connect needs none"
+            yield f"Service {name(service)}: {_address(service) or none}"
 
 
 def _notes(
