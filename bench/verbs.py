@@ -66,7 +66,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = started(Path(folder) / "server")
         try:
-            env = {**os.environ, "KUBECONFIG": str(server.admin.kubeconfig), "HOME": folder}
+            path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as in an activated environment
+            env = {
+                **os.environ,
+                "KUBECONFIG": str(server.admin.kubeconfig),
+                "HOME": folder,
+                "PATH": path,
+            }
             subprocess.run([RAYSTEAD, "up", "--timeout", "2s", "-q"], env=env, stderr=subprocess.DEVNULL)
             rows = {"kubectl get pods": [str(server.admin.kubectl), "get", "pods"]}
             rows |= {"list": [RAYSTEAD, "list"]} | {verb: [RAYSTEAD, verb] for verb in TARGETS}

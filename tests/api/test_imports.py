@@ -13,8 +13,10 @@ from kube import Kube
 
 pytestmark = pytest.mark.api
 RULES, EVENTS, RAYJOB = "raystead.spec.rules", "raystead.ops.events", "raystead.spec.rayjob"
+RAYCRON, FAILURE, SHAPE = "raystead.live.raycron", "raystead.cli.failure", "raystead.spec.shape"
 HEAVY = (
-    "asyncio", "concurrent.futures", "httpx", "logging", "pydantic", "rich", "urllib3", "websockets", RULES, EVENTS, RAYJOB,
+    "asyncio", "concurrent.futures", "cryptography", "httpx", "importlib.resources", "logging", "msgspec", "pydantic",
+    "rich", "urllib3", "websockets", RULES, EVENTS, RAYJOB, RAYCRON, FAILURE, SHAPE,
 )  # fmt: skip
 STREAMS = {"asyncio", "concurrent.futures", "logging"}
 MAY = {
@@ -23,11 +25,11 @@ MAY = {
     "logs": set(),
     "exec -- true": STREAMS,
     "connect -- true": STREAMS,
-    "status": {"pydantic"},
-    "explain": {"pydantic"},
-    "plan": {"pydantic", RULES, EVENTS},
-    "doctor": {"pydantic", RULES},
-    "render": {"pydantic", RULES},
+    "status": {"msgspec"},
+    "explain": {"msgspec"},
+    "plan": {"msgspec", RULES, EVENTS, SHAPE},
+    "doctor": {"msgspec", RULES, SHAPE},
+    "render": {"msgspec", RULES, SHAPE},
     "--help": set(),
 }
 CODE = f"""

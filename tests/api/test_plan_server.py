@@ -23,7 +23,7 @@ from raystead.ops.planning import live_objects
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Plan
 from raystead.spec.documents import RayDocument, parsed
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -145,10 +145,10 @@ def test_quantities_written_otherwise_are_no_change(place: Callable[[str], Serve
 def test_every_change_is_what_the_apply_does(place: Callable[[str], Server]) -> None:
     here = place("guide")
     here.apply(manifests(here.cluster, here.facts))
-    spec = here.cluster.model_dump(by_alias=True, exclude_unset=True)
+    spec = here.cluster.document()
     spec["spec"]["workerGroupSpecs"][0]["replicas"] = 1
     spec["metadata"]["annotations"]["raystead.io/storage"] = "none"
-    desired = RayCluster.model_validate(spec)
+    desired = read(RayCluster, spec)
     wanted = manifests(desired, here.facts, Choices(policies="never"))
     plan = here.plan(wanted, desired)
     assert {(str(c.action), c.kind, c.name) for c in plan.mutating} == {

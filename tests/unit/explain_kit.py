@@ -6,7 +6,7 @@ from typing import Any
 from zlib import crc32
 
 from raystead.explain.model import Finding, Snapshot
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -20,7 +20,8 @@ def ago(seconds: float) -> str:
 def spec(storage: str = "none", workers: int = 2, **head: Any) -> RayCluster:
     template = {"spec": {"containers": [{"name": "ray", "image": "rayproject/ray:2.60.0"}]}}
     group = {"groupName": "worker", "replicas": workers, "rayStartParams": {}, "template": template}
-    return RayCluster.model_validate(
+    return read(
+        RayCluster,
         {
             "metadata": {"name": NAME, "annotations": {"raystead.io/storage": storage}},
             "spec": {
@@ -28,7 +29,7 @@ def spec(storage: str = "none", workers: int = 2, **head: Any) -> RayCluster:
                 "headGroupSpec": {"rayStartParams": {}, "template": template, **head},
                 "workerGroupSpecs": [group],
             },
-        }
+        },
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from raystead.base.times import when
 from raystead.plan.observed import ClusterView, observe
 from raystead.plan.raynodes import ray_nodes
+from raystead.spec.edits import suspended
 from raystead.spec.flags import Flags, build
 from raystead.spec.model import RayCluster
 
@@ -22,8 +23,7 @@ def recording(name: str) -> dict[str, Any]:
 
 def built_in(*, suspend: bool = False) -> RayCluster:
     """The built-in spec, which is what was recorded."""
-    cluster = build(Flags())
-    return cluster.model_copy(update={"spec": cluster.spec.model_copy(update={"suspend": suspend})})
+    return suspended(build(Flags()), suspend)
 
 
 def view(data: dict[str, Any], **changes: Any) -> ClusterView:

@@ -12,7 +12,7 @@ from observed import built_in, moment, recording, view
 from raystead.live.autoscaler import obstacles, report_of, shape_of
 from raystead.live.groups import groups
 from raystead.plan.observed import view_json
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 from raystead.ui.status import status_text
 
 V2 = """\
@@ -148,7 +148,7 @@ spec:
 """
     document = yaml.safe_load(text)
     document["spec"]["workerGroupSpecs"] = [one]
-    return RayCluster.model_validate(document)
+    return read(RayCluster, document)
 
 
 @pytest.mark.parametrize(

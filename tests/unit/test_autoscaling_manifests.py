@@ -26,7 +26,7 @@ from raystead.ops import secrets
 from raystead.ops.certificate import certificate
 from raystead.spec.flags import Flags, build
 from raystead.spec.jobrules import job_problems
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 from raystead.spec.rayjob import RayJob
 
 Json = dict[str, Any]
@@ -51,7 +51,7 @@ spec:
 def spec(**changed: Any) -> RayCluster:
     document = yaml.safe_load(DOCUMENT)
     document["spec"] |= changed
-    return RayCluster.model_validate(document)
+    return read(RayCluster, document)
 
 
 def rendered(cluster: RayCluster, facts: Facts = FACTS) -> dict[tuple[str, str], Json]:
@@ -105,7 +105,7 @@ def test_a_command_of_the_files_own_may_start_the_autoscaler_by_kuberays_variabl
 def test_the_autoscaler_reaches_a_gcs_at_another_port() -> None:
     document = yaml.safe_load(DOCUMENT)
     document["spec"]["headGroupSpec"]["rayStartParams"] = {"port": "6380"}
-    head = head_of(rendered(RayCluster.model_validate(document)))
+    head = head_of(rendered(read(RayCluster, document)))
     assert head["autoscaler"]["args"][0].endswith("--gcs-address 127.0.0.1:6380")
     assert "--gcs-address" not in head_of(rendered(spec()))["autoscaler"]["args"][0]
 
@@ -390,7 +390,7 @@ def test_what_a_change_costs_is_known_from_the_pods(after: RayCluster | None, co
 def test_a_rayjobs_keeper_owns_the_steward_and_the_pods_that_it_makes() -> None:
     document = yaml.safe_load(DOCUMENT)
     body = {"entrypoint": "true", "shutdownAfterJobFinishes": True, "rayClusterSpec": document["spec"]}
-    job = RayJob.model_validate({"metadata": {"name": "demo"}, "spec": body})
+    job = read(RayJob, {"metadata": {"name": "demo"}, "spec": body})
     assert not list(job_problems(job))
     facts = replace(FACTS, keepers={"cluster": "keeper-uid"})
     objects = {(item["kind"], item["metadata"]["name"]): item for item in manifests(job, facts)}

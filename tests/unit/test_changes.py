@@ -24,6 +24,7 @@ from raystead.ops.restart import groups_named, stamps
 from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.spec.edits import scaled, suspended
 from raystead.spec.flags import Flags, build, builtin
+from raystead.spec.model import read
 from raystead.ui.plain import Reporter
 from raystead.ui.questions import costs
 
@@ -43,7 +44,7 @@ def test_scaling_changes_the_count_alone() -> None:
 def test_a_groups_limits_give_way() -> None:
     document = builtin().document()
     document["spec"]["workerGroupSpecs"][0] |= {"minReplicas": 2, "maxReplicas": 3}
-    cluster = type(builtin()).model_validate(document)
+    cluster = read(type(builtin()), document)
     assert [scaled(cluster, {"worker": n}).spec.workers[0].wanted for n in (0, 9)] == [0, 9]
 
 

@@ -18,7 +18,7 @@ from raystead.doctor.rights import NeededRights, check, needed, role
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 from raystead.ui.doctor import examined_text
 
 Json = dict[str, Any]
@@ -507,7 +507,7 @@ def test_in_an_isolated_namespace_the_probe_has_the_policies_that_up_would_add()
 def test_beside_a_living_cluster_nothing_of_it_selects_the_probe(file: str) -> None:
     """Else the head's Service would send Ray's traffic to it."""
     text = (Path(__file__).parents[1] / "golden" / f"{file}.in.yaml").read_text()
-    spec = RayCluster.model_validate(yaml.safe_load(text))
+    spec = read(RayCluster, yaml.safe_load(text))
     there = seen(spec=spec, facts=ISOLATED, exists=True)
     found = probe.job(there, "p", 60)["spec"]["template"]["metadata"]["labels"]
     assert not [key for key in found if key != "app.kubernetes.io/managed-by"]
@@ -580,8 +580,8 @@ def test_a_probe_of_ones_own_redis_has_its_certificates_and_nothing_else_mounted
     }
     volumes = [{"name": "ca", "secret": {"secretName": "ca"}}, {"name": "data", "emptyDir": {}}]
     head = {"template": {"spec": {"containers": [container], "volumes": volumes}}}
-    cluster = RayCluster.model_validate(
-        {"metadata": {"name": "mine"}, "spec": {"rayVersion": "2.60.0", "headGroupSpec": head}}
+    cluster = read(
+        RayCluster, {"metadata": {"name": "mine"}, "spec": {"rayVersion": "2.60.0", "headGroupSpec": head}}
     )
     facts = Facts(namespace="team")
     here = Observations(cluster, facts, "raystead up", Client("0"), objects=tuple(manifests(cluster, facts)))

@@ -25,6 +25,7 @@ from test_explain_rules import SCHEDULER, TABLE, WORKERS, policy, unbound
 
 from raystead.explain.engine import explain, needed_logs
 from raystead.explain.model import Snapshot
+from raystead.spec import edits
 
 CONNECTING = "rpc_client.h:153: Failed to connect to GCS at address demo-head-svc:6379 within 5 seconds."
 NO_REDIS = "raystead: waiting for Redis at demo-redis:6379 [Errno 111] Connection refused"
@@ -116,7 +117,7 @@ def evicted_but_replaced() -> Snapshot:
 
 
 def suspended() -> Snapshot:
-    spec = kit.spec().model_copy(update={"spec": kit.spec().spec.model_copy(update={"suspend": True})})
+    spec = edits.suspended(kit.spec(), True)
     return replace(
         healthy(), cluster=spec, pods=(), deployments=(kit.owner("head", 0), kit.owner("worker", 0))
     )

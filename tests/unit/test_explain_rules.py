@@ -19,7 +19,7 @@ from raystead.manifests.autoscaling import steward_config
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 LOGS = Path(__file__).parents[1] / "data" / "explain" / "logs"
 SCHEDULER = "0/6 nodes are available: {}. preemption: 0/6 nodes are available: 6 Preemption is not helpful for scheduling."
@@ -136,7 +136,7 @@ def autoscaled(demand: str = "(no resource demands)", most: int = 4, **kept: str
     document["spec"] |= {"enableInTreeAutoscaling": True}
     group = document["spec"]["workerGroupSpecs"][0]
     group |= {"minReplicas": 0, "maxReplicas": most, "rayStartParams": {"num-cpus": "2"}}
-    cluster = RayCluster.model_validate(document)
+    cluster = read(RayCluster, document)
     facts = Facts(namespace=base.namespace, anchor_uid="u", steward="client" if kept else "role")
     config = steward_config(Context(cluster, facts))
     config["data"] |= {key: text for key, text in kept.items() if text}
@@ -421,7 +421,7 @@ def test_a_root_image_is_told_who_forbids_it_and_how_that_is_undone(
     if in_file:
         worker = document["spec"]["workerGroupSpecs"][0]["template"]["spec"]
         worker["securityContext"] = {"runAsNonRoot": True}
-    cluster = RayCluster.model_validate(document)
+    cluster = read(RayCluster, document)
     (found,) = explain(replace(AS_ROOT, cluster=cluster, facts=Facts(restricted=restricted)))
     assert who in found.means
     assert ("raystead.io/hardening: never" in found.remedy) == undone

@@ -39,4 +39,4 @@ def test_a_name_without_a_slip_is_left_alone(image: str) -> None:
 
 
 def test_the_specs_ray_version_fills_in_the_patch() -> None:
-    assert better("rayproject/ray:2.60", kit.spec().model_copy()) == "rayproject/ray:2.60.0"
+    assert better("rayproject/ray:2.60", kit.spec()) == "rayproject/ray:2.60.0"

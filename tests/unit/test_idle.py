@@ -21,7 +21,7 @@ from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
 from raystead.spec.idle import IdleEnd, idle_end, idle_end_of
 from raystead.spec.load import load
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 from raystead.ui.status import idle_parts
 
 Json = dict[str, Any]
@@ -321,9 +321,7 @@ def test_the_line_of_the_keeper_is_what_status_reads(head: Head, capsys: pytest.
 
 def test_the_model_is_kuberays(tmp_path: Path) -> None:
     document = cluster(**options(60))
-    assert RayCluster.model_validate(document).document()["spec"]["idleTerminationOptions"] == {
-        "timeoutSeconds": 60
-    }
+    assert read(RayCluster, document).document()["spec"]["idleTerminationOptions"] == {"timeoutSeconds": 60}
 
 
 # -- what a namespace adds --------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from raystead.spec.jobrules import job_notes, job_problems
+from raystead.spec.model import read
 from raystead.spec.rayjob import RayJob
 
 CLUSTER: dict[str, Any] = {"headGroupSpec": {"template": {"spec": {"containers": [{"name": "ray"}]}}}}
@@ -17,7 +18,7 @@ SELECTED = {"clusterSelector": {"ray.io/cluster": "demo"}, "rayClusterSpec": Non
 def job(name: str = "demo", **spec: Any) -> RayJob:
     body = {"entrypoint": "true", "rayClusterSpec": CLUSTER, **spec}
     given = {key: value for key, value in body.items() if value is not None}
-    return RayJob.model_validate({"metadata": {"name": name}, "spec": given})
+    return read(RayJob, {"metadata": {"name": name}, "spec": given})
 
 
 def rules(*found: tuple[str, str, str, int]) -> dict[str, Any]:
@@ -146,11 +147,12 @@ def test_a_name_has_47_characters_at_most() -> None:
 
 
 def test_a_rayjobs_cluster_has_its_name_labels_and_annotations() -> None:
-    made = RayJob.model_validate(
+    made = read(
+        RayJob,
         {
             "metadata": {"name": "demo", "labels": {"team": "nlp"}, "annotations": {"a": "b"}},
             "spec": {"rayClusterSpec": CLUSTER},
-        }
+        },
     ).cluster
     assert made is not None
     assert made.name == "demo"

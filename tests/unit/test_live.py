@@ -29,7 +29,7 @@ from raystead.plan.losses import WORKERS
 from raystead.plan.make import key_of, make
 from raystead.plan.observed import list_rows, observe
 from raystead.spec.edits import scaled
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 NEW = "rayproject/ray:2.61.0"
@@ -250,7 +250,7 @@ def odd() -> RayCluster:
     first = document["spec"]["workerGroupSpecs"][0]
     names = ("head", "redis", "headgroup", "small")
     document["spec"]["workerGroupSpecs"] = [{**first, "groupName": name, "replicas": 1} for name in names]
-    return RayCluster.model_validate(document)
+    return read(RayCluster, document)
 
 
 def test_groups_that_are_called_like_a_role_are_told_apart() -> None:

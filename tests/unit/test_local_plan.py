@@ -15,7 +15,7 @@ from raystead.local.machine import Machine, _cgroups, cgroup_cores, cgroup_memor
 from raystead.local.model import ClusterPlan, NodePlan
 from raystead.local.supervisor import Node, Supervisor
 from raystead.spec.flags import Flags, build
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 VERSION = planning.find_ray()[1]
 
@@ -30,7 +30,8 @@ def cluster(
         container = {"name": "ray", "image": f"rayproject/ray:{VERSION}", **change.pop("container", {})}
         return {"template": {"spec": {"containers": [container], **change.pop("pod", {})}}, **change}
 
-    return RayCluster.model_validate(
+    return read(
+        RayCluster,
         {
             "metadata": {"name": "mine"},
             "spec": {
@@ -38,7 +39,7 @@ def cluster(
                 "workerGroupSpecs": [{"groupName": "small", "replicas": 1, **group(worker)}],
                 **spec,
             },
-        }
+        },
     )
 
 

@@ -11,7 +11,7 @@ from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import Facts
 from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 ALL = {"10001": "client", "8265": "dashboard", "6379": "gcs-server", "8080": "metrics"}
@@ -29,11 +29,12 @@ def cluster(
 
     head = {"template": pod("ray-head", ports), **spec.pop("head", {})}
     group = {"groupName": "small", "replicas": 1, "template": pod("ray-worker", worker)}
-    return RayCluster.model_validate(
+    return read(
+        RayCluster,
         {
             "metadata": {"name": "c", "annotations": dict(annotations or {})},
             "spec": {"headGroupSpec": head, "workerGroupSpecs": [group], **spec},
-        }
+        },
     )
 
 

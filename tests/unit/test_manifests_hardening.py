@@ -11,7 +11,7 @@ from raystead.manifests import sizes
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.spec.flags import builtin
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 RAY = "rayproject/ray:2.60.0-py311"
 DROPPED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
@@ -28,7 +28,8 @@ def cluster(head: dict[str, Any] | None = None, **pod: Any) -> RayCluster:
     beside = pod.pop("containers", [])
     ray = {"name": "ray-head", "image": RAY, "resources": LIMITED, **(head or {})}
     worker = {"name": "ray-worker", "image": RAY, "resources": LIMITED}
-    return RayCluster.model_validate(
+    return read(
+        RayCluster,
         {
             "metadata": {"name": "c", "annotations": annotations},
             "spec": {
@@ -37,7 +38,7 @@ def cluster(head: dict[str, Any] | None = None, **pod: Any) -> RayCluster:
                     {"groupName": "w", "replicas": 1, "template": {"spec": {"containers": [worker]}}}
                 ],
             },
-        }
+        },
     )
 
 
@@ -151,7 +152,7 @@ def test_a_restricted_namespace_gets_no_invalid_container() -> None:
 def test_our_redis_is_always_hardened() -> None:
     document = builtin().document()
     document["metadata"]["annotations"]["raystead.io/hardening"] = "never"
-    objects = manifests(RayCluster.model_validate(document), Facts())
+    objects = manifests(read(RayCluster, document), Facts())
     redis = next(o for o in objects if o["kind"] == "StatefulSet")["spec"]["template"]["spec"]
     assert redis["securityContext"]["runAsNonRoot"] is True
     assert redis["containers"][0]["securityContext"] == DROPPED

@@ -12,7 +12,7 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests
 from raystead.spec.flags import Flags, build
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 GANG = {"ray.io/gang-scheduling-enabled": "true"}
@@ -32,7 +32,8 @@ def cluster(
         }
 
     group = {"groupName": "small", "replicas": 2, "minReplicas": 1, "template": template("500m", "1Gi")}
-    return RayCluster.model_validate(
+    return read(
+        RayCluster,
         {
             "metadata": {
                 "name": "c",
@@ -40,7 +41,7 @@ def cluster(
                 "annotations": {"raystead.io/storage": "redis", **(annotations or {})},
             },
             "spec": {"headGroupSpec": {"template": template("1", "2Gi")}, "workerGroupSpecs": [group]},
-        }
+        },
     )
 
 
@@ -83,7 +84,7 @@ def test_a_template_goes_before_the_cluster_and_ours_before_both() -> None:
     document = cluster({"kai.scheduler/queue": "a"}).document()
     head = document["spec"]["headGroupSpec"]["template"]
     head["metadata"] = {"labels": {"kai.scheduler/queue": "b", "ray.io/group": "x"}}
-    found = templates(RayCluster.model_validate(document))["headgroup"]["metadata"]["labels"]
+    found = templates(read(RayCluster, document))["headgroup"]["metadata"]["labels"]
     assert found["kai.scheduler/queue"] == "b"
     assert found["ray.io/group"] == "headgroup"
 

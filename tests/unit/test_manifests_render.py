@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import subprocess
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.manifests.storage import inline_password, storage_kind
 from raystead.spec.flags import Flags, build, builtin
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -29,7 +28,7 @@ def raw(name: str) -> dict[str, Any]:
 
 
 def load(name: str) -> RayCluster:
-    return RayCluster.model_validate(raw(name))
+    return read(RayCluster, raw(name))
 
 
 def find(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -109,7 +108,7 @@ def test_policies_never() -> None:
 def test_policies_annotation() -> None:
     spec = raw("rocksdb")
     spec["metadata"]["annotations"] = {"raystead.io/policies": "never"}
-    cluster = RayCluster.model_validate(spec)
+    cluster = read(RayCluster, spec)
     assert not [o for o in manifests(cluster, Facts()) if o["kind"] == "NetworkPolicy"]
     assert [
         o for o in manifests(cluster, Facts(), Choices(policies="always")) if o["kind"] == "NetworkPolicy"
@@ -154,7 +153,7 @@ def test_head_service_selector_survives_label_overrides() -> None:
     spec = raw("kuberay-minimal")
     labels = {"app.kubernetes.io/created-by": "me", "ray.io/cluster": "other"}
     spec["spec"]["headGroupSpec"]["template"]["metadata"] = {"labels": labels}
-    objects = manifests(RayCluster.model_validate(spec), Facts())
+    objects = manifests(read(RayCluster, spec), Facts())
     head = find(objects, "Deployment", "raycluster-mini-head")["spec"]["template"]["metadata"]["labels"]
     service = find(objects, "Service", "raycluster-mini-head-svc")
     assert service["spec"]["selector"].items() <= head.items()
@@ -197,7 +196,7 @@ def test_a_shared_memory_volume_of_the_users_is_the_one_that_is_mounted() -> Non
     group = document["spec"]["workerGroupSpecs"][0]
     own = {"name": "shared-mem", "emptyDir": {"medium": "Memory", "sizeLimit": "10Gi"}}
     group["template"]["spec"]["volumes"] = [own]
-    objects = manifests(RayCluster.model_validate(document), Facts())
+    objects = manifests(read(RayCluster, document), Facts())
     name = f"{document['metadata']['name']}-{group['groupName']}-worker"
     spec = find(objects, "Deployment", name)["spec"]["template"]["spec"]
     assert [v for v in spec["volumes"] if v.get("emptyDir")] == [own]
@@ -246,7 +245,7 @@ def test_password_in_param_or_env_becomes_a_secret(where: str) -> None:
     else:
         head["rayStartParams"] = {"redis-password": "$REDIS_PASSWORD"}
         ray["env"].append({"name": "REDIS_PASSWORD", "value": "PLANTED"})
-    cluster = RayCluster.model_validate(spec)
+    cluster = read(RayCluster, spec)
     assert "PLANTED" not in repr(manifests(cluster, Facts()))
     assert "PLANTED" not in repr(secret_commands(cluster, Facts()))
 
@@ -264,7 +263,7 @@ def test_bad_redis_user_is_a_sentence() -> None:
     spec = raw("guide")
     spec["metadata"]["annotations"]["raystead.io/redis-user"] = "root"
     with pytest.raises(SpecError, match="not a user id"):
-        manifests(RayCluster.model_validate(spec), Facts())
+        manifests(read(RayCluster, spec), Facts())
 
 
 def test_redis_start_script(tmp_path: Path) -> None:
@@ -292,10 +291,10 @@ def test_python_in_scripts_compiles() -> None:
 
 def test_pure_and_stable() -> None:
     cluster = load("overridden")
-    before = copy.deepcopy(cluster.model_dump())
+    before = cluster.document()
     first = manifests(cluster, Facts())
     first[-1]["spec"]["template"]["spec"].clear()
-    assert cluster.model_dump() == before
+    assert cluster.document() == before
     assert manifests(cluster, Facts()) == manifests(load("overridden"), Facts())
 
 
@@ -303,7 +302,7 @@ def test_two_hundred_groups_in_half_a_second() -> None:
     spec = raw("rocksdb")
     group = spec["spec"]["workerGroupSpecs"][0]
     spec["spec"]["workerGroupSpecs"] = [{**group, "groupName": f"g{i}"} for i in range(200)]
-    cluster = RayCluster.model_validate(spec)
+    cluster = read(RayCluster, spec)
     start = time.process_time()
     objects = manifests(cluster, Facts(), Choices(policies="always"))
     assert time.process_time() - start < patience(0.5)
@@ -314,7 +313,7 @@ def test_allow_from_opens_what_it_names_and_nothing_else() -> None:
     text = "namespace=mon,pods=app=prom to metrics; pods=app=web to dashboard,client"
     spec = raw("kuberay-minimal")
     spec["metadata"].setdefault("annotations", {})["raystead.io/allow-from"] = text
-    objects = manifests(RayCluster.model_validate(spec), Facts(namespace="ns"))
+    objects = manifests(read(RayCluster, spec), Facts(namespace="ns"))
     head, *workers = [o["spec"]["ingress"][1:] for o in objects if o["kind"] == "NetworkPolicy"]
     prom = {"kubernetes.io/metadata.name": "mon"}
     assert [[p["port"] for p in rule["ports"]] for rule in head] == [[8080, 44217, 44227], [8265, 10001]]
@@ -328,7 +327,7 @@ def test_redis_refuses_before_its_memory_is_gone() -> None:
         spec = builtin().document()
         if said:
             spec["metadata"]["annotations"]["raystead.io/redis-memory"] = said
-        objects = manifests(RayCluster.model_validate(spec), Facts())
+        objects = manifests(read(RayCluster, spec), Facts())
         config = next(o["data"]["redis.conf"] for o in objects if o["metadata"]["name"] == "redis-config")
         assert f"maxmemory {data}\nmaxmemory-policy noeviction" in config
         redis = next(o for o in objects if o["kind"] == "StatefulSet")["spec"]["template"]["spec"]
@@ -349,7 +348,7 @@ def test_each_probe_is_filled_in_by_itself(given: str) -> None:
     own = {"exec": {"command": ["true"]}}
     for group in (spec["spec"]["headGroupSpec"], *spec["spec"]["workerGroupSpecs"]):
         group["template"]["spec"]["containers"][0][given] = own
-    for item in manifests(RayCluster.model_validate(spec), Facts()):
+    for item in manifests(read(RayCluster, spec), Facts()):
         if item["kind"] == "Deployment":
             ray = item["spec"]["template"]["spec"]["containers"][0]
             other = ({"livenessProbe", "readinessProbe"} - {given}).pop()
@@ -377,7 +376,7 @@ def test_a_command_is_kept_where_an_annotation_says_so(on_cluster: Any, on_head:
     if on_head:
         spec["spec"]["headGroupSpec"]["template"]["metadata"] = {"annotations": {key: on_head}}
     found = set()
-    for item in manifests(RayCluster.model_validate(spec), Facts()):
+    for item in manifests(read(RayCluster, spec), Facts()):
         if item["kind"] == "Deployment":
             ray = item["spec"]["template"]["spec"]["containers"][0]
             if ray["command"] == command and "args" not in ray:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raystead.base.names import Names, check_label, check_name, pod_name
 from raystead.manifests.context import ray_version
 from raystead.manifests.start import overwritten, start_command, start_params
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 
 def cluster(
@@ -23,7 +23,7 @@ def cluster(
     spec: dict[str, Any] = {"headGroupSpec": {"template": {"spec": {"containers": [container]}}, **head}}
     if version:
         spec["rayVersion"] = version
-    return RayCluster.model_validate({"metadata": {"name": "c"}, "spec": spec})
+    return read(RayCluster, {"metadata": {"name": "c"}, "spec": spec})
 
 
 def params(container: dict[str, Any] | None = None, **head: Any) -> dict[str, str]:

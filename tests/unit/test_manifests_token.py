@@ -12,7 +12,7 @@ from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living, token_difference, version_difference
 from raystead.manifests.notes import notes
 from raystead.manifests.render import manifests
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 
 def cluster(image: str, version: str | None = None, env: Any = (), **spec: Any) -> RayCluster:
@@ -25,7 +25,7 @@ def cluster(image: str, version: str | None = None, env: Any = (), **spec: Any) 
     spec |= {"headGroupSpec": {"template": {"spec": {"containers": [ray]}}}}
     if version:
         spec["rayVersion"] = version
-    return RayCluster.model_validate({"metadata": {"name": "c"}, "spec": spec})
+    return read(RayCluster, {"metadata": {"name": "c"}, "spec": spec})
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from raystead.manifests.render import manifests
 from raystead.plan.losses import HEAD_WITH_STORAGE, HEAD_WITHOUT_STORAGE, REDIS_WITHOUT_VOLUME, WORKERS
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, By, Change, Plan
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 FACTS = Facts(namespace="ns", anchor_uid="0-uid", storage_namespace="0-uid")
@@ -33,13 +33,14 @@ def cluster(
     annotations = {"raystead.io/storage": storage} | spec.pop("annotations", {})
     head = {"name": "ray-head", "image": image, "env": list(env)}
     template = {"spec": {"containers": [head]}}
-    return RayCluster.model_validate(
+    return read(
+        RayCluster,
         {
             "apiVersion": "ray.io/v1",
             "kind": "RayCluster",
             "metadata": {"name": "a", "annotations": annotations},
             "spec": {"headGroupSpec": {"template": template}, "workerGroupSpecs": list(groups), **spec},
-        }
+        },
     )
 
 

@@ -11,7 +11,7 @@ import yaml
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
 from raystead.ops.rediskeys import Keys, keys_in, last_words
-from raystead.spec.model import RayCluster
+from raystead.spec.model import RayCluster, read
 
 Json = dict[str, Any]
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -44,7 +44,7 @@ def test_the_command_removes_just_these_keys_and_shows_no_password() -> None:
     ("file", "found"), [("external-redis", True), ("guide", False), ("kuberay-minimal", False)]
 )
 def test_the_head_itself_says_where_its_keys_are(file: str, found: bool) -> None:
-    spec = RayCluster.model_validate(yaml.safe_load((GOLDEN / f"{file}.in.yaml").read_text()))
+    spec = read(RayCluster, yaml.safe_load((GOLDEN / f"{file}.in.yaml").read_text()))
     keys = keys_in(manifests(spec, Facts(storage_namespace="0-uid")), spec.name)
     assert bool(keys) is found
     if keys:

@@ -4,6 +4,7 @@ import pytest
 
 from raystead.errors import SpecError
 from raystead.spec.flags import Flags, build
+from raystead.spec.model import read
 
 KEY = "raystead.io/allow-from"
 
@@ -45,4 +46,4 @@ def test_a_broken_annotation_in_a_file_is_a_problem() -> None:
     document = base.document()
     document["metadata"]["annotations"][KEY] = "namespace=a dashboard"
     with pytest.raises(SpecError, match="does not say to what"):
-        build(Flags(workers=1), type(base).model_validate(document))
+        build(Flags(workers=1), read(type(base), document))

@@ -7,6 +7,7 @@ import pytest
 from raystead.errors import SpecError
 from raystead.spec.flags import Flags
 from raystead.spec.load import load
+from raystead.spec.model import read
 from raystead.spec.rayjob import RayJob
 
 FILE = """\
@@ -91,7 +92,7 @@ def test_flags_change_the_cluster_and_the_name_and_nothing_of_the_job() -> None:
     assert [group.wanted for group in job.cluster.spec.workers] == [2]
     assert job.cluster.metadata.labels.items() >= {"team": "nlp"}.items()
     assert job.spec.ttl_seconds_after_finished == 10
-    again = RayJob.model_validate(job.document())
+    again = read(RayJob, job.document())
     assert again == job, "what is kept in the anchor is the same job"
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import sys
 
-from raystead.base.secrets import masked_text
-
 __all__ = ["request"]
 
 
@@ -19,4 +17,6 @@ def request(method: str, target: str, status: int, seconds: float) -> None:
         return
     logger = logging.getLogger("raystead")
     if logger.isEnabledFor(logging.DEBUG):
+        from raystead.base.secrets import masked_text
+
         logger.debug("%s %s %d %.0f ms", method, masked_text(target), status, seconds * 1000)

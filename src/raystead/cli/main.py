@@ -11,9 +11,7 @@ from typing import Any
 
 import click
 
-from raystead.base.secrets import masked_text
 from raystead.base.version import __version__
-from raystead.cli import failure
 from raystead.cli.help import Verbs
 from raystead.cli.options import API, ORIGIN, behind_the_verb
 from raystead.errors import INTERRUPTED, Forbidden, RaysteadError, StateError, UsageError
@@ -157,6 +155,8 @@ def _run() -> int:
     except UnicodeEncodeError as error:
         return _say(_not_text(error).diagnostics(), UsageError.exit_code)
     except Exception as error:  # noqa: BLE001 - the last resort
+        from raystead.cli import failure  # what only errors need is imported when there is one
+
         return _say(failure.told(error, debug=_wishes["debug"]), RaysteadError.exit_code)
 
 
@@ -165,6 +165,8 @@ def _as_json(error: RaysteadError) -> None:
     words = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
     asked = "-ojson" in words or ("-o", "json") in itertools.pairwise(words)
     if asked and not error.answered:
+        from raystead.cli import failure
+
         with contextlib.suppress(OSError):
             click.echo(failure.as_json(error))
 
@@ -189,6 +191,8 @@ def _os_error(error: OSError) -> StateError:
 
 
 def _say(text: str, code: int) -> int:
+    from raystead.base.secrets import masked_text
+
     with contextlib.suppress(OSError):  # nobody can be told, the code still says it
         click.echo(f"raystead: {masked_text(text)}", err=True)
     return code

@@ -9,7 +9,7 @@ from raystead.base import kinds
 from raystead.explain.model import Snapshot
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
-from raystead.spec.model import Json, RayCluster
+from raystead.spec.model import Json, RayCluster, read
 
 __all__ = ["PARTS", "snapshot"]
 
@@ -21,7 +21,7 @@ def snapshot(saved: Json) -> Snapshot:
     cluster = saved.get("cluster")
     parts: dict[str, Any] = {p: None if saved.get(p) is None else tuple(saved[p]) for p in PARTS}
     return Snapshot(
-        cluster=RayCluster.model_validate(cluster) if cluster else None,
+        cluster=read(RayCluster, cluster) if cluster else None,
         namespace=saved["namespace"],
         name=saved["name"],
         now=datetime.fromisoformat(saved["now"]),

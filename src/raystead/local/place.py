@@ -36,7 +36,6 @@ from raystead.local.shrinking import Shrinking, asker
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
-# Plans and specs need pydantic (0.4 CPU seconds to import), which verbs on a running cluster do without.
 
 __all__ = ["Event", "LocalPlace", "LocalStatus", "NodeState"]
 
@@ -389,9 +388,9 @@ class LocalPlace:
         return (self.directory / "plan.json").exists()
 
     def _spec(self) -> RayCluster:
-        from raystead.spec.model import RayCluster
+        from raystead.spec.model import RayCluster, read
 
-        return RayCluster.model_validate(json.loads((self.directory / "spec.json").read_text()))
+        return read(RayCluster, json.loads((self.directory / "spec.json").read_text()))
 
     def _plan(self) -> ClusterPlan:
         try:
@@ -432,9 +431,9 @@ def _waited_for(status: LocalStatus) -> str:
     return f"head: {head.state}" + (f", workers: {alive} of {len(workers)}" if workers else "")
 
 
-def _without_counts(cluster: RayCluster) -> Json:
-    document = cluster.model_dump(by_alias=True, exclude={"status"})
-    for group in document["spec"]["workerGroupSpecs"]:
-        for key in ("replicas", "minReplicas", "maxReplicas"):
-            group.pop(key)
-    return document
+def _without_counts(cluster: RayCluster) -> RayCluster:
+    from msgspec.structs import replace as changed
+
+    counts = dict.fromkeys(("replicas", "min_replicas", "max_replicas"), 0)
+    workers = [changed(group, **counts) for group in cluster.spec.workers]
+    return changed(cluster, spec=changed(cluster.spec, workers=workers), status=None)

@@ -13,6 +13,8 @@ from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
+from msgspec.structs import replace as changed
+
 from raystead.base.quantities import ceil, human_bytes, parse
 from raystead.errors import NotEnough, PortInUse, RayMissing
 from raystead.local.machine import Machine, here
@@ -25,15 +27,15 @@ _WORKER_PORTS = 100  # ports for worker processes of a node: 99 were enough (doc
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 _LONGEST_FOLDER = 12
 _HONOURED = {"name", "image", "resources", "env", "ports"}
-_SPEC_IGNORED = {  # attribute -> field of the file
-    "gcs_fault_tolerance": "gcsFaultToleranceOptions",
-    "auth": "authOptions",
-    "network_policy": "networkPolicy",
-    "head_service_annotations": "headServiceAnnotations",
-    "suspend": "suspend",
-    "upgrade_strategy": "upgradeStrategy",
-    "enable_in_tree_autoscaling": "enableInTreeAutoscaling",
-    "idle_termination_options": "idleTerminationOptions (--idle)",
+_SPEC_IGNORED = {  # field -> what else asks for it
+    "gcsFaultToleranceOptions": "",
+    "authOptions": "",
+    "networkPolicy": "",
+    "headServiceAnnotations": "",
+    "suspend": "",
+    "upgradeStrategy": "",
+    "enableInTreeAutoscaling": "",
+    "idleTerminationOptions": " (--idle)",
 }
 _PORT_FLAGS = (
     "object-manager-port",
@@ -90,8 +92,8 @@ def find_ray() -> tuple[str, str]:
 
 def warnings(cluster: RayCluster, version: str) -> Iterator[str]:
     """A line for each field that has no meaning for a process on this machine, which runs Ray `version`."""
-    for field in sorted(cluster.spec.model_fields_set & _SPEC_IGNORED.keys()):
-        yield f"spec.{_SPEC_IGNORED[field]} has no effect on this machine"
+    for field in sorted(cluster.given["spec"].keys() & _SPEC_IGNORED.keys()):
+        yield f"spec.{field}{_SPEC_IGNORED[field]} has no effect on this machine"
     for name, group in groups(cluster):
         ignored = [key for key in group.template.spec if key != "containers"]
         ignored += [f"containers[0].{key}" for key in group.template.ray_container if key not in _HONOURED]
@@ -331,7 +333,7 @@ def node(
     head = name == "head"
     # What asks a shell of the container has no answer here: the value that its resources give is taken.
     literal = {key: value for key, value in group.ray_start_params.items() if "$" not in value}
-    ray_params = start_params(cluster, group.model_copy(update={"ray_start_params": literal}), head=head)
+    ray_params = start_params(cluster, changed(group, ray_start_params=literal), head=head)
     params = {key: _without_quotes(value) for key, value in ray_params.items() if key not in _OURS}
     cpus = int(params.setdefault("num-cpus", str(max(1, int(here().cores)))))
     _, asked = requests(group)

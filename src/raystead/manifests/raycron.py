@@ -43,7 +43,7 @@ def cron_objects(cron: RayCronJob, ctx: Context) -> list[Json]:
 
     A head that comes without its workers would wait for them; workers without a head end.
     """
-    groups = [group for group in ctx.cluster.spec.workers if _count(ctx, group)]
+    groups = [group for group in ctx.cluster.spec.workers if group.wanted]
     return [
         _service(cron, ctx),
         _programs_config(cron, ctx),
@@ -60,10 +60,6 @@ def heads_service(ctx: Context) -> str:
 def due_seconds(cron: RayCronJob) -> int:
     """Seconds after its minute in which a tick may still be made."""
     return int(cron.annotations.get(DEADLINE, _DUE))
-
-
-def _count(ctx: Context, group: WorkerGroup) -> int:
-    return group.model_copy(update={"suspend": None}).wanted if not group.suspend else 0
 
 
 def _service(cron: RayCronJob, ctx: Context) -> Json:
@@ -119,7 +115,7 @@ def _worker_cron(cron: RayCronJob, ctx: Context, group: WorkerGroup) -> Json:
         order |= {"heads": heads_service(ctx), "due": due_seconds(cron) + _SLACK}
     template = _ticking(cron, worker_template(ctx, group), order)
     template["spec"]["volumes"].append(program_volume(_PROGRAMS, programs_name(cron.name), _data("tick")))
-    count = _count(ctx, group)
+    count = group.wanted
     name = _cron_name(ctx.names.worker(group.name, 0), count)
     due = due_seconds(cron) + _TEARDOWN
     return _cron_job(cron, ctx, name, group.name, count, {"backoffLimit": _AGAIN}, template, due)

@@ -10,7 +10,6 @@ Format 1 had the RayCluster in `spec`, and knew groups by the label `ray.io/grou
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -94,6 +93,11 @@ class Anchor:
             StateError: it is damaged.
         """
         return self.document.cluster
+
+    @property
+    def is_cron(self) -> bool:
+        """It is of a RayCronJob: pods come and go with its ticks."""
+        return self.kept.get("kind") == "RayCronJob"
 
     @property
     def suspended(self) -> bool:
@@ -233,7 +237,7 @@ def storable(document: RayDocument) -> tuple[RayDocument, str | None]:
     Raises:
         SpecError: the password stands where no reference can (rayStartParams, env).
     """
-    out, cluster = copy.deepcopy(document.document()), document.cluster
+    out, cluster = document.document(), document.cluster
     password = inline_password(cluster)
     options = cluster_json(out)["spec"].get("gcsFaultToleranceOptions") or {}
     if (options.get("redisPassword") or {}).get("value") is not None:

@@ -29,7 +29,6 @@ from raystead.ops.events import Applied, Event, Note
 from raystead.ops.living import live_objects
 from raystead.ops.planning import existing
 from raystead.ops.ray import head_of
-from raystead.ops.raycrons import is_cron
 from raystead.plan.model import Action
 from raystead.spec.builtin import NAME
 from raystead.spec.idle import idle_end_of
@@ -159,7 +158,7 @@ def _extra(anchor: Anchor | None) -> tuple[str, ...]:
     """The rare kinds that keep pods which such a document has."""
     if anchor is None:
         return ()
-    if is_cron(anchor):
+    if anchor.is_cron:
         return "CronJob", "Job"
     return ("Job",) if _is_job(anchor) or idle_end_of(anchor.spec) else ()
 

@@ -26,7 +26,6 @@ from raystead.manifests.render import manifests
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.ray import asked, head_of
-from raystead.ops.raycrons import is_cron
 from raystead.spec.edits import suspended
 
 __all__ = ["Explanation", "accounts_there", "log_of", "look", "objects_of"]
@@ -131,7 +130,7 @@ def _snapshot(api: Api, anchor: Anchor, unread: list[str]) -> Snapshot:
     others = [kind for kind in kinds_that_keep(manifests(anchor.document, Facts())) if kind not in read]
     makers = tuple({**item, "kind": kind} for kind in others for item in objects_of(api, kind, ours))
     cluster = anchor.cluster
-    if is_cron(anchor):  # pods of past ticks stay for their logs, and between two ticks there is none
+    if anchor.is_cron:  # pods of past ticks stay for their logs, and between two ticks there is none
         parts["pods"] = tuple(pod for pod in parts["pods"] or () if not Pod.of(pod).over)
         cluster = cluster if parts["pods"] else suspended(cluster, True)
     nodes, living, autoscaler = _ray(api, anchor, parts["pods"] or (), unread)

@@ -19,13 +19,9 @@ from raystead.live.rayjob import JobState
 from raystead.ops.anchor import Anchor
 from raystead.ops.rayjobs import followed
 
-__all__ = ["Ticks", "is_cron", "ticks_of"]
+__all__ = ["Ticks", "ticks_of"]
 
 _REST = 3.0  # seconds for the rest of its output, once it has ended
-
-
-def is_cron(anchor: Anchor) -> bool:
-    return anchor.kept.get("kind") == "RayCronJob"
 
 
 def ticks_of(api: Api, anchor: Anchor) -> Ticks:
@@ -34,7 +30,7 @@ def ticks_of(api: Api, anchor: Anchor) -> Ticks:
     Raises:
         WrongState: it is another kind of cluster.
     """
-    if not is_cron(anchor):
+    if not anchor.is_cron:
         kind = anchor.kept.get("kind") or "RayCluster"
         raise WrongState(f'"{anchor.name}" is a {kind}, and only a RayCronJob has ticks')
     return Ticks(api, anchor)

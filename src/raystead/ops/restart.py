@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+from msgspec.structs import asdict
+
 from raystead.base import labels
 from raystead.base.groups import HEAD, GroupId, named, worker
 from raystead.errors import UsageError, WrongState
@@ -61,4 +63,8 @@ def stamps(
 def _templates(cluster: RayCluster) -> dict[str, dict[str, object]]:
     groups: list[tuple[GroupId, GroupSpec]] = [(HEAD, cluster.spec.head)]
     groups += [(worker(group.name), group) for group in cluster.spec.workers]
-    return {str(one): group.model_dump(exclude=_COUNTS) for one, group in groups}
+    return {str(one): _without_counts(group) for one, group in groups}
+
+
+def _without_counts(group: GroupSpec) -> dict[str, object]:
+    return {key: value for key, value in asdict(group).items() if key not in _COUNTS}

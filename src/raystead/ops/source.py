@@ -11,7 +11,6 @@ from typing import Any
 
 from raystead.base.groups import HEAD, GroupId
 from raystead.base.kinds import KINDS
-from raystead.live.makers import makers_of
 from raystead.spec.documents import ACCEPTED, CLUSTER_AT
 from raystead.spec.load import unpacked
 from raystead.spec.model import Json
@@ -108,6 +107,8 @@ class SpecSource:
 
     def _origins(self, item: Json) -> Iterator[tuple[Path, Path]]:
         """Which part of the file a part of an object of ours comes from."""
+        from raystead.live.makers import makers_of  # only what is refused has origins
+
         row = KINDS.get(item["kind"])
         for maker in makers_of(item):
             if row and row.template and (place := self._template(maker.id)):

@@ -15,10 +15,9 @@ from raystead.kube.paths import collection
 from raystead.live.autoscaler import AutoscalerReport, report_of
 from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import Pod, slim
-from raystead.live.raycron import CronState
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import keepers, raycrons, rayjobs, secrets
+from raystead.ops import keepers, secrets
 from raystead.ops.listing import clusters
 from raystead.ops.living import live_objects
 from raystead.ops.ray import asked, head_of
@@ -29,6 +28,8 @@ from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.spec.edits import suspended
 
 if TYPE_CHECKING:
+    from raystead.live.raycron import CronState
+    from raystead.live.rayjob import JobState
     from raystead.ops.anchor import Anchor
 
 __all__ = ["clusters", "view"]
@@ -44,8 +45,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
     With fewer rights than `edit` it says less, and which right is missing.
     """
     wanting: list[str] = []
-    job = rayjobs.state(api, anchor.name) if anchor.kept.get("kind") == "RayJob" else None
-    cron = raycrons.Ticks(api, anchor).state() if raycrons.is_cron(anchor) else None
+    job, cron = _job_of(api, anchor), _ticks_of(api, anchor)
     rendered = manifests(anchor.document if cron else anchor.cluster, anchor.with_facts(), anchor.choices)
     others = [kind for kind in kinds_that_keep(rendered) if kind not in _KINDS]
     here, pods = _read(api, anchor.name, (*_KINDS, *others), wanting)
@@ -98,6 +98,22 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         return seen
     brought = f"came with the file: {', '.join(anchor.foreign)} (raystead down -f FILE removes them too)"
     return replace(seen, notes=(*seen.notes, brought))
+
+
+def _job_of(api: Api, anchor: Anchor) -> JobState | None:
+    if anchor.kept.get("kind") != "RayJob":
+        return None
+    from raystead.ops import rayjobs
+
+    return rayjobs.state(api, anchor.name)
+
+
+def _ticks_of(api: Api, anchor: Anchor) -> CronState | None:
+    if not anchor.is_cron:
+        return None
+    from raystead.ops import raycrons
+
+    return raycrons.Ticks(api, anchor).state()
 
 
 def _between(cron: CronState) -> str:

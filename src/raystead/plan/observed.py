@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from raystead.base.groups import HEAD, GroupId, worker
 from raystead.base.rayversions import image_version
@@ -16,8 +17,6 @@ from raystead.live.groups import Group, groups
 from raystead.live.idle import IdleState
 from raystead.live.makers import makers_of, unattended
 from raystead.live.pods import pods_of
-from raystead.live.raycron import CronState
-from raystead.live.rayjob import JobState
 from raystead.live.reading import created, dig, name
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
@@ -29,6 +28,10 @@ from raystead.plan.kuberaystatus import LiveCluster, instant, kuberay_status
 from raystead.plan.listing import ListRow, list_rows
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
+
+if TYPE_CHECKING:
+    from raystead.live.raycron import CronState
+    from raystead.live.rayjob import JobState
 
 __all__ = ["ClusterView", "GroupView", "HeadLoss", "ListRow", "NodeView", "list_rows", "observe", "view_json"]
 

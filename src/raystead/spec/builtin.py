@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from raystead.spec.model import Json, RayCluster
+from raystead.spec.model import Json, RayCluster, read
 
 __all__ = ["NAME", "builtin", "builtin_document"]
 
@@ -11,7 +11,7 @@ NAME = "ray-cluster"
 
 
 def builtin() -> RayCluster:
-    return RayCluster.model_validate(builtin_document())
+    return read(RayCluster, builtin_document())
 
 
 def _container(name: str, memory: str) -> Json:

@@ -50,7 +50,7 @@ def cron_problems(cron: RayCronJob) -> Iterator[SpecFinding]:
 def cron_notes(cron: RayCronJob) -> Iterator[SpecFinding]:
     """What has another effect than under KubeRay, or none."""
     job = cron.job
-    if "submission_mode" in job.model_fields_set and job.submission_mode != "SidecarMode":
+    if "submissionMode" in cron.given["spec"]["jobTemplate"] and job.submission_mode != "SidecarMode":
         what = "the driver's submitter runs in the head's pod of each tick, as in SidecarMode"
         yield SpecFinding((*_JOB, "submissionMode"), what, "")
     ends = "each tick's cluster ends with its driver"

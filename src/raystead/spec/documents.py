@@ -73,14 +73,14 @@ def parsed(value: Json) -> RayDocument:
     Raises:
         ValueError: it is of a kind that is not accepted, or does not follow its model.
     """
+    from raystead.spec.model import RayCluster, read
+
     if value.get("kind") == "RayJob":
         from raystead.spec.rayjob import RayJob
 
-        return RayJob.model_validate(value)
+        return read(RayJob, value)
     if value.get("kind") == "RayCronJob":
         from raystead.spec.rayjob import RayCronJob
 
-        return RayCronJob.model_validate(value)
-    from raystead.spec.model import RayCluster
-
-    return RayCluster.model_validate(cluster_json(value))
+        return read(RayCronJob, value)
+    return read(RayCluster, cluster_json(value))

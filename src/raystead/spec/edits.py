@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 from raystead.base.groups import named, worker
 from raystead.errors import UsageError
-from raystead.spec.model import Json, RayCluster
+from raystead.spec.model import Json, RayCluster, read
 
 __all__ = ["Count", "scaled", "suspended"]
 
@@ -23,7 +22,7 @@ def scaled(cluster: RayCluster, counts: Mapping[str, Count]) -> RayCluster:
         UsageError: there is no such group, or the autoscaler decides and a number is given, or the reverse.
         SpecError: the result breaks a rule.
     """
-    document = copy.deepcopy(cluster.document())
+    document = cluster.document()
     written: list[Json] = document["spec"].get("workerGroupSpecs") or []
     groups = {worker(group["groupName"]): group for group in written}
     for word, count in counts.items():
@@ -68,7 +67,7 @@ def _word(count: Count) -> str:
 
 def suspended(cluster: RayCluster, suspend: bool) -> RayCluster:
     """The spec with `suspend` set or taken away."""
-    document = copy.deepcopy(cluster.document())
+    document = cluster.document()
     document["spec"].pop("suspend", None)
     if suspend:
         document["spec"]["suspend"] = True
@@ -80,7 +79,7 @@ def _checked(document: Json) -> RayCluster:
     from raystead.spec.problems import Problem, problems_error
     from raystead.spec.yamlio import dotted
 
-    cluster = RayCluster.model_validate(document)
+    cluster = read(RayCluster, document)
     broken = [Problem("spec", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.problems(cluster)]
     if broken:
         raise problems_error(broken)

@@ -16,7 +16,7 @@ from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
 from raystead.spec.builtin import NAME, builtin, builtin_document
 from raystead.spec.finding import whole
 from raystead.spec.idle import IDLE_ANNOTATION, LEAST_IDLE, NEVER, idle_end_of
-from raystead.spec.model import Json, RayCluster
+from raystead.spec.model import Json, RayCluster, read
 from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.shape import value_at
 from raystead.spec.yamlio import dotted
@@ -83,7 +83,7 @@ def build(flags: Flags, base: RayCluster | None = None) -> RayCluster:
     document, problems = laid_over(flags, given, own=base is None)
     if problems:
         raise problems_error(problems)
-    cluster = RayCluster.model_validate(document)
+    cluster = read(RayCluster, document)
     broken = [Problem("flags", 0, 0, dotted(f.path), f.what, f.instead) for f in rules.problems(cluster)]
     if broken:
         raise problems_error(broken)

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from raystead.spec import rules
 from raystead.spec.documents import ACCEPTED, CLUSTER_AT, LATER, RayDocument, cluster_json
 from raystead.spec.finding import SpecFinding
 from raystead.spec.flags import Flags, laid_over
 from raystead.spec.foreign import TEMPLATE, Recognised, is_template, named_for_what_it_is, plain_objects
 from raystead.spec.model import Json, RayCluster
+from raystead.spec.model import read as read_as
 from raystead.spec.problems import Problem, SpecNote, problems_error
-from raystead.spec.shape import explained, value_at, without_faults, without_nulls
+from raystead.spec.shape import ShapeError, value_at, without_faults, without_nulls
 from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecFile", "load", "unpacked"]
@@ -88,9 +87,9 @@ def _job(
 
     job: RayJob | RayCronJob | None
     try:
-        job = model.model_validate(value)
-    except ValidationError as error:
-        own = [fault for fault in explained(error, model) if fault.path[: len(at)] != at]
+        job = read_as(model, value)
+    except ShapeError as error:
+        own = [fault for fault in error.faults if fault.path[: len(at)] != at]
         if own or not isinstance(value_at(value, at), dict):
             return None, placed(own), []
         job = None
@@ -106,8 +105,7 @@ def _job(
         if flags != Flags(name=flags.name, namespace=flags.namespace):
             what = "flags change a cluster, and this job makes none"
             problems.append(Problem("flags", 0, 0, "", what, "leave them out"))
-        alone = job.model_copy(update={"spec": job.spec.model_copy(update={"cluster": None})})
-        return alone, problems, of_job
+        return job.without_cluster(), problems, of_job
     if not isinstance(value_at(value, at), dict):
         return None, problems, []
     cluster, found, notes = _ClusterReading(_cluster_in(document, value, at), filename, flags).cluster()
@@ -228,9 +226,9 @@ class _ClusterReading:
         problems += of_flags
         problems += self._told(faults, value)
         try:
-            cluster = RayCluster.model_validate(value)
-        except ValidationError as error:
-            return None, problems + self._told(explained(error), {}), []
+            cluster = read_as(RayCluster, value)
+        except ShapeError as error:
+            return None, problems + self._told(error.faults, {}), []
         open_faults = [fault.path for fault in faults if value_at(value, fault.path) is None]
         for finding in rules.problems(cluster):
             if not any(path[: len(finding.path)] == finding.path for path in open_faults):  # told already
@@ -239,9 +237,9 @@ class _ClusterReading:
 
     def _faults(self, value: Json) -> list[SpecFinding]:
         try:
-            RayCluster.model_validate(value)
-        except ValidationError as error:
-            return list(explained(error))
+            read_as(RayCluster, value)
+        except ShapeError as error:
+            return list(error.faults)
         return []
 
     def _told(self, faults: Iterable[SpecFinding], healed: Json) -> list[Problem]:

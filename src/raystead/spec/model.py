@@ -1,15 +1,16 @@
 """KubeRay's RayCluster as frozen values: we model what we read, pod templates pass through untouched.
 
-Field names are Python's; the aliases are KubeRay's. CRD defaults (replicas 0, minReplicas 0, maxReplicas
-2147483647, numOfHosts 1) are filled in here. Unknown fields outside templates are errors (`extra="forbid"`).
+Field names are Python's; in JSON they are KubeRay's. CRD defaults (replicas 0, minReplicas 0, maxReplicas
+2147483647, numOfHosts 1) are filled in here. Unknown fields outside templates are errors. Values are read
+with `read`, and a document is changed by reading its changed JSON.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import copy
+from typing import Literal, TypeVar, dataclass_transform
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
-from pydantic.alias_generators import to_camel
+from msgspec import Struct, ValidationError, field
 
 from raystead.spec.template import (
     Json,
@@ -19,6 +20,7 @@ from raystead.spec.template import (
     ServiceJson,
     StringMap,
     ValueFromJson,
+    converted,
 )
 
 __all__ = ["Json"]
@@ -31,28 +33,26 @@ def _is_true(text: str | None) -> bool:
     return (text or "").lower() == "true"
 
 
-class Model(BaseModel):
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class Model(Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A frozen part of the spec that refuses fields it does not know."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, defer_build=True)
 
+class Metadata(Model, forbid_unknown_fields=False):
+    """Object metadata; what the server fills in is never used."""
 
-class Metadata(Model):
-    """Object metadata; what the server fills in is kept but never used."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", alias_generator=to_camel, defer_build=True)
-    name: StrictStr | None = None
-    generate_name: StrictStr | None = None
-    namespace: StrictStr | None = None
-    labels: StringMap = Field(default_factory=dict)
-    annotations: StringMap = Field(default_factory=dict)
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    labels: StringMap = field(default_factory=dict)
+    annotations: StringMap = field(default_factory=dict)
 
 
 class PodTemplate(Model):
     """A pod template: `spec` is Kubernetes' PodSpec as JSON, passed through."""
 
-    metadata: ObjectMetaJson = Field(default_factory=dict)
-    spec: PodSpecJson = Field(default_factory=dict)
+    metadata: ObjectMetaJson = field(default_factory=dict)
+    spec: PodSpecJson = field(default_factory=dict)
 
     @property
     def containers(self) -> list[Json]:
@@ -69,33 +69,33 @@ class GroupSpec(Model):
     """What head and worker groups have in common."""
 
     template: PodTemplate
-    ray_start_params: StringMap = Field(default_factory=dict)
-    resources: dict[StrictStr, Quantity] = Field(default_factory=dict)
-    labels: StringMap = Field(default_factory=dict)
+    ray_start_params: StringMap = field(default_factory=dict)
+    resources: dict[str, Quantity] = field(default_factory=dict)
+    labels: StringMap = field(default_factory=dict)
 
 
 class HeadGroup(GroupSpec):
-    replicas: StrictInt | None = None  # of v1alpha1; it never had an effect
+    replicas: int | None = None  # of v1alpha1; it never had an effect
     service_type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName", ""] | None = None
     head_service: ServiceJson | None = None
-    enable_ingress: StrictBool | None = None
+    enable_ingress: bool | None = None
     ingress_options: Json | None = None
 
 
 class ScaleStrategy(Model):
-    workers_to_delete: list[StrictStr] = Field(default_factory=list)
+    workers_to_delete: list[str] = field(default_factory=list)
 
 
-class WorkerGroup(GroupSpec):
-    name: StrictStr = Field(alias="groupName")
-    replicas: StrictInt = 0
-    min_replicas: StrictInt = 0
-    max_replicas: StrictInt = MAX_REPLICAS
-    num_of_hosts: StrictInt = 1
-    suspend: StrictBool | None = None
-    idle_timeout_seconds: StrictInt | None = None
-    priority: StrictInt | None = None
-    scale_strategy: ScaleStrategy = Field(default_factory=ScaleStrategy)
+class WorkerGroup(GroupSpec, kw_only=True):
+    name: str = field(name="groupName")
+    replicas: int = 0
+    min_replicas: int = 0
+    max_replicas: int = MAX_REPLICAS
+    num_of_hosts: int = 1
+    suspend: bool | None = None
+    idle_timeout_seconds: int | None = None
+    priority: int | None = None
+    scale_strategy: ScaleStrategy = field(default_factory=ScaleStrategy)
 
     @property
     def wanted(self) -> int:
@@ -106,93 +106,95 @@ class WorkerGroup(GroupSpec):
 
 
 class RedisPassword(Model):
-    value: StrictStr | None = None
+    value: str | None = None
     value_from: ValueFromJson | None = None
 
 
 class GcsStorage(Model):
     """RocksDB's claim: an existing one (`claimName`) or a new one (size, class, modes)."""
 
-    claim_name: StrictStr | None = None
+    claim_name: str | None = None
     size: Quantity | None = None
-    storage_class_name: StrictStr | None = None
-    access_modes: list[StrictStr] = Field(default_factory=list)
-    sub_path: StrictStr | None = None
-    deletion_policy: StrictStr | None = None
+    storage_class_name: str | None = None
+    access_modes: list[str] = field(default_factory=list)
+    sub_path: str | None = None
+    deletion_policy: str | None = None
 
 
 class GcsFaultTolerance(Model):
     backend: Literal["redis", "rocksdb"] | None = None
-    redis_address: StrictStr | None = None
+    redis_address: str | None = None
     redis_username: RedisPassword | None = None
     redis_password: RedisPassword | None = None
-    external_storage_namespace: StrictStr | None = None
+    external_storage_namespace: str | None = None
     storage: GcsStorage | None = None
 
 
 class AuthOptions(Model):
     mode: Literal["token", "disabled"] | None = None
-    secret_name: StrictStr | None = None
-    enable_k8s_token_auth: StrictBool | None = Field(default=None, alias="enableK8sTokenAuth")
+    secret_name: str | None = None
+    enable_k8s_token_auth: bool | None = field(default=None, name="enableK8sTokenAuth")
 
 
 class UpgradeStrategy(Model):
-    type: StrictStr | None = None
+    type: str | None = None
 
 
 class PolicyRules(Model):
     """Rules in addition to ours; each is Kubernetes' own, passed through."""
 
-    ingress_rules: list[Json] = Field(default_factory=list)
-    egress_rules: list[Json] = Field(default_factory=list)
+    ingress_rules: list[Json] = field(default_factory=list)
+    egress_rules: list[Json] = field(default_factory=list)
 
 
-class GroupPolicyRules(PolicyRules):
-    name: StrictStr = Field(alias="groupName")
+class GroupPolicyRules(PolicyRules, kw_only=True):
+    name: str = field(name="groupName")
 
 
 class NetworkPolicyOptions(Model):
     mode: Literal["DenyAll", "DenyAllIngress", "DenyAllEgress"] | None = None
     head: PolicyRules | None = None
     worker: PolicyRules | None = None
-    worker_groups: list[GroupPolicyRules] = Field(default_factory=list)
+    worker_groups: list[GroupPolicyRules] = field(default_factory=list)
 
 
 class IdleTermination(Model):
     """When an idle cluster ends by itself; Suspend, KubeRay's default, keeps the spec and the state."""
 
-    timeout_seconds: StrictInt
+    timeout_seconds: int
     policy: Literal["Suspend", "Delete"] = "Suspend"
 
 
-class ClusterSpec(Model):
-    ray_version: StrictStr | None = None
-    head: HeadGroup = Field(alias="headGroupSpec")
-    workers: list[WorkerGroup] = Field(default_factory=list, alias="workerGroupSpecs")
-    gcs_fault_tolerance: GcsFaultTolerance | None = Field(default=None, alias="gcsFaultToleranceOptions")
-    auth: AuthOptions | None = Field(default=None, alias="authOptions")
+class ClusterSpec(Model, kw_only=True):
+    ray_version: str | None = None
+    head: HeadGroup = field(name="headGroupSpec")
+    workers: list[WorkerGroup] = field(default_factory=list, name="workerGroupSpecs")
+    gcs_fault_tolerance: GcsFaultTolerance | None = field(default=None, name="gcsFaultToleranceOptions")
+    auth: AuthOptions | None = field(default=None, name="authOptions")
     network_policy: NetworkPolicyOptions | None = None
-    head_service_annotations: StringMap = Field(default_factory=dict)
-    suspend: StrictBool | None = None
+    head_service_annotations: StringMap = field(default_factory=dict)
+    suspend: bool | None = None
     upgrade_strategy: UpgradeStrategy | None = None
-    managed_by: StrictStr | None = None
-    enable_in_tree_autoscaling: StrictBool | None = None
+    managed_by: str | None = None
+    enable_in_tree_autoscaling: bool | None = None
     autoscaler_options: Json | None = None
     tls_options: Json | None = None
     history_server_options: Json | None = None
     idle_termination_options: IdleTermination | None = None
 
 
-class RayCluster(Model):
-    """One RayCluster document (ray.io/v1 or v1alpha1)."""
+class Manifest(Model, kw_only=True, dict=True):
+    """One document of Ray's with the JSON that it was read from; the class is named after the kind."""
 
     api_version: Literal["ray.io/v1", "ray.io/v1alpha1"] = "ray.io/v1"
-    kind: Literal["RayCluster"] = "RayCluster"
     metadata: Metadata
-    spec: ClusterSpec
-    status: Json | None = Field(
-        default=None, exclude=True
-    )  # `kubectl get -o yaml` prints it; never ours to set
+    status: Json | None = None  # `kubectl get -o yaml` prints it; never ours to set
+
+    @property
+    def given(self) -> Json:
+        """The JSON that it was read from: not to be changed."""
+        given: Json = vars(self)["given"]
+        return given
 
     @property
     def name(self) -> str:
@@ -201,6 +203,18 @@ class RayCluster(Model):
     @property
     def annotations(self) -> dict[str, str]:
         return self.metadata.annotations
+
+    def document(self) -> Json:
+        """As KubeRay's YAML would say it: only what was set, in the order in which it was set."""
+        parts = {key: copy.deepcopy(self.given[key]) for key in ("metadata", "spec")}
+        return {"apiVersion": self.api_version, "kind": type(self).__name__, **parts}
+
+
+class RayCluster(Manifest, kw_only=True):
+    """One RayCluster document (ray.io/v1 or v1alpha1)."""
+
+    kind: Literal["RayCluster"] = "RayCluster"
+    spec: ClusterSpec
 
     @property
     def cluster(self) -> RayCluster:
@@ -222,11 +236,22 @@ class RayCluster(Model):
         """The document with another cluster: that one."""
         return cluster
 
-    def document(self) -> Json:
-        """The spec as KubeRay's YAML would say it: only what was set."""
-        out: Json = self.model_dump(by_alias=True, exclude_unset=True)
-        return {
-            "apiVersion": self.api_version,
-            "kind": self.kind,
-            **{k: out[k] for k in ("metadata", "spec")},
-        }
+
+M = TypeVar("M", bound=Struct)
+
+
+def read(model: type[M], value: Json) -> M:
+    """`value`, which is JSON, as a model.
+
+    Raises:
+        ShapeError: it does not follow the model; all its faults.
+    """
+    try:
+        made = converted(model, value)
+    except ValidationError as error:
+        from raystead.spec.shape import ShapeError, faults
+
+        raise ShapeError(faults(model, value), str(error)) from None
+    if isinstance(made, Manifest):
+        vars(made)["given"] = value  # a frozen value's one attribute that is no field, set where it is made
+    return made

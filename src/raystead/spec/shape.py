@@ -1,31 +1,31 @@
-"""The shape of a RayCluster document: nulls, and the model's own errors in the words of a message."""
+"""The shape of a document: nulls, and all its faults against a model, in the words of a message."""
 
 from __future__ import annotations
 
 import copy
-import difflib
 import types
 from collections.abc import Iterable, Iterator
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from msgspec import Struct, ValidationError
+from msgspec.structs import fields
 
 from raystead.spec.finding import SpecFinding
-from raystead.spec.model import ClusterSpec, HeadGroup, Json, PodTemplate, RayCluster, WorkerGroup
+from raystead.spec.model import ClusterSpec, HeadGroup, Json, PodTemplate, WorkerGroup
 from raystead.spec.problems import given
-from raystead.spec.yamlio import Path
+from raystead.spec.template import KeptPart, Quantity, converted
+from raystead.spec.yamlio import Path, dotted
 
-__all__ = ["explained", "value_at", "without_faults", "without_nulls"]
+__all__ = ["ShapeError", "faults", "value_at", "without_faults", "without_nulls"]
 
 _EXPECTED = {
-    "string_type": "a string",
-    "int_type": "a whole number",
-    "bool_type": "true or false",
-    "list_type": "a list",
-    "dict_type": "a mapping",
-    "model_type": "a mapping",
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    list: "a list",
 }
-_OWNERS: tuple[tuple[str, type[BaseModel]], ...] = (
+_OWNERS: tuple[tuple[str, type[Struct]], ...] = (
     ("spec", ClusterSpec),
     ("spec.workerGroupSpecs[]", WorkerGroup),
     ("spec.headGroupSpec", HeadGroup),
@@ -65,63 +65,75 @@ def without_faults(value: Json, faults: Iterable[SpecFinding]) -> Json:
     return value
 
 
-def explained(error: ValidationError, document: type[BaseModel] = RayCluster) -> Iterator[SpecFinding]:
-    """The errors of a document's model as findings."""
-    for item in error.errors():
-        path: Path = tuple(item["loc"])
-        yield SpecFinding(path, *_words(item, path, document))
+class ShapeError(ValueError):
+    """JSON that does not follow its model, with all its faults."""
+
+    def __init__(self, found: Iterable[SpecFinding], otherwise: str) -> None:
+        self.faults = tuple(found) or (SpecFinding((), otherwise),)
+        super().__init__("; ".join(f"{dotted(fault.path)}: {fault.what}" for fault in self.faults))
 
 
-def _words(item: Any, path: Path, document: type[BaseModel]) -> tuple[str, str]:
-    kind, value = item["type"], item["input"]
-    if kind == "extra_forbidden":
-        return "there is no such field here", _meant(path, document)
-    if kind == "missing":
-        return "this field is missing", "add it"
-    if kind in _EXPECTED:
-        quotes = kind == "string_type" and isinstance(value, bool | int | float)
-        return f"expected {_EXPECTED[kind]}, got {given(value)}", "write it in quotes" if quotes else ""
-    if kind == "literal_error":
+def faults(kind: Any, value: Any, path: Path = ()) -> Iterator[SpecFinding]:
+    """Every place where `value` is no `kind`; msgspec itself names the first one only."""
+    if value is not None and get_origin(kind) in (Union, types.UnionType):
+        kind = get_args(kind)[0]  # X | None
+    if kind is not Quantity and KeptPart in getattr(kind, "__mro__", ()):  # dict is registered as one
+        kind, value = kind.shape, {} if value is None else value
+    inner = get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
+        yield from _fields_at_fault(kind, value, path)
+    elif get_origin(kind) is list and isinstance(value, list):
+        for i, item in enumerate(value):
+            yield from faults(inner[0], item, (*path, i))
+    elif get_origin(kind) is dict and isinstance(value, dict):
+        for key, item in value.items():
+            yield from faults(inner[1], item, (*path, key))
+    else:
+        try:
+            converted(kind, value)
+        except ValidationError as error:
+            yield SpecFinding(path, *_words(kind, value, str(error)))
+
+
+def _fields_at_fault(model: type[Struct], value: Json, path: Path) -> Iterator[SpecFinding]:
+    known = {field.encode_name: field for field in fields(model)}
+    for name, field in known.items():
+        if name in value:
+            yield from faults(field.type, value[name], (*path, name))
+        elif field.required:
+            yield SpecFinding((*path, name), "this field is missing", "add it")
+    if model.__struct_config__.forbid_unknown_fields:
+        for name in [name for name in value if name not in known]:
+            yield SpecFinding((*path, name), "there is no such field here", _meant(str(name), [*known]))
+
+
+def _words(kind: Any, value: Any, message: str) -> tuple[str, str]:
+    """What is wrong with a value that is no `kind`, and what to write instead."""
+    if get_origin(kind) is Literal:
+        *others, last = map(repr, get_args(kind))
         shown = f'"{value}"' if isinstance(value, str) else given(value)
-        return f"{shown} is not one of {item['ctx']['expected']}", ""
-    if kind == "value_error":
-        return str(item["ctx"]["error"]), ""
-    return f"{item['msg'][:1].lower()}{item['msg'][1:]}, not {given(value)}", ""
+        return f"{shown} is not one of {' or '.join([', '.join(others), last] if others else [last])}", ""
+    kind, limits = (kind.__origin__, kind.__metadata__) if get_origin(kind) is Annotated else (kind, ())
+    if limits and type(value) is kind:
+        low = value < limits[0].ge
+        bound = f"greater than or equal to {limits[0].ge}" if low else f"less than or equal to {limits[0].le}"
+        return f"input should be {bound}, not {given(value)}", ""
+    if kind is Quantity:
+        return message, ""
+    quotes = kind is str and isinstance(value, bool | int | float)
+    expected = _EXPECTED.get(get_origin(kind) or kind, "a mapping")
+    return f"expected {expected}, got {given(value)}", "write it in quotes" if quotes else ""
 
 
-def _meant(path: Path, document: type[BaseModel]) -> str:
+def _meant(name: str, here: list[str]) -> str:
     """For a field that does not exist: the near one that does, or the place where it belongs."""
-    name = str(path[-1])
-    here = _fields(_model_at(path[:-1], document))
+    import difflib  # 2 ms, for what is right most of the time
+
     same = [field for field in here if field.lower() == name.lower()]
     close = same or difflib.get_close_matches(name, here, n=1)
     if close:
         return f"did you mean {close[0]}?"
     for place, model in _OWNERS:
-        if name in _fields(model):
+        if name in (field.encode_name for field in fields(model)):
             return f"{name} belongs in {place}: check the indentation"
     return "remove it, or report it if KubeRay has it"
-
-
-def _fields(model: type[BaseModel] | None) -> list[str]:
-    return [field.alias or name for name, field in model.model_fields.items()] if model else []
-
-
-def _model_at(path: Path, document: type[BaseModel]) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = document
-    for key in path:
-        if isinstance(key, int):
-            continue
-        fields = model.model_fields.values() if model else ()
-        field = next((f for f in fields if f.alias == key), None)
-        model = _model_in(field.annotation) if field else None
-    return model
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    """The model in `X`, `X | None`, `list[X]`."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, types.UnionType, list):
-        return next(filter(None, map(_model_in, get_args(annotation))), None)
-    return None

@@ -5,31 +5,59 @@ The values stay as they were given: a validated part is the very mapping of the 
 
 from __future__ import annotations
 
-import copy
-from typing import TYPE_CHECKING, Annotated, Any
+from abc import ABCMeta
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    StrictInt,
-    StrictStr,
-    WithJsonSchema,
-    WrapValidator,
-)
-from pydantic.alias_generators import to_camel
+import msgspec
+from msgspec import Meta, Struct
 
 from raystead.base.quantities import parse
 from raystead.spec.problems import given
 
+__all__ = ["Json", "KeptPart", "Quantity", "StringMap", "converted"]
+
 Json = dict[str, Any]
+T = TypeVar("T")
+Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
-def _null_is_absent(value: Any) -> Any:
-    return {} if value is None else value
+class KeptPart(metaclass=ABCMeta):
+    """A part that is checked against `shape` and stays the mapping that was given; null is an empty one."""
+
+    shape: ClassVar[Any]
+
+
+def _kept(name: str, shape: Any, *forms: type) -> Any:
+    """A type for msgspec whose values are of another one, that of JSON, as `forms` say."""
+    made = ABCMeta(name, (KeptPart,), {"shape": shape})
+    for form in forms or (dict,):
+        made.register(form)
+    return made
+
+
+if TYPE_CHECKING:
+    Quantity = str | int | float
+    StringMap = dict[str, str]
+else:
+    Quantity = _kept("Quantity", str | int | float, str, int, float)
+    StringMap = _kept("StringMap", dict[str, str])
+
+
+def converted(kind: type[T], value: Any) -> T:
+    """`value` as a `kind`, nothing coerced.
+
+    Raises:
+        msgspec.ValidationError: it is none; the message names the first fault only.
+    """
+    return msgspec.convert(value, kind, dec_hook=_as_given)
+
+
+def _as_given(kind: Any, value: Any) -> Any:
+    if kind is Quantity:
+        return _quantity(value)
+    value = {} if value is None else value
+    converted(kind.shape, value)
+    return value
 
 
 def _quantity(value: Any) -> str | int | float:
@@ -41,29 +69,13 @@ def _quantity(value: Any) -> str | int | float:
     return value
 
 
-def _as_given(value: Any, check: Any) -> Any:
-    check(value)
-    return value
-
-
-StringMap = Annotated[dict[StrictStr, StrictStr], BeforeValidator(_null_is_absent)]
-Quantity = Annotated[
-    str | int | float, PlainValidator(_quantity), WithJsonSchema({"type": ["string", "number"]})
-]
-Port = Annotated[StrictInt, Field(ge=1, le=65535)]
-
-
-class _Shape(BaseModel):
+class _Shape(Struct, rename="camel"):
     """A part of a Kubernetes object; what is not named here is allowed and not looked at."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="allow", populate_by_name=True, alias_generator=to_camel, defer_build=True
-    )
 
 
 class KeyRef(_Shape):
-    name: StrictStr
-    key: StrictStr
+    name: str
+    key: str
 
 
 class ValueFrom(_Shape):
@@ -72,44 +84,44 @@ class ValueFrom(_Shape):
 
 
 class EnvVar(_Shape):
-    name: StrictStr
-    value: StrictStr | None = None
+    name: str
+    value: str | None = None
     value_from: ValueFrom | None = None
 
 
 class ContainerPort(_Shape):
     container_port: Port
-    name: StrictStr | None = None
+    name: str | None = None
 
 
 class Named(_Shape):
-    name: StrictStr
+    name: str
 
 
 class VolumeMount(Named):
-    mount_path: StrictStr
+    mount_path: str
 
 
 class Resources(_Shape):
-    requests: dict[StrictStr, Quantity] | None = None
-    limits: dict[StrictStr, Quantity] | None = None
+    requests: dict[str, Quantity] | None = None
+    limits: dict[str, Quantity] | None = None
 
 
 class Capabilities(_Shape):
-    add: list[StrictStr] | None = None
-    drop: list[StrictStr] | None = None
+    add: list[str] | None = None
+    drop: list[str] | None = None
 
 
 class SecurityContext(_Shape):
-    run_as_user: StrictInt | None = None
+    run_as_user: int | None = None
     capabilities: Capabilities | None = None
 
 
 class ContainerSpec(_Shape):
-    name: StrictStr | None = None
-    image: StrictStr | None = None
-    command: list[StrictStr] | None = None
-    args: list[StrictStr] | None = None
+    name: str | None = None
+    image: str | None = None
+    command: list[str] | None = None
+    args: list[str] | None = None
     env: list[EnvVar] | None = None
     env_from: list[Json] | None = None
     ports: list[ContainerPort] | None = None
@@ -128,25 +140,25 @@ class PodSpec(_Shape):
     tolerations: list[Json] | None = None
     node_selector: StringMap | None = None
     security_context: SecurityContext | None = None
-    service_account_name: StrictStr | None = None
-    restart_policy: StrictStr | None = None
-    termination_grace_period_seconds: Annotated[StrictInt, Field(ge=0)] | None = None
+    service_account_name: str | None = None
+    restart_policy: str | None = None
+    termination_grace_period_seconds: Annotated[int, Meta(ge=0)] | None = None
 
 
 class ObjectMeta(_Shape):
-    name: StrictStr | None = None
+    name: str | None = None
     labels: StringMap | None = None
     annotations: StringMap | None = None
 
 
 class ServicePort(_Shape):
     port: Port
-    name: StrictStr | None = None
-    protocol: StrictStr | None = None
+    name: str | None = None
+    protocol: str | None = None
 
 
 class ServiceSpec(_Shape):
-    type: StrictStr | None = None
+    type: str | None = None
     ports: list[ServicePort] | None = None
 
 
@@ -161,8 +173,7 @@ if TYPE_CHECKING:
     ServiceJson = Json
     ValueFromJson = Json
 else:
-    _KEPT = (WrapValidator(_as_given), PlainSerializer(copy.deepcopy, return_type=Json))
-    PodSpecJson = Annotated[PodSpec, *_KEPT, BeforeValidator(_null_is_absent)]
-    ObjectMetaJson = Annotated[ObjectMeta, *_KEPT, BeforeValidator(_null_is_absent)]
-    ServiceJson = Annotated[Service, *_KEPT]
-    ValueFromJson = Annotated[ValueFrom, *_KEPT]
+    PodSpecJson = _kept("PodSpecJson", PodSpec)
+    ObjectMetaJson = _kept("ObjectMetaJson", ObjectMeta)
+    ServiceJson = _kept("ServiceJson", Service)
+    ValueFromJson = _kept("ValueFromJson", ValueFrom)
