@@ -38,5 +38,9 @@ def test_each_verb_says_why_the_head_does_not_run(
         assert "  do     " in said
         assert "Error" not in said
         assert "127.0.0.1" not in said
+    said = edit("verify", "--yes", code=90).stderr
+    assert "is not whole now: a fault would prove nothing" in said
+    assert "quota" in said
+    assert "raystead explain" in said
     said = edit("connect", "--", sys.executable, "-c", GET, code=1).stderr
     assert "! the head does not run: quota" in said

@@ -216,9 +216,7 @@ def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: E
     with _clients(api, anchor) as (jobs, nodes):
         proof = _Proof(api, anchor, jobs, nodes)
         if not proof.whole(set()):
-            raise WrongState(
-                f'"{anchor.name}" is not whole now: a fault would prove nothing', remedy="raystead status"
-            )
+            raise _not_whole(api, anchor)
         proof.until_buried()
         options = SubmitOptions(
             ("python", "-c", _PROGRAM), env={"RAYSTEAD_VERIFY": job_id}, submission_id=job_id
@@ -233,6 +231,17 @@ def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: E
         finally:
             _tidy(jobs, job_id)
     return outcomes
+
+
+def _not_whole(api: Api, anchor: Anchor) -> WrongState:
+    """With the first cause that `explain` knows."""
+    from raystead.ops.explain import look
+
+    what = f'"{anchor.name}" is not whole now: a fault would prove nothing'
+    found = next(iter(look(api, anchor).findings), None)
+    if found is None:
+        return WrongState(what, remedy="raystead status")
+    return WrongState(what, evidence=f"{found.group or 'cluster'}: {found.why}", remedy="raystead explain")
 
 
 @contextmanager
