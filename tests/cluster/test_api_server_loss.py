@@ -1,10 +1,11 @@
-"""An API server that restarts under `up`, under its wait and under `down` is waited for."""
+"""An API server that is away under `up`, under its wait, under `down` and while a cluster grows is waited for."""
 
 import time
 from collections.abc import Callable
 
 import pytest
 from audit import Audit
+from autoscaled import MORE, Auto, spec
 from cli import Cli
 from faults import Faults
 from kube import Kube, until
@@ -46,3 +47,25 @@ def test_an_api_server_that_restarts_under_down_is_waited_for(
     _, err = running.communicate(timeout=patience(120))
     assert running.returncode == 0, err
     assert user.items("pods,services,secrets,persistentvolumeclaims,networkpolicies") == []
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_workers_wanted_while_the_api_server_is_away_for_five_minutes_come_after_it(
+    machine_faults: Faults, namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], version: str
+) -> None:
+    space = namespace()
+    cli = Cli(as_user(space, "admin"))
+    cli("up", "-f", "-", stdin=spec(version))
+    auto = Auto(space, cli)
+    (first,) = auto.have("a")
+    later = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {'import time; time.sleep(20)' + chr(10) + MORE!r}, 'a', 'b'], start_new_session=True)"
+    auto.run(later)
+    with machine_faults.no_api_server():
+        time.sleep(300)
+    until(lambda: len(auto.names()) == 2, 120, "the second worker comes", every=1)
+    hosts = auto.have("a", "b")
+    assert hosts[0] == first, "a busy worker outlives it"
+    assert set(hosts) == auto.names()
+    auto.kill("a", "b")
+    auto.empty()
+    cli("down", "--yes")
