@@ -268,3 +268,17 @@ def test_a_file_may_bring_the_account_of_its_pods_with_its_role_and_binding(
     assert space.get("deployment", "roled-head")["spec"]["template"]["spec"]["serviceAccountName"] == "sa"
     gone = admin("down", "-f", str(file), "--yes").stderr
     assert "gone with the file: ServiceAccount/sa, Role/reader, RoleBinding/reads" in gone
+
+
+def test_a_claim_that_is_there_is_not_missing_to_status(namespace: MakeSpace, as_user: AsUser) -> None:
+    edit = Cli(as_user(namespace(), "edit"))
+    edit("up", "--wait=false", "--storage", "rocksdb")
+    seen = json.loads(edit("status", "-o", "json").stdout)["raystead"]
+    assert seen["drift"] == []
+    (claim,) = edit.user.items("pvc")
+    name = claim["metadata"]["name"]
+    finalizers = {"metadata": {"finalizers": None}}  # no pod uses it: none runs here
+    edit.user.run("patch", "pvc", name, "--type=merge", "-p", json.dumps(finalizers))
+    edit.user.run("delete", "pvc", name)
+    seen = json.loads(edit("status", "-o", "json").stdout)["raystead"]
+    assert seen["drift"] == [f"PersistentVolumeClaim/{name} is missing"]

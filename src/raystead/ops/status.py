@@ -59,6 +59,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         if kind != kinds.CLAIM and (item["metadata"].get("labels") or {}).get(labels.OURS) == anchor.name
     ]
     wanted = [i for i in rendered if here.get(i["kind"]) is not None]
+    claims = here.get(kinds.CLAIM) or ()  # controllers write into them: that is no drift
     end = keepers.idle_of(anchor)
     over = job.over if job is not None else bool(end and end.keeps_data)
     ended = over and here.get("Deployment") == []
@@ -76,7 +77,7 @@ def view(api: Api, anchor: Anchor, *, ray: bool = True) -> ClusterView:
         ray_nodes=nodes,
         living=living,
         autoscaler=report,
-        drift=() if ended else (*missing(wanted, ours), *drift_of(ours, wanted)),
+        drift=() if ended else (*missing(wanted, (*ours, *claims)), *drift_of(ours, wanted)),
         missing_rights=wanting,
         makers=[item for kind in others for item in here.get(kind) or ()],
         now=api.now(),
