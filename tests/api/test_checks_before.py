@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -282,3 +283,14 @@ def test_a_claim_that_is_there_is_not_missing_to_status(namespace: MakeSpace, as
     edit.user.run("delete", "pvc", name)
     seen = json.loads(edit("status", "-o", "json").stdout)["raystead"]
     assert seen["drift"] == [f"PersistentVolumeClaim/{name} is missing"]
+
+
+@pytest.mark.parametrize("storage", ["none", "redis", "rocksdb"])
+def test_up_and_down_count_objects_alike(namespace: MakeSpace, as_user: AsUser, storage: str) -> None:
+    """Whatever controllers have made beside them: pods, ReplicaSets, Redis' claim."""
+    edit = Cli(as_user(namespace(), "edit"))
+    up = edit("up", "--name", "mine", "--wait=false", "--storage", storage).stderr
+    made = re.search(r"(\d+) to create", up)
+    assert made, up
+    until(lambda: len(edit.user.items("pods")) >= 3, 30, "the controllers have made their pods")
+    assert f'"mine" is gone: {made[1]} objects' in edit("down", "mine").stderr

@@ -100,7 +100,7 @@ def _there(
             evidence="; ".join(done.remains),
             remedy=f"raystead down {done.name} again, or look at the above with kubectl describe",
         )
-    reporter.step(f'"{done.name}" is gone: {plural(done.removed, "object")}', done.seconds)
+    reporter.step(f'"{done.name}" is gone: {plural(done.made or done.removed, "object")}', done.seconds)
     if others:
         _remove(reporter, api, chosen, others, True, keep_data)
 

@@ -223,7 +223,7 @@ def _ended_by_sigterm() -> Iterator[None]:
 def _say_down(reporter: Reporter, done: Downed, code: int) -> None:
     """What is gone; what remains is an error only where the job has none."""
     if not done.remains:
-        reporter.step(f'"{done.name}" is gone: {plural(done.removed, "object")}', done.seconds)
+        reporter.step(f'"{done.name}" is gone: {plural(done.made or done.removed, "object")}', done.seconds)
         return
     error = Remains(
         f'"{done.name}" is not completely gone after {done.seconds:.0f} s',

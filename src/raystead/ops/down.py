@@ -53,6 +53,8 @@ class Downed:
         remains: what should be gone and is not, each with its reason.
         kept: what was kept on purpose (`keep_data`), or is not ours (foreign documents of the file, objects
             that only carry our label).
+        made: of the removed, those that the plan of an `up` counts: neither the anchor nor what controllers
+            make. Where only claims were left, these.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Downed:
     removed: int
     remains: tuple[str, ...]
     kept: tuple[str, ...]
+    made: int = 0
 
 
 class _Proofs:
@@ -207,14 +210,12 @@ def down(api: Api, what: Found, *, keep_data: bool, emit: Emit, timeout: float =
         kept += [stays] if stays else []
         if keys:  # what the next attempt needs (Secrets, policies, the anchor) has to stay
             remains = () if ended else _reasons(what.proofs.ours(_labelled(api, what.name, ("Pod",))))
-            return Downed(
-                what.name, time.monotonic() - begun, len(delete.uids), (*remains, keys), tuple(kept)
-            )
+            return delete.downed(what.name, time.monotonic() - begun, (*remains, keys), kept)
     if keep_data:
         kept += _keep(api, what)
     swept = (*what.extra, *_KINDS, "Pod", *(() if keep_data else (CLAIM,)))
     remains = _sweep(delete, what, swept, deadline)
-    return Downed(what.name, time.monotonic() - begun, len(delete.uids), remains, tuple(kept))
+    return delete.downed(what.name, time.monotonic() - begun, remains, kept)
 
 
 class _Deleting:
@@ -226,12 +227,18 @@ class _Deleting:
 
     def __init__(self, api: Api, emit: Emit) -> None:
         self.api, self.uids = api, set[str]()
-        self._emit = emit
+        self._emit, self._made, self._claims = emit, 0, 0
+
+    def downed(self, name: str, seconds: float, remains: Sequence[str], kept: Sequence[str]) -> Downed:
+        made = self._made or self._claims
+        return Downed(name, seconds, len(self.uids), tuple(remains), tuple(kept), made)
 
     def __call__(self, items: Iterable[Json], *, propagation: str = "Background") -> bool:
         """Deletes those of the items that it has not deleted yet; whether there were any."""
         new = [item for item in items if item["metadata"]["uid"] not in self.uids]
         self.uids.update(item["metadata"]["uid"] for item in new)
+        self._made += sum(_made_by_up(item) for item in new)
+        self._claims += sum(item["kind"] == CLAIM for item in new)
         parallel(lambda item: self._one(item, propagation), new)
         return bool(new)
 
@@ -244,6 +251,14 @@ class _Deleting:
             else:
                 self.api.delete(path, uid=uid, propagation=propagation)
                 self._emit(Applied(kind, name, Action.DELETE))
+
+
+def _made_by_up(item: Json) -> bool:
+    """A plan counts it: controllers make pods, ReplicaSets and Redis' claim, which has no owner."""
+    found, kind = item["metadata"].get("labels") or {}, item["kind"]
+    if kind in ("Pod", "ReplicaSet") or found.get(labels.ROLE) == "anchor":
+        return False
+    return kind != CLAIM or bool(item["metadata"].get("ownerReferences"))
 
 
 def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
