@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import time
+from collections.abc import Callable
 
 import pytest
 import yaml
@@ -221,6 +225,15 @@ def test_a_character_that_yaml_may_not_hold_is_told_where_it_is(character: str) 
 def test_a_file_beyond_any_spec_is_refused_before_it_is_parsed() -> None:
     with pytest.raises(SpecError, match="the file has 16 MiB"):
         decode(b" " * (MAX_BYTES + 1), "f")
+
+
+@pytest.mark.parametrize(
+    ("pack", "says"),
+    [(gzip.compress, "a gzip file"), (lzma.compress, "an xz file"), (bz2.compress, "a bzip2 file")],
+)
+def test_a_packed_file_is_told_to_be_unpacked(pack: Callable[[bytes], bytes], says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        decode(pack(FILE.encode()), "f.gz")
 
 
 FOREIGN = {

@@ -17,6 +17,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_PACKED = ((b"\x1f\x8b", "a gzip"), (b"PK\x03\x04", "a zip"), (b"\xfd7zXZ\0", "an xz"), (b"BZh", "a bzip2"))
 _PAIR = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
@@ -28,6 +29,8 @@ def decode(data: bytes, filename: str) -> str:
     """
     if len(data) > MAX_BYTES:
         raise _refused(filename, 1, 1, f"the file has {len(data) / 2**20:.0f} MiB, a spec has a few KiB")
+    if packed := next((what for mark, what in _PACKED if data.startswith(mark)), None):
+        raise _refused(filename, 1, 1, f"this is {packed} file, not YAML", "unpack it first")
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None:  # JSON and YAML begin with an ASCII character, so its other byte is 0
         encoding = {b"\0": "utf-16-be"}.get(data[:1]) or {b"\0": "utf-16-le"}.get(data[1:2], "utf-8")
