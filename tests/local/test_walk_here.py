@@ -51,8 +51,9 @@ def test_a_walk_on_this_machine(terminal: Terminal) -> None:
         there_is_none,
         """
         raystead: there is no local cluster on this machine
-        seen the state directory of raystead holds none
+        seen the state directory of raystead holds none, and no kubeconfig at ~/.kube/config
         do raystead up --local
+        in a namespace: KUBECONFIG=FILE raystead doctor
         """,
     )
     up = run(there_is_none.hint("raystead up"), seconds=100)

@@ -40,7 +40,9 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
             reporter.hint(f"raystead status{which}{space}")
     else:
         if place.here:
-            there = "on this machine"
+            from raystead.kube.access import unconfigured
+
+            there = "on this machine" + (f", and {missing}" if (missing := unconfigured()) else "")
         else:
             there = "in any namespace" if everywhere else f"in namespace {place.door('list').namespace}"
         reporter.line(f"no cluster {there}")

@@ -101,10 +101,15 @@ def local_place(name: str | None) -> LocalPlace:
             )
         return LocalPlace(name)
     if not found:
+        from raystead.kube.access import unconfigured
+
+        elsewhere = unconfigured()
         raise ClusterNotFound(
             "there is no local cluster on this machine",
-            evidence="the state directory of raystead holds none",
-            remedy="raystead up --local",
+            evidence="the state directory of raystead holds none"
+            + (f", and {elsewhere}" if elsewhere else ""),
+            remedy="raystead up --local"
+            + ("\nin a namespace: KUBECONFIG=FILE raystead doctor" if elsewhere else ""),
         )
     if len(found) > 1:
         raise UsageError(

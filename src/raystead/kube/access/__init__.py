@@ -6,6 +6,6 @@ ours, in tests/api/test_kubeconfigs.py.
 """
 
 from raystead.kube.access.access import Access
-from raystead.kube.access.loading import configured, load
+from raystead.kube.access.loading import configured, load, unconfigured
 
-__all__ = ["Access", "configured", "load"]
+__all__ = ["Access", "configured", "load", "unconfigured"]

@@ -57,6 +57,11 @@ def configured(kubeconfig: str | None = None) -> bool:
     return bool(kubeconfig or files.paths(None) or _in_pod())
 
 
+def unconfigured() -> str:
+    """Why there is no way to an API server, "no kubeconfig at ~/.kube/config"; "" where there is one."""
+    return "" if configured() else f"no kubeconfig at {files.sought(None)}"
+
+
 def load(
     *,
     kubeconfig: str | None = None,
