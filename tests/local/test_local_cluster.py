@@ -158,6 +158,7 @@ def test_scale_and_an_up_that_changes_nothing(cli: Cli) -> None:
 
 
 def test_a_smaller_number_takes_the_idle_worker_and_asks_before_a_busy_one_goes(cli: Cli) -> None:
+    """Two jobs and six changes of a real Ray, each answered by its nodes: a minute on two busy cores."""
     before = count(cli)
     fewer = cli("scale", "1")
     assert fewer.returncode == 0, fewer.stderr
