@@ -63,12 +63,12 @@ def test_a_quiet_wait_says_nothing() -> None:
 
 def test_a_slip_in_a_verb_is_answered_with_the_whole_line(walk: Terminal) -> None:
     with walk as terminal:
-        slip = terminal.run("raystead lits --local -o json", 2)
+        slip = terminal.run("raystead lits --local -q", 2)
         shows(
             slip,
             """
             raystead: there is no command "lits", did you mean list?
-              do     raystead list --local -o json
+              do     raystead list --local -q
             """,
         )
         terminal.run(slip.hint("raystead list"))

@@ -177,14 +177,15 @@ def unpacked(document: Document) -> Iterator[Document]:
     """The items of `kind: List` or RayClusterList, as `kubectl get` prints them; else the document itself."""
     value = document.value
     kind = str(value.get("kind")) if isinstance(value, dict) else ""
-    if not (kind.endswith("List") and isinstance(value.get("items"), list)):
+    items = value.get("items", ...) or []  # null is none
+    if not (kind.endswith("List") and isinstance(items, list)):
         yield document
         return
     positions: dict[int, dict[Path, tuple[int, int]]] = {}
     for path, at in document.positions.items():
         if len(path) > 1 and path[0] == "items" and isinstance(path[1], int):
             positions.setdefault(path[1], {})[path[2:]] = at
-    for i, item in enumerate(value["items"]):
+    for i, item in enumerate(items):
         if kind != "List" and isinstance(item, dict):  # a typed list may leave out what all its items share
             item = {"apiVersion": value.get("apiVersion"), "kind": kind.removesuffix("List"), **item}
         yield from unpacked(Document(item, positions.get(i, {})))
