@@ -113,7 +113,7 @@ def test_what_the_server_refuses_of_the_files_templates_is_told_with_its_lines(
         f"{file}:20:9: {group}.nodeSelector: Invalid value",
         f"{file}:25:29: {group}.containers[0].securityContext.runAsUser: Invalid value: -5",
     )
-    for verb, code in ((["plan"], 79), (["doctor"], 84), (["up", "--wait=false"], 79)):
+    for verb, code in ((["plan"], 80), (["doctor"], 84), (["up", "--wait=false"], 80)):
         done = edit(*verb, "-f", str(file), code=code)
         for line in lines:
             assert line in done.stdout + done.stderr, done.stdout + done.stderr

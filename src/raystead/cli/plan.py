@@ -57,7 +57,7 @@ def command(
     raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
     """
     from raystead.cli.retyped import corrected
-    from raystead.errors import Conflict, ProblemsFound
+    from raystead.errors import ProblemsFound
     from raystead.ops.checking import failing
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.typed import up_words
@@ -81,7 +81,7 @@ def command(
     typed = corrected("plan", "up", without=_OWN) if output is None else None
     up = typed or "raystead up with the same options"
     if plan.problems:
-        error = Conflict(f"`up` would refuse: {'; '.join(plan.problems)}")
+        error = prepared.forbidden("`up` would refuse: ")
         error.answered = True
         raise error
     if any(check.verdict == "fail" for check in checks):

@@ -81,12 +81,22 @@ class Prepared:
         return self.anchor is None or self.anchor.raw.get("data") != self.anchor_document()["data"]
 
     def refuse_problems(self) -> None:
-        """Raises Conflict with all that forbids the whole, before anything is changed."""
+        """Raises all that forbids the whole, before anything is changed.
+
+        Raises:
+            Conflict: objects or fields belong to somebody else; perhaps the server refuses others.
+            ApiError: the server refuses objects, and that is all.
+        """
         if self.plan.problems:
-            raise Conflict(
-                "nothing was changed: " + "; ".join(self.plan.problems),
-                remedy="raystead plan, with the same options, shows everything",
+            raise self.forbidden(
+                "nothing was changed: ", "raystead plan, with the same options, shows everything"
             )
+
+    def forbidden(self, beginning: str, remedy: str = "") -> ApiError:
+        """The plan's problems as one error."""
+        replaced = {change.key for change in self.plan.changes if change.action is Action.REPLACE}
+        kind = ApiError if len(self.plan.problems) == len(self.refused - replaced) else Conflict
+        return kind(beginning + "; ".join(self.plan.problems), remedy=remedy)
 
     def anchor_document(self) -> Json:
         """The anchor as it is to be."""
