@@ -6,7 +6,7 @@ file's other documents lead from outside to a port of ours. No label names those
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from raystead.manifests.start import start_params
 from raystead.spec.allow import ALLOW_ANNOTATION
 from raystead.spec.model import Json, RayCluster
 
-__all__ = ["Door", "doors", "foreign_doors", "notes", "ports_for"]
+__all__ = ["Door", "doors", "foreign_doors", "lets_through", "notes", "ports_for"]
 
 HEAD, WORKERS = "head", "workers"
 _OUTSIDE = ("NodePort", "LoadBalancer")
@@ -97,26 +97,27 @@ def _shut(ctx: Context) -> Iterator[str]:
         rules = list(allowed.ingress_rules) if allowed else []
         if door.side != HEAD:
             rules += [rule for group in policy.worker_groups for rule in group.ingress_rules]
-        if shut := [str(port) for port in door.ports if not _lets_through(rules, port)]:
+        if shut := [str(port) for port in door.ports if not lets_through(rules, port)]:
             where = f"port{'s' if len(shut) > 1 else ''} {', '.join(shut)} of {door.side}"
             shuts = "networkPolicy lets nobody in there from outside the cluster: it needs an ingress rule"
             yield f"{door.source} leads to {where}, and {shuts}"
 
 
-def _lets_through(rules: Sequence[Json], port: int) -> bool:
-    """Some rule has that port, or all ports, whomever it names."""
-    for rule in rules:
-        ports = rule.get("ports") or []
-        if not ports or any(_covers(one, port) for one in ports):
-            return True
-    return False
+def lets_through(rules: Sequence[Json], port: int, names: Collection[int | str] | None = None) -> bool:
+    """Some rule of a NetworkPolicy has that port, or all ports, whomever it names.
 
+    Args:
+        names: what else the port is called there; None: any name may be its.
+    """
 
-def _covers(entry: Json, port: int) -> bool:
-    first, last = entry.get("port"), entry.get("endPort")
-    if isinstance(first, int) and isinstance(last, int):
-        return first <= port <= last
-    return first is None or first == port or isinstance(first, str)  # a name may be that of the port
+    def covers(entry: Json) -> bool:
+        first, last = entry.get("port"), entry.get("endPort")
+        if isinstance(first, int) and isinstance(last, int):
+            return first <= port <= last
+        named = isinstance(first, str) if names is None else first in names
+        return first is None or first == port or named
+
+    return any(not rule.get("ports") or any(map(covers, rule["ports"])) for rule in rules)
 
 
 def foreign_doors(cluster: RayCluster, foreign: Sequence[Json]) -> dict[str, list[str]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.manifests.context import Context
-from raystead.manifests.doors import ports_for
+from raystead.manifests.doors import lets_through, ports_for
 from raystead.manifests.services import SERVE_PORT, serve_ports
 from raystead.manifests.start import start_params
 from raystead.manifests.storage import storage_kind
@@ -19,6 +19,7 @@ __all__ = ["added_to_the_files_rules", "head_behind_policy", "policies", "select
 POLICIES_ANNOTATION = "raystead.io/policies"
 _REDIS_PORT = 6379
 _DNS_PORT = 53
+_DNS_NAMES = ("dns", "dns-tcp", 5353)
 _API_SERVER = (443, 6443)  # its Service's port, and those that it listens on almost everywhere
 _HEAD_METRICS = (44217, 44227)  # of the autoscaler and of the dashboard
 _DNS: Json = {  # to any destination: CoreDNS listens on 53, OpenShift's pods on 5353
@@ -150,20 +151,7 @@ def added_to_the_files_rules(ctx: Context) -> list[str]:
 
 def _reaches(rules: Sequence[Json], port: int) -> bool:
     """Some egress rule lets that port out, to whomever it names."""
-    for rule in rules:
-        ports = rule.get("ports") or []
-        if not ports or any(_covers(one, port) for one in ports):
-            return True
-    return False
-
-
-def _covers(entry: Json, port: int) -> bool:
-    entry_port = entry.get("port")
-    if entry_port is None:
-        return True
-    if isinstance(entry_port, int) and isinstance(end := entry.get("endPort"), int):
-        return entry_port <= port <= end
-    return entry_port == port or (port == _DNS_PORT and entry_port in ("dns", "dns-tcp", 5353))
+    return lets_through(rules, port, _DNS_NAMES if port == _DNS_PORT else ())
 
 
 def _let_in(ctx: Context, group: WorkerGroup | None) -> list[Json]:
