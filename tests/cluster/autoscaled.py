@@ -48,7 +48,7 @@ def group(name: str = "small", most: int = 3, **more: Any) -> dict[str, Any]:
     return {**bounds, "template": {"spec": {"containers": [container("1Gi")]}}, **more}
 
 
-def spec(version: str, *groups: dict[str, Any], **notes: str) -> str:
+def spec(version: str, *groups: dict[str, Any], idle: int = IDLE, **notes: str) -> str:
     """A head of no CPU and, unless others are given, a group of 0 to 3 workers of one.
 
     `notes` are annotations of ours: storage="redis".
@@ -58,18 +58,18 @@ def spec(version: str, *groups: dict[str, Any], **notes: str) -> str:
         "apiVersion": "ray.io/v1",
         "kind": "RayCluster",
         "metadata": {"name": "auto", "annotations": {"raystead.io/storage": "none", **annotations}},
-        "spec": cluster(version, *groups),
+        "spec": cluster(version, *groups, idle=idle),
     }
     return yaml.safe_dump(document)
 
 
-def cluster(version: str, *groups: dict[str, Any]) -> dict[str, Any]:
+def cluster(version: str, *groups: dict[str, Any], idle: int = IDLE) -> dict[str, Any]:
     """The `spec` of it."""
     small = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
     return {
         "rayVersion": "2.60.0",
         "enableInTreeAutoscaling": True,
-        "autoscalerOptions": {"version": version, "idleTimeoutSeconds": IDLE, "resources": small},
+        "autoscalerOptions": {"version": version, "idleTimeoutSeconds": idle, "resources": small},
         "headGroupSpec": {
             "rayStartParams": {"num-cpus": "0"},
             "template": {"spec": {"containers": [container("2Gi")]}},

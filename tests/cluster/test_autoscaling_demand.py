@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from autoscaled import IDLE, MORE, Auto, group, spec
+from autoscaled import MORE, Auto, group, spec
 from cli import Cli
 from kube import Kube, until
 from patience import patience
 
 pytestmark = pytest.mark.cluster
-SMALL, GPU = group(), group("gpu", 1, rayStartParams={"num-gpus": "1"}, idleTimeoutSeconds=3)
+IDLE = 8  # seconds
+SMALL, GPU = group(), group("gpu", 1, rayStartParams={"num-gpus": "1"}, idleTimeoutSeconds=1)
 SPREAD = """\
 import ray
 from ray.util.placement_group import placement_group
@@ -34,7 +35,7 @@ request_resources(num_cpus=int(sys.argv[1]))
 @pytest.fixture(scope="module")
 def auto(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Auto]:
     cli = Cli(as_user(space, "admin"))
-    cli("up", "-f", "-", stdin=spec("v2", SMALL, GPU, storage="redis"))
+    cli("up", "-f", "-", stdin=spec("v2", SMALL, GPU, storage="redis", idle=IDLE))
     yield Auto(space, cli)
     cli("down", "--yes")
     assert space.items("pods", "-l", "raystead.io/cluster=auto") == []
@@ -64,7 +65,7 @@ def test_a_group_with_gpus_grows_only_for_what_needs_one_and_goes_after_its_own_
     becomes(auto, {"small": 1, "gpu": 1})
     until(lambda: auto.nodes() == {"small": 1, "gpu": 1}, 60, "both are alive", every=1)
     auto.kill("plain", "learner")
-    becomes(auto, {"small": 1})  # its own time-out is 3 s, the other's 15
+    becomes(auto, {"small": 1})  # its own time-out is a second
     auto.empty()
 
 
@@ -97,14 +98,14 @@ def test_a_group_that_is_added_grows_and_nobody_restarts(auto: Auto) -> None:
     heads = uids(auto, "ray.io/node-type=head")
     (host,) = auto.have("a")
     extra = group("extra", 2, rayStartParams={"resources": '"{\\"disk\\": 1}"'})
-    auto.cli("up", "-f", "-", stdin=spec("v2", SMALL, GPU, extra, storage="redis"))
+    auto.cli("up", "-f", "-", stdin=spec("v2", SMALL, GPU, extra, storage="redis", idle=IDLE))
     auto.want("writer", num_cpus=0, resources={"disk": 1})
     becomes(auto, {"small": 1, "extra": 1})
     assert host in auto.names()
     assert uids(auto, "ray.io/node-type=head") == heads
     auto.kill("a", "writer")
     auto.empty()
-    auto.cli("up", "-f", "-", "--yes", stdin=spec("v2", SMALL, GPU, storage="redis"))
+    auto.cli("up", "-f", "-", "--yes", stdin=spec("v2", SMALL, GPU, storage="redis", idle=IDLE))
 
 
 @pytest.mark.parametrize("lost", ["ray.io/node-type=head", "app=redis"])
