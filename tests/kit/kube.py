@@ -13,6 +13,8 @@ from typing import Any
 import yaml
 from patience import crowding, patience
 
+_LONGEST = 600.0  # seconds
+
 
 @dataclass(frozen=True)
 class Kube:
@@ -65,10 +67,11 @@ class Kube:
 def until(what: Callable[[], Any], seconds: float, why: str, every: float = 0.25) -> Any:
     """Waits until `what()` is true and returns it; an AssertionError inside counts as not yet.
 
-    `seconds` is what a quiet machine may take; the busier this one is meanwhile, the longer it waits.
+    `seconds` is what a quiet machine may take; the busier this one is meanwhile, the longer it waits, but not
+    beyond ten minutes: what has not come by then holds up all other tests.
     """
     begun, last, busy = time.monotonic(), None, 1.0
-    while time.monotonic() - begun < seconds * busy:
+    while (waited := time.monotonic() - begun) < min(seconds * busy, max(seconds, _LONGEST)):
         try:
             if last := what():
                 return last
@@ -76,7 +79,7 @@ def until(what: Callable[[], Any], seconds: float, why: str, every: float = 0.25
             last = error
         busy = max(busy, crowding())
         time.sleep(every)
-    raise AssertionError(f"not within {seconds * busy:.0f} s: {why} (last: {last})")
+    raise AssertionError(f"not within {waited:.0f} s: {why} (last: {last})")
 
 
 RESTRICTED = {
