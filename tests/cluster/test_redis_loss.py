@@ -36,7 +36,11 @@ def kill_container(survivor: Survivor, faults: Faults) -> None:
 
 def whole(survivor: Survivor) -> bool:
     """Head and Redis are ready and Ray knows three nodes."""
-    return survivor.ready(REDIS) and survivor.ready(HEAD) and survivor.nodes() == 3
+    seen = survivor.ready(REDIS), survivor.ready(HEAD), survivor.nodes()
+    assert seen == (True, True, 3), (
+        f"Redis ready, head ready, nodes: {seen}; {survivor.raystead('status', code=None).stdout}"
+    )
+    return True
 
 
 def unhurt(survivor: Survivor, lost: float, workers: object, last: int) -> str:
