@@ -51,7 +51,7 @@ def test_a_worker_that_is_deleted_by_force_comes_back_under_a_new_name(auto: Aut
     auto.space.run("delete", "pod", host, "--force", "--grace-period=0")
     until(lambda: host not in auto.names() and len(auto.pods()) == 1, 120, "another pod is there", every=1)
     # What is deleted by force may still answer for a moment.
-    until(lambda: auto.have("c") != [host], 60, "the actor is on the new worker", every=1)
+    until(lambda: auto.have("c") != [host], 120, "the actor is on the new worker", every=1)
 
 
 def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Auto) -> None:
