@@ -70,7 +70,9 @@ class AccountApi:
         self._tls = ssl.create_default_context(cafile=os.path.join(account, "ca.crt"))  # noqa: PTH118
 
     def request(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Json:
-        """One request, tried twice: a kept connection may have been closed meanwhile.
+        """One request, tried twice: the server closes a kept connection that was idle for 90 s.
+
+        A creation too: pods have names, so the second of two is answered 409.
 
         Raises:
             ApiFailed
@@ -84,7 +86,7 @@ class AccountApi:
                 found = answer.read()
             except (OSError, http.client.HTTPException) as error:
                 self._drop()
-                if fresh or attempt == 2 or method == "POST":
+                if fresh or attempt == 2:
                     raise ApiFailed(0, f"{method} {path}: {error}") from None
                 continue
             if answer.status >= 400:
@@ -184,6 +186,7 @@ class Hands:
                 except OSError as error:
                     self._say(f"still trying: {error}")
                     self._stop.wait(_TICK)
+                    self._changed.set()
 
     def stop(self) -> None:
         self._stop.set()
