@@ -458,3 +458,9 @@ def test_a_closed_standard_input_is_a_sentence(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UsageError, match="standard input is closed"):
         read_file("-")
+
+
+@pytest.mark.parametrize("items", ["null", "[]", "{}"])
+def test_a_list_without_items_is_a_file_without_a_cluster(items: str) -> None:
+    with pytest.raises(SpecError, match="there is no RayCluster in this file"):
+        load(f"apiVersion: v1\nkind: List\nitems: {items}\n", "f.yaml")

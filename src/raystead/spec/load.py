@@ -176,8 +176,8 @@ class _Sorted:
 def unpacked(document: Document) -> Iterator[Document]:
     """The items of `kind: List` or RayClusterList, as `kubectl get` prints them; else the document itself."""
     value = document.value
-    kind = str(value.get("kind")) if isinstance(value, dict) else ""
-    items = value.get("items", ...) or []  # null is none
+    kind = str(value.get("kind")) if isinstance(value, dict) and "items" in value else ""
+    items = (value["items"] or []) if kind else None  # null is none
     if not (kind.endswith("List") and isinstance(items, list)):
         yield document
         return
