@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from raystead.live.nodeidle import ASK_IDLE, NodeIdle, read_idle
+from raystead.local.loopback import open_directly
 from raystead.local.model import ClusterPlan, NodePlan
 
 __all__ = ["Ask", "Shrinking", "asker", "chosen", "shrinking"]
@@ -57,7 +58,7 @@ def asker(plan: ClusterPlan, token: str) -> Ask:
     def ask(path: str) -> Any:
         url = f"http://127.0.0.1:{plan.dashboard_port}{path}"
         request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
-        with urllib.request.urlopen(request, timeout=3) as answer:
+        with open_directly(request, timeout=3) as answer:
             return json.load(answer)
 
     return ask

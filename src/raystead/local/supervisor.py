@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from raystead.local.loopback import open_directly
 from raystead.local.model import ClusterPlan, NodePlan, write_atomically
 from raystead.local.processes import end_node, end_rest, started_at
 
@@ -217,12 +218,12 @@ def ask_jobs(directory: Path) -> None:
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError, ValueError):
             url = f"http://127.0.0.1:{plan.dashboard_port}/api/jobs/"
-            with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=5) as answer:
+            with open_directly(urllib.request.Request(url, headers=headers), timeout=5) as answer:
                 jobs = [job.get("submission_id") for job in json.load(answer) if job.get("submission_id")]
             if not jobs:
                 return
             url = f"http://127.0.0.1:{plan.agent_port}/api/job_agent/jobs/{jobs[0]}/logs"
-            urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10).close()
+            open_directly(urllib.request.Request(url, headers=headers), timeout=10).close()
             return
         time.sleep(0.5)
 
