@@ -1,8 +1,10 @@
 """RayJobs, ticks and autoscaling next to KubeRay's operator, in turn, in one run on the test cluster (root).
 
 `make cluster`, then `RAYSTEAD_BENCH_KUBERAY=… .venv/bin/python bench/kuberay.py`; bench/cluster.py says what
-the variable names. Without it only raystead is measured. Both sides get the same file. Only ratios mean
-something on a shared machine.
+the variable names. The operator runs as a process of this machine, which knows no name of a Service: let the
+program be a script that starts it with `--enable-leader-election=false --use-kubernetes-proxy=true`, else it
+never learns of a job's end. Without the variable only raystead is measured. Both sides get the same file.
+Only ratios mean something on a shared machine.
 """
 
 # ruff: noqa: E402  # the helpers of the cluster tests are not a package
