@@ -31,13 +31,19 @@ arguments() {  # the command line of a component, one word a line
     *) echo "no such component: $1" >&2; return 1 ;;
   esac
 }
+join_system() {  # into the cgroup of the cluster's own processes, beside that of its pods (up.sh: cgroups)
+  local g
+  for g in /sys/fs/cgroup/cpu "/sys/fs/cgroup"; do
+    if [ -e "$g/$CGROUP/system/cgroup.procs" ]; then echo "$BASHPID" >"$g/$CGROUP/system/cgroup.procs"; return; fi
+  done
+}
 running() { [ -f "$RUN/$1.pid" ] && kill -0 "$(cat "$RUN/$1.pid")" 2>/dev/null; }
 start() {
   if running "$1"; then return; fi
   local words; mapfile -t words < <(arguments "$1")
   [ ${#words[@]} -gt 0 ] || return 1
   # The shim must be on the PATH of containerd and nowhere else.
-  PATH="$(dirname "$(binary containerd-shim-runc-v2)"):$PATH" setsid nsenter --net="$NETNS" "${words[@]}" >>"$RUN/log/$1.log" 2>&1 </dev/null &
+  (join_system; PATH="$(dirname "$(binary containerd-shim-runc-v2)"):$PATH" exec setsid nsenter --net="$NETNS" "${words[@]}") >>"$RUN/log/$1.log" 2>&1 </dev/null &
   echo $! >"$RUN/$1.pid"
 }
 stop() {  # ends it and waits for it, 10 s at most, then without asking

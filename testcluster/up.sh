@@ -73,12 +73,22 @@ containerd_with_images() {
   find "$RUN/containerd" -name '*.db' -not -path '*/fs/*' | while read -r i; do cp "$i" "$i.own"; mv "$i.own" "$i"; done
   start containerd; await_containerd
 }
-node() {
+cgroups() {
   local h
   for h in /sys/fs/cgroup/*/; do mkdir -p "$h$CGROUP" 2>/dev/null || true; done
   if [ -e "/sys/fs/cgroup/cpuset/$CGROUP" ]; then   # a new cpuset is empty, and an empty one takes no process
     for h in cpus mems; do cat /sys/fs/cgroup/cpuset/cpuset.$h >"/sys/fs/cgroup/cpuset/$CGROUP/cpuset.$h"; done; fi
-  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then mkdir -p "/sys/fs/cgroup/$CGROUP"; fi
+  # A cgroup weighs as much as one process beside it. So that a few busy tests do not starve all pods, the cluster weighs as
+  # much as sixteen; in it, pods weigh twice what Kubernetes' own processes do, as on a usual node.
+  if [ -e "/sys/fs/cgroup/cpu/$CGROUP/cpu.shares" ]; then
+    echo 16384 >"/sys/fs/cgroup/cpu/$CGROUP/cpu.shares"; mkdir -p "/sys/fs/cgroup/cpu/$CGROUP/system"; fi
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mkdir -p "/sys/fs/cgroup/$CGROUP"; h=$CGROUP/cgroup.subtree_control
+    if echo +cpu >/sys/fs/cgroup/cgroup.subtree_control && echo +cpu >"/sys/fs/cgroup/$h"; then
+      echo 1600 >"/sys/fs/cgroup/$CGROUP/cpu.weight"; mkdir -p "/sys/fs/cgroup/$CGROUP/system"; fi 2>/dev/null
+  fi
+}
+node() {
   echo "nameserver 10.77.0.254" >"$RUN/resolv.conf"; settings kubelet.yaml >"$RUN/kubelet.yaml"
   start kubelet; start kube-proxy; start policies; start volumes; start kwok
   settings coredns.yaml | kubectl apply -f - >/dev/null
@@ -91,7 +101,7 @@ if mountpoint -q "$NETNS" && running apiserver; then say "already up"; echo "$PK
 prerequisites; mkdir -p "$CACHE"; build
 "$HERE/down.sh"   # what a crash may have left
 start_of_bringup=$SECONDS; trap 'say "could not start; logs: $RUN/log"' ERR
-network; keys
+network; keys; cgroups
 if [ "$what" = node ]; then containerd_with_images & unpack=$!; control_plane; wait $unpack; node; else control_plane; fi
 say "up in $((SECONDS - start_of_bringup)) s, $((start_of_bringup - begun)) s of building before"
 echo "$PKI/admin.conf"

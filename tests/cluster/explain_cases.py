@@ -120,7 +120,7 @@ def _sleeping(thing: Json) -> None:
             "requests": {"cpu": "1m", "memory": "8Mi"},
             "limits": {"cpu": "500m", "memory": "64Mi"},
         }
-        for key in ("args", "livenessProbe", "readinessProbe", "env"):
+        for key in ("args", "livenessProbe", "readinessProbe", "startupProbe", "env"):
             container.pop(key, None)
         names = {v["name"] for v in pod["volumes"]}
         names |= {c["metadata"]["name"] for c in thing["spec"].get("volumeClaimTemplates", [])}

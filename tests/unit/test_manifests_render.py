@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -284,9 +287,29 @@ def test_redis_does_not_start_without_a_password(tmp_path: Path) -> None:
 
 
 def test_python_in_scripts_compiles() -> None:
-    texts = (scripts.WAIT_FOR_REDIS, scripts.FAIL_DEAD_JOBS.format(port=52365), scripts.take_redis("x"))
+    texts = (scripts.WAIT_FOR_REDIS, scripts.fail_dead_jobs("52365"), scripts.take_redis("x"))
     for text in texts:
         compile(text.split("'")[1], "script", "exec")
+
+
+def test_a_pods_http_proxy_does_not_see_what_the_head_asks_itself(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    asked: list[str] = []
+
+    class Agent(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(f"{self.path} {self.headers['Authorization']}")
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Agent) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        program = scripts.fail_dead_jobs(str(server.server_port)).split("'")[1].replace("time.sleep(4)", "")
+        env = {"http_proxy": "http://127.0.0.1:9", "RAY_AUTH_TOKEN_PATH": str(tmp_path / "token")}
+        subprocess.run([sys.executable, "-IS", "-c", program], check=True, env=env, timeout=patience(20))
+        server.shutdown()
+    assert asked == ["/api/job_agent/jobs/x/logs Bearer secret"]
 
 
 def test_pure_and_stable() -> None:

@@ -47,8 +47,8 @@ class Facts:
         restricted: the namespace enforces PodSecurity `restricted`, or refuses pods that are not hardened.
         demanded: sizes without which a quota or LimitRange refuses a pod: "limits.memory", "requests.cpu" …
         gives_user_ids: the namespace gives pods their user ids itself, as OpenShift does.
-        filled: an anchor of format 1: every container was given sizes and was hardened. Such a
-            cluster keeps that, for to take it away would restart its pods.
+        filled: the anchor was once of format 1: every container was given sizes and was hardened, and
+            Redis had a readiness probe. Such a cluster keeps all that, for a change would restart its pods.
         schedulers: batch schedulers that the API server serves kinds of: `volcano`, `kai-scheduler`.
         steward: whose rights the autoscaler's steward has: `role`, one that we make; `account`, those that
             the head's ServiceAccount has already; `client`, none: `raystead autoscale` acts for it.

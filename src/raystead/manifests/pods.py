@@ -84,7 +84,8 @@ def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
     wait = scripts.WAIT_FOR_REDIS if storage.redis else ""
     if storage.fenced:
         wait = scripts.take_redis(PASSWORD_FILE)
-    return wait + scripts.FAIL_DEAD_JOBS.format(port=params["dashboard-agent-listen-port"])
+    port = params["dashboard-agent-listen-port"]
+    return wait + scripts.fail_dead_jobs(port, direct=not ctx.facts.filled)
 
 
 def _with_command(container: Json, command: str, before: str) -> Json:

@@ -1,11 +1,11 @@
-"""Probes by HTTP, so that an image needs neither wget nor bash; none of these paths asks for a token."""
+"""Ray's probes ask by HTTP, so an image needs neither wget nor bash; none of these paths asks for a token."""
 
 from __future__ import annotations
 
 from raystead.manifests.context import Context
 from raystead.spec.model import Json
 
-__all__ = ["with_probes"]
+__all__ = ["ready_once", "with_probes"]
 
 _HEALTHZ_SINCE = (2, 53)  # the agent's /api/healthz, which looks at the GCS too
 _METRICS = "metrics-export-port"
@@ -32,6 +32,20 @@ def with_probes(ctx: Context, container: Json, params: dict[str, str], *, head: 
     if not any(p.get("containerPort") == metrics or p.get("name") == "metrics" for p in ports):
         out["ports"] = [*ports, {"name": "metrics", "containerPort": metrics}]
     return out
+
+
+def ready_once(command: list[str], seconds: int) -> Json:
+    """A startupProbe: ready from the command's first success on, which is tried every so many seconds.
+
+    A readinessProbe would start its processes for as long as the container lives: Redis' every two seconds
+    took a quarter of a core (docs/figures.md). A container that is slow is never restarted for it.
+    """
+    return {
+        "exec": {"command": command},
+        "periodSeconds": seconds,
+        "timeoutSeconds": 5,
+        "failureThreshold": 2147483647,
+    }
 
 
 def _get(path: str, port: int) -> Json:

@@ -13,6 +13,7 @@ from raystead.base import labels, schedules
 from raystead.manifests.context import TOKEN_DIR, Context
 from raystead.manifests.keepers import programs_name, token_env
 from raystead.manifests.pods import head_template, worker_template
+from raystead.manifests.probes import ready_once
 from raystead.manifests.programs import FOLDER, program_files, program_volume, run_program
 from raystead.manifests.rayjob import CONTAINER, SUBMITTER_SIZE, submission_body
 from raystead.manifests.security import bounded, harden_as
@@ -145,7 +146,7 @@ def _driver(ctx: Context, pod: Json) -> Json:
     container["command"] = run["command"]
     running = {"name": "RAYSTEAD_RUNNING_FILE", "value": _RUNNING}
     container["env"] = [*run["env"], running, _job_variable(), *token_env(ctx)]
-    container["readinessProbe"] = {"exec": {"command": ["test", "-e", _RUNNING]}, "periodSeconds": 2}
+    container["startupProbe"] = ready_once(["test", "-e", _RUNNING], 2)
     mounts = [_mount(_PROGRAMS, FOLDER, read_only=True), _mount(_RUN_VOLUME, _RUN)]
     if ctx.token:
         mounts.append(_mount("ray-token", TOKEN_DIR, read_only=True))

@@ -26,6 +26,7 @@ from raystead.manifests.keepers import (
     under_workers_keeper,
     with_programs,
 )
+from raystead.manifests.probes import ready_once
 from raystead.manifests.programs import run_program
 from raystead.manifests.security import bounded, harden_as
 from raystead.manifests.start import start_params
@@ -203,8 +204,8 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
         container["command"] = run["command"]
         running = {"name": "RAYSTEAD_RUNNING_FILE", "value": _RUNNING}
         container["env"] = [*(container.get("env") or []), *run["env"], running]
-        probe = {"exec": {"command": ["test", "-e", _RUNNING]}, "periodSeconds": 2}
-        container.setdefault("readinessProbe", probe)
+        if "readinessProbe" not in container:
+            container.setdefault("startupProbe", ready_once(["test", "-e", _RUNNING], 2))
     container["env"] = [*(container.get("env") or []), *_submission_env(job, ctx, uid)]
     container = bounded(container, SUBMITTER_SIZE)
     pod: Json = {"restartPolicy": "Never", **given, "containers": [container, *containers[1:]]}

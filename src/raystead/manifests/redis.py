@@ -10,6 +10,7 @@ from raystead.base.names import STORAGE_NAMESPACE_ANNOTATION
 from raystead.errors import SpecError
 from raystead.manifests import scripts
 from raystead.manifests.context import RESTARTED, Context
+from raystead.manifests.probes import ready_once
 from raystead.manifests.queues import pod_metadata, redis_labels, scheduler
 from raystead.manifests.security import harden
 from raystead.manifests.storage import (
@@ -167,6 +168,15 @@ def _user(ctx: Context) -> Json:
 
 
 def _container(ctx: Context) -> Json:
+    container = _current(ctx)
+    if ctx.facts.filled:
+        probe = container.pop("startupProbe")
+        container["readinessProbe"] = {**probe, "periodSeconds": 2, "failureThreshold": 3}
+        container["livenessProbe"]["initialDelaySeconds"] = 30
+    return container
+
+
+def _current(ctx: Context) -> Json:
     start = scripts.redis_start(f"{_CONFIG_DIR}/redis.conf", PASSWORD_FILE, f"{_RUN_DIR}/redis.conf")
     ping = scripts.redis_cli(PASSWORD_FILE)
     return {
@@ -177,20 +187,14 @@ def _container(ctx: Context) -> Json:
         "args": [start],
         "ports": [{"name": "redis", "containerPort": 6379}],
         "resources": _size(ctx),
-        # loading a large file answers, but is not ready: only readiness asks for PONG (no grep: small images)
+        # loading a large file answers, but not with PONG (no grep: small images)
         "livenessProbe": {
             "exec": {"command": ["sh", "-c", ping]},
-            "initialDelaySeconds": 30,
             "periodSeconds": 10,
             "timeoutSeconds": 5,
             "failureThreshold": 6,
         },
-        "readinessProbe": {
-            "exec": {"command": ["sh", "-c", f'test "$({ping})" = PONG']},
-            "periodSeconds": 2,
-            "timeoutSeconds": 5,
-            "failureThreshold": 3,
-        },
+        "startupProbe": ready_once(["sh", "-c", f'test "$({ping})" = PONG'], 1),
         "volumeMounts": [
             {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
             {"name": "redis-password", "mountPath": PASSWORD_DIR, "readOnly": True},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["FAIL_DEAD_JOBS", "WAIT_FOR_REDIS", "ray_start", "redis_start", "take_redis"]
+__all__ = ["WAIT_FOR_REDIS", "fail_dead_jobs", "ray_start", "redis_start", "take_redis"]
 
 # Python has a socket in every Ray image; wget, nc and redis-cli are not in all of them.
 WAIT_FOR_REDIS = """\
@@ -98,7 +98,7 @@ print(*(f"{name}={shlex.quote(value)}" for name, value in zip(names, (*taken, ad
 
 # Ray marks jobs of dead drivers as failed only when the agent's job manager is first asked
 # (docs/facts/ray.md#jobs).
-FAIL_DEAD_JOBS = """\
+_FAIL_DEAD_JOBS = """\
 python3 -IS -c '
 import os, time
 time.sleep(4)  # the start of the head needs the CPU
@@ -107,7 +107,7 @@ url = "http://127.0.0.1:{port}/api/job_agent/jobs/x/logs"
 path = os.environ.get("RAY_AUTH_TOKEN_PATH")
 token = open(path).read().strip() if path else os.environ.get("RAY_AUTH_TOKEN", "")
 headers = {{"Authorization": "Bearer " + token}} if token else {{}}
-for _ in range(600):
+{direct}for _ in range(600):
     time.sleep(1)
     try:
         urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30).close()
@@ -127,10 +127,21 @@ set -m; {command} & ray=$!; set +m
 trap "kill -TERM $ray" TERM INT  # Ray drains; this shell reaps what jobs leave behind
 while wait $ray; code=$?; kill -0 $ray 2>/dev/null; do :; done; exit $code"""
 
+# The http_proxy of a pod is not for what the pod asks itself.
+_DIRECT = "urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({})))\n"
+
 
 def ray_start(command: str) -> str:
     """Ray's start command under a process 1 that hands SIGTERM on to it and ends with its exit code."""
     return _REAPING.format(command=command)
+
+
+def fail_dead_jobs(port: str, *, direct: bool = True) -> str:
+    """Ray's jobs of dead drivers become FAILED, once its job agent answers at the port.
+
+    `direct`: past a proxy that the pod's environment names.
+    """
+    return _FAIL_DEAD_JOBS.format(port=port, direct=_DIRECT if direct else "")
 
 
 def take_redis(password: str) -> str:
