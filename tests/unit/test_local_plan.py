@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shutil
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from raystead.errors import NotEnough, PortInUse
+from raystead.cli import logs
+from raystead.errors import ClusterNotFound, NotEnough, PortInUse, StateError
 from raystead.local import plan as planning
 from raystead.local.machine import Machine, _cgroups, cgroup_cores, cgroup_memory, gpus
-from raystead.local.model import ClusterPlan, NodePlan
+from raystead.local.model import ClusterPlan, NodePlan, write_atomically
+from raystead.local.place import LocalPlace
+from raystead.local.processes import started_at
 from raystead.local.supervisor import Node, Supervisor
 from raystead.spec.flags import Flags, build
 from raystead.spec.model import RayCluster, read
@@ -249,7 +258,7 @@ def supervising(tmp_path: Path) -> tuple[Supervisor, Node]:
     plan = planning.make(
         cluster(), uid="no-such-mark", root=str(tmp_path / "rs"), directory=tmp_path, started=0
     )
-    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs").mkdir(parents=True)
     (tmp_path / "rs").mkdir()
     plan.save(tmp_path / "plan.json")
     supervisor = Supervisor(tmp_path)
@@ -294,3 +303,70 @@ def test_logs_are_cut_when_they_are_large_and_writers_go_on(tmp_path: Path) -> N
     assert log.with_suffix(".log.1").stat().st_size == 9 * 2**20
     supervisor._rotate()
     assert log.read_bytes() == b"next\n"
+
+
+def test_a_process_that_has_ended_is_no_living_supervisor_though_nobody_asked_how(tmp_path: Path) -> None:
+    """A program that uses the library is the supervisor's parent, and does not wait for it."""
+    place = LocalPlace("mine", state_dir=tmp_path)
+    supervising(place.directory)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        told = {"pid": child.pid, "started": started_at(child.pid), "nodes": []}
+        write_atomically(place.directory / "status.json", told)
+        assert place.status().supervisor_pid == child.pid
+        child.kill()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert place.status().supervisor_pid is None
+
+
+@pytest.mark.parametrize("file", ["spec.json", "token"])
+def test_a_damaged_state_is_told_with_its_file_and_what_to_do(file: str, tmp_path: Path) -> None:
+    place = LocalPlace("mine", state_dir=tmp_path)
+    supervising(place.directory)
+    (place.directory / file).write_bytes(b"\xff{")
+    with pytest.raises(StateError, match='the state of "mine" cannot be read') as caught:
+        place.groups() if file == "spec.json" else place.token()
+    assert str(place.directory / file) in caught.value.evidence
+    assert caught.value.remedy == "raystead down --local --name mine --yes"
+    assert not place.status().ready, "it is still shown"
+
+
+def test_following_a_local_log_ends_with_its_cluster(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    directory = LocalPlace("mine").directory
+    supervising(directory)
+    (directory / "logs" / "head.log").write_text("it runs\n")
+    monkeypatch.setattr(logs, "_print_new", once_then(logs._print_new, lambda: shutil.rmtree(directory)))
+    with pytest.raises(ClusterNotFound, match='there is no local cluster "mine"'):
+        logs.command.main(["--local", "--name", "mine", "-f"], standalone_mode=False)
+    assert capsys.readouterr().out == "it runs\n"
+
+
+def once_then(call: Callable[..., None], then: Callable[[], None]) -> Callable[..., None]:
+    """The call, and `then` behind its first time."""
+    times = []
+
+    def wrapped(*args: Any) -> None:
+        call(*args)
+        if not times:
+            times.append(1)
+            then()
+
+    return wrapped
+
+
+def test_what_cannot_be_written_whole_leaves_the_old_state_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "plan.json"
+    write_atomically(state, {"nodes": 1})
+
+    def full(*args: Any, **kwargs: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(json, "dump", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(state, {"nodes": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+    assert json.loads(state.read_text()) == {"nodes": 1}

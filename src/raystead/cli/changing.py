@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,8 +15,8 @@ from raystead.ops.typed import up_words
 from raystead.ui.plain import Reporter
 
 if TYPE_CHECKING:
-    from raystead.local.place import LocalPlace
-    from raystead.local.shrinking import Shrinking
+    from raystead.local.model import LocalStatus
+    from raystead.local.place import LocalPlace, UpOptions
     from raystead.ops.bring import Brought
     from raystead.ops.planning import Prepared
     from raystead.plan.model import Key, Plan
@@ -59,8 +59,22 @@ def confirm(reporter: Reporter, question: str) -> None:
         click.get_current_context().exit(NO)
 
 
-def ask_here(reporter: Reporter, place: LocalPlace, cluster: RayCluster, *, yes: bool) -> Shrinking:
-    """The same question on this machine, before workers end that do something; those that are to go."""
+def change_here(
+    reporter: Reporter,
+    place: LocalPlace,
+    cluster: RayCluster,
+    change: Callable[[UpOptions], LocalStatus],
+    *,
+    timeout: float | None,
+    yes: bool,
+) -> LocalStatus:
+    """Brings a cluster of this machine to a spec: asks before busy workers end, waits, tells who went.
+
+    Args:
+        change: what does it.
+    """
+    from raystead.cli.show import awaited
+    from raystead.local.place import TIMEOUT, UpOptions
     from raystead.ops.outputs import words
 
     going = place.shrinking(cluster)
@@ -68,13 +82,11 @@ def ask_here(reporter: Reporter, place: LocalPlace, cluster: RayCluster, *, yes:
         reporter.warn(words(going.outputs, "these nodes"))
     if going.costs:
         ask(reporter, going.costs, yes=yes)
-    return going
-
-
-def say_went_here(reporter: Reporter, going: Shrinking) -> None:
-    """A line for each worker of this machine that ended because its group shrank."""
+    first = tuple(going.nodes)
+    status = awaited(reporter, place.name, lambda take: change(UpOptions(timeout or TIMEOUT, take, first)))
     for name, was in going.nodes.items():
         reporter.step(f"{name} went" + (f" ({was})" if was else ""))
+    return status
 
 
 def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from raystead.kube.api import Api
     from raystead.ops.anchor import Anchor
     from raystead.ops.logs import LogSelection
+
+_REMOVAL = 0.5  # seconds that the files of a local cluster need to go, once the first is gone
 
 
 @click.command("logs", cls=VerbCommand)
@@ -164,18 +167,25 @@ def _shown(source: str, moment: str, text: str) -> str:
 def _local(what: str | None, name: str | None, follow: bool, tail: int | None) -> None:
     from raystead.ops.clusters import local_place
 
-    files = local_place(name).log_files(what)
+    place = local_place(name)
+    files = place.log_files(what)
     if not files:
         raise UsageError(
             f'there is no log of "{what}"' if what else "there are no logs yet", remedy="raystead status"
         )
-    streams = [(path, path.open("rb")) for path in files if path.exists()]
-    for path, stream in streams:
-        _print_new(path, stream, len(files) > 1, tail)
-    while follow:
-        time.sleep(0.2)
-        for path, stream in streams:
-            _print_new(path, stream, len(files) > 1, None)
+    with contextlib.ExitStack() as opened:
+        try:
+            streams = [(path, opened.enter_context(path.open("rb"))) for path in files]
+            for path, stream in streams:
+                _print_new(path, stream, len(files) > 1, tail)
+            while follow:
+                time.sleep(0.2)
+                for path, stream in streams:
+                    _print_new(path, stream, len(files) > 1, None)
+        except FileNotFoundError:
+            time.sleep(_REMOVAL)
+            place.log_files(what)  # raises ClusterNotFound where the cluster was ended meanwhile
+            raise
 
 
 def _print_new(path: Path, stream: BinaryIO, named: bool, tail: int | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from raystead.cli.changing import ask_here, carry_out, say_went_here, timeout_option, yes_option
+from raystead.cli.changing import carry_out, change_here, timeout_option, yes_option
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, door, place_options, quiet_option
 from raystead.errors import UsageError
@@ -16,7 +16,6 @@ from raystead.ui.plain import Reporter
 if TYPE_CHECKING:
     from raystead.spec.edits import Count
 
-_LOCAL_TIMEOUT = 120.0  # seconds, as `up --local` waits
 _COUNT = re.compile(r"(\d+)(?:\.\.(\d+))?")
 
 
@@ -46,7 +45,7 @@ def command(
     """
     reporter = Reporter(quiet=quiet)
     if where.here:
-        _local(reporter, groups, name, timeout or _LOCAL_TIMEOUT, yes)
+        _local(reporter, groups, name, timeout, yes)
     else:
         _there(reporter, where, groups, name, timeout, yes)
 
@@ -91,8 +90,10 @@ def _workers(count: Count) -> str:
     return "1 worker" if count == 1 else f"{count} workers"
 
 
-def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None, timeout: float, yes: bool) -> None:
-    from raystead.cli.show import awaited, nodes_text
+def _local(
+    reporter: Reporter, groups: tuple[str, ...], name: str | None, timeout: float | None, yes: bool
+) -> None:
+    from raystead.cli.show import nodes_text
     from raystead.ops.clusters import local_place
 
     place = local_place(name)
@@ -103,14 +104,14 @@ def _local(reporter: Reporter, groups: tuple[str, ...], name: str | None, timeou
                 "nothing is autoscaled on this machine", remedy=f"raystead scale {group}={count[1]}"
             )
         counts[group] = count
-    going = ask_here(reporter, place, place.scaled(counts), yes=yes)
-    first = tuple(going.nodes)
-    status = awaited(
+    status = change_here(
         reporter,
-        place.name,
-        lambda take: place.scale(counts, timeout=timeout, on_event=take, first=first),
+        place,
+        place.scaled(counts),
+        lambda options: place.scale(counts, options),
+        timeout=timeout,
+        yes=yes,
     )
-    say_went_here(reporter, going)
     reporter.step(f"{status.name}: {_workers(len(status.nodes) - 1)}")
     if not reporter.quiet:
         reporter.line(nodes_text(status))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from raystead.spec.flags import Flags
     from raystead.ui.plain import Reporter
 
-_LOCAL_TIMEOUT = 120.0
 policies_option = click.option(
     "--policies",
     type=click.Choice(["auto", "always", "never"]),
@@ -80,7 +79,7 @@ def command(
     reporter = Reporter(quiet=quiet)
     asked = Flags(**flags)
     if where.local:
-        _local(reporter, asked, file, timeout or _LOCAL_TIMEOUT, yes)
+        _local(reporter, asked, file, timeout, yes)
         return
     from raystead.cli.changing import say_checks, say_costs, say_who_went
     from raystead.cli.waits import follow
@@ -149,9 +148,9 @@ def say_notes(reporter: Reporter, desired: Desired) -> None:
         reporter.warn(str(note))
 
 
-def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float, yes: bool) -> None:
-    from raystead.cli.changing import ask_here, say_went_here
-    from raystead.cli.show import awaited, nodes_text
+def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float | None, yes: bool) -> None:
+    from raystead.cli.changing import change_here
+    from raystead.cli.show import nodes_text
     from raystead.local.place import LocalPlace
     from raystead.ops.specs import desired
     from raystead.spec.builtin import NAME
@@ -166,14 +165,14 @@ def _local(reporter: Reporter, asked: Flags, file: str | None, timeout: float, y
     say_notes(reporter, wanted)
     begin = time.monotonic()
     place = LocalPlace(wanted.cluster.name)
-    going = ask_here(reporter, place, wanted.cluster, yes=yes)
-    first = tuple(going.nodes)
-    status = awaited(
+    status = change_here(
         reporter,
-        place.name,
-        lambda take: place.up(wanted.cluster, timeout=timeout, on_event=take, first=first),
+        place,
+        wanted.cluster,
+        lambda options: place.up(wanted.cluster, options),
+        timeout=timeout,
+        yes=yes,
     )
-    say_went_here(reporter, going)
     workers = len(status.nodes) - 1
     plural = "" if workers == 1 else "s"
     reporter.step(f'local cluster "{status.name}": head + {workers} worker{plural}', time.monotonic() - begin)

@@ -96,6 +96,10 @@ def write_atomically(path: Path, value: Any) -> None:
     """JSON that a reader sees whole or not at all, readable by its owner only."""
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        json.dump(value, stream, indent=1)
-    temporary.replace(path)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            json.dump(value, stream, indent=1)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # a full disk is not filled further
+        raise

@@ -14,7 +14,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,14 @@ from raystead.local import home
 from raystead.local.machine import here
 from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
 from raystead.local.processes import end_marked, started_at
-from raystead.local.shrinking import Shrinking, asker
+from raystead.local.shrinking import Shrinking, alive_nodes, asker
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json, RayCluster
 
-__all__ = ["Event", "LocalPlace", "LocalStatus", "NodeState"]
+__all__ = ["TIMEOUT", "Event", "LocalPlace", "LocalStatus", "NodeState", "UpOptions"]
 
+TIMEOUT = 120.0  # seconds to wait for all nodes: Ray starts in ten, or not at all
 Emit = Callable[[Event], None]
 SAME = 3  # times that a node may end with the same error before a wait gives up
 _GRACE = 5.0  # seconds that jobs and actors have after SIGTERM when the whole cluster goes
@@ -46,6 +47,21 @@ _GRACE = 5.0  # seconds that jobs and actors have after SIGTERM when the whole c
 
 def _nothing(event: Event) -> None:
     """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """How `up` and `scale` go about it.
+
+    Attributes:
+        timeout: seconds to wait until all nodes are alive.
+        on_event: gets what happens meanwhile.
+        first: workers that go before others where a group shrinks.
+    """
+
+    timeout: float = TIMEOUT
+    on_event: Emit = _nothing
+    first: Collection[str] = ()
 
 
 class LocalPlace:
@@ -61,18 +77,8 @@ class LocalPlace:
         """The local clusters there are."""
         return home.names(state_dir)
 
-    def up(
-        self,
-        cluster: RayCluster,
-        *,
-        timeout: float = 120,
-        on_event: Emit = _nothing,
-        first: Collection[str] = (),
-    ) -> LocalStatus:
+    def up(self, cluster: RayCluster, options: UpOptions) -> LocalStatus:
         """Starts the cluster and waits until all nodes are alive; a running one is brought to the spec.
-
-        Args:
-            first: workers that go before others where a group shrinks.
 
         Raises:
             ClusterExists: it runs with another spec than that, and not only other replicas.
@@ -80,17 +86,17 @@ class LocalPlace:
         """
         with self._locked():
             if self._exists():
-                return self._again(cluster, timeout, on_event, first)
+                return self._again(cluster, options)
             from raystead.local import plan as planning
 
             for text in planning.warnings(cluster, planning.find_ray()[1]):
-                on_event(Event("warning", text))
+                options.on_event(Event("warning", text))
             planning.check_fits(cluster, here(), free_disk=planning.free_disk(self.home))
             self._end()  # what an `up` that was killed before it had a plan may have left
             try:
                 self._create(cluster)
                 self._supervise()
-                return self._wait(timeout, on_event)
+                return self._wait(options)
             except BaseException:
                 self._end()
                 raise
@@ -147,26 +153,15 @@ class LocalPlace:
         self._plan()
         return scaled(self._spec(), counts)
 
-    def scale(
-        self,
-        counts: dict[str, int],
-        *,
-        timeout: float = 120,
-        on_event: Emit = _nothing,
-        first: Collection[str] = (),
-    ) -> LocalStatus:
+    def scale(self, counts: dict[str, int], options: UpOptions) -> LocalStatus:
         """Sets the number of workers of groups, by the words for them, and waits until they are alive.
-
-        Args:
-            first: workers that go before others where a group shrinks.
 
         Raises:
             UsageError: there is no such group.
             NotEnough: this machine has not enough memory for so many.
         """
         with self._locked():
-            self._plan()
-            return self._scale(self._spec(), counts, timeout, on_event, first)
+            return self._again(self.scaled(counts), options)
 
     def down(self, *, on_event: Emit = _nothing) -> None:
         """Ends every process of the cluster, and only those, and forgets its state, damaged or not."""
@@ -184,7 +179,7 @@ class LocalPlace:
         """What it was brought to last; None when there is no such cluster, or its state is damaged."""
         try:
             return self._spec() if self._exists() else None
-        except (OSError, ValueError):
+        except StateError:
             return None
 
     @property
@@ -200,7 +195,10 @@ class LocalPlace:
     def token(self) -> str:
         """The token of the cluster's dashboard and job API."""
         self._plan()
-        return (self.directory / "token").read_text().strip()
+        try:
+            return (self.directory / "token").read_text().strip()
+        except (OSError, ValueError) as error:
+            raise self._damaged("token", error) from error
 
     def unreachable(self) -> RaysteadError:
         """Why its job API does not answer, asked after it did not."""
@@ -222,9 +220,10 @@ class LocalPlace:
         self._plan()
         return sorted((self.directory / "logs").glob(wanted))
 
-    def _again(
-        self, cluster: RayCluster, timeout: float, on_event: Emit, first: Collection[str]
-    ) -> LocalStatus:
+    def _again(self, cluster: RayCluster, options: UpOptions) -> LocalStatus:
+        """Brings the running cluster to the number of workers that the spec wants, and waits."""
+        from raystead.local import plan as planning
+
         spec = self._spec()
         if _without_counts(spec) != _without_counts(cluster):
             raise ClusterExists(
@@ -237,34 +236,21 @@ class LocalPlace:
             plan = self._plan()
             end_marked(plan.uid, grace=_GRACE)
             self._supervise()
-        counts = {str(worker(group.name)): group.wanted for group in cluster.spec.workers}
-        return self._scale(cluster, counts, timeout, on_event, first)
-
-    def _scale(
-        self,
-        cluster: RayCluster,
-        counts: dict[str, int],
-        timeout: float,
-        on_event: Emit,
-        first: Collection[str],
-    ) -> LocalStatus:
-        from raystead.local import plan as planning
-        from raystead.spec.edits import scaled
-
         plan, program = self._plan(), planning.find_ray()[0]
-        wanted = scaled(cluster, counts)
         machine = here()
         have = sum(n.memory for n in plan.nodes)
         machine = replace(machine, free_memory=machine.free_memory + have)
-        planning.check_fits(wanted, machine, free_disk=planning.free_disk(self.home))
+        planning.check_fits(cluster, machine, free_disk=planning.free_disk(self.home))
         changed = plan
-        for group in wanted.spec.workers:
-            changed = planning.with_workers(changed, wanted, group, group.wanted, program, first=first)
-        changed = planning.divided(changed, wanted, machine.gpus)
+        for group in cluster.spec.workers:
+            changed = planning.with_workers(
+                changed, cluster, group, group.wanted, program, first=options.first
+            )
+        changed = planning.divided(changed, cluster, machine.gpus)
         if changed != plan:
-            write_atomically(self.directory / "spec.json", wanted.document())
+            write_atomically(self.directory / "spec.json", cluster.document())
             changed.save(self.directory / "plan.json")
-        return self._wait(timeout, on_event)
+        return self._wait(options)
 
     def _create(self, cluster: RayCluster) -> None:
         try:
@@ -317,22 +303,22 @@ class LocalPlace:
         )
         log.close()
 
-    def _wait(self, timeout: float, on_event: Emit) -> LocalStatus:
-        deadline, told = time.monotonic() + timeout, ""
+    def _wait(self, options: UpOptions) -> LocalStatus:
+        deadline, told = time.monotonic() + options.timeout, ""
         while True:
             status = self.status()
             if status.ready:
                 return status
             if (now := _waited_for(status)) != told:
                 told = now
-                on_event(Event("progress", now))
+                options.on_event(Event("progress", now))
             if (failing := self._failing()) is not None:
                 raise failing
             if time.monotonic() > deadline:
                 late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
                 tail = self._tail(late[0].name)
                 raise NotReady(
-                    f"{len(late)} of {len(status.nodes)} nodes are not alive after {timeout:.0f} s: "
+                    f"{len(late)} of {len(status.nodes)} nodes are not alive after {options.timeout:.0f} s: "
                     + ", ".join(n.name for n in late),
                     evidence=tail or "the log is empty",
                     remedy="run it again with a larger --timeout",
@@ -359,11 +345,8 @@ class LocalPlace:
 
     def _alive(self, plan: ClusterPlan) -> set[int]:
         """Node manager ports of the nodes that Ray counts as alive."""
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            summary = asker(plan, self.token())("/nodes?view=summary")["data"]["summary"]
-            return {
-                int(n["raylet"]["nodeManagerPort"]) for n in summary if n["raylet"].get("state") == "ALIVE"
-            }
+        with contextlib.suppress(StateError):  # a token that cannot be read: Ray cannot be asked
+            return set(alive_nodes(asker(plan, self.token())))
         return set()
 
     def _told(self) -> tuple[dict[str, Json], int | None]:
@@ -390,7 +373,10 @@ class LocalPlace:
     def _spec(self) -> RayCluster:
         from raystead.spec.model import RayCluster, read
 
-        return read(RayCluster, json.loads((self.directory / "spec.json").read_text()))
+        try:
+            return read(RayCluster, json.loads((self.directory / "spec.json").read_text()))
+        except (OSError, ValueError) as error:
+            raise self._damaged("spec.json", error) from error
 
     def _plan(self) -> ClusterPlan:
         try:
@@ -398,11 +384,14 @@ class LocalPlace:
         except FileNotFoundError:
             raise self._not_found() from None
         except (OSError, ValueError, TypeError) as error:
-            raise StateError(
-                f'the state of "{self.name}" cannot be read',
-                evidence=f"{self.directory / 'plan.json'}: {error}",
-                remedy=f"raystead down --local --name {self.name} --yes",
-            ) from error
+            raise self._damaged("plan.json", error) from error
+
+    def _damaged(self, file: str, error: Exception) -> StateError:
+        return StateError(
+            f'the state of "{self.name}" cannot be read',
+            evidence=f"{self.directory / file}: {error}",
+            remedy=f"raystead down --local --name {self.name} --yes",
+        )
 
     def _not_found(self) -> ClusterNotFound:
         return ClusterNotFound(f'there is no local cluster "{self.name}"', remedy="raystead up --local")

@@ -16,6 +16,7 @@ from pathlib import Path
 from msgspec.structs import replace as changed
 
 from raystead.base.quantities import ceil, human_bytes, parse
+from raystead.base.rayversions import version_of
 from raystead.errors import NotEnough, PortInUse, RayMissing
 from raystead.local.machine import Machine, here
 from raystead.local.model import MARKER, ClusterPlan, NodePlan
@@ -81,7 +82,7 @@ def find_ray() -> tuple[str, str]:
             evidence=f"{sys.executable} has no ray package",
             remedy=_RAY,
         )
-    if tuple(int(part) for part in version.split(".")[:2]) < (2, 57):
+    if (version_of(version) or (0, 0)) < (2, 57):
         raise RayMissing(
             f"Ray {version} is too old for the local place",
             evidence="2.57 is the first whose head can come back without Redis",

@@ -32,9 +32,13 @@ def state_of(pid: int) -> str:
 
 
 def started_at(pid: int) -> str:
-    """When the process started, in ticks since boot: with the pid it names a process for ever."""
+    """When the process started, in ticks since boot: with the pid it names a process for ever.
+
+    "" when it has ended, also where its parent has not yet asked how: then /proc still lists it.
+    """
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
     except (OSError, IndexError):
         return ""
 

@@ -16,7 +16,7 @@ from raystead.live.nodeidle import ASK_IDLE, NodeIdle, read_idle
 from raystead.local.loopback import open_directly
 from raystead.local.model import ClusterPlan, NodePlan
 
-__all__ = ["Ask", "Shrinking", "asker", "chosen", "shrinking"]
+__all__ = ["Ask", "Shrinking", "alive_nodes", "asker", "chosen", "shrinking"]
 
 _TIMEOUT = 20.0  # seconds for Ray's Python to start and to be answered, on a busy machine
 Ask = Callable[[str], Any]
@@ -96,17 +96,18 @@ def _workers(plan: ClusterPlan, group: str) -> list[NodePlan]:
     return [node for node in plan.nodes if node.group == group and node.name != "head"]
 
 
-def _ids(plan: ClusterPlan, ask: Ask) -> dict[str, str]:
-    """Ray's ids of the nodes that are alive, by our names for them."""
-    names = {node.manager_port: node.name for node in plan.nodes}
+def alive_nodes(ask: Ask) -> dict[int, str]:
+    """Ray's ids of the nodes that are alive, by their node manager's port; {} where Ray does not answer."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         raylets = [entry["raylet"] for entry in ask("/nodes?view=summary")["data"]["summary"]]
-        return {
-            names[port]: str(raylet["nodeId"])
-            for raylet in raylets
-            if raylet.get("state") == "ALIVE" and (port := int(raylet["nodeManagerPort"])) in names
-        }
+        return {int(r["nodeManagerPort"]): str(r["nodeId"]) for r in raylets if r.get("state") == "ALIVE"}
     return {}
+
+
+def _ids(plan: ClusterPlan, ask: Ask) -> dict[str, str]:
+    """Ray's ids of the nodes that are alive, by our names for them."""
+    alive = alive_nodes(ask)
+    return {node.name: alive[node.manager_port] for node in plan.nodes if node.manager_port in alive}
 
 
 def _ended_jobs(ask: Ask) -> list[Mapping[str, Any]]:

@@ -58,7 +58,7 @@ class Supervisor:
         self.ending = False
         self.orphaned = False
         self.stamp = 0
-        self.said: object = None
+        self.written: object = None
 
     def run(self) -> None:
         signal.signal(signal.SIGTERM, self._end)
@@ -86,14 +86,14 @@ class Supervisor:
     def _read_plan(self) -> None:
         try:
             stamp = self.plan_file.stat().st_mtime_ns
+            if stamp == self.stamp:
+                return
+            self.plan = ClusterPlan.read(self.plan_file)
         except FileNotFoundError:
             # Whoever removed our state can no longer end us by it: nothing may outlive it.
             self.ending = self.orphaned = True
             return
-        if stamp == self.stamp:
-            return
         self.stamp = stamp
-        self.plan = ClusterPlan.read(self.plan_file)
         wanted = {node.name: node for node in self.plan.nodes}
         for name in [name for name in self.nodes if name not in wanted]:
             self._stop(self.nodes.pop(name))
@@ -197,11 +197,11 @@ class Supervisor:
             }
             for n in self.nodes.values()
         ]
-        if nodes != self.said:
+        if nodes != self.written:
             told = {"pid": os.getpid(), "started": started_at(os.getpid()), "nodes": nodes}
             with contextlib.suppress(OSError):  # a full disk: said again at the next turn
                 write_atomically(self.directory / "status.json", told)
-                self.said = nodes
+                self.written = nodes
 
 
 def _alike(error: str) -> str:
