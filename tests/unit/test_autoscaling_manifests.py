@@ -238,9 +238,9 @@ def test_a_steward_gets_rights_where_they_are_asked_for_and_may_be_given() -> No
 
 
 def test_who_might_give_rights_is_told_how_and_what_it_costs() -> None:
-    (told,) = asking.said_of_steward("client", "client", "demo", "ns", "role")
+    (told,) = asking.notes_on_steward("client", "client", "demo", "ns", "role")
     assert "`raystead up --name demo --autoscale` (restarts the head)" in told
-    (moved,) = asking.said_of_steward("client", "role", "demo", "ns")
+    (moved,) = asking.notes_on_steward("client", "role", "demo", "ns")
     assert "for which the head restarts" in moved
     assert "Without --autoscale and --service-account it stays as it is" in moved
 
@@ -261,7 +261,7 @@ def test_autoscale_typed_for_a_cluster_that_does_changes_nothing_of_its_spec() -
     ],
 )
 def test_what_there_is_to_run_or_to_ask_for_is_told_once(before: str, now: str, words: str) -> None:
-    told = " ".join(asking.said_of_steward(before, now, "demo", "ns"))
+    told = " ".join(asking.notes_on_steward(before, now, "demo", "ns"))
     assert words in told
     assert bool(words) == bool(told)
 

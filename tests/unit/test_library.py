@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -165,6 +166,7 @@ def test_a_wrong_type_is_a_sentence(given: dict[str, Any], words: str) -> None:
         lambda: raystead.Cluster.list(labels={"team": 3}),  # type: ignore[dict-item]
         lambda: raystead.Cluster.run(ttl="soon").__enter__(),
         lambda: raystead.Cluster.run(ttl=5).__enter__(),
+        lambda: raystead.Cluster.up(on_event=3),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_arguments_are_refused_before_a_server_is_asked(
@@ -173,6 +175,29 @@ def test_wrong_arguments_are_refused_before_a_server_is_asked(
     monkeypatch.setenv("KUBECONFIG", "/nonexistent")
     with pytest.raises(UsageError):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda c: c.scale({3: 2}), "counts: expected a mapping with strings as keys"),
+        (lambda c: c.scale("worker"), "counts: expected a mapping with strings as keys, got a string"),
+        (lambda c: c.scale({"worker": "2"}), "worker: expected a whole number, got a string"),
+        (lambda c: c.exec("cat", stdin="text"), "stdin: expected bytes, got a string"),
+        (lambda c: c.submit("x", runtime_env="pip"), "runtime_env: expected a mapping"),
+        (lambda c: c.submit("x", output=3), "output: expected a function, got the number 3"),
+        (lambda c: c.wait(on_event=3), "on_event: expected a function, got the number 3"),
+        (lambda c: c.down(on_event=3), "on_event: expected a function"),
+        (lambda c: c.verify(on_event=3), "on_event: expected a function"),
+        (lambda c: c.autoscale(on_event=3), "on_event: expected a function"),
+        (lambda c: c.connect(client="yes").__enter__(), "client: expected true or false, got a string"),
+    ],
+)
+def test_a_method_refuses_a_wrong_type_before_its_cluster_is_read(call: Any, words: str) -> None:
+    nobody: Any = SimpleNamespace(namespace="team")  # a server that cannot be asked
+    with pytest.raises(UsageError) as caught:
+        call(raystead.Cluster(nobody, "mine"))
+    assert words in caught.value.what
 
 
 def test_lists_and_tuples_are_taken() -> None:

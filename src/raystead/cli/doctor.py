@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from raystead.cli.options import (
 )
 from raystead.cli.up import policies_option, say_notes
 from raystead.ops.typed import up_words
+
+if TYPE_CHECKING:
+    from raystead.ops.doctor import Subject
 
 
 @click.command("doctor", cls=SpecCommand)
@@ -82,7 +85,7 @@ def command(
     reporter.hint("raystead status" if same else up)
 
 
-def _role(who: Any) -> None:
+def _role(who: Subject) -> None:
     import yaml
 
     from raystead.doctor.rights import role

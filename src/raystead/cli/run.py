@@ -15,7 +15,7 @@ from raystead.base.text import plural
 from raystead.cli.changing import say_checks
 from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_option, read_file, spec_options
-from raystead.cli.submit import options_from, say_end, start
+from raystead.cli.submit import JobFlags, options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
 from raystead.errors import JobFailed, Remains, UsageError
 
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
     from raystead.ops.down import Downed
     from raystead.ops.specs import Desired
     from raystead.ui.plain import Reporter
-
-_NOT_ASKED: dict[str, Any] = {
-    "env": (),
-    "metadata_json": None,
-    "entrypoint_num_cpus": None,
-    "entrypoint_num_gpus": None,
-    "entrypoint_memory": None,
-    "entrypoint_resources": None,
-    "submission_id": None,
-}
 
 
 @click.command("run", cls=SpecCommand)
@@ -94,9 +84,14 @@ def command(
     if not cmd:
         _rayjob(reporter, door, where, file, flags, policies, timeout, yes)
     lease = seconds(ttl)
-    given: dict[str, Any] = {"working_dir": working_dir, "no_working_dir": no_working_dir}
-    given |= {"exclude": exclude, "runtime_env": runtime_env}
-    options = options_from(cmd, {**_NOT_ASKED, **given, "runtime_env_json": runtime_env_json})
+    job_flags = JobFlags(
+        working_dir=working_dir,
+        no_working_dir=no_working_dir,
+        exclude=exclude,
+        runtime_env=runtime_env,
+        runtime_env_json=runtime_env_json,
+    )
+    options = options_from(cmd, job_flags)
     api, asked = _asked(door, where, file, flags)
     say_notes(reporter, asked)
     left: list[Downed] = []
@@ -107,7 +102,7 @@ def command(
             asked,
             lease=lease,
             view=lambda: _view(reporter),
-            note=lambda event: reporter.warn(getattr(event, "text", "")),
+            note=lambda note: reporter.warn(note.text),
             downed=left.append,
             check=lambda prepared: say_checks(reporter, prepared, "raystead run", yes=yes),
             policies=policies,

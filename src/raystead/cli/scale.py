@@ -62,7 +62,7 @@ def _there(
     from raystead.ops.bring import bring
     from raystead.ops.clusters import anchor_of
     from raystead.ops.planning import prepare
-    from raystead.ops.specs import Desired, with_cluster
+    from raystead.ops.specs import Desired
     from raystead.ops.suspending import refuse_guest
     from raystead.spec.edits import scaled
 
@@ -70,7 +70,8 @@ def _there(
     anchor = anchor_of(api, name)
     refuse_guest(anchor)
     counts = parse_counts(groups, [str(worker(group.name)) for group in anchor.cluster.spec.workers])
-    prepared = prepare(api, Desired(with_cluster(anchor.document, scaled(anchor.cluster, counts))), anchor)
+    wish = anchor.document.with_cluster(scaled(anchor.cluster, counts))
+    prepared = prepare(api, Desired(wish), anchor)
     if anchor.cluster.spec.suspend:
         bring(prepared, lambda event: None, waits=False)
         words = ", ".join(f"{group} will have {_workers(count)}" for group, count in counts.items())

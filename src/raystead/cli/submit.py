@@ -7,6 +7,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +60,7 @@ def command(
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
-    options = options_from(cmd, given)
+    options = options_from(cmd, JobFlags(**given))
     with target_of(name, where, uses=True) as target:
         if not waits:
             started = start(target.client, options, reporter, where, "")
@@ -146,31 +147,49 @@ def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
     return code
 
 
-def options_from(cmd: tuple[str, ...], given: dict[str, Any]) -> SubmitOptions:
+@dataclass(frozen=True)
+class JobFlags:
+    """What was typed of a job; None, () or False: not typed. Memory in bytes."""
+
+    working_dir: str | None = None
+    no_working_dir: bool = False
+    exclude: tuple[str, ...] = ()
+    env: tuple[str, ...] = ()
+    runtime_env: str | None = None
+    runtime_env_json: str | None = None
+    metadata_json: str | None = None
+    entrypoint_num_cpus: float | None = None
+    entrypoint_num_gpus: float | None = None
+    entrypoint_memory: int | None = None
+    entrypoint_resources: str | None = None
+    submission_id: str | None = None
+
+
+def options_from(cmd: tuple[str, ...], given: JobFlags) -> SubmitOptions:
     """The options of `ops.jobs.submit` from what was typed; all problems are usage errors."""
     from raystead.ops.jobs import SubmitOptions, check
 
     env: dict[str, str] = {}
-    for pair in given["env"]:
+    for pair in given.env:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise UsageError("--env takes NAME=VALUE, and one of them has no name or no =")
         env[key] = value
-    runtime_env = _runtime_env(given["runtime_env"], given["runtime_env_json"])
-    if given["working_dir"] is not None:
-        runtime_env = {**(runtime_env or {}), "working_dir": given["working_dir"]}
-    runtime_env, sent_for = _with_files(cmd, runtime_env, wanted=not given.get("no_working_dir"))
+    runtime_env = _runtime_env(given.runtime_env, given.runtime_env_json)
+    if given.working_dir is not None:
+        runtime_env = {**(runtime_env or {}), "working_dir": given.working_dir}
+    runtime_env, sent_for = _with_files(cmd, runtime_env, wanted=not given.no_working_dir)
     options = SubmitOptions(
         entrypoint=cmd,
-        excludes=given["exclude"],
+        excludes=given.exclude,
         runtime_env=runtime_env,
         env=env,
-        metadata=_json_map("--metadata-json", given["metadata_json"]) or {},
-        num_cpus=given["entrypoint_num_cpus"],
-        num_gpus=given["entrypoint_num_gpus"],
-        memory=given["entrypoint_memory"],
-        resources=_json_map("--entrypoint-resources", given["entrypoint_resources"]),
-        submission_id=given["submission_id"],
+        metadata=_json_map("--metadata-json", given.metadata_json) or {},
+        num_cpus=given.entrypoint_num_cpus,
+        num_gpus=given.entrypoint_num_gpus,
+        memory=given.entrypoint_memory,
+        resources=_json_map("--entrypoint-resources", given.entrypoint_resources),
+        submission_id=given.submission_id,
         sent_for=sent_for,
     )
     try:

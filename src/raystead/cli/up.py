@@ -91,7 +91,7 @@ def command(
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
     if dry_run == "none":
-        anchor = settled(api, anchor, lambda event: reporter.warn(getattr(event, "text", "")))
+        anchor = settled(api, anchor, lambda note: reporter.warn(note.text))
     prepared = prepare(api, desired, anchor, policies=policies, force=force)
     prepared.refuse_problems()
     if dry_run == "server":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from raystead.library.handle import TIMEOUT, UNCHECKED
 from raystead.library.inputs import OnEvent, must_be
@@ -12,9 +12,11 @@ from raystead.library.jobs import ignore
 from raystead.library.reading import ReadableCluster
 
 if TYPE_CHECKING:
+    from raystead.base.groups import GroupId
     from raystead.ops.anchor import Anchor
     from raystead.ops.down import Downed
     from raystead.ops.events import Done
+    from raystead.ops.specs import Desired
     from raystead.ops.verify import FaultOutcome
     from raystead.plan.observed import ClusterView
 
@@ -33,7 +35,7 @@ class ChangeableCluster(ReadableCluster):
         """
         from raystead.ops.bring import awaited
 
-        must_be(timeout=("a number of seconds", timeout))
+        must_be(timeout=("a number of seconds", timeout), on_event=("a function", on_event))
         return awaited(self._api, self._anchor(), on_event or ignore, timeout=timeout)
 
     def scale(
@@ -58,15 +60,16 @@ class ChangeableCluster(ReadableCluster):
             ProblemsFound: a check of doctor's fails (a quota, a LimitRange); nothing was changed.
             NotReady, Conflict, ApiError
         """
-        from raystead.ops.specs import Desired, with_cluster
+        from raystead.ops.specs import Desired
         from raystead.ops.suspending import refuse_guest
         from raystead.spec.edits import scaled
 
+        must_be(counts=("a mapping with strings as keys", counts))
         given = {**(counts or {}), **replicas}
         must_be(**{group: ("a whole number", count) for group, count in given.items()})
         anchor = self._anchor()
         refuse_guest(anchor)
-        wish = with_cluster(anchor.document, scaled(anchor.cluster, given))
+        wish = anchor.document.with_cluster(scaled(anchor.cluster, given))
         waits = wait and not anchor.suspended
         checks = checks and not anchor.suspended  # which makes no pod now
         self._bring(Desired(wish), anchor, waits=waits, timeout=timeout, checks=checks, on_event=on_event)
@@ -165,7 +168,11 @@ class ChangeableCluster(ReadableCluster):
         """
         from raystead.ops.verify import new_id, possible, refuse_beside_jobs, verify
 
-        must_be(faults=("a list of strings", faults), beside_jobs=("true or false", beside_jobs))
+        must_be(
+            faults=("a list of strings", faults),
+            beside_jobs=("true or false", beside_jobs),
+            on_event=("a function", on_event),
+        )
         anchor = self._anchor()
         chosen = possible(anchor, faults)
         if not beside_jobs:
@@ -190,6 +197,7 @@ class ChangeableCluster(ReadableCluster):
         from raystead.ops.autoscale import autoscale
         from raystead.ops.events import Note
 
+        must_be(on_event=("a function", on_event))
         tell = on_event or ignore
         autoscale(self._api, self._anchor(), lambda text: tell(Note(text)), stop=stop)
 
@@ -197,19 +205,19 @@ class ChangeableCluster(ReadableCluster):
         """Deletes it: everything it owns and nothing else; what remains, if anything, is in the result."""
         from raystead.ops.down import down, found
 
-        must_be(keep_data=("true or false", keep_data))
+        must_be(keep_data=("true or false", keep_data), on_event=("a function", on_event))
         return down(self._api, found(self._api, self.name), keep_data=keep_data, emit=on_event or ignore)
 
     def _bring(
         self,
-        asked: Any,
+        asked: Desired,
         anchor: Anchor,
         *,
         waits: bool,
         timeout: float,
         on_event: OnEvent | None,
         checks: bool = False,
-        restart: Mapping[Any, str] | None = None,
+        restart: Mapping[GroupId, str] | None = None,
     ) -> None:
         from raystead.ops.bring import bring
         from raystead.ops.checking import refuse_failing
@@ -220,6 +228,7 @@ class ChangeableCluster(ReadableCluster):
             wait=("true or false", waits),
             timeout=("a number of seconds", timeout),
             checks=("true or false", checks),
+            on_event=("a function", on_event),
         )
         prepared = prepare(self._api, asked, anchor, restart=restart)
         if checks:

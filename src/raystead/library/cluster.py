@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
@@ -205,6 +205,7 @@ class Cluster(ChangeableCluster, WorkableCluster):
             policies=("a string", policies),
             force_conflicts=("true or false", force_conflicts),
             checks=("true or false", checks),
+            on_event=("a function", on_event),
         )
         api, asked, anchor = _wanted(spec, name, flags, namespace, context, kubeconfig)
         anchor = settled(api, anchor, on_event or ignore)
@@ -254,6 +255,7 @@ class Cluster(ChangeableCluster, WorkableCluster):
             timeout=("a number of seconds", timeout),
             policies=("a string", policies),
             checks=("true or false", checks),
+            on_event=("a function", on_event),
         )
         text, filename = text_of(spec)
         given = flags_of(name or named(text, filename), flags)
@@ -262,7 +264,7 @@ class Cluster(ChangeableCluster, WorkableCluster):
         )
 
         @contextmanager
-        def view() -> Iterator[Callable[[Any], None]]:
+        def view() -> Iterator[OnEvent]:
             yield on_event or ignore
 
         def check(prepared: Prepared) -> None:

@@ -72,7 +72,12 @@ _IS: dict[str, Callable[[Any], bool]] = {
     "a mapping of strings": lambda value: (
         isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair)
     ),
+    "a mapping with strings as keys": lambda value: (
+        isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    ),
     "a path": lambda value: isinstance(value, str | os.PathLike),
+    "bytes": lambda value: isinstance(value, bytes),
+    "a function": callable,
 }
 
 

@@ -56,9 +56,11 @@ class WorkableCluster(ClusterHandle):
             command=("a list of strings", command),
             working_dir=("a path", working_dir),
             env=("a mapping of strings", env),
+            runtime_env=("a mapping with strings as keys", runtime_env),
             metadata=("a mapping of strings", metadata),
             submission_id=("a string", submission_id),
             wait=("true or false", wait),
+            output=("a function", output),
         )
         sent = dict(runtime_env or {})
         if working_dir is not None:
@@ -119,7 +121,7 @@ class WorkableCluster(ClusterHandle):
         from raystead.kube.execs import Target, run
         from raystead.ops.pods import default_container, one_pod
 
-        must_be(command=("a list of strings", command), pod=("a string", pod))
+        must_be(command=("a list of strings", command), pod=("a string", pod), stdin=("bytes", stdin))
         if not command:
             raise UsageError("there is no command to run")
         meant = one_pod(self._api, self._anchor(), pod)
@@ -138,5 +140,6 @@ class WorkableCluster(ClusterHandle):
         """
         from raystead.ops.connect import connect
 
+        must_be(client=("true or false", client))
         with connect(self._api, self._anchor(), client=client) as connection:
             yield connection

@@ -77,8 +77,8 @@ def worker_pods(ctx: Context) -> dict[str, Json]:
     for group in ctx.cluster.spec.workers:
         template = worker_template(ctx, group)
         if when := ctx.choices.restarted.get(str(worker(group.name))):
-            said = template["metadata"].get("annotations") or {}
-            template["metadata"] = {**template["metadata"], "annotations": {**said, RESTARTED: when}}
+            annotations = template["metadata"].get("annotations") or {}
+            template["metadata"] = {**template["metadata"], "annotations": {**annotations, RESTARTED: when}}
         text = json.dumps(template, sort_keys=True)
         metadata = ctx.metadata("")
         metadata.pop("name")

@@ -24,7 +24,7 @@ __all__ = [
     "Context",
     "image_version",
     "ray_version",
-    "said_version",
+    "stated_version",
 ]
 
 GCS_PORT = "6379"  # KubeRay's default; the built-in spec says 6380
@@ -36,7 +36,7 @@ TOKEN_MODE_SINCE = (2, 52)  # docs/facts/ray.md#tokens
 _AUTH_MODE = "RAY_AUTH_MODE"
 
 
-def said_version(cluster: RayCluster) -> tuple[int, int] | None:
+def stated_version(cluster: RayCluster) -> tuple[int, int] | None:
     """Major and minor version of `rayVersion`; None where it is missing or no number."""
     return version_of(cluster.spec.ray_version)
 
@@ -50,7 +50,7 @@ def ray_version(cluster: RayCluster) -> tuple[int, int] | None:
 
     People forget `rayVersion` when they change the image, and KubeRay never compares the two.
     """
-    return image_version(cluster) or said_version(cluster)
+    return image_version(cluster) or stated_version(cluster)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from raystead.base.rayversions import dotted
 from raystead.base.times import span
 from raystead.manifests import doors, queues
-from raystead.manifests.context import Context, image_version, said_version
+from raystead.manifests.context import Context, image_version, stated_version
 from raystead.manifests.facts import Facts
 from raystead.manifests.policies import added_to_the_files_rules
 from raystead.manifests.sizes import missing
@@ -34,8 +34,8 @@ def notes(cluster: RayCluster, facts: Facts) -> list[str]:
 
 def version_note(cluster: RayCluster) -> Iterator[str]:
     """One line where `rayVersion` is not the version of the head's image."""
-    said, image = said_version(cluster), image_version(cluster)
-    if said and image and said != image:
+    stated, image = stated_version(cluster), image_version(cluster)
+    if stated and image and stated != image:
         yield (
             f"rayVersion is {cluster.spec.ray_version} and the head's image is Ray {dotted(image)}: "
             "the image counts"

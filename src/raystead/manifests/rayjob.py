@@ -193,8 +193,8 @@ def submitter_job(job: RayJob, ctx: Context, uid: str | None) -> Json | None:
 
 
 def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
-    said = job.spec.submitter_pod_template
-    given: Json = dict(said.spec) if said else {}
+    template_of_file = job.spec.submitter_pod_template
+    given: Json = dict(template_of_file.spec) if template_of_file else {}
     head = ctx.cluster.spec.head.template
     containers = given.get("containers") or [{"image": head.ray_container.get("image", "")}]
     container: Json = {"name": CONTAINER, **containers[0]}
@@ -209,13 +209,13 @@ def _submitter_template(job: RayJob, ctx: Context, uid: str | None) -> Json:
     container["env"] = [*(container.get("env") or []), *_submission_env(job, ctx, uid)]
     container = bounded(container, SUBMITTER_SIZE)
     pod: Json = {"restartPolicy": "Never", **given, "containers": [container, *containers[1:]]}
-    if not said:
+    if not template_of_file:
         pull = head.spec.get("imagePullSecrets")
         pod |= {"imagePullSecrets": pull} if pull else {}
         pod["automountServiceAccountToken"] = False
     files = programs_of(keepers(job, ctx), {"order.json": ""})
     pod = harden_as(ctx.cluster, ctx.facts, with_programs(pod, ctx, files))
-    metadata: Json = dict(said.metadata) if said else {}
+    metadata: Json = dict(template_of_file.metadata) if template_of_file else {}
     metadata["labels"] = {
         **labels.of_objects(job.annotations),
         **(metadata.get("labels") or {}),

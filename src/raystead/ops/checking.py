@@ -117,11 +117,11 @@ def answers_to(
         except ApiError as error:
             if isinstance(error, Forbidden) or error.status in (0, 429, 503, 504):
                 raise  # a webhook that fails answers 500
-            said = error.evidence or error.what
-            return source.told_of_pod(said, pods.group, body) if source else said
+            refusal = error.evidence or error.what
+            return source.told_of_pod(refusal, pods.group, body) if source else refusal
 
     tried = list(tried)
-    return {pods.group: said for pods, said in zip(tried, parallel(answer, tried), strict=True)}
+    return {pods.group: found for pods, found in zip(tried, parallel(answer, tried), strict=True)}
 
 
 def listed_nodes(api: Api, have: Rights) -> Objects:

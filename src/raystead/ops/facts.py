@@ -27,9 +27,9 @@ __all__ = [
     "first_facts",
     "isolating",
     "namespaced",
+    "notes_on_changes",
+    "notes_on_steward",
     "refuse_foreign",
-    "said_of_changes",
-    "said_of_steward",
     "server_version",
     "steward",
     "version_text",
@@ -128,7 +128,7 @@ def steward(
     return "client"
 
 
-def said_of_steward(before: str, now: str, cluster: str, namespace: str, may: str = "client") -> list[str]:
+def notes_on_steward(before: str, now: str, cluster: str, namespace: str, may: str = "client") -> list[str]:
     """What there is to run, or to ask for, where nobody may give the steward its rights.
 
     Args:
@@ -157,7 +157,7 @@ def said_of_steward(before: str, now: str, cluster: str, namespace: str, may: st
     ]
 
 
-def said_of_changes(before: Facts, after: Facts) -> list[str]:
+def notes_on_changes(before: Facts, after: Facts) -> list[str]:
     """What became different in the namespace since the last `up`, a line each."""
     out = []
     if after.restricted and not before.restricted:

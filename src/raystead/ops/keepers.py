@@ -26,7 +26,7 @@ from raystead.spec.idle import IdleEnd, idle_end_of
 
 if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
-    from raystead.ops.events import Event
+    from raystead.ops.events import Note
     from raystead.spec.documents import RayDocument
 
 __all__ = [
@@ -48,7 +48,6 @@ _PATIENCE = 60.0  # seconds for a cluster that ends to be gone
 _HOLD_EVERY = 3.0  # seconds between two holds at least
 _TICK = 0.25
 _CLAIM_TRIES = 40  # the StatefulSet's controller makes the claim within a second
-Emit = Callable[["Event"], None]
 
 
 def wanted(document: RayDocument) -> tuple[str, ...]:
@@ -171,7 +170,7 @@ def in_use(api: Api, anchor: Anchor) -> Iterator[None]:
         stop.set()
 
 
-def settled(api: Api, anchor: Anchor | None, emit: Emit) -> Anchor | None:
+def settled(api: Api, anchor: Anchor | None, note: Callable[[Note], None]) -> Anchor | None:
     """The cluster as `up` will find it: held back, or, where its end was faster, gone.
 
     Raises:
@@ -181,7 +180,7 @@ def settled(api: Api, anchor: Anchor | None, emit: Emit) -> Anchor | None:
         return anchor
     from raystead.ops.events import Note
 
-    emit(Note(f'"{anchor.name}" has ended by itself, for it was idle: it is started again'))
+    note(Note(f'"{anchor.name}" has ended by itself, for it was idle: it is started again'))
     from raystead.ops.planning import existing
 
     deadline = time.monotonic() + _PATIENCE

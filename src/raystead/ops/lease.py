@@ -16,7 +16,7 @@ from raystead.manifests.lease import lease_job, lease_name
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops.anchor import Anchor
-from raystead.ops.events import Event, Note
+from raystead.ops.events import Note
 from raystead.ops.keepers import claims_go_along
 from raystead.spec.model import RayCluster
 
@@ -39,7 +39,7 @@ class Lease:
         reference: the owner reference that the anchor carries.
     """
 
-    def __init__(self, api: Api, cluster: RayCluster, seconds: int, emit: Callable[[Event], None]) -> None:
+    def __init__(self, api: Api, cluster: RayCluster, seconds: int, emit: Callable[[Note], None]) -> None:
         self._api, self._seconds, self._emit = api, seconds, emit
         self._path = path_of(api.namespace, "Job", lease_name(cluster.name))
         self._stop = threading.Event()

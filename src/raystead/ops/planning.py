@@ -205,7 +205,7 @@ def prepare(
         may = "client"
         if asked.autoscale is not None and (before, facts.steward) == ("client", "client"):
             may = asking.steward(api, cluster, before, anew=True)
-        notes += asking.said_of_steward(before, facts.steward, cluster.name, api.namespace, may)
+        notes += asking.notes_on_steward(before, facts.steward, cluster.name, api.namespace, may)
     if wanted_parts := keepers.wanted(wish):
         facts = replace(facts, keepers=keepers.there(api, wish.name, anchor, wanted_parts))
     needed = () if known else tuple(secrets.needed(cluster, facts, password))
@@ -383,7 +383,7 @@ def _facts_now(
     elif kept.isolated and not facts.isolated:
         notes.append("the namespace no longer restricts egress: the egress policies go")
     facts = asking.namespaced(api, cluster, facts)
-    return facts, [*notes, *asking.said_of_changes(kept, facts)]
+    return facts, [*notes, *asking.notes_on_changes(kept, facts)]
 
 
 def _ask(
@@ -436,8 +436,8 @@ def _ask(
                 forced = api.apply(paths.path(item, api.namespace), item, dry_run=True, force=True)
                 answers[key] = forced
                 continue
-            said = _refusal(answer, places.get(id(item)))
-            refusals[key] = asked.source.told(said, item) if asked.source else said
+            reason = _refusal(answer, places.get(id(item)))
+            refusals[key] = asked.source.told(reason, item) if asked.source else reason
             continue
         answers[key] = answer
         # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.

@@ -54,7 +54,7 @@ def temporary(
     *,
     lease: int,
     view: Callable[[], AbstractContextManager[Emit]],
-    note: Emit,
+    note: Callable[[Note], None],
     downed: Callable[[Downed], None],
     check: Callable[[Prepared], None],
     policies: str | None = None,
@@ -104,7 +104,7 @@ def temporary(
                     downed(down(api, found(api, cluster.name, uid=uid), keep_data=False, emit=emit))
 
 
-def _without_idle_end(asked: Desired, note: Emit) -> Desired:
+def _without_idle_end(asked: Desired, note: Callable[[Note], None]) -> Desired:
     """The lease owns the anchor of a run: it has no second end."""
     if idle_end(asked.cluster) is None:
         return asked

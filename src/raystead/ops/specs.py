@@ -97,8 +97,8 @@ def desired(
     file = load(text, filename, flags)
     namespace = flags.namespace or file.cluster.metadata.namespace or home
     found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
-    said = (*told, *file.notes, *found.notes)
-    return Desired(file.document, found.documents, said, found.places, SpecSource(text, filename))
+    all_notes = (*told, *file.notes, *found.notes)
+    return Desired(file.document, found.documents, all_notes, found.places, SpecSource(text, filename))
 
 
 def generates(text: str, filename: str) -> str:
@@ -119,12 +119,7 @@ def built(flags: Flags, anchor: Anchor | None) -> RayDocument:
     """
     if anchor is None:
         return build(flags)
-    return with_cluster(anchor.document, build(flags, anchor.cluster))
-
-
-def with_cluster(document: RayDocument, cluster: RayCluster) -> RayDocument:
-    """The document with another spec of its cluster."""
-    return document.with_cluster(cluster)
+    return anchor.document.with_cluster(build(flags, anchor.cluster))
 
 
 def with_suspend(document: RayDocument, suspend: bool) -> RayDocument:
@@ -162,7 +157,9 @@ def render(wanted: Desired, facts: Facts, choices: Choices = NO_CHOICES) -> Rend
             return Rendered((*manifests(document, facts, choices), *wanted.foreign), (), (told,))
     objects = (*manifests(wanted.document, facts, choices), *wanted.foreign)
     commands = tuple(secret_commands(wanted.cluster, facts))
-    said = [*notes(wanted.cluster, facts)]
+    told_of = [*notes(wanted.cluster, facts)]
     if wanted.document.kind == "RayCluster" and idle_end(wanted.cluster):
-        said.append("applied by kubectl, nothing here has an owner, so its keeper ends nothing: raystead up")
-    return Rendered(objects, commands, tuple(said))
+        told_of.append(
+            "applied by kubectl, nothing here has an owner, so its keeper ends nothing: raystead up"
+        )
+    return Rendered(objects, commands, tuple(told_of))

@@ -352,7 +352,7 @@ def wait(
     """
     facts: Facts = anchor.with_facts()
     begun = time.monotonic()
-    said: str | None = None
+    reported: str | None = None
 
     def token() -> str | None:
         return secrets.token_of(api, anchor.cluster, facts)
@@ -389,9 +389,9 @@ def wait(
             ):  # the login is refused for good: nothing is seen any more
                 raise watched.error
             trouble = str(watched.error.what) if watched.error else None
-            if trouble and trouble != said:
+            if trouble and trouble != reported:
                 emit(Note(trouble))
-            said = trouble
+            reported = trouble
             if now > timeout:
                 raise _not_ready(anchor, watched, explainer, now)
             watched.changed.wait(_TICK)

@@ -61,7 +61,7 @@ class Plugin:
     """One user's plugin at one cluster; remembers what it gave until that expires."""
 
     def __init__(self, entry: Json, cluster: Json) -> None:
-        self._said, self._cluster = entry, cluster
+        self._entry, self._cluster = entry, cluster
         self._login: Login | None = None
         self._expiry: datetime | None = None
 
@@ -80,22 +80,22 @@ class Plugin:
 
     @property
     def _name(self) -> str:
-        return Path(self._said["command"]).name
+        return Path(self._entry["command"]).name
 
     def _run(self) -> str:
         """Runs it; what it says to stderr is passed on to a terminal and kept for the error."""
-        said = self._said
+        entry = self._entry
         terminal = self._terminal()
         try:
             process = subprocess.Popen(
-                [said["command"], *(said.get("args") or [])],
+                [entry["command"], *(entry.get("args") or [])],
                 stdin=None if terminal else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 env=self._environment(terminal),
             )
         except (OSError, ValueError) as error:
-            hint = str(said.get("installHint") or "").strip()
+            hint = str(entry.get("installHint") or "").strip()
             raise self._failed(getattr(error, "strerror", None) or str(error), hint) from error
         words: list[bytes] = []
         listener = threading.Thread(target=_pass_on, args=(process.stderr, words, terminal), daemon=True)
@@ -119,17 +119,17 @@ class Plugin:
             KubeConfigError: it must, and there is no terminal.
         """
         there = sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
-        mode = self._said.get("interactiveMode")
+        mode = self._entry.get("interactiveMode")
         if mode == "Always" and not there:
             raise self._failed("it asks questions, and standard input is not a terminal")
         return there and mode != "Never"
 
     def _environment(self, terminal: bool) -> dict[str, str]:
         spec: Json = {"interactive": terminal}
-        if self._said.get("provideClusterInfo"):
+        if self._entry.get("provideClusterInfo"):
             spec["cluster"] = self._cluster_info()
-        info = {"kind": "ExecCredential", "apiVersion": self._said["apiVersion"], "spec": spec}
-        own = {e["name"]: e.get("value", "") for e in self._said.get("env") or []}
+        info = {"kind": "ExecCredential", "apiVersion": self._entry["apiVersion"], "spec": spec}
+        own = {e["name"]: e.get("value", "") for e in self._entry.get("env") or []}
         return {**os.environ, **own, "KUBERNETES_EXEC_INFO": json.dumps(info)}
 
     def _cluster_info(self) -> Json:
@@ -154,11 +154,11 @@ class Plugin:
             version, kind, status = given.get("apiVersion"), given.get("kind"), given.get("status")
         except (ValueError, AttributeError):
             raise self._failed("its output is not the JSON of an ExecCredential") from None
-        if (kind, version) != ("ExecCredential", self._said["apiVersion"]):
+        if (kind, version) != ("ExecCredential", self._entry["apiVersion"]):
             known = (
                 f"{kind} of {version}" if isinstance(kind, str) and version in _VERSIONS else "something else"
             )
-            raise self._failed(f"it gave {known}, not an ExecCredential of {self._said['apiVersion']}")
+            raise self._failed(f"it gave {known}, not an ExecCredential of {self._entry['apiVersion']}")
         if not isinstance(status, dict):
             raise self._failed("its output has no status")
         token, certificate, key = (

@@ -72,13 +72,13 @@ def _cpus(cluster: RayCluster) -> Iterator[SpecFinding]:
         return
     for at, group in groups(cluster):
         sizes = group.template.ray_container.get("resources") or {}
-        said = [(sizes.get(side) or {}).get("cpu") for side in ("limits", "requests")]
-        said += [value for key, value in group.resources.items() if key.lower() == "cpu"]
+        amounts = [(sizes.get(side) or {}).get("cpu") for side in ("limits", "requests")]
+        amounts += [value for key, value in group.resources.items() if key.lower() == "cpu"]
         count = group.ray_start_params.get("num-cpus")
         if count is not None and whole(count) is None:
             what = f'expected a number that the autoscaler can read, got "{count}"'
             yield SpecFinding((*at, "rayStartParams", "num-cpus"), what, "for example num-cpus: '2'")
-        elif count is None and not any(value is not None for value in said):
+        elif count is None and not any(value is not None for value in amounts):
             what = "the autoscaler has to know how many CPUs a node has"
             path = (*at, "template", "spec", "containers", 0, "resources")
             yield SpecFinding(path, what, "set resources.limits.cpu, or num-cpus in rayStartParams")
