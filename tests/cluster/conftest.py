@@ -8,8 +8,9 @@ policies) is skipped.
 import ctypes
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli import Cli
@@ -70,6 +71,16 @@ def own_cluster(ours: bool, admin: Kube) -> Path:
 def log(own_cluster: Path) -> Path:
     """The audit log itself."""
     return Path(setting("$RUN/log/audit.json"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: Any, nextitem: Any) -> Generator[None, object, object]:
+    """A cluster that tests share ends with the last of them; until the session's end it would take CPU from the others."""
+    result = yield
+    for name in {"shared_cluster", "survivor"} & set(item.fixturenames):
+        if nextitem is not None and name not in nextitem.fixturenames:
+            item._fixtureinfo.name2fixturedefs[name][-1].finish(item._request)
+    return result
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ while True:
         error = repr(problem)[:300]
     record.write(repr((begun, time.time(), n, error)) + "\\n")
     record.flush()
-    time.sleep(0.1)
+    time.sleep(0.3)
 """
 # A new driver asks the actor: that needs the head, to find it by its name.
 ASK = """
