@@ -7,8 +7,7 @@ import time
 import click
 
 from raystead.cli.help import VerbCommand
-from raystead.cli.options import Where, cluster_options, door, quiet_option
-from raystead.errors import UsageError
+from raystead.cli.options import Where, cluster_options, place_of, quiet_option
 
 
 @click.command("autoscale", cls=VerbCommand)
@@ -27,13 +26,11 @@ def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
 
     \b
     raystead autoscale
-    raystead autoscale --rbac             what an administrator applies, so that the cluster does it itself
+    raystead autoscale --rbac   for the administrator: the cluster does it itself
     """
     from raystead.ui.plain import Reporter
 
-    if where.here:
-        raise UsageError("nothing is autoscaled on this machine", remedy="raystead scale 2 --local")
-    api = door(where)
+    api = place_of(where).door("autoscale")
     if rbac:
         import yaml
 

@@ -33,7 +33,7 @@ def command() -> None:
     """
 
 
-@command.command("list")
+@command.command("list", short_help="All jobs of the cluster, the newest first.")
 @place_options
 @output_option
 def list_(name: str | None, where: Where, output: str | None) -> None:
@@ -65,7 +65,7 @@ def list_(name: str | None, where: Where, output: str | None) -> None:
     click.echo(table(("JOB", "STATUS", "AGE", "ENTRYPOINT"), rows) if rows else "no jobs yet")
 
 
-@command.command("status")
+@command.command("status", short_help="One job: its state, times, exit code, where it ran.")
 @_job
 @place_options
 @output_option

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import itertools
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -20,6 +22,7 @@ from raystead.ui import terminal
 # New objects between two runs of the garbage collector, in place of 700: building the spec's models makes
 # many, none of them is garbage, and looking took a tenth of a verb's time.
 _OBJECTS = 20_000
+_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # without a file's name it is stdout that is full
 # name -> (module, help line); in the order in which a newcomer needs them
 COMMANDS = {
     "doctor": ("doctor", "Check what would go wrong, before anything is changed."),
@@ -47,6 +50,15 @@ COMMANDS = {
 }
 
 
+@contextlib.contextmanager
+def _reader_may_go() -> Iterator[None]:
+    """Whoever read our output has what they wanted (`| head`): done, where click would make it a 1."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise click.exceptions.Exit(0) from None
+
+
 class Lazy(Verbs):
     """A group that imports a command's module only when it is used (`--help` stays fast)."""
 
@@ -65,10 +77,16 @@ class Lazy(Verbs):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         return super().parse_args(ctx, behind_the_verb(args) if args and args[0].startswith("-") else args)
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """`--help` is printed here already."""
+        with _reader_may_go():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """A refusal becomes what the user has in the namespace, and what to ask for."""
         try:
-            return super().invoke(ctx)
+            with _reader_may_go():
+                return super().invoke(ctx)
         except Forbidden as error:
             if (api := ctx.meta.get(API)) is None:
                 raise
@@ -148,8 +166,6 @@ def _run() -> int:
 
         _as_json(error)
         return _say(spelled_out(error.diagnostics()), error.exit_code)
-    except BrokenPipeError:
-        return 0  # the reader of our output has gone (`| head`)
     except OSError as error:
         return _say(_os_error(error).diagnostics(), StateError.exit_code)
     except UnicodeEncodeError as error:
@@ -182,6 +198,12 @@ def _not_text(error: UnicodeEncodeError) -> UsageError:
 
 
 def _os_error(error: OSError) -> StateError:
+    if error.filename is None and error.errno in _OUTPUT:
+        return StateError(
+            "the output could not be written",
+            evidence=f"{type(error).__name__}: {error.strerror}",
+            remedy="free space where it is sent to, then run the same command again",
+        )
     where = f" ({error.filename})" if error.filename else ""
     return StateError(
         f"this machine refused a file or process{where}",

@@ -267,7 +267,8 @@ def place_of(where: Where, *, guess: bool = True) -> Place:
     """
     from raystead.ops.places import Namespace, ThisMachine
 
-    return ThisMachine() if (where.here if guess else where.local) else Namespace(door(where))
+    here = where.here if guess else where.local
+    return ThisMachine(guessed=not where.local) if here else Namespace(door(where))
 
 
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Results only.")

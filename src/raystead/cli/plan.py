@@ -54,7 +54,7 @@ def command(
     \b
     raystead plan --image rayproject/ray:2.60.0
     raystead plan -f raycluster.yaml -o json
-    raystead plan -f raycluster.yaml --exit-code     0: nothing to change, 1: something
+    raystead plan -f raycluster.yaml --exit-code   1: something would change
     """
     from raystead.cli.retyped import corrected
     from raystead.errors import ProblemsFound

@@ -18,6 +18,7 @@ from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_opti
 from raystead.cli.submit import JobFlags, options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
 from raystead.errors import JobFailed, Remains, UsageError
+from raystead.ui import terminal
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -63,13 +64,13 @@ def command(
 ) -> None:
     """Make a cluster, run one job on it, delete it; exit with the job's code.
 
-    Whatever happens nothing is left: Ctrl-C and SIGTERM delete it too, and a cluster whose command was
-    killed deletes itself after --ttl. Each run has a cluster of its own; --name names it.
+    Whatever happens nothing is left: Ctrl-C, SIGTERM and a closed terminal delete it too, and a cluster whose
+    command was killed deletes itself after --ttl. Each run has a cluster of its own; --name names it.
 
     \b
     raystead run -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead run -f raycluster.yaml -- python train.py
-    raystead run -f rayjob.yaml          follow a RayJob to its end; what goes then, its file says
+    raystead run -f rayjob.yaml   follow a RayJob; its file says what goes
     """
     from raystead.cli.jobs import say_waiting
     from raystead.ops.drivers import NamespaceDrivers
@@ -96,7 +97,7 @@ def command(
     say_notes(reporter, asked)
     left: list[Downed] = []
     with (
-        _ended_by_sigterm(),
+        ended_by_signals(),
         temporary(
             api,
             asked,
@@ -202,17 +203,26 @@ def _view(reporter: Reporter) -> Iterator[Any]:
 
 
 @contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """CI cancels with SIGTERM: it unwinds like an exit, so that the cluster goes."""
+def ended_by_signals() -> Iterator[None]:
+    """CI cancels with SIGTERM, a terminal that is closed sends SIGHUP: either unwinds like an exit, so that
+    the cluster goes. What is ignored stays so: nohup.
+    """
 
     def leave(number: int, frame: object) -> NoReturn:
+        if number == signal.SIGHUP:
+            signal.signal(
+                number, signal.SIG_IGN
+            )  # the shell sends one, too, and it would end the cleaning up
+            terminal.silence()
         raise SystemExit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, leave)
+    ends = [s for s in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(s) is not signal.SIG_IGN]
+    before = {s: signal.signal(s, leave) for s in ends}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say_down(reporter: Reporter, done: Downed, code: int) -> None:

@@ -15,10 +15,12 @@ from raystead.errors import UsageError
 def command(name: str | None, where: Where, env: bool) -> None:
     """Print the token that the cluster's dashboard and job API ask for.
 
+    --env is for Ray's own clients, while `raystead connect` holds the port in another terminal.
+
     \b
     raystead token
     eval "$(raystead token --env)"
-    ray job submit --address http://localhost:8265 --working-dir . -- python train.py
+    ray job submit --address http://localhost:8265 -- python -c 'print(1)'
     """
     from raystead.ops.connect import as_shell, token_environment
 

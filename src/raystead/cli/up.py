@@ -68,8 +68,8 @@ def command(
     """Start a Ray cluster, or bring a running one to its spec; then wait until it is ready.
 
     \b
-    raystead up                              head, two workers and Redis in your namespace
-    raystead up --workers 4 --worker-cpu 2   flags change what they name, nothing else
+    raystead up                              head, two workers and Redis
+    raystead up --workers 4 --worker-cpu 2   flags change only what they name
     raystead up -f raycluster.yaml           KubeRay's file, unchanged
     raystead up --local                      on this machine
     """

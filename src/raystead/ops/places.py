@@ -43,6 +43,7 @@ _NOT_HERE = {
         "a local cluster has no pods: its processes are this machine's",
         "raystead connect --local -- CMD runs a command with Ray's address and token set",
     ),
+    "autoscale": ("nothing is autoscaled on this machine", "raystead scale 2 --local"),
 }
 
 
@@ -71,6 +72,7 @@ class Place(Protocol):
 
         Raises:
             Unsupported: there is none.
+            KubeConfigError: nobody said that this machine was meant, and nothing runs on it.
         """
 
     def rows(self, *, everywhere: bool = False) -> tuple[ListRow, ...]:
@@ -139,14 +141,34 @@ class Namespace:
 
 
 class ThisMachine:
-    """Clusters whose nodes are processes of this machine."""
+    """Clusters whose nodes are processes of this machine.
+
+    `guessed`: nobody named this machine, there is only no kubeconfig.
+    """
 
     here = True
     patience = 120.0  # a local head is back in ten seconds or never
 
+    def __init__(self, *, guessed: bool = False) -> None:
+        self._guessed = guessed
+
     def door(self, verb: str) -> Api:
+        if self._guessed:
+            self._none_meant()
         what, remedy = _NOT_HERE[verb]
         raise Unsupported(what, remedy=remedy)
+
+    def _none_meant(self) -> None:
+        """Without a local cluster either, the lack of a kubeconfig is what keeps the verb from its work.
+
+        Raises:
+            KubeConfigError: there is neither.
+        """
+        from raystead.kube.access import load
+        from raystead.local.place import LocalPlace
+
+        if not LocalPlace.names():
+            load()
 
     def rows(self, *, everywhere: bool = False) -> tuple[ListRow, ...]:
         from raystead.local.place import LocalPlace

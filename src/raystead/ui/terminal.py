@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from typing import Any, TextIO
 
 from raystead.base.text import FOREIGN, RESET, shown
 
-__all__ = ["Gate", "data", "guard", "leave", "raw"]
+__all__ = ["Gate", "data", "guard", "leave", "raw", "silence"]
 
 _STANDARD = (0, 1, 2)
 _KEPT = "\t\n"
@@ -108,6 +109,15 @@ def leave() -> OSError | None:
             os.dup2(null, number)
             os.close(null)
     return found
+
+
+def silence() -> None:
+    """The terminal has gone: what is still said goes nowhere, instead of ending what has to be finished."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in _STANDARD:
+        if stat.S_ISCHR(os.fstat(number).st_mode):  # a file or a pipe is still there
+            os.dup2(null, number)
+    os.close(null)
 
 
 def _gated(stream: TextIO | None, number: int) -> Any:

@@ -269,7 +269,10 @@ def _context(contexts: dict[str, Json], name: str, shown: str) -> Json:
         raise KubeConfigError("the kubeconfig has no current context", evidence=listed, remedy=remedy)
     if name not in contexts:
         what = f'the kubeconfig has no context "{name}"'
-        raise KubeConfigError(what, evidence=listed, remedy="--context NAME")
+        import difflib
+
+        near = difflib.get_close_matches(name, contexts, 1) or (list(contexts) if len(contexts) == 1 else [])
+        raise KubeConfigError(what, evidence=listed, remedy=f"--context {near[0] if near else 'NAME'}")
     return contexts[name]
 
 

@@ -1,0 +1,65 @@
+"""What a newcomer reads first: help that fits the terminal, and refusals when there is nothing to work on yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from raystead.cli.main import root
+from raystead.errors import RaysteadError
+from raystead.local.place import LocalPlace
+
+NEEDS_A_NAMESPACE = ("restart", "suspend", "resume", "verify", "explain", "exec", "autoscale", "run -- true")
+
+
+def verbs(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name in group.list_commands(click.Context(group)):
+        command = group.get_command(click.Context(group), name)
+        if isinstance(command, click.Group):
+            yield from verbs(command, (*path, name))
+        else:
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("words", list(verbs(root)), ids=" ".join)
+@pytest.mark.parametrize("columns", [80, 100])
+def test_no_line_of_the_help_is_broken_or_cut(words: tuple[str, ...], columns: int) -> None:
+    done = CliRunner().invoke(root, [*words, "--help"], prog_name="raystead", terminal_width=columns)
+    assert done.exit_code == 0
+    assert [line for line in done.output.splitlines() if len(line) > columns] == []
+    assert not re.search(r"\w\.\.\.", done.output), "a sentence is cut"
+
+
+@pytest.fixture
+def nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a kubeconfig nor a local cluster."""
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize("words", NEEDS_A_NAMESPACE)
+@pytest.mark.usefixtures("nothing")
+def test_a_verb_that_needs_a_namespace_asks_for_the_kubeconfig_not_for_a_local_cluster(words: str) -> None:
+    error = CliRunner().invoke(root, words.split(), prog_name="raystead").exception
+    assert isinstance(error, RaysteadError)
+    assert (error.what, error.exit_code) == ("there is no kubeconfig", 76)
+
+
+@pytest.mark.parametrize("words", NEEDS_A_NAMESPACE)
+@pytest.mark.usefixtures("nothing")
+def test_beside_a_local_cluster_it_says_what_there_is_instead(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LocalPlace, "names", staticmethod(lambda state_dir=None: ["ray-cluster"]))
+    error = CliRunner().invoke(root, words.split(), prog_name="raystead").exception
+    assert isinstance(error, RaysteadError)
+    assert error.exit_code == 75
+    assert "raystead " in error.remedy
