@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from scriptedserver import ScriptedServer, answer
 
 from raystead.cli.main import root
 from raystead.errors import RaysteadError
@@ -63,3 +64,21 @@ def test_beside_a_local_cluster_it_says_what_there_is_instead(
     assert isinstance(error, RaysteadError)
     assert error.exit_code == 75
     assert "raystead " in error.remedy
+
+
+def test_down_of_nothing_points_to_what_an_edit_user_may_see(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clusters of all namespaces may be listed by administrators only: that hint would be refused."""
+    with ScriptedServer(answer(200, {"items": []})) as server:
+        config = tmp_path / "config"
+        config.write_text(
+            "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: k}}],"
+            f"clusters: [{{name: k, cluster: {{server: 'http://127.0.0.1:{server.port}'}}}}]}}"
+        )
+        monkeypatch.setenv("KUBECONFIG", str(config))
+        error = CliRunner().invoke(root, ["down", "-n", "team"], prog_name="raystead").exception
+    assert isinstance(error, RaysteadError)
+    assert error.exit_code == 64
+    assert error.remedy.startswith("raystead list -n team shows what there is")
+    assert "-A" not in error.remedy

@@ -243,7 +243,7 @@ ROWS = (
         short_quota=True,
         verbs=(*_READ, "create", "update", "patch", "delete"),
         idle_verbs=("get", "list", "create", "update", "patch", "delete"),
-        purpose="the anchor",
+        purpose="the record of what the cluster is",
     ),
     Kind(
         "Event",

@@ -12,6 +12,7 @@ from raystead.base.text import plural
 from raystead.cli.changing import confirm
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, door, quiet_option, read_file
+from raystead.cli.retyped import place_flags
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
 
@@ -62,8 +63,9 @@ def command(
             _there(reporter, where, name, file, yes, keep_data)
     except ClusterNotFound as error:
         if not ignore_not_found:
-            where_to = "raystead list --local" if where.here else "raystead list -A"
-            error.remedy = f"{where_to} shows what there is"
+            error.remedy = "raystead list --local shows what there is"
+            if not where.here:
+                error.remedy = f"raystead list{place_flags(None, where)} shows what there is"
             raise
 
 
