@@ -14,7 +14,8 @@ from raystead.base import kinds
 from raystead.kube.api import Api
 from raystead.kube.paths import collection, path_of
 from raystead.ops.anchor import FORMAT
-from raystead.ops.planning import existing, live_objects, prepare, wanted
+from raystead.ops.living import live_objects
+from raystead.ops.planning import existing, prepare, wanted
 from raystead.ops.up import apply
 from raystead.plan.fields import differences
 from raystead.plan.model import Action

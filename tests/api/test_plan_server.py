@@ -19,7 +19,7 @@ from raystead.kube.api import Api
 from raystead.kube.paths import Discovery, path_of
 from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests
-from raystead.ops.planning import live_objects
+from raystead.ops.living import live_objects
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Plan
 from raystead.spec.documents import RayDocument, parsed

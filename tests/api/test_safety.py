@@ -19,7 +19,8 @@ from raystead.kube.paths import path_of
 from raystead.ops import bring as bringing
 from raystead.ops.anchor import Anchor
 from raystead.ops.down import Downed, down, found
-from raystead.ops.planning import existing, own_pods, prepare, wanted
+from raystead.ops.living import own_pods
+from raystead.ops.planning import existing, prepare, wanted
 from raystead.ops.run import temporary
 from raystead.ops.specs import desired
 from raystead.ops.up import apply

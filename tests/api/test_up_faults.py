@@ -23,7 +23,8 @@ from raystead.kube.api import Api
 from raystead.ops import up as applying
 from raystead.ops.anchor import Anchor
 from raystead.ops.down import down, found
-from raystead.ops.planning import existing, live_objects, prepare, wanted
+from raystead.ops.living import live_objects
+from raystead.ops.planning import existing, prepare, wanted
 from raystead.ops.up import apply
 from raystead.plan.make import key_of
 from raystead.spec.flags import Flags

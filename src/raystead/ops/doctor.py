@@ -16,8 +16,10 @@ from raystead.doctor.judge import judge
 from raystead.doctor.model import Check, Objects, Observations
 from raystead.errors import ApiError, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.manifests.autoscaling import autoscales
+from raystead.manifests.demands import PlainObjects
 from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import NO_CHOICES, Facts
 from raystead.manifests.render import manifests
@@ -27,8 +29,8 @@ from raystead.ops.anchor import Anchor, storable
 from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
 from raystead.ops.companions import waits_for_role, word
-from raystead.ops.facts import Here, default_class, isolating, namespaced, steward, version_text
-from raystead.ops.planning import existing, parallel
+from raystead.ops.facts import Here, default_class, namespaced, steward, version_text
+from raystead.ops.planning import existing
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
 from raystead.ops.specs import Desired, built, located
@@ -263,17 +265,16 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
 
 def _facts(who: Subject, seen: Observations) -> Facts:
     """The facts that `up` would find; those of a cluster that is there stand in its anchor."""
-    isolated = bool(isolating(seen.policies or (), seen.cluster))
     if who.anchor is not None:
-        kept = who.anchor.with_facts()
-        facts = replace(kept, isolated=isolated)
+        facts = who.anchor.with_facts()
     else:
         facts = Facts(
             namespace=who.api.namespace,
             server_version=seen.version,
-            isolated=isolated,
             has_default_storage=seen.default_class not in (None, "?"),
         )
+    plain = PlainObjects(seen.cluster, facts)
+    facts = replace(facts, isolated=bool(plain.isolated_by(seen.policies or ())))
     facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
     if autoscales(seen.cluster):
         before = facts.steward if who.anchor and autoscales(who.anchor.cluster) else ""
@@ -282,7 +283,7 @@ def _facts(who: Subject, seen: Observations) -> Facts:
     if not who.rights.allows("create", "pods"):
         return facts
     here = Here(seen.namespace or {}, seen.quotas, seen.limitranges)  # {}: who may not read it is not refused
-    return namespaced(who.api, seen.cluster, facts, here)
+    return namespaced(who.api, seen.cluster, facts, plain, here)
 
 
 def _secrets(who: Subject, seen: Observations, password: str | None) -> dict[str, tuple[str, ...] | None]:

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from raystead.base import labels, names
-from raystead.base.kinds import pod_template
 from raystead.doctor import taken, versions
 from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection
 from raystead.manifests import sizes
-from raystead.manifests.facts import Choices, Facts
+from raystead.manifests.demands import PlainObjects
+from raystead.manifests.facts import Facts
 from raystead.manifests.queues import asked_schedulers
-from raystead.manifests.render import manifests
 from raystead.manifests.storage import storage_kind
 from raystead.ops.rights import Rights, may, rights
 from raystead.spec.model import RayCluster
@@ -25,7 +24,6 @@ __all__ = [
     "caught",
     "default_class",
     "first_facts",
-    "isolating",
     "namespaced",
     "notes_on_changes",
     "notes_on_steward",
@@ -60,39 +58,36 @@ def first_facts(api: Api, cluster: RayCluster, policies: Sequence[Json]) -> tupl
     """
     version, notes = server_version(api)
     kept, more = _kept_storage_namespace(api, cluster.name)
-    facts = Facts(
-        namespace=api.namespace,
-        server_version=version,
-        isolated=bool(isolating(policies, cluster)),
-        storage_namespace=kept,
-    )
+    facts = Facts(namespace=api.namespace, server_version=version, storage_namespace=kept)
     notes += more
-    facts = namespaced(api, cluster, facts)
+    plain = PlainObjects(cluster, facts)
+    facts = replace(facts, isolated=bool(plain.isolated_by(policies)))
+    facts = namespaced(api, cluster, facts, plain)
     if storage_kind(cluster) in ("redis", "rocksdb"):
         facts = replace(facts, has_default_storage=default_class(api) is not None)
         notes += _without_volume(cluster, facts)
     return facts, notes
 
 
-def namespaced(api: Api, cluster: RayCluster, facts: Facts, here: Here | None = None) -> Facts:
+def namespaced(
+    api: Api, cluster: RayCluster, facts: Facts, plain: PlainObjects, here: Here | None = None
+) -> Facts:
     """The facts with what the namespace demands of pods (hardening, sizes) and who may schedule them.
 
     Nothing is asked where the answer would change no object, and what cannot be found out stays as it is.
     """
     here = here or Here()
-    plain = replace(facts, restricted=False, demanded=())
-    rendered = manifests(cluster, plain)
     out = facts
-    if facts.anchor_uid is None and manifests(cluster, replace(plain, gives_user_ids=True)) != rendered:
+    if facts.anchor_uid is None and plain.changed_by(gives_user_ids=True):
         if here.namespace is None and not may(api, "get", "namespaces"):
             here = replace(here, namespace={})  # a Role of one's own may lack it: nobody is to be refused
         here = replace(here, namespace=_namespace(api, here))
         given = (here.namespace or {}).get("metadata", {}).get("annotations") or {}
         out = replace(out, gives_user_ids=_USER_IDS in given)
-    if manifests(cluster, replace(plain, restricted=True)) != rendered:
+    if plain.changed_by(restricted=True):
         found = _restricted(api, _namespace(api, here))
         out = out if found is None else replace(out, restricted=found)
-    if manifests(cluster, replace(plain, demanded=_ALL_SIZES)) != rendered:
+    if plain.changed_by(demanded=_ALL_SIZES):
         found_sizes = _demanded(api, here)
         out = out if found_sizes is None else replace(out, demanded=found_sizes)
     if asked_schedulers(cluster):
@@ -257,21 +252,6 @@ def server_version(api: Api) -> tuple[str, list[str]]:
 def version_text(version: Json) -> str:
     """ "1.36" of the answer to /version; some servers write a minor version of "36+"."""
     return ".".join(re.sub(r"\D.*", "", str(version.get(key, ""))) or "0" for key in ("major", "minor"))
-
-
-def isolating(policies: Sequence[Json], cluster: RayCluster) -> list[str]:
-    """Names of the policies not ours that restrict the egress of pods this cluster would have."""
-    templates = map(pod_template, manifests(cluster, Facts(), Choices(policies="never")))
-    pods = [template["metadata"]["labels"] for template in templates if template is not None]
-    found = []
-    for policy in policies:
-        metadata, spec = policy["metadata"], policy["spec"]
-        ours = (metadata.get("labels") or {}).get(labels.OURS) == cluster.name
-        types = spec.get("policyTypes") or (["Egress"] if spec.get("egress") else [])
-        selects = any(labels.matches(spec.get("podSelector") or {}, pod) for pod in pods)
-        if not ours and "Egress" in types and selects:
-            found.append(str(metadata["name"]))
-    return found
 
 
 def refuse_foreign(api: Api, name: str) -> None:

@@ -17,7 +17,7 @@ from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.live.nodeidle import ASK_IDLE, NodeIdle, read_idle
 from raystead.live.pods import Pod, pods_of
-from raystead.ops.planning import own_pods
+from raystead.ops.living import own_pods
 from raystead.ops.ray import head_of
 
 __all__ = ["COST", "idle_times", "prefer", "victims"]

@@ -16,8 +16,7 @@ from raystead.kube.paths import path_of
 from raystead.live.events import Events
 from raystead.live.makers import makers_of
 from raystead.live.pods import Pod
-from raystead.ops.living import live_objects
-from raystead.ops.planning import own_pods
+from raystead.ops.living import live_objects, own_pods
 
 __all__ = ["TRIED", "nudge", "nudge_pods", "refused_volume"]
 

@@ -1,4 +1,4 @@
-"""From a wanted cluster to its plan: rendering, the cluster's own objects, the server's dry-run answers."""
+"""From a wanted cluster to its plan: what is rendered, against what is there and the server's own answers."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any, NamedTuple
 
 from raystead.base import kinds, labels, names, ownership
 from raystead.base.groups import GroupId
-from raystead.errors import ApiError, Conflict, Forbidden, ObjectNotFound
+from raystead.errors import ApiError, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
-from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
-from raystead.live.imposed import Imposed, imposed
 from raystead.live.makers import makers_of
 from raystead.manifests.autoscaling import autoscales
+from raystead.manifests.demands import PlainObjects
 from raystead.manifests.doors import foreign_doors
-from raystead.manifests.facts import Choices, Facts
+from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.notes import notes as rendered_notes
 from raystead.manifests.render import manifests
 from raystead.ops import companions, keepers, rayjobs, secrets
 from raystead.ops import facts as asking
 from raystead.ops.anchor import Anchor, decoded, document, storable
-from raystead.ops.living import LISTED, live_objects
+from raystead.ops.dryrun import dry_run
+from raystead.ops.living import LISTED, clusters_of, live_objects, sorted_by_owner
 from raystead.ops.restart import stamp, stamps
 from raystead.ops.source import SpecSource
 from raystead.ops.specs import Desired, built, located
@@ -32,7 +32,7 @@ from raystead.spec.documents import RayDocument
 from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
-__all__ = ["Prepared", "Request", "existing", "live_objects", "own_pods", "parallel", "prepare", "wanted"]
+__all__ = ["Prepared", "Request", "existing", "prepare", "wanted"]
 
 ANCHOR_BYTES = 2**20  # of all values of a ConfigMap together, as the API server counts them
 
@@ -187,27 +187,10 @@ def prepare(
     policies_here = found.pop("NetworkPolicy")
     live = [item for items in found.values() for item in items]
     live += [policy for policy in policies_here if ownership.labelled(policy, cluster.name)]
-    notes: list[str] = []
-    if anchor is None:
-        asking.refuse_foreign(api, cluster.name)
-        facts, notes = asking.first_facts(api, cluster, policies_here)
-        choices = Choices(policies=policies or "auto")
-    else:
-        facts, notes = _facts_now(api, anchor, cluster, policies_here)
-        restarted = stamps(anchor.choices.restarted, anchor.cluster, cluster, restart or {})
-        goes_on = wish.kind == "RayJob" and anchor.suspended and not cluster.spec.suspend
-        resumed = anchor.choices.resumed + goes_on
-        choices = Choices(policies or anchor.choices.policies, restarted, resumed)
-    facts = replace(facts, **known, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
-    if autoscales(cluster):
-        before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
-        facts = replace(facts, steward=asking.steward(api, cluster, before, anew=bool(asked.autoscale)))
-        may = "client"
-        if asked.autoscale is not None and (before, facts.steward) == ("client", "client"):
-            may = asking.steward(api, cluster, before, anew=True)
-        notes += asking.notes_on_steward(before, facts.steward, cluster.name, api.namespace, may)
-    if wanted_parts := keepers.wanted(wish):
-        facts = replace(facts, keepers=keepers.there(api, wish.name, anchor, wanted_parts))
+    facts, choices, notes = _settings(
+        api, replace(asked, document=wish), anchor, policies_here, restart or {}
+    )
+    facts, choices = replace(facts, **known), replace(choices, policies=policies or choices.policies)
     needed = () if known else tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
@@ -216,46 +199,41 @@ def prepare(
         choices = replace(choices, restarted={**choices.restarted, **anew})
         notes += told
     objects = tuple(manifests(wish, facts, choices))
-    paths = Discovery(api)
-    previous = None
-    if anchor:
-        kept = replace(anchor.with_facts(), keepers=facts.keepers)
-        if autoscales(cluster) and "client" not in (facts.steward, kept.steward):
-            kept = replace(kept, steward=facts.steward)  # a Role that we may not see is not compared
-        previous = manifests(anchor.document, kept, anchor.choices)
+    previous = _previous(anchor, wish, facts, choices, objects) if anchor else None
     made = kinds.made_by([*objects, *(previous or ())])
     rare = [kind for kind in kinds.owned(made) if kind not in LISTED]
     live += [item for items in live_objects(api, cluster.name, rare).values() for item in items]
-    live, owned, left = _sorted(
+    live, owned, left = sorted_by_owner(
         live, cluster.name, anchor, (*objects, *asked.foreign, *_shapes(needed, cluster))
     )
-    answers, refusals, strangers, conflicts = _ask(api, paths, objects, asked, live, force=force)
+    tried = dry_run(api, Discovery(api), objects, asked, live, force=force)
+    there = [*live, *tried.strangers]
     counted = all(maker.counts for maker in makers_of(*live))
     ours = f"{labels.OURS}={cluster.name}"
     pods = [] if counted else api.list(collection(api.namespace, "Pod"), labels=ours)
     plan = make(
         [*(s.shape(cluster.name) for s in needed if s.name not in given), *objects, *asked.foreign],
-        [*live, *strangers],
-        answers,
+        there,
+        tried.answers,
         desired=cluster,
         applied=anchor.cluster if anchor else None,
-        refusals=refusals,
+        refusals=tried.refusals,
         rendered_by=anchor.written_by if anchor else "",
         previous=previous,
         pods=pods,
         reveal=reveal,
     )
-    problems = [*plan.problems, *_unproved(plan, [*live, *strangers], owned)]
+    problems = [*plan.problems, *_unproved(plan, there, owned)]
     problems += asking.caught(api, cluster.name, objects)
-    problems += companions.refusals(asked.placed, _of_clusters([*live, *strangers], owned))
+    problems += companions.refusals(asked.placed, clusters_of(there, owned))
     problems += rayjobs.refusals(api, wish, anchor)
-    added = [one for item in objects if item["kind"] == "Job" for one in _imposed(item, answers)]
+    added = tried.imposed(objects)
     problems += [f"{one.what} ({one.evidence})" for one in added if one.ends]
     notes += [f"{one.what} ({one.evidence})" for one in added if not one.ends]
     every = (*elsewhere, *notes, *left, *rendered_notes(cluster, facts), *plan.notes)
     plan = replace(plan, notes=every, problems=tuple(problems))
-    plan = _marked(plan, conflicts)
-    uids = {key_of(item): str(item["metadata"]["uid"]) for item in (*live, *strangers)}
+    plan = tried.marked(plan)
+    uids = {key_of(item): str(item["metadata"]["uid"]) for item in there}
     prepared = Prepared(
         api,
         anchor,
@@ -270,11 +248,54 @@ def prepare(
         force,
         uids=uids,
         policies=tuple(policies_here),
-        refused=frozenset(refusals),
+        refused=frozenset(tried.refusals),
         source=asked.source,
     )
     large = too_large(prepared.anchor_document())
     return replace(prepared, plan=replace(plan, problems=(*plan.problems, *large)))
+
+
+def _settings(
+    api: Api,
+    asked: Desired,
+    anchor: Anchor | None,
+    policies_here: Sequence[Json],
+    restart: Mapping[GroupId, str],
+) -> tuple[Facts, Choices, list[str]]:
+    """What the namespace demands, what was chosen before and now, and notes on what became different."""
+    cluster = asked.cluster
+    if anchor is None:
+        asking.refuse_foreign(api, cluster.name)
+        facts, notes = asking.first_facts(api, cluster, policies_here)
+        choices = NO_CHOICES
+    else:
+        facts, notes = _facts_now(api, anchor, cluster, policies_here)
+        restarted = stamps(anchor.choices.restarted, anchor.cluster, cluster, restart)
+        goes_on = asked.document.kind == "RayJob" and anchor.suspended and not cluster.spec.suspend
+        choices = Choices(anchor.choices.policies, restarted, anchor.choices.resumed + goes_on)
+    facts = replace(facts, doors={**facts.doors, **foreign_doors(cluster, asked.foreign)})
+    if autoscales(cluster):
+        before = anchor.facts.steward if anchor is not None and autoscales(anchor.cluster) else ""
+        facts = replace(facts, steward=asking.steward(api, cluster, before, anew=bool(asked.autoscale)))
+        may = "client"
+        if asked.autoscale is not None and (before, facts.steward) == ("client", "client"):
+            may = asking.steward(api, cluster, before, anew=True)
+        notes += asking.notes_on_steward(before, facts.steward, cluster.name, api.namespace, may)
+    if parts := keepers.wanted(asked.document):
+        facts = replace(facts, keepers=keepers.there(api, cluster.name, anchor, parts))
+    return facts, choices, notes
+
+
+def _previous(
+    anchor: Anchor, wish: RayDocument, facts: Facts, choices: Choices, objects: Sequence[Json]
+) -> Sequence[Json]:
+    """What this raystead renders for the document that was applied last; mostly that is `objects` again."""
+    kept = replace(anchor.with_facts(), keepers=facts.keepers)
+    if autoscales(wish.cluster) and "client" not in (facts.steward, kept.steward):
+        kept = replace(kept, steward=facts.steward)  # a Role that we may not see is not compared
+    if (kept, anchor.choices) == (facts, choices) and anchor.document.document() == wish.document():
+        return objects
+    return manifests(anchor.document, kept, anchor.choices)
 
 
 def too_large(anchor: Json) -> list[str]:
@@ -313,42 +334,6 @@ def _shapes(needed: Sequence[secrets.NeededSecret], cluster: RayCluster) -> list
     return [secret.shape(cluster.name) for secret in needed]
 
 
-def _sorted(
-    live: Sequence[Json], name: str, anchor: Anchor | None, wanted: Sequence[Json]
-) -> tuple[list[Json], frozenset[str], list[str]]:
-    """The live objects that the plan may see, the uids of those proved to be ours, and notes on the rest.
-
-    What carries our label, is not proved ours and is not asked for either belongs to somebody else: a plan
-    that does not see it cannot delete it. Claims are never deleted by a plan.
-    """
-    roots = ownership.anchor_uids(live, name) | ({anchor.uid} if anchor else set())
-    owned = ownership.owned(live, name, roots)
-    keys = {key_of(item) for item in wanted}
-    kept, left = [], []
-    for item in live:
-        ours = item["metadata"]["uid"] in owned or (anchor and item["metadata"]["uid"] == anchor.uid)
-        if ours or item["kind"] == kinds.CLAIM or key_of(item) in keys:
-            kept.append(item)
-        elif key_of(item) != ("ConfigMap", names.anchor(name)):
-            what = f"{item['kind']}/{item['metadata']['name']}"
-            left.append(
-                f"{what} has this cluster's label, but nothing proves that raystead made it: it is left"
-            )
-    return kept, owned, left
-
-
-def _of_clusters(live: Sequence[Json], owned: frozenset[str]) -> dict[Key, str]:
-    """The live objects that belong to a cluster of raystead's, this one or another, with its name."""
-    out = {}
-    for item in live:
-        found = item["metadata"].get("labels") or {}
-        name = str(found.get(labels.OURS) or "")
-        proved = item["metadata"]["uid"] in owned or ownership.anchor_uids([item], name)
-        if name and (proved or found.get(labels.ROLE) == "anchor"):
-            out[key_of(item)] = name
-    return out
-
-
 def _unproved(plan: Plan, live: Sequence[Json], owned: frozenset[str]) -> Iterator[str]:
     """Objects that would be deleted or replaced and are not proved to be this cluster's."""
     uids = {key_of(item): item["metadata"]["uid"] for item in live}
@@ -360,21 +345,13 @@ def _unproved(plan: Plan, live: Sequence[Json], owned: frozenset[str]) -> Iterat
             )
 
 
-def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list[Json]:
-    """Those of the pods that are proved to be the cluster's, by the controllers that made them."""
-    makers = ("Job", *kinds.names(row for row in kinds.ROWS if row.template and not row.rare))
-    there = [item for items in live_objects(api, name, makers).values() for item in items]
-    marked = [{**pod, "kind": "Pod"} for pod in pods]
-    ours = ownership.owned([*there, *marked], name, [anchor_uid])
-    return [pod for pod in pods if pod["metadata"]["uid"] in ours]
-
-
 def _facts_now(
     api: Api, anchor: Anchor, cluster: RayCluster, policies_here: Sequence[Json]
 ) -> tuple[Facts, list[str]]:
     """The kept facts, but for an isolation that came or went, and what the namespace demands now."""
     kept, notes = anchor.with_facts(), []
-    restricting = asking.isolating(policies_here, cluster)
+    plain = PlainObjects(cluster, kept)
+    restricting = plain.isolated_by(policies_here)
     facts = replace(kept, isolated=bool(restricting))
     if facts.isolated and not kept.isolated:
         notes.append(
@@ -382,105 +359,8 @@ def _facts_now(
         )
     elif kept.isolated and not facts.isolated:
         notes.append("the namespace no longer restricts egress: the egress policies go")
-    facts = asking.namespaced(api, cluster, facts)
+    facts = asking.namespaced(api, cluster, facts, plain)
     return facts, [*notes, *asking.notes_on_changes(kept, facts)]
-
-
-def _ask(
-    api: Api,
-    paths: Discovery,
-    objects: Sequence[Json],
-    asked: Desired,
-    live: Sequence[Json],
-    *,
-    force: bool,
-) -> tuple[dict[Key, Json], dict[Key, str], list[Json], dict[Key, Conflict]]:
-    """The server's dry-run answers, its refusals, objects with our names that are not ours, and conflicts.
-
-    Of an object with a conflict the answer is that of a forced apply: what would be, were it taken over.
-    """
-    ours = {key_of(item) for item in live}
-    places = {id(item): f" ({place})" if place else "" for item, place in asked.placed}
-    answers: dict[Key, Json] = {}
-    refusals: dict[Key, str] = {}
-    strangers: list[Json] = []
-    conflicts: dict[Key, Conflict] = {}
-
-    def ask(item: Json) -> tuple[Json, Json | ApiError]:
-        try:
-            path = paths.path(item, api.namespace)
-            if "/namespaces/" not in path:
-                raise ApiError(
-                    "its kind belongs to no namespace, and raystead works in one alone", status=422
-                )
-            return item, api.apply(path, item, dry_run=True, force=force)
-        except Forbidden as error:
-            if id(item) not in places:
-                raise
-            return item, error  # of a companion: a right that a namespace's editor may lack
-        except ApiError as error:
-            return item, error
-
-    for item, answer in parallel(ask, (*objects, *asked.foreign)):
-        key = key_of(item)
-        if isinstance(answer, ObjectNotFound) and companions.waits_for_role(item, (*objects, *asked.foreign)):
-            if found := next((one for one in live if key_of(one) == key), None):
-                answers[key] = found
-            continue
-        if isinstance(answer, ApiError):
-            _refused(api, answer)
-            if key not in ours and isinstance(answer, Conflict):
-                strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
-            elif isinstance(answer, Conflict):
-                conflicts[key] = answer
-                forced = api.apply(paths.path(item, api.namespace), item, dry_run=True, force=True)
-                answers[key] = forced
-                continue
-            reason = _refusal(answer, places.get(id(item)))
-            refusals[key] = asked.source.told(reason, item) if asked.source else reason
-            continue
-        answers[key] = answer
-        # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.
-        if key not in ours and answer["metadata"].get("resourceVersion"):
-            strangers.append({**api.get(paths.path(item, api.namespace)), "kind": item["kind"]})
-    return answers, refusals, strangers, conflicts
-
-
-def _imposed(job: Json, answers: Mapping[Key, Json]) -> list[Imposed]:
-    """What the namespace adds to the Job, by the answer to its dry-run."""
-    answer = answers.get(key_of(job))
-    return imposed(job, answer) if answer else []
-
-
-def _marked(plan: Plan, conflicts: Mapping[Key, Conflict]) -> Plan:
-    """The plan with each conflict at its object and among the problems."""
-    if not conflicts:
-        return plan
-    changes = tuple(
-        replace(change, conflict=conflicts[change.key].what) if change.key in conflicts else change
-        for change in plan.changes
-    )
-    problems = tuple(f"{error.what}; {error.remedy}" for error in conflicts.values())
-    return replace(plan, changes=changes, problems=(*plan.problems, *problems))
-
-
-def _refusal(error: ApiError, place: str | None) -> str:
-    """Why the server refuses an object, and of a companion (`place` is not None) where it stands."""
-    plain = isinstance(error, Forbidden) or (place is not None and error.status == 404)
-    return (error.what if plain or not error.evidence else error.evidence) + (place or "")
-
-
-def _refused(api: Api, error: ApiError) -> None:
-    """Raises what concerns the whole namespace instead of listing it for every object."""
-    if error.reason == "NamespaceTerminating" or error.status in (0, 429) or error.status >= 500:
-        raise error
-    if isinstance(error, ObjectNotFound) and "namespaces" in error.evidence:
-        raise ApiError(
-            f"there is no namespace {api.namespace}",
-            evidence=error.evidence,
-            remedy="choose one of yours with -n",
-            status=404,
-        ) from error
 
 
 def _given_secrets(

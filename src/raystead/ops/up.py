@@ -13,6 +13,7 @@ from raystead.base.kinds import pod_template
 from raystead.base.ownership import owners_of
 from raystead.errors import ApiError, Busy, Conflict, Forbidden, KubeConfigError, NotReady, ObjectNotFound
 from raystead.kube.api import Api, Json
+from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
 from raystead.live.reading import condition
@@ -25,7 +26,7 @@ from raystead.ops.anchor import Anchor, decoded
 from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Progress
 from raystead.ops.explaining import Explainer
 from raystead.ops.keepers import claims_go_along
-from raystead.ops.planning import Prepared, existing, parallel, prepare
+from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
 from raystead.ops.watching import Watched
 from raystead.plan.make import key_of

@@ -24,7 +24,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, job_client, submit
-from raystead.ops.planning import own_pods
+from raystead.ops.living import own_pods
 from raystead.ops.suspending import refuse_guest
 from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
