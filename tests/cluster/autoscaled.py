@@ -1,6 +1,7 @@
 """An autoscaled cluster for the tests: its spec, and what a user does with it."""
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -28,6 +29,18 @@ ray.init(namespace="t")
 class Wanted:
     pass
 Wanted.options(name=sys.argv[1], lifetime="detached", **json.loads(sys.argv[2])).remote()
+"""
+FORGET = """\
+import ray
+from ray.autoscaler.sdk import request_resources
+from ray.util import list_named_actors, placement_group_table, remove_placement_group, get_placement_group
+ray.init(namespace="t")
+request_resources(num_cpus=0)
+for actor in list_named_actors():
+    ray.kill(ray.get_actor(actor))
+for group in placement_group_table().values():
+    if group["name"] and group["state"] != "REMOVED":
+        remove_placement_group(get_placement_group(group["name"]))
 """
 LESS = """\
 import ray, sys
@@ -118,7 +131,17 @@ class Auto:
     def nodes(self) -> dict[str, int]:
         """By group, as Ray's autoscaler says."""
         seen = json.loads(self.cli("status", "-o", "json").stdout)["raystead"]["autoscaler"]
-        return {**seen["active"], **seen["idle"]}
+        groups = {*seen["active"], *seen["idle"]}
+        return {name: seen["active"].get(name, 0) + seen["idle"].get(name, 0) for name in groups}
+
+    def deleted(self) -> list[str]:
+        """The groups of the workers that were deleted, in their order, as the steward's log says."""
+        log = self.space.run("logs", "deploy/auto-head", "-c", "steward").stdout
+        return re.findall(r"worker auto-(\w+)-worker-\w+ deleted", log)
+
+    def forget(self) -> None:
+        """Takes back all that was asked for."""
+        self.run(FORGET)
 
     def empty(self, patience: float = 120) -> None:
         until(lambda: not self.pods(), patience, "the idle workers are gone", every=1)
