@@ -12,6 +12,7 @@ import pytest
 
 from raystead.errors import UploadTooLarge, UsageError
 from raystead.ops import package as packing
+from raystead.ops import tree as walking
 from raystead.ops.package import LIMIT, Package, measure, pack, package_of_file
 from raystead.ops.runtime_env import excludes_of, files_read, local_path, modules_of
 
@@ -80,6 +81,35 @@ def test_linked_folders_go_along_and_circles_end(tmp_path: Path) -> None:
     (root / "circle").symlink_to(root)
     (root / "dangling").symlink_to(tmp_path / "none")
     assert names(packed(root, tmp_path)) == ["a.py", "link/x.py"]
+
+
+def workspace(root: Path, packages: int) -> Path:
+    """A monorepo as pnpm links it: each package's node_modules has a link to every other package."""
+    for one in range(packages):
+        tree(root, f"packages/p{one}/index.js")
+        modules = root / f"packages/p{one}/node_modules"
+        modules.mkdir()
+        for other in range(packages):
+            if other != one:
+                (modules / f"p{other}").symlink_to(f"../../p{other}", target_is_directory=True)
+    return root
+
+
+def test_folders_that_link_to_each_other_are_copied_while_that_is_sane(tmp_path: Path) -> None:
+    found = names(packed(workspace(tmp_path / "w", 3), tmp_path))
+    assert "packages/p0/node_modules/p1/node_modules/p2/index.js" in found
+    assert len(found) == 3 + 6 + 6, "each once, by one link, by two; a third would lead back"
+
+
+def test_folders_that_link_to_each_other_without_end_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(walking, "_COPIES", 1000)
+    root = workspace(tmp_path / "w", 14)  # 14! ways, 87 thousand million
+    with pytest.raises(UsageError, match="more than 1,000 times over") as caught:
+        packed(root, tmp_path)
+    assert "/node_modules/" in caught.value.evidence
+    assert len(names(packed(root, tmp_path, "node_modules/"))) == 14, "with what the error says to do"
 
 
 def test_the_limit_is_rays_and_counts_the_zip_not_the_files(tmp_path: Path) -> None:

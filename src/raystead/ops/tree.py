@@ -1,7 +1,9 @@
 """What of a directory goes along to the cluster: ignore files, excludes, links, and what cannot be read.
 
-Links are followed as Ray's own client does, so a folder that is reached twice is sent twice; only a link to a
-folder that leads back to itself is left out, where Ray's client never ends.
+Links are followed as Ray's own client does, so a folder that is reached twice is sent twice. Two things differ:
+a link to a folder that it lies in is left out, where Ray's client follows it until the kernel gives up after 40
+links; and folders that link to each other so often that there would be thousands of copies are refused, since
+n such folders can be walked in n! ways.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import os
 import re
 import stat
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +30,7 @@ ALWAYS_OUT = (
     "venv",
     "__pycache__",
 )  # Ray's own default since 2.54; `--exclude '!venv'` undoes
+_COPIES = 10_000  # folders that are there more than once through links; walking them takes a second or two
 _Rules = list[tuple[str, pathspec.GitIgnoreSpec]]
 
 
@@ -53,15 +57,19 @@ class Walk:
     excludes: Sequence[str] = ()
     ignored: int = 0
     _trouble: list[str] = field(default_factory=list)
+    _visits: Counter[tuple[int, int]] = field(default_factory=Counter)
+    _copies: int = 0
 
     def entries(self) -> Iterator[Entry]:
         """Every entry that goes along.
 
         Raises:
-            UsageError: an exclude is no pattern; or, at the end of the walk, entries cannot be read or sent.
+            UsageError: an exclude is no pattern; links lead to thousands of copies of the same folders; or, at
+                the end of the walk, entries cannot be read or sent.
         """
-        self.ignored = 0
+        self.ignored = self._copies = 0
         self._trouble.clear()
+        self._visits.clear()
         given = _given(self.excludes)
         yield from self._folder(self.directory, "", given, [], frozenset({_identity(self.directory)}))
         if self._trouble:
@@ -105,6 +113,7 @@ class Walk:
                 if identity in above:
                     self.ignored += 1
                     continue
+                self._count(identity, name)
                 yield from self._folder(here / item.name, f"{name}/", given, rules, above | {identity})
             elif not stat.S_ISREG(status.st_mode):
                 self.ignored += 1
@@ -112,6 +121,18 @@ class Walk:
                 self._trouble.append(f"{printable(name)}: Permission denied")
             else:
                 yield Entry(name, here / item.name, status.st_mode & 0o777, status.st_size)
+
+    def _count(self, folder: tuple[int, int], name: str) -> None:
+        """Takes note of a visit to a folder, and refuses to go on where links make no end of them."""
+        self._visits[folder] += 1
+        self._copies += self._visits[folder] > 1
+        if self._copies > _COPIES:
+            raise UsageError(
+                f"links between folders of {self.directory} would send them more than {_COPIES:,} times over",
+                evidence=f"{len(self._visits):,} folders are there; the last one that was reached: "
+                f"{printable(name)}",
+                remedy="leave out the folder that holds such links: --exclude PATTERN or a .rayignore file",
+            )
 
     def _unreadable(self) -> UsageError:
         number = len(self._trouble)
