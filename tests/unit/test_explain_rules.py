@@ -228,6 +228,7 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
         'Internal error occurred: failed calling webhook "v.kyverno.svc": Post "https://k": context deadline exceeded')),
     ("account", "service-account-missing", "worker",
      refused('error looking up service account team/x: serviceaccount "x" not found')),
+    ("priority class", "priority-class-missing", "worker", refused("no PriorityClass with name rush was found")),
     ("other refusal", "pods-refused", "worker", refused("the server is in a bad mood")),
     ("Redis' quota", "quota-exceeded", "redis", with_pods("redis", events=(event(
         "StatefulSet", kit.owner("redis", 1), "FailedCreate",
@@ -441,7 +442,10 @@ def test_of_a_sidecar_that_ends_nothing_is_advised_for_ray(code: int, reason: st
 @pytest.mark.parametrize(
     ("message", "remedy"),
     [
-        ('pods "x" is forbidden: no PriorityClass with name rush was found', "correct priorityClassName rush in"),
+        ("the integer value of priority (5) must not be provided in pod spec; priority admission controller computed 0 "
+         "from the given PriorityClass name", "remove priority in the file"),
+        ("the string value of PreemptionPolicy (Never) must not be provided in pod spec; priority admission controller "
+         "computed PreemptLowerPriority from the given PriorityClass name", "remove preemptionPolicy in the file"),
         ('Pod "x" is invalid: spec.containers[0].envFrom[0].secretRef.name: Invalid value: "A_B": x',
          "correct spec.containers[0].envFrom[0].secretRef.name in"),
         ('Pod "x" is invalid: [spec.hostname: Invalid value: "A_B": x, spec.x: y]', "correct spec.hostname in"),
@@ -454,6 +458,13 @@ def test_a_refusal_for_a_mistake_in_the_file_is_not_sent_to_the_administrator(
     (one,) = [f for f in explain(refused(message)) if f.cause == "pods-refused"]
     assert remedy in one.remedy
     assert ("administrator" in one.remedy) == ("administrator" in remedy)
+
+
+def test_a_missing_priority_class_is_the_files_to_mend_and_the_administrators_to_name() -> None:
+    (found,) = explain(refused("no PriorityClass with name rush was found"))
+    assert found.why == "PriorityClass rush does not exist in this cluster"
+    assert found.remedy.startswith("correct or remove priorityClassName rush in the file, then raystead up")
+    assert "pods of namespace team name PriorityClass rush" in found.remedy
 
 
 def test_advice_of_a_wait_names_the_file_and_never_a_name_beside_it() -> None:

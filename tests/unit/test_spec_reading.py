@@ -267,6 +267,111 @@ def test_a_file_of_another_tool_is_called_what_it_is(name: str) -> None:
     assert says in caught.value.diagnostics()
 
 
+PASTED = [
+    # (what stands before the file, what is said of which line)
+    ("$ kubectl get raycluster mine -o yaml\n", "f.yaml:1:1: this line is a command, not YAML"),
+    (
+        "\nWarning: ray.io/v1alpha1 RayCluster is deprecated\n",
+        "f.yaml:2:1: this line is a message of kubectl",
+    ),
+    (
+        'Error from server (NotFound): rayclusters.ray.io "mine" not found\n',
+        "f.yaml:1:1: this line is a message",
+    ),
+    ("W1127 10:00:00.1 1 warnings.go:70] unknown field\n", "f.yaml:1:1: this line is a message of kubectl"),
+    ("diff --git a/f.yaml b/f.yaml\n", "f.yaml:1:1: this is a patch"),
+    ("# My cluster\n\n```yaml\n", "f.yaml:3:1: this is Markdown"),
+    ("<<<<<<< HEAD\n", "f.yaml:1:1: this is a conflict of a merge"),
+    ('#@ load("@ytt:data", "data")\n', "ytt -f FILE | raystead up -f -"),
+    ("sops: {mac: x}\n", "sops decrypt f.yaml | raystead up -f -"),
+]
+
+
+@pytest.mark.parametrize(("before", "says"), PASTED)
+def test_what_stands_around_a_pasted_file_is_called_what_it_is(before: str, says: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        load(before + FILE, "f.yaml")
+    assert says in caught.value.diagnostics()
+    assert len(caught.value.problems) == 1
+
+
+UNSEEN = [
+    # (what stands in the file, what stands instead, what is said)
+    ("name: mine", "name: mine\u200b", "metadata.name: there is a U+200B in it, which cannot be seen"),
+    ("  headGroupSpec", "  \u200bheadGroupSpec", "spec.headGroupSpec: there is a U+200B in it"),
+    ("replicas: 1", "r\u0435plicas: 1", "there is no such field here: it has U+0435; did you mean replicas?"),
+    ("image: ray", "\u0456mage: ray", "there is no such field here: it has U+0456; did you mean image?"),
+    ("image: ray", "image:\u00a0ray", "after the colon stands U+00A0, which is no blank"),
+    ("rayStartParams: {}", 'rayStartParams: {"": x}', '"" cannot be a parameter of ray start; remove it'),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "says"), UNSEEN)
+def test_letters_that_cannot_be_told_from_others_are_named(old: str, new: str, says: str) -> None:
+    assert old in FILE
+    with pytest.raises(SpecError) as caught:
+        load(FILE.replace(old, new, 1), "f.yaml")
+    assert says in caught.value.diagnostics()
+
+
+def test_replicas_over_their_maximum_are_fewer_and_that_is_noted() -> None:
+    found = load(FILE.replace("replicas: 1", "replicas: 9\n    maxReplicas: 2"), "f.yaml")
+    assert found.cluster.spec.workers[0].wanted == 2
+    assert [note.what for note in found.notes] == ["9 is over maxReplicas: 2 are made, as KubeRay does"]
+
+
+def test_a_fence_inside_a_text_is_text() -> None:
+    other = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: |\n    ```\n    kind: x\n    ```\n"
+    assert load(FILE + other, "f.yaml").foreign[0]["data"] == {"a": "```\nkind: x\n```\n"}
+
+
+def test_files_put_together_keep_no_mark_of_their_encoding() -> None:
+    other = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n"
+    for between in ("---\n\ufeff", "\ufeff---\n"):
+        text = decode(f"\ufeff{FILE}{between}{other}".encode(), "f.yaml")
+        assert [one["kind"] for one in load(text, "f.yaml").foreign] == ["ConfigMap"]
+
+
+NUMBERS = [
+    # (what stands in the file, what stands instead, how many replicas that is, or what is said)
+    ("replicas: 1", "replicas: 2.0", 2),  # as Helm writes numbers
+    ("replicas: 1", "replicas: 1e+01", 10),
+    ("replicas: 1", 'replicas: !!int "3"', 3),
+    ("replicas: 1", "replicas: 2.5", "expected a whole number, got the number 2.5"),
+    ("replicas: 1", 'replicas: "2"', "expected a whole number, got a string; write it without quotes"),
+    ("replicas: 1", 'suspend: "true"', "expected true or false, got a string; write it without quotes"),
+    ("replicas: 1", "replicas: ${N}", "it is a variable of a template: envsubst < FILE | raystead up -f -"),
+    ("replicas: 1", "replicas: two", "expected a whole number, got a string"),
+    ("rayStartParams: {}\n    template:\n      spec:\n        containers:\n        - name: ray-worker",
+     "rayStartParams: {}\n    template:\n      spec:\n        terminationGracePeriodSeconds: ${N}\n"
+     "        containers:\n        - name: ray-worker", "it is a variable of a template"),
+    ("image: rayproject/ray:2.60.0", "image: “rayproject/ray:2.60.0”",
+     'typographic quotes, which YAML takes for text; write "rayproject/ray:2.60.0"'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "result"), NUMBERS)
+def test_numbers_in_other_dress_are_read_or_told_how_to_write_them(
+    old: str, new: str, result: int | str
+) -> None:
+    assert old in FILE
+    text = FILE.replace(old, new, 1)
+    if isinstance(result, int):
+        assert load(text, "f.yaml").cluster.spec.workers[0].replicas == result
+        return
+    with pytest.raises(SpecError) as caught:
+        load(text, "f.yaml")
+    assert result in caught.value.diagnostics()
+
+
+def test_a_large_user_id_of_helm_is_a_whole_number_in_the_pod() -> None:
+    text = FILE.replace(
+        "      spec:\n", "      spec:\n        securityContext: {runAsUser: 1.00065e+09}\n", 1
+    )
+    pod = load(text, "f.yaml").cluster.spec.head.template.spec
+    assert repr(pod["securityContext"]["runAsUser"]) == "1000650000"
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("name: mine", "name: '${NAME}'"), ("rayproject/ray:2.60.0", "$REPO/${IMAGE}")]
 )

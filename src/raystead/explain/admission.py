@@ -84,6 +84,16 @@ ACCOUNT = Cause(
     "kubectl create serviceaccount {account}\nor {up} --service-account NAME      with one that exists",
     _SEEN + "`serviceaccount … not found`.",
 )
+PRIORITY = Cause(
+    "priority-class-missing",
+    "The pods name a priority class that the cluster has not",
+    "PriorityClass {priority} does not exist in this cluster",
+    "priority classes belong to the whole cluster; the API server creates no pod that names one it has not",
+    "correct or remove priorityClassName {priority} in the file, then {up} -f FILE\n"
+    'or send to the administrator: "pods of namespace {namespace} name PriorityClass {priority}, which is '
+    'not there: which one may they use?"',
+    _SEEN + "`no PriorityClass with name … was found`.",
+)
 OVER = Cause(
     "refusal-over",
     "What refused the pods does not any more",
@@ -121,6 +131,7 @@ CAUSES = (
     WEBHOOK,
     WEBHOOK_DOWN,
     ACCOUNT,
+    PRIORITY,
     REFUSED,
 )
 
@@ -133,6 +144,8 @@ _POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.*? denied request(?::
 _WEBHOOK_DOWN = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
+# what only the class may give: "the integer value of priority (5) must not be provided in pod spec; …"
+_COMPUTED = re.compile(r"value of (priority|PreemptionPolicy) \(\S+?\) must not be provided in pod spec")
 _INVALID = re.compile(r"is invalid: \[?(spec\.[^:\s]+)")
 _PLACED = re.compile(r"(?:^|; )[^;]*?:(\d+):\d+: (?:spec|metadata)[.\[]")  # with its place in the file
 _LONGEST_PAUSE = 1000.0  # seconds, of client-go's default rate limiter for controllers
@@ -187,6 +200,8 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
         return LIMIT_RANGE, words
     if match := _ACCOUNT.search(text):
         return ACCOUNT, {"account": match.group(1)}
+    if match := _PRIORITY.search(text):
+        return PRIORITY, {"priority": match.group(1)}
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
             return cause, {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
@@ -195,8 +210,9 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
 
 def _mended(view: View, text: str) -> str:
     """What to do about a refusal that has no page: a mistake of the file is nobody else's to mend."""
-    if match := _PRIORITY.search(text):
-        return f"correct priorityClassName {match.group(1)} in the file, or remove it, then {view.up} -f FILE"
+    if match := _COMPUTED.search(text):
+        what = match.group(1)[0].lower() + match.group(1)[1:]
+        return f"remove {what} in the file, which priorityClassName decides, then {view.up} -f FILE"
     if match := _PLACED.search(text):
         more = " and the others" if len(_PLACED.findall(text)) > 1 else ""
         return f"correct line {match.group(1)} of the file{more}, then {view.up} -f FILE"

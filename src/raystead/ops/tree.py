@@ -1,9 +1,9 @@
 """What of a directory goes along to the cluster: ignore files, excludes, links, and what cannot be read.
 
-Links are followed as Ray's own client does, so a folder that is reached twice is sent twice. Two things differ:
-a link to a folder that it lies in is left out, where Ray's client follows it until the kernel gives up after 40
-links; and folders that link to each other so often that there would be thousands of copies are refused, since
-n such folders can be walked in n! ways.
+Links are followed as Ray's own client does, so a folder that is reached twice is sent twice. Two things
+differ: a link to a folder that it lies in is left out, where Ray's client follows it until the kernel gives up
+at 40 links; and folders that link to each other so often that there would be thousands of copies are refused,
+since n such folders can be walked in n! ways.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Walk:
         """Every entry that goes along.
 
         Raises:
-            UsageError: an exclude is no pattern; links lead to thousands of copies of the same folders; or, at
+            UsageError: an exclude is no pattern; links lead to thousands of copies of the same folders; at
                 the end of the walk, entries cannot be read or sent.
         """
         self.ignored = self._copies = 0

@@ -6,7 +6,15 @@ import re
 import shlex
 from typing import Any, NamedTuple
 
-__all__ = ["VARIABLE", "Recognised", "has_variable", "is_template", "named_for_what_it_is", "plain_objects"]
+__all__ = [
+    "VARIABLE",
+    "Recognised",
+    "has_variable",
+    "is_template",
+    "named_for_what_it_is",
+    "pasted",
+    "plain_objects",
+]
 
 _TEMPLATE = re.compile(r"\{\{-?\s*[\w.$(/\"]|\{%-?\s*\w")
 _FROM = "raystead up -f -"
@@ -16,6 +24,25 @@ _RAYS = {kind.lower(): kind for kind in ("RayCluster", "RayJob", "RayService", "
 class Recognised(NamedTuple):
     what: str
     instead: str = ""
+
+
+_CONFLICT = re.compile(r"^(<{7}|>{7}) ")
+_YTT = re.compile(r"#@ (load\(|data\.values|if |for |def )|^#@data/")
+_FENCE = re.compile(r"^(```|~~~)")
+_AROUND = (  # how a first line begins, and what it is
+    (re.compile(r"[$%] \S"), Recognised("this line is a command, not YAML", "remove it")),
+    (
+        re.compile(r"Warning: |Error from server|error: |[WE]\d{4} \d\d:"),
+        Recognised(
+            "this line is a message of kubectl, not YAML",
+            "remove it, and keep standard error out of the file: kubectl get … -o yaml > FILE",
+        ),
+    ),
+    (
+        re.compile(r"diff --git |--- \w+/|@@ |\+apiVersion:"),
+        Recognised("this is a patch, not YAML", "apply it first: git apply FILE"),
+    ),
+)
 
 
 VARIABLE = f"it is a variable of a template: envsubst < FILE | {_FROM}"
@@ -37,6 +64,28 @@ TEMPLATE = Recognised(
 )
 
 
+def pasted(text: str) -> tuple[int, Recognised] | None:
+    """What stands around a file that was copied from a terminal, a page or a review, and its line.
+
+    No Kubernetes object has a field that such a first line could be.
+    """
+    lines = text.splitlines()
+    number = next((i for i, line in enumerate(lines) if line.strip()), None)
+    if number is None:
+        return None
+    for form, known in _AROUND:
+        if form.match(lines[number]):
+            return number + 1, known
+    if conflict := next((i for i, line in enumerate(lines, 1) if _CONFLICT.match(line)), None):
+        return conflict, Recognised("this is a conflict of a merge, not YAML", "resolve it first")
+    if ytt := next((i for i, line in enumerate(lines, 1) if _YTT.search(line)), None):
+        return ytt, Recognised("this is a template of ytt", f"render it first: ytt -f FILE | {_FROM}")
+    fence = next((i for i, line in enumerate(lines, 1) if _FENCE.match(line)), None)
+    if fence and any(line.startswith("kind:") for line in lines[fence:]):
+        return fence, Recognised("this is Markdown, not YAML", "keep only what stands between the fences")
+    return None
+
+
 def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
     """A document that is nothing of Kubernetes, or not for an API server; None for all others."""
     file = shlex.quote(filename)
@@ -50,6 +99,8 @@ def named_for_what_it_is(value: Any, filename: str) -> Recognised | None:
     if _is_kustomization(value, filename):
         folder = shlex.quote(filename.rpartition("/")[0] or ".")
         return Recognised("this is a kustomization", f"kubectl kustomize {folder} | {_FROM}")
+    if "sops" in keys and isinstance(value["sops"], dict):
+        return Recognised("this file is encrypted with SOPS", f"sops decrypt {file} | {_FROM}")
     if meant := _nearly_ours(value):
         return meant
     if value.get("kind") == "Config" and "clusters" in keys:

@@ -10,11 +10,18 @@ from raystead.spec import rules
 from raystead.spec.documents import ACCEPTED, CLUSTER_AT, LATER, RayDocument, cluster_json
 from raystead.spec.finding import SpecFinding
 from raystead.spec.flags import Flags, laid_over
-from raystead.spec.foreign import TEMPLATE, Recognised, is_template, named_for_what_it_is, plain_objects
+from raystead.spec.foreign import (
+    TEMPLATE,
+    Recognised,
+    is_template,
+    named_for_what_it_is,
+    pasted,
+    plain_objects,
+)
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.model import read as read_as
 from raystead.spec.problems import Problem, SpecNote, problems_error
-from raystead.spec.shape import ShapeError, value_at, without_faults, without_nulls
+from raystead.spec.shape import ShapeError, value_at, with_whole_numbers, without_faults, without_nulls
 from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecFile", "load", "unpacked"]
@@ -45,6 +52,8 @@ def load(text: str, filename: str, flags: Flags | None = None) -> SpecFile:
     documents, problems = read(text, filename)
     if problems and (template := _template_line(text)):
         raise problems_error([Problem(filename, template, 1, "", *TEMPLATE)])
+    if around := pasted(text):
+        raise problems_error([Problem(filename, around[0], 1, "", *around[1])])
     sorted_out = _Sorted(filename)
     for document in documents:
         for item in unpacked(document):
@@ -74,10 +83,10 @@ def _job(
     from raystead.spec import cronrules, jobrules
     from raystead.spec.rayjob import RayCronJob, RayJob
 
-    value = without_nulls(document.value)
-    kind: str = value["kind"]
+    kind: str = document.value["kind"]
     at: Path = CLUSTER_AT[kind]
     model: type[RayJob | RayCronJob] = RayJob if kind == "RayJob" else RayCronJob
+    value = with_whole_numbers(model, without_nulls(document.value))
     if flags.name and isinstance(value.get("metadata"), dict):
         metadata = {key: one for key, one in value["metadata"].items() if key != "generateName"}
         value = {**value, "metadata": {**metadata, "name": flags.name}}
@@ -208,7 +217,7 @@ class _ClusterReading:
         self.document = document
         self.filename = filename
         self.flags = flags
-        self.given: Json = without_nulls(document.value)
+        self.given: Json = with_whole_numbers(RayCluster, without_nulls(document.value))
 
     def cluster(self) -> tuple[RayCluster | None, list[Problem], list[SpecNote]]:
         """The cluster (for its rules alone where there are problems), its problems, its notes."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from raystead.base import quantities
 from raystead.spec.finding import SpecFinding
+from raystead.spec.foreign import VARIABLE, has_variable
 from raystead.spec.podfields import TABLE
-from raystead.spec.problems import given
+from raystead.spec.problems import given, odd_letter
 from raystead.spec.yamlio import Path
 
 __all__ = ["Shape", "check", "field_names", "misshapen"]
@@ -137,6 +138,8 @@ def _scalar(value: Any, what: str, path: Path) -> Iterator[tuple[bool, SpecFindi
     instead = ""
     if what == "s" and isinstance(value, bool | int | float):
         instead = "write it in quotes"
+    elif isinstance(value, str) and what in "ibn" and has_variable(value):
+        instead = VARIABLE
     elif isinstance(value, str) and what in "ib" and re.match(r"^(-?[0-9]{1,18}|true|false)$", value):
         instead = "write it without quotes"
     yield True, SpecFinding(path, f"expected {words}, got {given(value)}", instead)
@@ -198,7 +201,7 @@ def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, SpecFinding]:
     fields = _types()[type_name]
     same = [f for f in fields if f.lower() == key.lower()]
     close = same or difflib.get_close_matches(key, fields, n=1, cutoff=_NEAR)
-    what = "there is no such field here"
+    what = f"there is no such field here{odd_letter(key)}"
     if close:
         return True, SpecFinding(path, what, f"did you mean {close[0]}?")
     for other in _ELSEWHERE:

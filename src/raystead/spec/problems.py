@@ -44,6 +44,12 @@ def problems_error(problems: Iterable[Problem]) -> SpecError:
     return SpecError(text, problems=tuple(listed))
 
 
+def odd_letter(name: str) -> str:
+    """ ": it has U+0435" of a name that only looks like one of ASCII letters; "" for all others."""
+    letter = next((one for one in name if not one.isascii()), "")
+    return letter and f": it has U+{ord(letter):04X}"
+
+
 def given(value: Any) -> str:
     """A value in the words of a message: "the number 2.6", "a list"."""
     if value is None:

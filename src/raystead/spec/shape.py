@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import types
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -11,12 +12,13 @@ from msgspec import Struct, ValidationError
 from msgspec.structs import fields
 
 from raystead.spec.finding import SpecFinding
+from raystead.spec.foreign import VARIABLE, has_variable
 from raystead.spec.model import ClusterSpec, HeadGroup, Json, PodTemplate, WorkerGroup
-from raystead.spec.problems import given
+from raystead.spec.problems import given, odd_letter
 from raystead.spec.template import KeptPart, Quantity, converted
 from raystead.spec.yamlio import Path, dotted
 
-__all__ = ["ShapeError", "faults", "value_at", "without_faults", "without_nulls"]
+__all__ = ["ShapeError", "faults", "value_at", "with_whole_numbers", "without_faults", "without_nulls"]
 
 _EXPECTED = {
     str: "a string",
@@ -24,6 +26,11 @@ _EXPECTED = {
     float: "a number",
     bool: "true or false",
     list: "a list",
+}
+UNQUOTED = {  # what is of the type once its quotes are gone
+    int: re.compile(r"-?[0-9]{1,18}"),
+    float: re.compile(r"-?[0-9]{1,18}(\.[0-9]+)?"),
+    bool: re.compile("true|false"),
 }
 _OWNERS: tuple[tuple[str, type[Struct]], ...] = (
     ("spec", ClusterSpec),
@@ -104,7 +111,8 @@ def _fields_at_fault(model: type[Struct], value: Json, path: Path) -> Iterator[S
             yield SpecFinding((*path, name), "this field is missing", "add it")
     if model.__struct_config__.forbid_unknown_fields:
         for name in [name for name in value if name not in known]:
-            yield SpecFinding((*path, name), "there is no such field here", _meant(str(name), [*known]))
+            what = f"there is no such field here{odd_letter(str(name))}"
+            yield SpecFinding((*path, name), what, _meant(str(name), [*known]))
 
 
 def _words(kind: Any, value: Any, message: str) -> tuple[str, str]:
@@ -120,9 +128,39 @@ def _words(kind: Any, value: Any, message: str) -> tuple[str, str]:
         return f"input should be {bound}, not {given(value)}", ""
     if kind is Quantity:
         return message, ""
-    quotes = kind is str and isinstance(value, bool | int | float)
     expected = _EXPECTED.get(get_origin(kind) or kind, "a mapping")
-    return f"expected {expected}, got {given(value)}", "write it in quotes" if quotes else ""
+    return f"expected {expected}, got {given(value)}", _instead(kind, value)
+
+
+def _instead(kind: Any, value: Any) -> str:
+    """What to write in the place of a scalar of another type."""
+    if kind is str and isinstance(value, bool | int | float):
+        return "write it in quotes"
+    if not isinstance(value, str) or kind not in (int, float, bool):
+        return ""
+    if has_variable(value):
+        return VARIABLE
+    return "write it without quotes" if UNQUOTED[kind].fullmatch(value) else ""
+
+
+def with_whole_numbers(kind: Any, value: Any) -> Any:
+    """The same, with 1.0 and 1e6 as whole numbers where the model wants such, as the API server reads JSON.
+
+    Helm writes large numbers that way. Amounts, which may be fractions, stay as they were written.
+    """
+    if value is not None and get_origin(kind) in (Union, types.UnionType):
+        kind = get_args(kind)[0]  # X | None
+    kind = kind.__origin__ if get_origin(kind) is Annotated else kind
+    if kind is not Quantity and KeptPart in getattr(kind, "__mro__", ()):
+        kind = kind.shape
+    if kind is int:
+        return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(kind, type) and issubclass(kind, Struct) and isinstance(value, dict):
+        known = {field.encode_name: field.type for field in fields(kind)}
+        return {k: with_whole_numbers(known[k], v) if k in known else v for k, v in value.items()}
+    if get_origin(kind) is list and isinstance(value, list):
+        return [with_whole_numbers(get_args(kind)[0], item) for item in value]
+    return value
 
 
 def _meant(name: str, here: list[str]) -> str:

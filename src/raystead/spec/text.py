@@ -18,6 +18,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _PACKED = ((b"\x1f\x8b", "a gzip"), (b"PK\x03\x04", "a zip"), (b"\xfd7zXZ\0", "an xz"), (b"BZh", "a bzip2"))
+_MARK = re.compile("^\ufeff+", re.MULTILINE)  # before each document, where files were put together
 _PAIR = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
 
 
@@ -41,6 +42,7 @@ def decode(data: bytes, filename: str) -> str:
         line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
         what = f"this byte (0x{data[error.start]:02x}) is not {encoding.removesuffix('-sig').upper()} text"
         raise _refused(filename, line, column, what, "save the file as UTF-8") from None
+    text = _MARK.sub("", text)
     return _paired(text) if text.lstrip()[:1] in ("{", "[") else text
 
 

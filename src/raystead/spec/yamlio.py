@@ -21,6 +21,13 @@ _MAX_REPEATED = 200_000  # nodes that aliases repeat: an alias bomb expands with
 _MAX_DEPTH = (
     100  # the deepest field of a pod template is at 16; libyaml's composer ends the process at 50,000
 )
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")  # !!int "1"
+_ODD_COLON = re.compile("^[ -]*[\\w.-]+:([\u00a0\u2002-\u200b\u202f\u3000])")
+_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]")  # what no editor shows
+_CURLY = re.compile(
+    "[\u201c\u201d\u2018\u2019\u201e].*[\u201c\u201d\u2018\u2019]"
+)  # of word processors and web pages
+_NAMES = (("metadata", "name"), ("metadata", "namespace"))
 _MAX_DIGITS = 400  # a float ends at 309
 
 _BOOL = {
@@ -116,6 +123,9 @@ def _odd_blank(text: str, line: int) -> tuple[int, int, str, str] | None:
             if letter not in " \t\r\ufeff":
                 what = f"this is not YAML: the line is indented with U+{ord(letter):04X}, which is no blank"
                 return number, column, what, "indent with ordinary blanks"
+        if found := _ODD_COLON.search(one):
+            what = f"this is not YAML: after the colon stands U+{ord(found[1]):04X}, which is no blank"
+            return number, found.start(1) + 1, what, "write an ordinary blank"
     return None
 
 
@@ -173,6 +183,17 @@ class _Builder:
             what = f"this number has {len(node.value)} characters"
         elif (value := scalar(node)) in (float("inf"), float("-inf")):
             what = f"the number {node.value[:20]} is too large"
+        elif plain and (unseen := _UNSEEN.search(node.value)) and path in _NAMES:
+            self._problem(node.start_mark, path, *_hidden(unseen[0]))
+            return None
+        elif plain and _CURLY.fullmatch(node.value) and path[:1] == ("spec",):
+            self._problem(
+                node.start_mark,
+                path,
+                "these are typographic quotes, which YAML takes for text",
+                f'write "{node.value[1:-1]}"',
+            )
+            return None
         else:
             return value
         self._problem(node.start_mark, path, what, "write it in quotes if it is a string")
@@ -192,6 +213,8 @@ class _Builder:
                     built = self.build(source, path)
                     if isinstance(built, dict):
                         merged = {**built, **merged}
+            elif unseen := _UNSEEN.search(key):
+                self._problem(mark, (*path, _UNSEEN.sub("", key)), *_hidden(unseen[0]))
             elif key in out:
                 first = self.positions[(*path, key)][0]
                 self._problem(
@@ -208,10 +231,14 @@ class _Builder:
         )
 
 
+def _hidden(letter: str) -> tuple[str, str]:
+    return f"there is a U+{ord(letter):04X} in it, which cannot be seen", "write it anew"
+
+
 def scalar(node: Any) -> Any:
     """The value of a scalar as kubectl resolves it."""
     text: str = node.value
-    if node.style in ("'", '"', "|", ">"):
+    if node.style in ("'", '"', "|", ">") and node.tag not in _NUMBERS:
         return text
     if node.tag == "tag:yaml.org,2002:str" and not _FLOAT.match(text):
         return text  # PyYAML takes 1e3 for text, kubectl for a number

@@ -36,6 +36,9 @@ def _groups(cluster: RayCluster) -> Iterator[SpecFinding]:
         if group.num_of_hosts > 1:
             what = "the hosts of a replica are single pods here: one that is lost comes back alone"
             yield SpecFinding((*at, "numOfHosts"), what)
+        if group.replicas > group.max_replicas:
+            what = f"{group.replicas} is over maxReplicas: {group.max_replicas} are made, as KubeRay does"
+            yield SpecFinding((*at, "replicas"), what, "raise maxReplicas for more")
     for place, each in groups(cluster):
         policy = each.template.spec.get("restartPolicy")
         if policy not in (None, "", "Always"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -34,6 +35,7 @@ _PARAMS = (
     "system-config", "system-reserved-cpu", "system-reserved-memory", "temp-dir", "tracing-startup-hook",
     "verbose", "worker-port-list",
 )  # fmt: skip
+_PARAM = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _NEAR = 0.8  # of difflib; object-store-mem and num-cpu are nearer, a parameter of a newer Ray is seldom
 
 
@@ -70,6 +72,9 @@ def _names(cluster: RayCluster) -> Iterator[SpecFinding]:
             if close := get_close_matches(plain, _PARAMS, n=1, cutoff=_NEAR):
                 what = f'ray start has no parameter "{param}"'
                 yield SpecFinding((*at, "rayStartParams", param), what, f"did you mean {close[0]}?")
+            elif not _PARAM.fullmatch(param):
+                what = f'"{param}" cannot be a parameter of ray start'
+                yield SpecFinding((*at, "rayStartParams", param), what, "remove it")
 
 
 def _numbers(cluster: RayCluster) -> Iterator[SpecFinding]:

@@ -1,0 +1,49 @@
+"""A priority class that the cluster has not: told before anything is made, and explained afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli import Cli
+from kube import Kube, until
+
+pytestmark = pytest.mark.api
+FILE = """\
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: ranked}
+spec:
+  headGroupSpec:
+    template:
+      spec:
+        containers: [{name: ray-head, image: "rayproject/ray:2.60.0"}]
+  workerGroupSpecs:
+  - groupName: w
+    replicas: 1
+    template:
+      spec:
+        priorityClassName: rush-hour
+        containers: [{name: ray-worker, image: "rayproject/ray:2.60.0"}]
+"""
+WHY = "PriorityClass rush-hour does not exist in this cluster"
+
+
+def test_a_missing_priority_class_is_told_before_and_after(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], admin: Kube, tmp_path: Path
+) -> None:
+    space, file = namespace(), tmp_path / "ray.yaml"
+    file.write_text(FILE)
+    edit = Cli(as_user(space, "edit"))
+    for verb, code in ((["plan"], 84), (["doctor"], 84), (["up", "--wait=false"], 84)):
+        done = edit(*verb, "-f", str(file), code=code)
+        assert WHY in done.stdout + done.stderr
+        assert "remove priorityClassName rush-hour" in done.stdout + done.stderr
+    assert not space.items("configmaps,deployments", "-l", "raystead.io/cluster")
+
+    edit("up", "--wait=false", "--yes", "-f", str(file))  # who insists gets it, and is told why nothing comes
+    until(lambda: WHY in edit("explain", "ranked", code=None).stdout, 30, "explain names the class")
+    (found,) = json.loads(edit("explain", "ranked", "-o", "json", code=None).stdout)["findings"][:1]
+    assert found["cause"] == "priority-class-missing"
