@@ -24,6 +24,7 @@ _MAX_DEPTH = (
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool")  # !!int "1"
 _ODD_COLON = re.compile("^[ -]*[\\w.-]+:([\u00a0\u2002-\u200b\u202f\u3000])")
 _UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\ufeff]")  # what no editor shows
+_FREE = {"env", "command", "args", "labels", "annotations"}  # any text may stand there, or is looked at later
 _CURLY = re.compile(
     "[\u201c\u201d\u2018\u2019\u201e].*[\u201c\u201d\u2018\u2019]"
 )  # of word processors and web pages
@@ -186,7 +187,7 @@ class _Builder:
         elif plain and (unseen := _UNSEEN.search(node.value)) and path in _NAMES:
             self._problem(node.start_mark, path, *_hidden(unseen[0]))
             return None
-        elif plain and _CURLY.fullmatch(node.value) and path[:1] == ("spec",):
+        elif plain and path[:1] == ("spec",) and not _FREE & set(path) and _CURLY.fullmatch(node.value):
             self._problem(
                 node.start_mark,
                 path,
