@@ -2,8 +2,8 @@
 
 Links are followed as Ray's own client does, so a folder that is reached twice is sent twice. Two things
 differ: a link to a folder that it lies in is left out, where Ray's client follows it until the kernel gives
-up at 40 links; and folders that link to each other so often that there would be thousands of copies are refused,
-since n such folders can be walked in n! ways.
+up at 40 links; and folders that link to each other so often that there would be thousands of copies are
+refused, since n such folders can be walked in n! ways.
 """
 
 from __future__ import annotations
