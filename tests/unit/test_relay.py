@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from raystead.incluster import facade
 from raystead.incluster import relay as module
+from raystead.incluster.facade import SharedState
 from raystead.incluster.hands import ApiFailed
 from raystead.incluster.kept import Kept, Overtaken
 from raystead.incluster.relay import Relay
@@ -60,7 +62,11 @@ def test_what_a_client_says_is_what_ray_sees_until_it_is_silent(monkeypatch: pyt
         ({"status": 503, "message": "could not be stored"}, OSError),
     ],
 )
-def test_a_wish_waits_for_the_clients_answer(answer: Json, error: type[Exception] | None) -> None:
+def test_a_wish_waits_for_the_clients_answer(
+    answer: Json, error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 30.0)
+    monkeypatch.setattr(module, "HOLD", 30.0)
     relay = Relay(DOCUMENT)
     relay.told("hello", {"client": "one"})
     relay.told("view", view())
@@ -181,3 +187,57 @@ def test_a_new_spec_and_an_end_in_order_overtake_nobody() -> None:
     assert two.client == {}
     two.claim("bob@there", 6)
     assert two.begin(two.read()).scaling.groups["small"].names == board.scaling.groups["small"].names
+
+
+class Mute(Server):
+    """Answers no write any more, though it does what it is told: an API server under load."""
+
+    mute = False
+
+    def request(self, method: str, path: str, body: Any = None, kind: str = "") -> Json:
+        answer = super().request(method, path, body, kind)
+        if self.mute and method == "PATCH":
+            raise ApiFailed(0, "timed out")
+        return answer
+
+
+@pytest.mark.parametrize("noticed", ["by the next write", "by the watch"])
+def test_a_state_of_its_own_that_was_stored_without_an_answer_overtakes_nobody(noticed: str) -> None:
+    """Else the steward would end and be restarted, and at its third time so wait for minutes."""
+    server = Mute()
+    steward = kept(server, "")
+    board = steward.begin(steward.read())
+    for wish in (2, 3):
+        server.mute = True
+        with pytest.raises(OSError, match="timed out"):
+            board.patch([{**WISH[0], "value": wish}])
+        server.mute = False
+        assert json.loads(server.found["data"]["state"])["groups"]["small"]["replicas"] == wish
+        if noticed == "by the watch":
+            steward.follow(board, lambda text: None, threading.Event())
+            state = json.loads(server.found["data"]["state"])
+            assert state == board.scaling.stored(), "what the autoscaler was told is what is stored"
+    board.patch([{**WISH[0], "value": 1}])
+    assert json.loads(server.found["data"]["state"]) == board.scaling.stored()
+    assert board.scaling.groups["small"].replicas == 1
+
+
+def test_a_late_wish_is_no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The autoscaler has given it up: done later, it would undo what was asked for since."""
+    monkeypatch.setattr(facade, "_BUSY", 0.05)
+    board = SharedState(DOCUMENT, lambda: "abcde")
+    held, free = threading.Event(), threading.Event()
+
+    def storing() -> None:
+        with board.changed:
+            held.set()
+            free.wait(10)
+
+    thread = threading.Thread(target=storing)
+    thread.start()
+    held.wait(10)
+    with pytest.raises(OSError, match="not been stored within"):
+        board.patch(WISH)
+    free.set()
+    thread.join()
+    assert board.scaling.groups["small"].replicas == 0

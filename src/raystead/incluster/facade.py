@@ -24,6 +24,7 @@ from .scaling import Json, PatchRefused, Scaling, Suffix, adopt, patched, shown,
 
 _LARGEST = 32 << 20  # bytes of a request; a thousand pods are 2 MB
 _WAIT = 30.0  # seconds that a question for a newer state is held open
+_BUSY = 20.0  # seconds that a patch waits for its turn; the autoscaler gives up after 60
 _STALE = 300.0  # seconds after which pods that nobody has reported again are not told any more
 
 
@@ -92,9 +93,18 @@ class SharedState:
             self.scaling = adopted
 
     def patch(self, operations: Any) -> Json:
-        with self.changed:
+        """Takes a patch of the autoscaler's; late is never, for it has asked for something else by then.
+
+        Raises:
+            PatchRefused, OSError: nothing has changed, as far as anybody knows.
+        """
+        if not self.changed.acquire(timeout=_BUSY):
+            raise TimeoutError(f"another change has not been stored within {_BUSY:.0f} s")
+        try:
             self._move(patched(self.scaling, self.document, operations, self.suffix))
             return self.cluster()
+        finally:
+            self.changed.release()
 
     def move(self, new: Scaling) -> None:
         """Stores and shows a state that the hands have derived from the present one."""

@@ -165,6 +165,7 @@ class Hands:
         self._board, self._api, self._owner, self._say = board, api, owner, say
         self._templates, self._hashes = templates, hashes
         self._pods: dict[str, Json] = {}
+        self._asked: dict[str, Json] = {}  # pods that may be there by now, though the watch has not told so
         self._version, self._listed = "0", threading.Event()
         self._changed, self._stop = threading.Event(), threading.Event()
         self._refusals: dict[str, PodRefusal] = {}
@@ -200,8 +201,8 @@ class Hands:
     def _act(self) -> None:
         """One round: forget what ended, replace what is outdated, make what is missing, delete surplus."""
         board = self._board
-        mine, everyone, version = self._look()
-        board.report(everyone, version, self._refusals)
+        self._report()
+        mine = self._look()
         before = board.scaling
         gone = self._gone(before, mine)
         kept = replace_lost(before, board.document, mine, board.suffix, gone)
@@ -217,8 +218,10 @@ class Hands:
         now = time.monotonic()
         self._refusals = {k: r for k, r in self._refusals.items() if now - r.at < _AGAIN}
         todo = work(board.scaling, mine)
+        make = [(name, group) for name, group in todo.make if group not in self._refusals]
+        self._expect(make)
         jobs = [self._pool.submit(self._delete, pod) for pod in todo.delete]
-        jobs += [self._pool.submit(self._make, n, g) for n, g in todo.make if g not in self._refusals]
+        jobs += [self._pool.submit(self._make, name, group) for name, group in make]
         for job in jobs:
             job.result()
         texts = {group: refusal.text for group, refusal in self._refusals.items()}
@@ -237,14 +240,36 @@ class Hands:
         self._made = there | (known & named)
         return (known & named) - there
 
-    def _look(self) -> tuple[list[Json], list[Json], str]:
-        """Our own workers, every pod of the cluster, and the newest resourceVersion."""
+    def _look(self) -> list[Json]:
+        """Our own workers."""
         with self._lock:
             everyone = list(self._pods.values())
-            # another owner, where the cluster's end was agreed otherwise since: the pods get it too
-            templates = self._templates().values()
-            known = {self._owner, *(uid for template in templates for uid in _owners(template))}
-            return [pod for pod in everyone if self._ours(pod, known)], everyone, self._version
+        # another owner, where the cluster's end was agreed otherwise since: the pods get it too
+        templates = self._templates().values()
+        known = {self._owner, *(uid for template in templates for uid in _owners(template))}
+        return [pod for pod in everyone if self._ours(pod, known)]
+
+    def _expect(self, make: list[tuple[str, str]]) -> None:
+        """The pods that are about to be made, and those that were and have not been seen yet."""
+        templates, wanted = self._templates(), _names(self._board.scaling)
+        with self._lock:
+            self._asked = {name: pod for name, pod in self._asked.items() if name in wanted}
+            for name, group in make:
+                if group in templates:
+                    pod = {"metadata": {**templates[group]["metadata"], "name": name}}
+                    self._asked[name] = slim({**pod, "status": {"phase": "Pending"}})
+        self._report()
+
+    def _report(self) -> None:
+        """Tells the board of every pod of the cluster, at once, and of none too late.
+
+        Ray's autoscaler v2 takes a node whose pod it has not been told of twice in a row for terminated, for
+        good: the pod, seen later, counts as one on which Ray has not started, and is left alone for an hour.
+        """
+        with self._lock:
+            unseen = [pod for name, pod in self._asked.items() if name not in self._pods]
+            everyone, version = [*self._pods.values(), *unseen], self._version
+        self._board.report(everyone, version, self._refusals)
 
     def _ours(self, pod: Json, known: set[str]) -> bool:
         owners = _owners(pod)
@@ -265,15 +290,17 @@ class Hands:
             if failed.status == 409:
                 return  # it is there: our own try whose answer was lost, or the watch has not told it yet
             if failed.status in (400, 403, 422):
+                with self._lock:
+                    self._asked.pop(name, None)
                 self._refused(group, str(failed).rpartition(" is forbidden: ")[2])
                 return
             raise
-        self._take("ADDED", made)
+        self._learn(made)
         self._say(f"worker {name} made, group {group}")
 
     def _refused(self, group: str, text: str) -> None:
         there = sum(
-            1 for pod in self._look()[0] if pod["metadata"]["labels"].get(GROUP) == group and not deleted(pod)
+            1 for pod in self._look() if pod["metadata"]["labels"].get(GROUP) == group and not deleted(pod)
         )
         hosts = next(
             (
@@ -293,12 +320,14 @@ class Hands:
         try:
             gone = self._api.request("DELETE", path, body)
         except ApiFailed as failed:
-            if failed.status not in (404, 409):  # gone, or another one of that name
+            if failed.status == 404:
+                self._forget(pod)
+            elif failed.status != 409:  # another one has its name: the watch will tell
                 raise
             return
         self._say(f"worker {name_of(pod)} deleted: it is no longer wanted")
         if gone.get("kind") == "Pod":
-            self._take("MODIFIED", gone)
+            self._learn(gone)
 
     def _watching(self) -> None:
         """List, watch, list again; an outage is waited for."""
@@ -327,26 +356,52 @@ class Hands:
                 break
             rest = f"&continue={quote(page['metadata']['continue'])}"
         with self._lock:
+            for name, known in self._pods.items():  # made since: the list does not have them yet
+                if name not in found and _newer(_version(known), version):
+                    found[name] = known
             self._pods, self._version = found, version
+        self._report()
         self._listed.set()
         self._changed.set()
         return version
 
     def _take(self, kind: str, item: Json) -> None:
+        """An event of the watch."""
         if kind == "ERROR":  # 410: what we know is too old to go on from
             raise ApiFailed(int(item.get("code") or 0), str(item.get("message") or "the watch ended"))
-        version = str(item["metadata"].get("resourceVersion") or "")
         with self._lock:
             if kind == "DELETED":
                 self._pods.pop(name_of(item), None)
             elif kind in ("ADDED", "MODIFIED"):
-                known = self._pods.get(name_of(item))
-                if known is None or _newer(version, known["metadata"].get("resourceVersion")):
-                    self._pods[name_of(item)] = slim(item)
-            if _newer(version, self._version):
-                self._version = version
+                self._put(item)
+            # Only the watch moves it: an answer to a request may be newer than events that are still to come.
+            if _newer(_version(item), self._version):
+                self._version = _version(item)
         if kind != "BOOKMARK":
+            self._report()
             self._changed.set()
+
+    def _learn(self, item: Json) -> None:
+        """A pod as a request's answer has it, which may come before the watch's events or after them."""
+        with self._lock:
+            if name_of(item) in self._pods or _newer(_version(item), self._version):
+                self._put(item)  # else the watch has been there: the pod is gone by now
+        self._report()
+        self._changed.set()
+
+    def _put(self, item: Json) -> None:
+        known = self._pods.get(name_of(item))
+        if known is None or _newer(_version(item), _version(known)):
+            self._pods[name_of(item)] = slim(item)
+
+    def _forget(self, pod: Json) -> None:
+        """The API server does not have it."""
+        with self._lock:
+            known = self._pods.get(name_of(pod))
+            if known is not None and known["metadata"].get("uid") == pod["metadata"].get("uid"):
+                del self._pods[name_of(pod)]
+        self._report()
+        self._changed.set()
 
     def _waking(self) -> None:
         """The board's changes wake the rounds."""
@@ -360,6 +415,10 @@ class Hands:
 
 def _names(scaling: Scaling) -> set[str]:
     return {name for group in scaling.groups.values() for name in group.names}
+
+
+def _version(item: Json) -> str:
+    return str(item["metadata"].get("resourceVersion") or "")
 
 
 def _newer(one: str, other: Any) -> bool:

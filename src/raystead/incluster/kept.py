@@ -56,6 +56,7 @@ class Kept:
         self._path = f"/api/v1/namespaces/{api.namespace}/configmaps/{name}"
         self._lock = threading.Lock()
         self._version, self._uid, self._stored = "", "", ""
+        self._tried: set[str] = set()  # states of ours that may be stored: nobody has answered
         self._claimed = False
         self.document: Json = {}
         self.client: Json = {}
@@ -85,7 +86,7 @@ class Kept:
 
     def keep(self, scaling: Scaling) -> None:
         """Raises ApiFailed (an OSError): the state is then as before."""
-        self._write({STATE_KEY: json.dumps(scaling.stored(), separators=(",", ":"))})
+        self._write({STATE_KEY: _text(scaling)})
 
     def tell(self, refusals: Mapping[str, PodRefusal]) -> None:
         """Stores why pods are refused, for who looks at the cluster."""
@@ -111,6 +112,7 @@ class Kept:
     def _write(self, data: dict[str, str | None], tries: int = 3) -> None:
         """The version that we have seen is the lock: what somebody else wrote is looked at first."""
         with self._lock:
+            self._tried.add(data.get(STATE_KEY) or self._stored)
             for attempt in range(1, tries + 1):
                 body = {"metadata": {"uid": self._uid, "resourceVersion": self._version}, "data": data}
                 try:
@@ -122,6 +124,7 @@ class Kept:
                     self._look()
                     continue
                 self._stored = data.get(STATE_KEY) or self._stored
+                self._tried.clear()  # what is still under way names an older version, and is refused
                 self._take(found)
                 return
 
@@ -133,11 +136,13 @@ class Kept:
 
     def _refuse_others(self, found: Json) -> None:
         data = found.get("data") or {}
-        if (data.get(STATE_KEY) or "") not in ("", self._stored):
+        state = data.get(STATE_KEY) or ""
+        if state not in ("", self._stored, *self._tried):
             raise Overtaken
         other = _json(data, CLIENT_KEY).get("id", self._claim) != self._claim
         if self._claimed and (other or _json(data, "steward.json").get("acts") != CLIENT_KEY):
             raise Overtaken  # by another client, or by a steward that has its own rights now
+        self._stored = state or self._stored
 
     def _take(self, found: Json) -> None:
         metadata, data = found["metadata"], found.get("data") or {}
@@ -176,8 +181,11 @@ class Kept:
                 board.set_document(self.document)
                 taken = self.document
                 say("a new spec")
-            if anew:  # somebody deleted the ConfigMap and it was made again
-                self.keep(board.scaling)
+            with board.changed:
+                # Somebody deleted the ConfigMap and it was made again, or it holds a state whose write nobody
+                # answered, so that the autoscaler was told that it had failed.
+                if anew or self._stored != _text(board.scaling):
+                    self.keep(board.scaling)
 
         while not stop.is_set():
             try:
@@ -197,6 +205,10 @@ class Kept:
         board.keep = self.keep
         board.begin(restored(stored))
         return board
+
+
+def _text(scaling: Scaling) -> str:
+    return json.dumps(scaling.stored(), separators=(",", ":"))
 
 
 def _json(data: Mapping[str, Any], key: str) -> Json:

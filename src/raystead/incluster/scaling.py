@@ -286,7 +286,9 @@ def slim(pod: Json) -> Json:
     out["status"] = {key: status[key] for key in ("phase", "podIP") if key in status}
     if status.get("containerStatuses"):
         out["status"]["containerStatuses"] = [
-            {"name": one.get("name"), "state": one.get("state") or {}} for one in status["containerStatuses"]
+            # an empty state means waiting, and Ray's provider (v1) takes no other one
+            {"name": one.get("name"), "state": one.get("state") or {"waiting": {}}}
+            for one in status["containerStatuses"]
         ]
     conditions = [c for c in status.get("conditions") or [] if c.get("type") in ("Ready", "PodScheduled")]
     out["status"]["conditions"] = [
