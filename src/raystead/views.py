@@ -10,7 +10,7 @@ from raystead.ops.doctor import Examined
 from raystead.ops.down import Downed
 from raystead.ops.explain import Explanation
 from raystead.ops.specs import Rendered
-from raystead.ops.verify import FaultOutcome
+from raystead.ops.survival import FaultOutcome
 from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
 from raystead.rayapi.jobs import Job

@@ -18,7 +18,7 @@ from raystead.cli.main import COMMANDS
 from raystead.cli.submit import _runtime_env
 from raystead.errors import RaysteadError
 from raystead.kube.execs import _Session
-from raystead.ops.verify import beats_in
+from raystead.ops.survival import beats_in
 
 RAYSTEAD = str(Path(sys.executable).parent / "raystead")
 

@@ -1,6 +1,6 @@
 """What `verify` calls lost, from the record of its job."""
 
-from raystead.ops.verify import Beat, beats_in, judge
+from raystead.ops.survival import Beat, beats_in, judge
 
 
 def line(n: int | None, error: str = "", seconds: float = 0.1) -> str:

@@ -15,7 +15,7 @@ from raystead.cli.options import Where, cluster_options, output_option, place_of
 from raystead.errors import ProblemsFound, UsageError
 
 if TYPE_CHECKING:
-    from raystead.ops.verify import FaultOutcome
+    from raystead.ops.survival import FaultOutcome
     from raystead.ui.plain import Reporter
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from raystead.ops.down import Downed
     from raystead.ops.events import Done
     from raystead.ops.specs import Desired
-    from raystead.ops.verify import FaultOutcome
+    from raystead.ops.survival import FaultOutcome
     from raystead.plan.observed import ClusterView
 
 __all__ = ["ChangeableCluster"]

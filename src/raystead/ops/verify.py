@@ -1,18 +1,16 @@
 """`verify`: the proof that a cluster survives, on the user's own cluster, with an actor and a job of its own.
 
 The job's driver runs on a worker, its actor on another where there is one. Both go on through each fault and
-write down what they see; their record is the job's own output, read when the head is back.
+write down what they see (`survival`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets as randomness
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from raystead.base import labels
 from raystead.base.names import Names
@@ -25,6 +23,7 @@ from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, job_client, submit
 from raystead.ops.living import own_pods
+from raystead.ops.survival import PROGRAM, FaultOutcome, beats_in, driver_in, judge
 from raystead.ops.suspending import refuse_guest
 from raystead.plan.raynodes import RayNode, ray_nodes
 from raystead.rayapi.jobs import JobClient
@@ -32,10 +31,6 @@ from raystead.rayapi.nodes import NodesClient
 
 __all__ = [
     "FAULTS",
-    "Beat",
-    "FaultOutcome",
-    "beats_in",
-    "judge",
     "new_id",
     "possible",
     "refuse_beside_jobs",
@@ -48,103 +43,6 @@ PATIENCE = 300.0  # seconds for a cluster to be whole again
 _SETTLE = 2.0  # seconds that the record goes on after that
 _TICK = 0.2
 _RETURNS = 3.0  # seconds: Ray's monitor of a job (a look a second) writes its end, also after it was deleted
-_MARK = "raystead-verify "
-_PROGRAM = """
-import json, os, signal, threading, time, ray
-from ray.util import list_named_actors as named
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as On
-
-ray.init(namespace="raystead-verify", log_to_driver=False)
-name = os.environ["RAYSTEAD_VERIFY"]
-
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-class Counter:
-    def __init__(self):
-        self.n = 0
-    def add(self):
-        self.n += 1
-        return self.n
-
-@ray.remote(num_cpus=0)
-def square(i):
-    return i * i
-
-mine = ray.get_runtime_context().get_node_id()
-nodes = [n["NodeID"] for n in ray.nodes() if n["Alive"] and "node:__internal_head__" not in n["Resources"]]
-other = next((n for n in nodes if n != mine), mine)
-counter = Counter.options(name=name, lifetime="detached", scheduling_strategy=On(other, soft=True)).remote()
-
-def end(*_):
-    # kill() only sends; Ray's stop of a job waits 3 s before it kills
-    until, counted = time.monotonic() + 2.5, {"name": name, "namespace": "raystead-verify"}
-    while time.monotonic() < until and counted in named(all_namespaces=True):
-        ray.kill(counter)
-        time.sleep(0.1)
-    os._exit(0)
-
-signal.signal(signal.SIGTERM, end)
-
-def timed(key, call):
-    begun, value, error = time.monotonic(), None, ""
-    try:
-        value = call()
-    except Exception as problem:
-        error = type(problem).__name__ + ": " + str(problem).split(chr(10))[0][:200]
-    line = {key: value, "s": round(time.monotonic() - begun, 2), "error": error}
-    print("raystead-verify", json.dumps(line), flush=True)
-
-def find():
-    while True:
-        timed("found", lambda: bool(ray.get_actor(name)))
-        time.sleep(0.5)
-
-def beat():
-    n = ray.get(counter.add.remote(), timeout=300)
-    if ray.get(square.remote(n), timeout=300) != n * n:
-        raise ValueError("a task answered wrongly")
-    return n
-
-where = {"driver": os.environ.get("RAY_CLOUD_INSTANCE_ID", "")}
-print("raystead-verify", json.dumps(where), flush=True)
-threading.Thread(target=find, daemon=True).start()
-while True:
-    timed("n", beat)
-    time.sleep(0.5)
-"""
-
-
-@dataclass(frozen=True)
-class Beat:
-    """One call of the actor and one task; `n` is the actor's counter, None when it failed."""
-
-    n: int | None
-    seconds: float
-    error: str
-
-
-@dataclass(frozen=True)
-class FaultOutcome:
-    """One fault and what came of it.
-
-    Attributes:
-        away: seconds until the lost pod had a ready successor and all nodes were alive in Ray again.
-        slowest: seconds of the slowest call of the actor and a task in that time.
-        before, after: the actor's counter.
-        restarted: pods that restarted and should not have.
-        lost: sentences; empty when all survived.
-    """
-
-    fault: str
-    pod: str
-    away: float
-    slowest: float
-    beats: int
-    before: int
-    after: int
-    restarted: tuple[str, ...]
-    lost: tuple[str, ...]
-
-
 Emit = Callable[[str | FaultOutcome], None]
 
 
@@ -219,7 +117,7 @@ def verify(api: Api, anchor: Anchor, faults: Sequence[str], job_id: str, emit: E
             raise _not_whole(api, anchor)
         proof.until_buried()
         options = SubmitOptions(
-            ("python", "-c", _PROGRAM), env={"RAYSTEAD_VERIFY": job_id}, submission_id=job_id
+            ("python", "-c", PROGRAM), env={"RAYSTEAD_VERIFY": job_id}, submission_id=job_id
         )
         submit(jobs, options, emit=lambda _: None, on_worker=True)
         try:
@@ -264,7 +162,7 @@ def _started(jobs: JobClient, job_id: str) -> str:
     while time.monotonic() < deadline:
         job, log = jobs.get(job_id), jobs.logs(job_id)
         if len(beats_in(log)) > 1:
-            return next((str(beat["driver"]) for beat in _lines(log) if "driver" in beat), "")
+            return driver_in(log)
         if job.ended:
             raise NotReady("the verification job does not run", evidence=job.message.strip()[-300:])
         time.sleep(_TICK)
@@ -373,57 +271,6 @@ class _Proof:
         selector = f"{labels.OURS}={self._anchor.name}"
         found = self._api.list(collection(self._api.namespace, "Pod"), labels=selector)
         return [pod for pod in found if not Pod.of(pod).deleted]
-
-
-def beats_in(log: str) -> list[Beat]:
-    """The beats in the job's output; failed searches for the actor count as failed beats."""
-    return [
-        Beat(beat.get("n"), float(beat["s"]), str(beat["error"]))
-        for beat in _lines(log)
-        if {"s", "error"} <= beat.keys() and ("n" in beat or beat["error"])
-    ]
-
-
-def _lines(log: str) -> Iterator[Json]:
-    """What the job told behind its mark; a line that was cut off, or that others wrote into, is left out."""
-    for line in log.splitlines():
-        if line.startswith(_MARK):
-            with contextlib.suppress(ValueError):
-                beat = json.loads(line.removeprefix(_MARK))
-                if isinstance(beat, dict):
-                    yield beat
-
-
-def judge(
-    fault: str,
-    pod: str,
-    away: float,
-    beats: Sequence[Beat],
-    seen: int,
-    restarted: tuple[str, ...],
-    ended: str = "",
-) -> FaultOutcome:
-    """What was lost. `seen`: beats before the fault; `ended`: the job's status if it did not go on.
-
-    A lost worker takes the state of its actors along, and Ray makes them again: that is not a loss here.
-    """
-    before, during = beats[:seen], beats[seen:]
-    numbers = [b.n for b in before if b.n is not None], [b.n for b in during if b.n is not None]
-    first, last = (numbers[0][-1] if numbers[0] else 0), (numbers[1][-1] if numbers[1] else 0)
-    lost = []
-    if ended:
-        lost.append(f"the job ended: {ended}")
-    errors = [b.error for b in during if b.error]
-    if errors:
-        lost.append(f"{len(errors)} of {len(during)} calls failed: {errors[0]}")
-    if not numbers[1]:
-        lost.append("the actor never answered again")
-    elif fault != "worker" and last <= first:
-        lost.append(f"the actor's counter went back from {first} to {last}")
-    if restarted:
-        lost.append(f"restarted: {', '.join(restarted)}")
-    slowest = max((b.seconds for b in during), default=0.0)
-    return FaultOutcome(fault, pod, away, slowest, len(during), first, last, restarted, tuple(lost))
 
 
 def _restarted(before: Sequence[Json], after: Sequence[Json], fault: str) -> tuple[str, ...]:
