@@ -150,7 +150,7 @@ REFUSED = {
         (19, '"2 cores" is not a valid quantity'),
         (20, '"4 Gi" is not a valid quantity'),
     ],
-    "quotation-marks.yaml": [(16, "are no quotation marks to YAML or bash, but letters")],
+    "quotation-marks.yaml": [(16, "are letters to YAML and bash, not quotation marks")],
     "ray-start-typos.yaml": [
         (7, "did you mean dashboard-host?"),
         (8, "did you mean num-cpus?"),

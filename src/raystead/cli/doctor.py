@@ -53,25 +53,25 @@ def command(
     raystead doctor --rbac              the Role to ask an administrator for
     """
     from raystead.errors import ProblemsFound
-    from raystead.ops.doctor import examine, subject
+    from raystead.ops.doctor import examine, subject_of
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import examined_json, examined_text
     from raystead.ui.plain import Reporter, json_text
 
     reporter = Reporter(quiet=quiet)
     api = place_of(where, guess=False).door("doctor")
-    who = subject(
+    subject = subject_of(
         api,
         Flags(**flags),
         *read_file(file),
         namespace=where.namespace,
     )
     if rbac:
-        _role(who)
+        _role(subject)
         return
-    say_notes(reporter, who.asked)
-    up = up_words(who.asked.cluster.name, file)
-    examined = examine(who, up=up, policies=policies, probes=probe)
+    say_notes(reporter, subject.asked)
+    up = up_words(subject.asked.cluster.name, file)
+    examined = examine(subject, up=up, policies=policies, probes=probe)
     if output == "json":
         click.echo(json_text(examined_json(examined)))
     else:
@@ -81,13 +81,13 @@ def command(
     if examined.count("fail"):
         click.get_current_context().exit(ProblemsFound.exit_code)
     # A cluster that is there as it was asked for needs no `up`.
-    same = who.anchor is not None and who.anchor.cluster == who.asked.cluster
+    same = subject.anchor is not None and subject.anchor.cluster == subject.asked.cluster
     reporter.hint("raystead status" if same else up)
 
 
-def _role(who: Subject) -> None:
+def _role(subject: Subject) -> None:
     import yaml
 
     from raystead.doctor.rights import role
 
-    click.echo(yaml.safe_dump_all(role(who.held, who.api.namespace), sort_keys=False), nl=False)
+    click.echo(yaml.safe_dump_all(role(subject.held, subject.api.namespace), sort_keys=False), nl=False)

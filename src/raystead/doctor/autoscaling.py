@@ -30,8 +30,8 @@ def check(seen: Observations, held: NeededRights) -> Iterator[Check]:
         yield Check(
             "autoscaling",
             "warn",
-            f"workers are made only while raystead autoscale {name} runs: who made the cluster had no rights "
-            "to give, and you have",
+            f"workers are made only while raystead autoscale {name} runs: whoever made the cluster had no "
+            "rights to give, and you have",
             remedy=f"raystead up --name {name} --autoscale gives them to the steward; the head restarts once",
         )
     else:

@@ -17,8 +17,8 @@ UNATTENDED = Cause(
     "autoscaler-unattended",
     "Nobody makes the workers that Ray's autoscaler wants",
     "nothing scales: {why}",
-    "the steward in the head has no right to make pods, for who ran up may not make a Role: it hands what "
-    "the autoscaler wants to raystead autoscale, with the rights of who runs it",
+    "the steward in the head has no right to make pods, for whoever ran up may not make a Role: it hands "
+    "what the autoscaler wants to raystead autoscale, with the rights of whoever runs it",
     "raystead autoscale {name}\n"
     "raystead autoscale {name} --rbac      what an administrator applies, so that the steward acts itself",
     "The steward's ConfigMap says that a client acts, and holds no claim of one, or one that was not renewed "

@@ -206,11 +206,11 @@ RAYLET_DIED = Cause(
 )
 SYNTAX = Cause(
     "command-syntax",
-    "The container's command is no valid shell",
+    "The container's command is not valid shell",
     "the shell cannot read the command: {detail}",
     "lines of a command in YAML are joined, or a quote or bracket has no partner; what stands before the "
     "error may have run",
-    "write the command as a block (`|`) so that its lines stay lines, or mend the quoting, in the file; then "
+    "write the command as a block (`|`) so that its lines stay lines, or fix the quoting, in the file; then "
     "{up} -f FILE\nraystead render -f FILE      shows the command as it is run",
     "The last run's log: the shell's own `syntax error` or `unexpected EOF`, which goes before whatever else "
     "was printed.",

@@ -130,12 +130,12 @@ class Cluster(ChangeableCluster, WorkableCluster):
         Raises:
             SpecError, UsageError, ApiUnreachable, KubeConfigError
         """
-        from raystead.ops.doctor import examine, subject
+        from raystead.ops.doctor import examine, subject_of
 
         must_be(policies=("a string", policies), probe=("true or false", probe))
         door = api_of(namespace, context, kubeconfig)
-        who = subject(door, flags_of(name, flags), *text_of(spec), namespace=namespace)
-        return examine(who, up="raystead up", policies=policies, probes=probe)
+        subject = subject_of(door, flags_of(name, flags), *text_of(spec), namespace=namespace)
+        return examine(subject, up="raystead up", policies=policies, probes=probe)
 
     @classmethod
     def plan(

@@ -37,7 +37,7 @@ from raystead.ops.specs import Desired, built, located
 from raystead.spec.flags import NAME, Flags
 from raystead.spec.model import RayCluster
 
-__all__ = ["BUDGET", "Examined", "Subject", "examine", "subject"]
+__all__ = ["BUDGET", "Examined", "Subject", "examine", "subject_of"]
 
 BUDGET = 25  # requests to the API server
 _REVIEWS = 6  # of them for single rights, where the server's list of rights is not complete
@@ -74,7 +74,7 @@ class Examined:
         return sum(check.verdict == verdict for check in self.checks)
 
 
-def subject(
+def subject_of(
     api: Api, flags: Flags, text: str | None = None, filename: str = "", *, namespace: str | None = None
 ) -> Subject:
     """What is asked for, and the rights that it needs.
@@ -95,7 +95,7 @@ def subject(
     return Subject(api, asked, anchor, have, _held(api, asked.cluster, have))
 
 
-def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool = False) -> Examined:
+def examine(subject: Subject, *, up: str, policies: str | None = None, probes: bool = False) -> Examined:
     """Every check; nothing is changed, but for the Job of a probe, which goes again.
 
     Args:
@@ -106,32 +106,32 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     Raises:
         ApiUnreachable
     """
-    api, (document, password) = who.api, storable(who.asked.document)
+    api, (document, password) = subject.api, storable(subject.asked.document)
     cluster = document.cluster
     unread: dict[str, str] = {}
-    lists = _lists(who, unread)
+    lists = _lists(subject, unread)
     seen = Observations(
         cluster=cluster,
         facts=Facts(namespace=api.namespace),
         up=up,
         client=client(),
-        exists=who.anchor is not None,
-        user=who.held.user,
+        exists=subject.anchor is not None,
+        user=subject.held.user,
         unread=unread,
-        companions=who.asked.foreign,
+        companions=subject.asked.foreign,
         **lists,
     )
-    seen = replace(seen, **_singles(who, unread))
-    kept = who.anchor.choices if who.anchor else NO_CHOICES
+    seen = replace(seen, **_singles(subject, unread))
+    kept = subject.anchor.choices if subject.anchor else NO_CHOICES
     choices = replace(kept, policies=policies or kept.policies)
-    seen = replace(seen, facts=_facts(who, seen), choices=choices)
+    seen = replace(seen, facts=_facts(subject, seen), choices=choices)
     seen = replace(seen, objects=tuple(manifests(document, seen.facts, seen.choices)))
-    seen = replace(seen, secrets=_secrets(who, seen, password))
-    seen = replace(seen, admission=_admission(who, seen, unread), jobs=_jobs(who, seen))
+    seen = replace(seen, secrets=_secrets(subject, seen, password))
+    seen = replace(seen, admission=_admission(subject, seen, unread), jobs=_jobs(subject, seen))
     asked = api.requests
-    checks = (*judge(seen, who.held), *_companions(who))
+    checks = (*judge(seen, subject.held), *_companions(subject))
     if probes:
-        found = probe(api, seen, who.rights)
+        found = probe(api, seen, subject.rights)
         told = {check.name for check in found}
         checks = (*(c for c in checks if c.name not in told or c.verdict == "fail"), *found)
     return Examined(
@@ -145,15 +145,15 @@ def examine(who: Subject, *, up: str, policies: str | None = None, probes: bool 
     )
 
 
-def _companions(who: Subject) -> tuple[Check, ...]:
+def _companions(subject: Subject) -> tuple[Check, ...]:
     """What the server says of the other documents of the file, by dry-runs."""
-    asked, paths = who.asked, Discovery(who.api)
+    asked, paths = subject.asked, Discovery(subject.api)
     tried = asked.placed[:_COMPANIONS]
 
     def one(pair: tuple[Json, str]) -> Check | None:
         item, place = pair
         try:
-            who.api.apply(paths.path(item, who.api.namespace), item, dry_run=True)
+            subject.api.apply(paths.path(item, subject.api.namespace), item, dry_run=True)
         except ApiError as error:
             if error.status in (0, 429, 503, 504):
                 raise
@@ -200,21 +200,21 @@ def _held(api: Api, cluster: RayCluster, have: Rights) -> needing.NeededRights:
     return needing.NeededRights(needed, lacking, unknown, user_name(api))
 
 
-def _lists(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
+def _lists(subject: Subject, unread: dict[str, str]) -> dict[str, Any]:
     def one(part: str) -> Objects:
         row = _LISTS[part]
-        if not who.rights.allows("list", row.plural, row.group):
+        if not subject.rights.allows("list", row.plural, row.group):
             unread[part] = f"you may not list {row.plural}{f'.{row.group}' if row.group else ''}"
             return None
-        found = who.api.list(collection(who.api.namespace, row.name))
+        found = subject.api.list(collection(subject.api.namespace, row.name))
         return tuple({**item, "kind": row.name} for item in found)
 
     return dict(zip(_LISTS, parallel(one, _LISTS), strict=True))
 
 
-def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
+def _singles(subject: Subject, unread: dict[str, str]) -> dict[str, Any]:
     """The version, the namespace, KubeRay's cluster of this name, the default StorageClass."""
-    api, have = who.api, who.rights
+    api, have = subject.api, subject.rights
 
     def version() -> Json:
         try:
@@ -241,12 +241,12 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
         if not have.allows("get", "rayclusters", "ray.io"):
             return {}
         try:
-            return {"raycluster": api.get(path_of(api.namespace, "RayCluster", who.asked.cluster.name))}
+            return {"raycluster": api.get(path_of(api.namespace, "RayCluster", subject.asked.cluster.name))}
         except ObjectNotFound:
             return {}  # none, or no such kind
 
     def storage() -> Json:
-        if who.anchor or storage_kind(who.asked.cluster) not in ("redis", "rocksdb"):
+        if subject.anchor or storage_kind(subject.asked.cluster) not in ("redis", "rocksdb"):
             return {}
         if not have.allows("create", "persistentvolumeclaims"):
             unread["default_class"] = "you may not create persistentvolumeclaims"
@@ -263,32 +263,32 @@ def _singles(who: Subject, unread: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _facts(who: Subject, seen: Observations) -> Facts:
+def _facts(subject: Subject, seen: Observations) -> Facts:
     """The facts that `up` would find; those of a cluster that is there stand in its anchor."""
-    if who.anchor is not None:
-        facts = who.anchor.with_facts()
+    if subject.anchor is not None:
+        facts = subject.anchor.with_facts()
     else:
         facts = Facts(
-            namespace=who.api.namespace,
+            namespace=subject.api.namespace,
             server_version=seen.version,
             has_default_storage=seen.default_class not in (None, "?"),
         )
     plain = PlainObjects(seen.cluster, facts)
     facts = replace(facts, isolated=bool(plain.isolated_by(seen.policies or ())))
-    facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, who.asked.foreign)})
+    facts = replace(facts, doors={**facts.doors, **foreign_doors(seen.cluster, subject.asked.foreign)})
     if autoscales(seen.cluster):
-        before = facts.steward if who.anchor and autoscales(who.anchor.cluster) else ""
-        anew = bool(who.asked.autoscale)
-        facts = replace(facts, steward=steward(who.api, seen.cluster, before, who.rights, anew=anew))
-    if not who.rights.allows("create", "pods"):
+        before = facts.steward if subject.anchor and autoscales(subject.anchor.cluster) else ""
+        anew = bool(subject.asked.autoscale)
+        facts = replace(facts, steward=steward(subject.api, seen.cluster, before, subject.rights, anew=anew))
+    if not subject.rights.allows("create", "pods"):
         return facts
     here = Here(seen.namespace or {}, seen.quotas, seen.limitranges)  # {}: who may not read it is not refused
-    return namespaced(who.api, seen.cluster, facts, plain, here)
+    return namespaced(subject.api, seen.cluster, facts, plain, here)
 
 
-def _secrets(who: Subject, seen: Observations, password: str | None) -> dict[str, tuple[str, ...] | None]:
+def _secrets(subject: Subject, seen: Observations, password: str | None) -> dict[str, tuple[str, ...] | None]:
     """Which of the Secrets that the pods name are there; values are not looked at."""
-    if not who.rights.allows("get", "secrets"):
+    if not subject.rights.allows("get", "secrets"):
         return {}
     wanted = [need.name for need in secrets.needed(seen.cluster, seen.facts, password)]
     for pods in seen.groups:
@@ -297,7 +297,7 @@ def _secrets(who: Subject, seen: Observations, password: str | None) -> dict[str
 
     def keys(name: str) -> tuple[str, ...] | None:
         try:
-            return tuple(who.api.get(path_of(who.api.namespace, "Secret", name)).get("data") or {})
+            return tuple(subject.api.get(path_of(subject.api.namespace, "Secret", name)).get("data") or {})
         except ObjectNotFound:
             return None
 
@@ -319,15 +319,17 @@ def _named(spec: Json) -> list[str]:
     return out
 
 
-def _jobs(who: Subject, seen: Observations) -> Mapping[str, Json | str]:
+def _jobs(subject: Subject, seen: Observations) -> Mapping[str, Json | str]:
     """By name, what the server makes of the Jobs of this spec; nothing is made."""
-    if not who.rights.allows("patch", "jobs"):
+    if not subject.rights.allows("patch", "jobs"):
         return {}
-    paths, out = Discovery(who.api), dict[str, Json | str]()
+    paths, out = Discovery(subject.api), dict[str, Json | str]()
     for job in (item for item in seen.objects if item["kind"] == "Job"):
         name = str(job["metadata"]["name"])
         try:
-            out[name] = who.api.apply(paths.path(job, who.api.namespace), job, dry_run=True, force=True)
+            out[name] = subject.api.apply(
+                paths.path(job, subject.api.namespace), job, dry_run=True, force=True
+            )
         except Conflict:  # it is there, and immutable in what the spec changes
             continue
         except ApiError as error:
@@ -338,13 +340,13 @@ def _jobs(who: Subject, seen: Observations) -> Mapping[str, Json | str]:
     return out
 
 
-def _admission(who: Subject, seen: Observations, unread: dict[str, str]) -> Mapping[GroupId, Json | str]:
+def _admission(subject: Subject, seen: Observations, unread: dict[str, str]) -> Mapping[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made."""
-    if not who.rights.allows("create", "pods"):
+    if not subject.rights.allows("create", "pods"):
         unread["admission"] = "you may not create pods, so none could be tried"
         return {}
     tried = seen.groups[:_DRY_RUNS]
     if len(seen.groups) > len(tried):
         unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
 
-    return answers_to(who.api, tried, (*seen.objects, *seen.companions), who.asked.source)
+    return answers_to(subject.api, tried, (*seen.objects, *seen.companions), subject.asked.source)

@@ -323,9 +323,9 @@ def _read_anew(
         groups = [str(group) for group in secrets.readers(cluster, secret) if group in there]
         if groups and secrets.made_anew(secret, ours):
             anew |= dict.fromkeys(groups, stamp())
-            who = " and ".join(groups)
+            named = " and ".join(groups)
             notes.append(
-                f"Secret/{secret.name} gets a new value: {who} restart, for they have read the old one"
+                f"Secret/{secret.name} gets a new value: {named} restart, for they have read the old one"
             )
     return anew, notes
 

@@ -64,7 +64,7 @@ class Walk:
         """Every entry that goes along.
 
         Raises:
-            UsageError: an exclude is no pattern; links lead to thousands of copies of the same folders; at
+            UsageError: an exclude is not a pattern; links lead to thousands of copies of the same folders; at
                 the end of the walk, entries cannot be read or sent.
         """
         self.ignored = self._copies = 0
@@ -159,7 +159,7 @@ def _given(excludes: Sequence[str]) -> pathspec.GitIgnoreSpec:
         wrong = [pattern for pattern in patterns if not _is_pattern(pattern)]
     if wrong:
         raise UsageError(
-            f"{', '.join(map(repr, wrong))} is no pattern of files to exclude",
+            f"{', '.join(map(repr, wrong))} is not a pattern of files to exclude",
             remedy="patterns are those of a .gitignore: --exclude '*.log' --exclude /data/",
         )
     return _rules([f"{name}/" for name in ALWAYS_OUT] + patterns)

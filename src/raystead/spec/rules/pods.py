@@ -179,7 +179,7 @@ def _quotation_marks(cluster: RayCluster) -> Iterator[SpecFinding]:
             for field in ("command", "args"):
                 for i, word in enumerate(container.get(field) or []):
                     if _CURLED.match(str(word)) and _CURLED.search(str(word)[-1]):
-                        what = f"{word[0]} and {word[-1]} are no quotation marks to YAML or bash, but letters"
+                        what = f"{word[0]} and {word[-1]} are letters to YAML and bash, not quotation marks"
                         yield SpecFinding((*path, field, i), what, "write \" or '")
 
 
