@@ -86,10 +86,13 @@ def command(
                 _warn(reporter, made.why() or trouble)
             sys.exit(code)
         _say(made, reporter)
-        if (trouble := made.check()) is not None:
-            _warn(reporter, trouble)
-        with _browser(made, reporter, wanted=opens):
-            _hold(api, anchor, made, reporter)
+        try:
+            if (trouble := made.check()) is not None:
+                _warn(reporter, trouble)
+            with _browser(made, reporter, wanted=opens):
+                _hold(api, anchor, made, reporter, warned=trouble is not None)
+        except KeyboardInterrupt:  # which is how this is meant to end
+            reporter.line("closed")
 
 
 @contextmanager
@@ -122,26 +125,28 @@ def _say(made: Connection, reporter: Reporter) -> None:
         reporter.line(f'connected to "{made.name}"; Ctrl-C closes')
 
 
-def _hold(api: Api, anchor: Anchor, made: Connection, reporter: Reporter) -> None:
-    """Until Ctrl-C, which is how this is meant to end, or until the cluster is deleted."""
+def _hold(api: Api, anchor: Anchor, made: Connection, reporter: Reporter, *, warned: bool) -> None:
+    """Until Ctrl-C, or until the cluster is deleted.
+
+    `warned`: that nothing answers now has been said, with its reason.
+    """
     from raystead.ops.clusters import deleted
 
     told: str | None = None
-    try:
-        while True:
-            time.sleep(_LOOK)
-            trouble = made.trouble
-            if trouble is None:
-                if told:
-                    reporter.warn("it answers again")
-                told = None
-            elif trouble.what != told:
-                if (gone := deleted(api, anchor)) is not None:
-                    raise gone
-                told = trouble.what
+    while True:
+        time.sleep(_LOOK)
+        trouble = made.trouble
+        if trouble is None:
+            if told:
+                reporter.warn("it answers again")
+            told = None
+        elif trouble.what != told:
+            if (gone := deleted(api, anchor)) is not None:
+                raise gone
+            told = trouble.what
+            if not warned:
                 reporter.warn(f"{trouble.what}; the next connection tries again")
-    except KeyboardInterrupt:
-        reporter.line("closed")
+            warned = False
 
 
 def _run(words: tuple[str, ...], env: dict[str, str]) -> int:

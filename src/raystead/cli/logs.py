@@ -119,6 +119,7 @@ def _follow(api: Api, anchor: Anchor, wanted: LogSelection, timestamps: bool) ->
     names = SourceNames()
     quiet_since = time.monotonic()
     told: str | None = None
+    nothing_yet = True
     with follow(api, anchor, wanted) as stream:
         while True:
             batch = stream.next(1.0)
@@ -133,7 +134,7 @@ def _follow(api: Api, anchor: Anchor, wanted: LogSelection, timestamps: bool) ->
             sys.stdout.flush()
             now = time.monotonic()
             if batch:
-                quiet_since, told = now, None
+                quiet_since, told, nothing_yet = now, None, False
             elif now - quiet_since > 5:
                 quiet_since = now
                 if (gone := deleted(api, anchor)) is not None:
@@ -141,6 +142,16 @@ def _follow(api: Api, anchor: Anchor, wanted: LogSelection, timestamps: bool) ->
                 if (error := stream.error) is not None and told != error.what:
                     told = error.what
                     click.echo(f"{error.what}; still trying", err=True)
+                elif nothing_yet and error is None:
+                    nothing_yet = False
+                    click.echo(f"{_quiet(anchor, wanted)}; waiting for the first line", err=True)
+
+
+def _quiet(anchor: Anchor, wanted: LogSelection) -> str:
+    """Why a follower sees nothing at first."""
+    if wanted.tail == 0:
+        return "no new line yet"
+    return f'"{wanted.what or anchor.name}" {_nothing(anchor, wanted)}'
 
 
 def _ray(api: Api, anchor: Anchor, wanted: LogSelection, file: str, follow: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from raystead.errors import INTERRUPTED
 from raystead.ops.events import Event, Note
 from raystead.ui.live import view
 from raystead.ui.plain import Reporter
@@ -38,9 +39,9 @@ def follow(reporter: Reporter, api: Api, name: str, again: str | None = None) ->
         from raystead.ops.typed import up_words
 
         reporter.line(
-            f'interrupted; "{name}" goes on without us: raystead status shows it, '
+            f'interrupted; what was begun with "{name}" goes on: raystead status shows it, '
             f"{again or up_words(name)} waits again"
         )
-        raise click.Abort from None
+        raise click.exceptions.Exit(INTERRUPTED) from None
     finally:
         api.notice = before
