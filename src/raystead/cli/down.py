@@ -179,7 +179,7 @@ def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
         status = place.status()
         confirm(
             reporter,
-            f'stop "{status.name}": {len(status.nodes)} nodes, their jobs and their state are lost. Go on?',
+            f'stop "{status.name}": {plural(len(status.nodes), "node")}, their jobs and their state are lost. Go on?',
         )
     begin = time.monotonic()
     with waiting(reporter, f'stopping "{place.name}"') as shown:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from raystead.base import quantities
+from raystead.base.text import plural
 from raystead.doctor.amounts import Amounts, effective, shown
 from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods
 from raystead.spec.model import Json
@@ -41,7 +42,7 @@ def _against(seen: Observations, pods: list[Pods], nodes: tuple[Json, ...]) -> I
         short = {n: v for n, v in asked.items() if v > most[n]} or asked
         text = " and ".join(f"{shown(n, v)} of {n}" for n, v in short.items())
         best = " and ".join(f"{shown(n, most[n])} of {n}" for n in short)
-        what = f"{one.one} asks for {text}; the largest of {len(rooms)} nodes has {best}"
+        what = f"{one.one} asks for {text}; the largest of {plural(len(rooms), 'node')} has {best}"
         yield Check("nodes", "warn", what, "a cluster autoscaler may add a larger one", _smaller(seen, [one]))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from raystead.base import labels, names
+from raystead.base.text import plural
 from raystead.doctor import taken, versions
 from raystead.errors import ApiError, ClusterExists, Unsupported
 from raystead.kube.api import Api, Json
@@ -266,7 +267,7 @@ def refuse_foreign(api: Api, name: str) -> None:
         shown = ", ".join(pod["metadata"]["name"] for pod in pods[:3])
         raise ClusterExists(
             f'a Ray cluster "{name}" that is not raystead\'s runs in namespace {api.namespace}',
-            evidence=f"{len(pods)} pods with the label ray.io/cluster={name}: {shown}",
+            evidence=f"{plural(len(pods), 'pod')} with the label ray.io/cluster={name}: {shown}",
             remedy=f"another name: raystead up --name {name}-2",
         )
     if not rights(api).allows("get", "rayclusters", "ray.io"):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raystead.base.quantities import human_bytes
+from raystead.base.text import plural
 from raystead.errors import UploadTooLarge, UsageError
 from raystead.ops.tree import Entry, Walk, printable
 
@@ -228,7 +229,9 @@ def _too_large(directory: Path, sizes: Sizes) -> UploadTooLarge:
     lines = []
     for top, (size, _, files, (most, which)) in largest[:10]:
         inside = (
-            f"   ({files} files, the largest {printable(which)} {human_bytes(most)})" if "/" in top else ""
+            f"   ({plural(files, 'file')}, the largest {printable(which)} {human_bytes(most)})"
+            if "/" in top
+            else ""
         )
         lines.append(f"         {human_bytes(size):>9}  {printable(top)}{inside}")
     more = "" if sizes.whole else "more than "

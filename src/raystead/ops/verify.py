@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from raystead.base import labels
 from raystead.base.names import Names
+from raystead.base.text import plural
 from raystead.errors import JobNotFound, NotReady, RaysteadError, Unsupported, UsageError, WrongState
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
@@ -93,7 +94,7 @@ def refuse_beside_jobs(api: Api, anchor: Anchor) -> None:
     """
     if jobs := running_jobs(api, anchor):
         raise WrongState(
-            f'{len(jobs)} jobs run on "{anchor.name}": {", ".join(jobs[:3])}',
+            f'{plural(len(jobs), "job")} still to end on "{anchor.name}": {", ".join(jobs[:3])}',
             remedy="wait for them, or raystead verify --yes: they should survive, this is the proof",
         )
 

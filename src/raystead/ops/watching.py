@@ -13,6 +13,7 @@ from types import TracebackType
 
 from raystead.base import labels
 from raystead.base.groups import REDIS, GroupId
+from raystead.base.text import plural
 from raystead.errors import Forbidden, KubeConfigError, RaysteadError
 from raystead.kube.api import Api, Json
 from raystead.kube.forward import Forward
@@ -179,7 +180,7 @@ def _progress(group: Group, now: datetime) -> GroupProgress:
     text = summary(notes, now)
     if not text and len(group.pods) < wanted.target:
         missing = wanted.target - len(group.pods)
-        text = f"{missing} pods not created yet" if group.pods else "no pod yet"
+        text = f"{plural(missing, 'pod')} not created yet" if group.pods else "no pod yet"
     return GroupProgress(
         group.id,
         wanted.target,
