@@ -177,10 +177,8 @@ def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
     _refuse_to_guess(name, place.name, yes)
     if not yes and sys.stdin.isatty():
         status = place.status()
-        confirm(
-            reporter,
-            f'stop "{status.name}": {plural(len(status.nodes), "node")}, their jobs and their state are lost. Go on?',
-        )
+        lost = f"{plural(len(status.nodes), 'node')}, their jobs and their state are lost"
+        confirm(reporter, f'stop "{status.name}": {lost}. Go on?')
     begin = time.monotonic()
     with waiting(reporter, f'stopping "{place.name}"') as shown:
         place.down(on_event=lambda event: shown.warn(event.text) if event.kind == "warning" else None)

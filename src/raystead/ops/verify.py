@@ -90,8 +90,10 @@ def refuse_beside_jobs(api: Api, anchor: Anchor) -> None:
     """Refuses to break a cluster under the jobs of others.
 
     Raises:
-        WrongState: jobs run.
+        WrongState: jobs run, or pods are not ready: Ray would be waited for in vain.
     """
+    if not all(Pod.of(pod).ready for pod in _standing(api, anchor)):
+        raise _not_whole(api, anchor)
     if jobs := running_jobs(api, anchor):
         raise WrongState(
             f'{plural(len(jobs), "job")} still to end on "{anchor.name}": {", ".join(jobs[:3])}',
@@ -269,9 +271,13 @@ class _Proof:
             return []
 
     def _pods(self) -> list[Json]:
-        selector = f"{labels.OURS}={self._anchor.name}"
-        found = self._api.list(collection(self._api.namespace, "Pod"), labels=selector)
-        return [pod for pod in found if not Pod.of(pod).deleted]
+        return _standing(self._api, self._anchor)
+
+
+def _standing(api: Api, anchor: Anchor) -> list[Json]:
+    """All pods of the cluster that are not being deleted."""
+    found = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={anchor.name}")
+    return [pod for pod in found if not Pod.of(pod).deleted]
 
 
 def _restarted(before: Sequence[Json], after: Sequence[Json], fault: str) -> tuple[str, ...]:
