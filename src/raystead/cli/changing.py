@@ -53,8 +53,14 @@ def ask(reporter: Reporter, what: str, *, yes: bool, instead: str = "") -> None:
 
 
 def confirm(reporter: Reporter, question: str) -> None:
-    """Asks at the terminal; a no is the end of the command, and says that nothing was changed."""
-    if not click.confirm(question, err=True):
+    """Asks at the terminal; a no, or Ctrl-C, is the end of the command, and says that nothing was changed."""
+    try:
+        go = click.confirm(question, err=True)
+    except click.Abort:
+        click.echo(err=True)  # the cursor still stands behind the question
+        reporter.line("nothing was changed")
+        raise
+    if not go:
         reporter.line("nothing was changed")
         click.get_current_context().exit(NO)
 
