@@ -312,6 +312,8 @@ def test_letters_that_cannot_be_told_from_others_are_named(old: str, new: str, s
     with pytest.raises(SpecError) as caught:
         load(FILE.replace(old, new, 1), "f.yaml")
     assert says in caught.value.diagnostics()
+    without_image = new.startswith("\u0456")  # that is told too
+    assert len(caught.value.problems) == 1 + without_image
 
 
 def test_replicas_over_their_maximum_are_fewer_and_that_is_noted() -> None:

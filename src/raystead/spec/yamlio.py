@@ -186,7 +186,7 @@ class _Builder:
             what = f"the number {node.value[:20]} is too large"
         elif plain and (unseen := _UNSEEN.search(node.value)) and path in _NAMES:
             self._problem(node.start_mark, path, *_hidden(unseen[0]))
-            return None
+            return _UNSEEN.sub("", node.value)
         elif plain and path[:1] == ("spec",) and not _FREE & set(path) and _CURLY.fullmatch(node.value):
             self._problem(
                 node.start_mark,
@@ -194,7 +194,7 @@ class _Builder:
                 "these are typographic quotes, which YAML takes for text",
                 f'write "{node.value[1:-1]}"',
             )
-            return None
+            return node.value[1:-1]
         else:
             return value
         self._problem(node.start_mark, path, what, "write it in quotes if it is a string")
@@ -206,6 +206,9 @@ class _Builder:
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             mark = key_node.start_mark
+            if key is not None and (unseen := _UNSEEN.search(key)):
+                key = _UNSEEN.sub("", key)
+                self._problem(mark, (*path, key), *_hidden(unseen[0]))
             if key is None:
                 self._problem(mark, path, "a key must be a string")
             elif key_node.tag == "tag:yaml.org,2002:merge":
@@ -214,8 +217,6 @@ class _Builder:
                     built = self.build(source, path)
                     if isinstance(built, dict):
                         merged = {**built, **merged}
-            elif unseen := _UNSEEN.search(key):
-                self._problem(mark, (*path, _UNSEEN.sub("", key)), *_hidden(unseen[0]))
             elif key in out:
                 first = self.positions[(*path, key)][0]
                 self._problem(
