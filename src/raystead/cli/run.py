@@ -78,6 +78,7 @@ def command(
     from raystead.ops.jobs import job_client
     from raystead.ops.run import temporary
     from raystead.ops.up import TIMEOUT
+    from raystead.ui.live import view
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
@@ -102,7 +103,7 @@ def command(
             api,
             asked,
             lease=lease,
-            view=lambda: _view(reporter),
+            view=lambda: view(reporter),
             note=lambda note: reporter.warn(note.text),
             downed=left.append,
             check=lambda prepared: say_checks(reporter, prepared, "raystead run", yes=yes),
@@ -145,6 +146,7 @@ def _rayjob(
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.rayjobs import follow
     from raystead.spec.flags import Flags
+    from raystead.ui.live import view
 
     text, filename = read_file(file)
     api, asked, anchor = wanted(door, Flags(**flags), text, filename, namespace=where.namespace)
@@ -156,7 +158,7 @@ def _rayjob(
     prepared = prepare(api, asked, anchor, policies=policies)
     prepared.refuse_problems()
     say_checks(reporter, prepared, f"raystead up -f {file}", yes=yes)
-    with _view(reporter) as emit:
+    with view(reporter) as emit:
         anchor = bring(prepared, emit, timeout=timeout or TIMEOUT).anchor
     ended = follow(api, anchor, write=reporter.write, tell=reporter.warn)
     took = (
@@ -192,14 +194,6 @@ def _asked(api: Api, where: Where, file: str | None, flags: dict[str, Any]) -> t
     text, filename = read_file(file)
     flags["name"] = flags["name"] or named(text, filename)
     return located(api, Flags(**flags), text, filename, namespace=where.namespace)
-
-
-@contextmanager
-def _view(reporter: Reporter) -> Iterator[Any]:
-    from raystead.ui.live import view
-
-    with view(reporter) as take:
-        yield take
 
 
 @contextmanager
