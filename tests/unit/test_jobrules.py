@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from raystead.manifests.rayjob import submission_body
 from raystead.spec.jobrules import job_notes, job_problems
 from raystead.spec.model import read
 from raystead.spec.rayjob import RayJob
@@ -35,6 +36,8 @@ GOOD: list[dict[str, Any]] = [
     {"shutdownAfterJobFinishes": True, "ttlSecondsAfterFinished": 10},
     {"suspend": True, "shutdownAfterJobFinishes": True},
     {"runtimeEnvYAML": "pip: [requests]\nenv_vars: {A: b}"},
+    {"runtimeEnvYAML": "# nothing yet"},
+    {"runtimeEnvYAML": "env_vars: {BUILD: 2026-11-27, AT: 2026-11-27T00:00:00Z}"},
     {"entrypointResources": '{"R1": 2}', "entrypointNumCpus": 1.5},
     {"submissionMode": "InteractiveMode"},
     {"submissionMode": "SidecarMode"},
@@ -60,6 +63,20 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"backoffLimit": -1}, "spec.backoffLimit", "expected 0 or more"),
     ({"runtimeEnvYAML": "pip: ["}, "spec.runtimeEnvYAML", "not valid YAML"),
     ({"runtimeEnvYAML": "- a"}, "spec.runtimeEnvYAML", "expected a mapping"),
+    (
+        {"runtimeEnvYAML": "env_vars: {A: 1}"},
+        "spec.runtimeEnvYAML",
+        "env_vars: A: expected a string, got a number",
+    ),
+    ({"runtimeEnvYAML": "env_vars: {A: on}"}, "spec.runtimeEnvYAML", "expected a string, got true or false"),
+    ({"runtimeEnvYAML": "x: !!binary aGk="}, "spec.runtimeEnvYAML", "what JSON does not know"),
+    ({"runtimeEnvYAML": "x: !!set {a, b}"}, "spec.runtimeEnvYAML", "what JSON does not know"),
+    ({"runtimeEnvYAML": "x: .nan"}, "spec.runtimeEnvYAML", "what JSON does not know"),
+    ({"entrypointResources": '{"R1": -2}'}, "spec.entrypointResources", "expected JSON"),
+    ({"entrypointResources": '{"R1": NaN}'}, "spec.entrypointResources", "expected JSON"),
+    ({"activeDeadlineSeconds": 1 << 31}, "spec.activeDeadlineSeconds", "expected 2147483647 at most"),
+    ({"backoffLimit": 1 << 31}, "spec.backoffLimit", "expected 2147483647 at most"),
+    ({"submitterConfig": {"backoffLimit": -1}}, "spec.submitterConfig.backoffLimit", "expected 0 to"),
     ({"entrypointResources": "R1: 2"}, "spec.entrypointResources", "expected JSON"),
     ({"entrypointResources": '{"R1": true}'}, "spec.entrypointResources", "expected JSON"),
     ({"managedBy": "kueue.x-k8s.io/multikueue"}, "spec.managedBy", "MultiKueue"),
@@ -168,3 +185,9 @@ def test_a_rayjobs_cluster_has_its_name_labels_and_annotations() -> None:
 def test_other_effects_than_under_kuberay_are_noted() -> None:
     (note,) = job_notes(job(submissionMode="HTTPMode").spec, ("spec",))
     assert note[0] == ("spec", "submissionMode")
+
+
+def test_a_date_in_the_runtime_environment_is_the_text_that_the_file_has() -> None:
+    found = job(runtimeEnvYAML="env_vars: {BUILD: 2026-11-27}").spec
+    assert submission_body(found)["runtime_env"] == {"env_vars": {"BUILD": "2026-11-27"}}
+    assert submission_body(job(runtimeEnvYAML="# none").spec)["runtime_env"] == {}

@@ -54,6 +54,12 @@ ENDED = {
         (job_state(job(), [pod(ready=True)]), "Running", "RUNNING", ""),
         (job_state(job(suspend=True), []), "Suspended", "", ""),
         (job_state(job("Failed"), [pod(told=ENDED)]), "Failed", "FAILED", "exit code 3"),
+        (
+            job_state(job(), [pod(told=ENDED)]),
+            "Failed",
+            "FAILED",
+            "exit code 3",
+        ),  # the Job's condition is late
         (job_state(job("Failed"), []), "Failed", "", "the Job's words"),
         (job_state(job("Complete"), []), "Complete", "", "the Job's words"),
     ],
@@ -87,3 +93,11 @@ def test_the_outcome_is_what_the_submitter_told_whatever_else_it_wrote() -> None
         "startTime": "2026-11-26T10:00:00Z",
         "endTime": "2026-11-26T10:05:00Z",
     }
+
+
+def test_of_two_submitters_the_newer_one_is_believed() -> None:
+    older, newer = pod("demo-z", told={**ENDED, "message": "older"}), pod("demo-a", told=ENDED)
+    newer["metadata"]["creationTimestamp"] = "2026-11-26T10:03:00Z"
+    assert job_state(job("Failed"), [newer, older]).message == "exit code 3"
+    newer["status"]["containerStatuses"][0]["state"] = {"running": {}}
+    assert job_state(job(), [newer, older]).deployment_status == "Initializing", "it follows the same job"

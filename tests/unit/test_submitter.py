@@ -10,7 +10,7 @@ import pytest
 
 from raystead.incluster.dashboard import Refused, Unreachable
 from raystead.incluster.outcome import Outcome
-from raystead.incluster.submitter import Order, Submitter
+from raystead.incluster.submitter import Order, Submitter, exit_code
 
 Json = dict[str, Any]
 
@@ -139,3 +139,9 @@ def test_a_head_that_comes_back_without_its_state_fails_the_job_soon() -> None:
     )
     assert told(again.run(attempts=2)) == ("Complete", "SUCCEEDED", "")
     assert again.submitted == ["train-1", "train-1-2"]
+
+
+@pytest.mark.parametrize(("driver", "code"), [(137, 1), (143, 1), (-9, 247), (3, 3), (0, 1), (None, 1)])
+def test_a_killed_driver_is_a_failure_and_no_killed_submitter(driver: int | None, code: int) -> None:
+    """By 137 and 143 the Job would begin a second submitter, which writes the ended job's output once more."""
+    assert exit_code(Outcome("a", "FAILED", "Failed", exitCode=driver)) == code

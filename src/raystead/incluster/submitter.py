@@ -27,6 +27,7 @@ _STOP_PATIENCE = 30.0  # seconds for a stopped job to end
 _LOST_AFTER = 5.0  # seconds that a job has to be unknown to a healthy head before it counts as lost
 _MARK_TRIES = 30  # seconds in which the outcome is told to the keepers
 _FORGOTTEN = "Ray does not know the job any more: the head was lost, and the cluster keeps no state"
+_KILLED = (137, 143)  # what the Job's podFailurePolicy does not count as a failure
 _TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -332,7 +333,15 @@ def main(path: str) -> int:
         except (Unreachable, Refused):
             time.sleep(1.0)
     tell(outcome)
-    return outcome.code
+    return exit_code(outcome)
+
+
+def exit_code(outcome: Outcome) -> int:
+    """The outcome's, but 1 for a killed driver's.
+
+    By 137 or 143 the Job takes the submitter itself for killed, and begins another one for an ended job.
+    """
+    return 1 if outcome.code in _KILLED else outcome.code
 
 
 if __name__ == "__main__":

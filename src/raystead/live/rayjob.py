@@ -73,13 +73,15 @@ def job_state(job: Json | None, pods: Sequence[Json]) -> JobState:
         return JobState()
     status = job.get("status") or {}
     started = moment(status.get("startTime") or job["metadata"].get("creationTimestamp"))
-    newest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
+    pods = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+    newest = pods[-1] if pods else None
     told = [found for pod in pods if (found := _told(pod))]
     conditions = {one["type"]: one for one in status.get("conditions") or [] if one.get("status") == "True"}
     pod = newest["metadata"]["name"] if newest else ""
     ended = conditions.get("Complete") or conditions.get("Failed")
-    if ended and told:
-        return _outcome(told[-1], started, pod)
+    last = _told(newest) if newest else None
+    if last or (ended and told):  # the Job's own condition comes a moment after its pod's end
+        return _outcome(last or told[-1], started, pod)
     if ended:
         failed = ended["type"] == "Failed"
         return JobState(

@@ -10,8 +10,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-import yaml
-
 from raystead.base import labels, names
 from raystead.manifests.context import Context
 from raystead.manifests.keepers import (
@@ -126,9 +124,11 @@ def _order(job: RayJob, ctx: Context, uid: str | None) -> Json:
 
 def submission_body(spec: RayJobSpec) -> Json:
     """What `POST /api/jobs/` takes, without the submission's id."""
-    body: Json = {"entrypoint": spec.entrypoint.strip(), "runtime_env": {}, "metadata": dict(spec.metadata)}
-    if spec.runtime_env_yaml:
-        body["runtime_env"] = yaml.safe_load(spec.runtime_env_yaml)
+    body: Json = {
+        "entrypoint": spec.entrypoint.strip(),
+        "runtime_env": spec.runtime_env,
+        "metadata": dict(spec.metadata),
+    }
     if spec.entrypoint_num_cpus:
         body["entrypoint_num_cpus"] = spec.entrypoint_num_cpus
     if spec.entrypoint_num_gpus:

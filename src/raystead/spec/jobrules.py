@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator
 
@@ -23,6 +24,10 @@ JOB_NAME_MAX = 47
 _DNS1035 = re.compile(r"^[a-z]([-a-z0-9]*[a-z0-9])?$")
 _ORDER = ("DeleteWorkers", "DeleteCluster", "DeleteSelf")  # what goes later takes along what goes before
 _METADATA_SINCE = (2, 6)
+_KINDS = {int: "a number", float: "a number", bool: "true or false", dict: "a mapping", list: "a list"} | {
+    type(None): "nothing"
+}
+_MOST = 2147483647  # int32, as KubeRay's CRD and the Job have them
 
 
 def job_problems(job: RayJob) -> Iterator[SpecFinding]:
@@ -141,33 +146,52 @@ def _numbers(spec: RayJobSpec, at: Path) -> _Found:
     ):
         if value is not None and value < least:
             yield (*at, key), f"expected {least} or more, got {value:g}", ""
+        elif isinstance(value, int) and value > _MOST:
+            yield (*at, key), f"expected {_MOST} at most, got {value}", ""
+    tries = spec.submitter_config.backoff_limit if spec.submitter_config else None
+    if tries is not None and not 0 <= tries <= _MOST:
+        yield (*at, "submitterConfig", "backoffLimit"), f"expected 0 to {_MOST}, got {tries}", ""
     if spec.ttl_seconds_after_finished > 0 and not spec.shutdown_after_job_finishes:
         path = (*at, "ttlSecondsAfterFinished")
         yield path, "it has an effect only with shutdownAfterJobFinishes: true", "add that, or remove this"
 
 
 def _texts(spec: RayJobSpec, at: Path) -> _Found:
-    if spec.runtime_env_yaml:
-        path = (*at, "runtimeEnvYAML")
-        try:
-            value = yaml.safe_load(spec.runtime_env_yaml)
-        except yaml.YAMLError as error:
-            problem = str(getattr(error, "problem", None) or "it cannot be read")
-            yield path, f"the text is not valid YAML: {problem}", ""
-        else:
-            if not isinstance(value, dict):
-                yield path, "expected a mapping in the text", "for example: env_vars: {KEY: value}"
+    yield from _runtime_env(spec, (*at, "runtimeEnvYAML"))
     if spec.entrypoint_resources:
         path = (*at, "entrypointResources")
         try:
             found = json.loads(spec.entrypoint_resources)
         except ValueError:
             found = None
-        if not isinstance(found, dict) or not all(_number(v) for v in found.values()):
+        if not isinstance(found, dict) or not all(_amount(v) for v in found.values()):
             yield path, "expected JSON with a number per resource", """for example: '{"accelerator": 1}'"""
     version = version_of(spec.cluster.ray_version) if spec.cluster else None
     if spec.metadata and version is not None and version < _METADATA_SINCE:
         yield (*at, "metadata"), "a job's metadata needs Ray 2.6", "raise rayVersion or remove metadata"
+
+
+def _runtime_env(spec: RayJobSpec, path: Path) -> _Found:
+    """Ray is sent it as JSON, and fails the job over an env_vars that holds anything but strings."""
+    try:
+        value = spec.runtime_env
+        json.dumps(value, allow_nan=False)
+    except yaml.YAMLError as error:
+        problem = str(getattr(error, "problem", None) or "it cannot be read")
+        yield path, f"the text is not valid YAML: {problem}", ""
+        return
+    except (TypeError, ValueError) as error:
+        yield path, f"the text holds what JSON does not know, and Ray is sent JSON: {error}", ""
+        return
+    if not isinstance(value, dict):
+        yield path, "expected a mapping in the text", "for example: env_vars: {KEY: value}"
+        return
+    variables = value.get("env_vars")
+    for key, one in variables.items() if isinstance(variables, dict) else ():
+        if not isinstance(one, str):
+            kind = _KINDS.get(type(one), "something else")  # its value may be a secret
+            what = f"env_vars: {key}: expected a string, got {kind}"
+            yield path, what, "write it in quotes"
 
 
 def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> _Found:
@@ -227,5 +251,6 @@ def _conditions(strategy: DeletionStrategy, at: Path) -> _Found:
                 yield (*at, "deletionRules"), what, f"{after} has to be the later one"
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _amount(value: object) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 <= value < math.inf  # type: ignore[operator]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Literal
 
+import yaml
 from msgspec import field
 
 from raystead.base.labels import ORIGIN_KIND, ORIGIN_NAME
@@ -24,6 +25,15 @@ MODE = "ray.io/job-submission-mode"
 _DERIVED = (ORIGIN_NAME, ORIGIN_KIND, MODE)
 _FLOATS = ("entrypointNumCpus", "entrypointNumGpus")
 Policy = Literal["DeleteCluster", "DeleteWorkers", "DeleteSelf", "DeleteNone"]
+
+
+class _TextLoader(yaml.SafeLoader):
+    """Dates are text, as in JSON, which Ray is sent, and under KubeRay."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  # as in yaml.SafeLoader
+        letter: [(tag, pattern) for tag, pattern in known if tag != "tag:yaml.org,2002:timestamp"]
+        for letter, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 class DeletionCondition(Model):
@@ -76,6 +86,16 @@ class RayJobSpec(Model):
     pre_running_deadline_seconds: int | None = None
     shutdown_after_job_finishes: bool = False
     suspend: bool = False
+
+    @property
+    def runtime_env(self) -> object:
+        """What `runtimeEnvYAML` holds; {} where that is empty, and no mapping only where the file is wrong.
+
+        Raises:
+            yaml.YAMLError: the text cannot be read.
+        """
+        found: object = yaml.load(self.runtime_env_yaml, _TextLoader)
+        return {} if found is None else found
 
 
 class RayJob(Manifest, kw_only=True):
