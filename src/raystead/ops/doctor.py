@@ -29,6 +29,7 @@ from raystead.ops.anchor import Anchor, storable
 from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
 from raystead.ops.companions import waits_for_role, word
+from raystead.ops.dryrun import no_such_namespace
 from raystead.ops.facts import Here, default_class, namespaced, steward, version_text
 from raystead.ops.planning import existing
 from raystead.ops.probe import probe
@@ -230,12 +231,7 @@ def _singles(subject: Subject, unread: dict[str, str]) -> dict[str, Any]:
         try:
             return {"namespace": api.get(f"/api/v1/namespaces/{api.namespace}")}
         except ObjectNotFound as error:
-            raise ApiError(
-                f"there is no namespace {api.namespace}",
-                evidence=error.evidence,
-                remedy="choose one of yours with -n",
-                status=404,
-            ) from error
+            raise no_such_namespace(api.namespace, error) from error
 
     def raycluster() -> Json:
         if not have.allows("get", "rayclusters", "ray.io"):

@@ -15,7 +15,7 @@ from raystead.ops.specs import Desired
 from raystead.plan.make import key_of
 from raystead.plan.model import Key, Plan
 
-__all__ = ["DryRun", "dry_run"]
+__all__ = ["DryRun", "dry_run", "no_such_namespace"]
 
 
 @dataclass(frozen=True)
@@ -130,9 +130,14 @@ def _refused(api: Api, error: ApiError) -> None:
     if error.reason == "NamespaceTerminating" or error.status in (0, 429) or error.status >= 500:
         raise error
     if isinstance(error, ObjectNotFound) and "namespaces" in error.evidence:
-        raise ApiError(
-            f"there is no namespace {api.namespace}",
-            evidence=error.evidence,
-            remedy="choose one of yours with -n",
-            status=404,
-        ) from error
+        raise no_such_namespace(api.namespace, error) from error
+
+
+def no_such_namespace(namespace: str, answer: ObjectNotFound) -> ApiError:
+    """The error where the namespace itself is missing, which the server's answer said."""
+    return ApiError(
+        f"there is no namespace {namespace}",
+        evidence=answer.evidence,
+        remedy="choose one of yours with -n",
+        status=404,
+    )
