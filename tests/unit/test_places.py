@@ -25,6 +25,7 @@ LINES = {
     "verify": "verify",
     "explain": "explain",
     "exec": "exec -- true",
+    "autoscale": "autoscale",
 }
 
 
