@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fixtures import fresh
@@ -194,3 +197,62 @@ def test_without_a_terminal_the_answer_is_the_line_with_yes_and_a_suspended_clus
         """,
     )
     assert suspended.hint("raystead resume") == "raystead resume"
+
+
+def test_pods_that_the_namespace_ends_are_told_before_explained_after_and_then_forgotten(
+    place: Callable[[str], Kube], as_user: AsUser, tmp_path: Path
+) -> None:
+    space = place("university")
+    ray = ("pods", "-l", "ray.io/node-type=worker")
+    with at(as_user(space, "edit"), tmp_path) as terminal:
+        run = terminal.run
+        looked = run("raystead doctor --label example.edu/queue=lab")
+        assert "pods end after 6 h here" in same(looked.text.replace("\n", " "))
+        up = looked.hint("raystead up")
+        assert up == "raystead up --label example.edu/queue=lab", "what was asked about, not another cluster"
+        run(f"{up} --wait=false")
+        until(lambda: len(space.items(*ray)) == 2, 30, "the workers are made")
+        ended = space.items(*ray)[0]["metadata"]["name"]
+
+        def becomes(**status: Any) -> None:
+            """What the kubelet would write, of which there is none here."""
+            patch = json.dumps({"status": status})
+            space.run("patch", "pod", ended, "--subresource=status", "--type=merge", "-p", patch)
+
+        begun = (datetime.now(UTC) - timedelta(hours=5)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        becomes(phase="Running", startTime=begun)
+        assert "ends in 60 min (activeDeadlineSeconds: 21600)" in run("raystead status -o wide").text
+        said = "Pod was active on the node longer than the specified deadline"
+        becomes(phase="Failed", reason="DeadlineExceeded", message=said)
+        assert "1 pod ended: DeadlineExceeded" in same(run("raystead status").text.replace("\n", " "))
+        why = run("raystead explain").text
+        assert (
+            "the pod was ended after 6 h, the longest that it may run (activeDeadlineSeconds: 21600)" in why
+        )
+        assert "a rule of the cluster's administrator adds it to every new pod" in why
+        space.run("delete", "pod", ended, "--force", "--grace-period=0")
+        for verb in ("status", "explain"):
+            assert "DeadlineExceeded" not in run(f"raystead {verb}").text
+
+
+def test_what_the_help_shows_that_needs_running_pods_ends_in_a_sentence_and_ctrl_c_leaves_well(
+    terminal: Terminal, space: Kube
+) -> None:
+    """On a cluster whose pods do not run: within seconds, with the reason and a way on."""
+    run = terminal.run
+    run("raystead up --wait=false")
+    until(lambda: len(space.items("pods")) == 4, 30, "all pods are made")
+    nobody = run("raystead exec worker -- df -h /dev/shm", 87)
+    assert nobody.text.startswith('raystead: no pod of "worker" runs now')
+    run(nobody.hint("raystead explain"))
+    for line in ("raystead verify --faults head --yes", "raystead verify"):
+        broken = run(line, 90)
+        assert broken.text.startswith('raystead: "ray-cluster" is not whole now: a fault would prove nothing')
+        run(broken.hint("raystead explain"))
+    assert 'has no group "gpu"' in run("raystead restart gpu", 2).text
+    asked = run("raystead restart head", 130, answers={"[y/N]": "^C"})
+    assert "nothing was changed" in asked.text.splitlines(), "on a line of its own"
+    logs = run("raystead logs -f", 130, answers={"waiting for the first line": "^C"}, silent=7)
+    assert "raystead explain says what its pods wait for" in logs.text
+    connected = run("raystead connect", answers={"Ctrl-C closes": "^C"})
+    assert connected.text.endswith("closed")

@@ -52,6 +52,7 @@ def command(
     raystead doctor -f raycluster.yaml
     raystead doctor --rbac              the Role to ask an administrator for
     """
+    from raystead.cli.retyped import corrected
     from raystead.errors import ProblemsFound
     from raystead.ops.doctor import examine, subject_of
     from raystead.spec.flags import Flags
@@ -82,7 +83,8 @@ def command(
         click.get_current_context().exit(ProblemsFound.exit_code)
     # A cluster that is there as it was asked for needs no `up`.
     same = subject.anchor is not None and subject.anchor.cluster == subject.asked.cluster
-    reporter.hint("raystead status" if same else up)
+    asked = corrected("doctor", "up", without=("--probe",)) if output is None else None
+    reporter.hint("raystead status" if same else asked or up)
 
 
 def _role(subject: Subject) -> None:
