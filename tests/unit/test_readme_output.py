@@ -1,4 +1,4 @@
-"""What README.md shows of `explain` and of `make run` is what the program prints: nobody has typed it by hand."""
+"""What README.md shows of `explain` is what the program says: nobody has typed it by hand."""
 
 from __future__ import annotations
 
