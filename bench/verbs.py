@@ -21,6 +21,7 @@ from bare import started
 
 RAYSTEAD = str(Path(sys.executable).parent / "raystead")
 ROUNDS = 5
+NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"  # would compile all our modules in each run; pip does it once
 TARGETS = {  # seconds; list's is 2.5 times kubectl's
     "status": 0.25,
     "token": 0.25,
@@ -68,7 +69,7 @@ def main() -> None:
         try:
             path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # as in an activated environment
             env = {
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if name != NO_BYTECODE},
                 "KUBECONFIG": str(server.admin.kubeconfig),
                 "HOME": folder,
                 "PATH": path,

@@ -1,9 +1,10 @@
 """Small Kubernetes objects of a cluster "demo" for explain's tables; what Kubernetes would write, and no more."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zlib import crc32
+
+from msgspec.structs import replace
 
 from raystead.explain.model import Finding, Snapshot
 from raystead.spec.model import RayCluster, read

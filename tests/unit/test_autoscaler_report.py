@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import yaml
+from msgspec.structs import replace
 from observed import built_in, moment, recording, view
 
 from raystead.live.autoscaler import obstacles, report_of, shape_of

@@ -1,7 +1,6 @@
 """Each cause from objects as Kubernetes and Ray write them, and what must not be taken for one."""
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import explain_kit as kit
 import pytest
 from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiting, with_pods
+from msgspec.structs import replace
 
 from raystead.explain.engine import explain, kept, needed_accounts
 from raystead.explain.model import Snapshot

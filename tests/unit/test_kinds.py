@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
+from msgspec import Struct
 
 from raystead.base import kinds
 from raystead.base.kinds import KINDS
@@ -62,8 +62,8 @@ def test_the_kinds_of_jobs_and_autoscaling_are_there_and_cost_a_plain_cluster_no
 
 
 @pytest.mark.parametrize("holder", [Snapshot, Observations])
-def test_what_is_looked_at_has_a_list_for_each_part(holder: type) -> None:
-    there = {field.name for field in fields(holder)}
+def test_what_is_looked_at_has_a_list_for_each_part(holder: type[Struct]) -> None:
+    there = set(holder.__struct_fields__)
     without = () if holder is Snapshot else ("Event", "ReplicaSet")
     assert set(kinds.parts(*without)) <= there
 

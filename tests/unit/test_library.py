@@ -122,7 +122,7 @@ def test_the_types_are_shipped() -> None:
 
 
 def test_the_typed_flags_are_the_command_lines() -> None:
-    flags = {field.name for field in dataclasses.fields(Flags)} - {"name", "namespace"}
+    flags = set(Flags.__struct_fields__) - {"name", "namespace"}
     assert set(SpecFlags.__annotations__) == flags
 
 

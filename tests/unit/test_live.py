@@ -5,13 +5,14 @@ Four situations: all is well; it grows; the API server refuses its pods; its pod
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
 import barepods
 import explain_kit as kit
 import pytest
+from msgspec.structs import replace
 
 from raystead.base.groups import HEAD, REDIS, named, worker
 from raystead.doctor import quota

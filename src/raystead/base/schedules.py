@@ -7,9 +7,10 @@ names of months and days, ranges, steps, lists; Sunday is 0 and not 7.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from msgspec import Struct
 
 __all__ = ["Schedule", "every", "mistakes", "schedule_of", "zone_of"]
 
@@ -38,8 +39,7 @@ _UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _FAR = 4 * 366  # days: the 29th of February comes at least once, but for the turn of most centuries
 
 
-@dataclass(frozen=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """The values that each field takes; days match as in cron: either of two that both restrict."""
 
     minutes: frozenset[int]

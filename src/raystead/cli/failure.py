@@ -12,6 +12,8 @@ import traceback
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
+from msgspec import Struct, structs
+
 from raystead.base.secrets import masked_text
 from raystead.base.version import __version__
 from raystead.errors import RaysteadError
@@ -30,7 +32,9 @@ def as_json(error: RaysteadError) -> str:
 
 def _masked(value: object) -> object:
     """As JSON knows it, each text by itself without what may be secret."""
-    if is_dataclass(value) and not isinstance(value, type):
+    if isinstance(value, Struct):
+        value = structs.asdict(value)
+    elif is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, dict):
         return {str(key): _masked(item) for key, item in value.items()}

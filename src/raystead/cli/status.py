@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 
@@ -42,7 +41,11 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
     if output == "json":
         click.echo(json_text(view_json(seen)))
         return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = None
+    if sys.stdout.isatty():
+        import shutil
+
+        width = shutil.get_terminal_size().columns
     click.echo(status_text(seen, now=api.now(), width=width, wide=output == "wide"))
     Reporter(quiet=quiet).hint(next_command(seen, named=name is not None))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from decimal import Decimal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from raystead.base import quantities
 from raystead.doctor.amounts import Amounts, effective, requests_of, shown
@@ -62,8 +64,7 @@ def _items(ranges: tuple[Json, ...], kind: str) -> Iterator[Json]:
         yield from (one for one in item["spec"].get("limits") or [] if one.get("type") == kind)
 
 
-@dataclass(frozen=True)
-class _Broken:
+class _Broken(Struct, frozen=True):
     """A rule that does not hold; `fits` is an amount of `resource` that would, as request and limit."""
 
     text: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
+
+from msgspec import Struct, field
 
 from raystead.base import labels
 from raystead.base.groups import HEAD, REDIS, GroupId
@@ -53,8 +55,7 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
-class Client:
+class Client(Struct, frozen=True):
     """The user's side: our version, and what the Python on their PATH has (None: no such thing)."""
 
     raystead: str
@@ -63,8 +64,7 @@ class Client:
     path: str = ""
 
 
-@dataclass(frozen=True)
-class Pods:
+class Pods(Struct, frozen=True):
     """The pods of one group, all alike.
 
     Attributes:
@@ -87,8 +87,7 @@ class Pods:
         return {HEAD: "the head", REDIS: "Redis"}.get(self.group, f"{self.group} pod")
 
 
-@dataclass(frozen=True)
-class Observations:
+class Observations(Struct, frozen=True, dict=True):
     """Everything that was read, as raw JSON. None: could not be read; () was read and is empty.
 
     Attributes:

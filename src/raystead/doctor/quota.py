@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+from msgspec import Struct, field
 
 from raystead.base import quantities
 from raystead.base.groups import GroupId
@@ -20,8 +21,7 @@ _ENDED = ("Succeeded", "Failed")
 _COUNTED = tuple(row for row in ROWS if row.owned and row.part)
 
 
-@dataclass
-class _Room:
+class _Room(Struct):
     """One quota as this cluster finds it: what a running cluster of the name uses counts as free."""
 
     quota: Json

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from raystead.base.kinds import ROWS, made_by
 from raystead.doctor.model import Check
@@ -14,8 +15,7 @@ from raystead.spec.model import Json, RayCluster
 __all__ = ["NeededRights", "Right", "check", "needed", "role"]
 
 
-@dataclass(frozen=True)
-class Right:
+class Right(Struct, frozen=True):
     """Verbs on one resource, and what cannot be done without them; `must` False: the cluster runs without."""
 
     group: str
@@ -39,8 +39,7 @@ _OF_PODS = (
 )
 
 
-@dataclass(frozen=True)
-class NeededRights:
+class NeededRights(Struct, frozen=True):
     """The needed rights: all, with the verbs that are lacking, and those that nobody could tell."""
 
     needed: tuple[Right, ...]

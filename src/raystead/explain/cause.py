@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from raystead.base.groups import GroupId
 from raystead.explain.model import Confidence, Evidence, Finding
@@ -12,8 +13,7 @@ from raystead.explain.model import Confidence, Evidence, Finding
 __all__ = ["Cause", "Sighting"]
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """Where a cause was seen, by what, and since when."""
 
     group: GroupId | None
@@ -23,8 +23,7 @@ class Sighting:
     pods: int = 1
 
 
-@dataclass(frozen=True)
-class Cause:
+class Cause(Struct, frozen=True):
     """`why`, `means` and `remedy` are templates (`str.format`); the rules fill them in.
 
     Attributes:

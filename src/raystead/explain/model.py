@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
+
+from msgspec import Struct, field
 
 from raystead.base.groups import GroupId
 from raystead.manifests.facts import Facts
@@ -72,8 +74,7 @@ class Finding:
     pods: int = 1
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything that was read, as raw Kubernetes JSON, at the time `now` (UTC).
 
     A part that is None could not be read; () was read and is empty.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+
+from msgspec import Struct
 
 from raystead.live.pods import Pod
 from raystead.live.reading import dig, meta
@@ -15,8 +16,7 @@ __all__ = ["blocks", "blocks_dns"]
 _DNS_PORTS = (53, 5353)
 
 
-@dataclass(frozen=True)
-class _Way:
+class _Way(Struct, frozen=True):
     """One direction, seen from the pod whose policies decide."""
 
     kind: str  # Egress, Ingress

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raystead.base.labels import OURS
 from raystead.explain.cause import Cause, Sighting
@@ -256,8 +257,7 @@ WAITS = {
 }
 
 
-@dataclass(frozen=True)
-class Said:
+class Said(Struct, frozen=True):
     """A text that was found in a log: its cause, the whole line, what the pattern caught."""
 
     cause: Cause

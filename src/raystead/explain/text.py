@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from raystead.explain.model import Evidence, Finding
 
@@ -23,8 +25,7 @@ def render(findings: Iterable[Finding], now: datetime) -> str:
     return "\n\n".join(_block(shared, now) for shared in joined(findings))
 
 
-@dataclass(frozen=True)
-class Shared:
+class Shared(Struct, frozen=True):
     """A finding, and the groups in which it is word for word the same: "" for the whole cluster."""
 
     groups: str

@@ -11,8 +11,9 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from raystead.base import quantities
 from raystead.base.groups import worker
@@ -38,8 +39,7 @@ _UNKNOWN = ("node:", "accelerator_type:")  # resources that a node has by itself
 _HEAD = "headgroup"
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """Something that waits for a place, or is kept in reserve by request_resources.
 
     Attributes:
@@ -56,8 +56,7 @@ class Demand:
         return f"{self.count} x {' + '.join(parts)} ({self.kind})"
 
 
-@dataclass(frozen=True)
-class AutoscalerReport:
+class AutoscalerReport(Struct, frozen=True):
     """What Ray's autoscaler says.
 
     Attributes:
@@ -76,8 +75,7 @@ class AutoscalerReport:
     idle_seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """Why a demand stays unmet, as far as the spec tells.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+
+from msgspec import Struct
 
 from raystead.base.groups import HEAD, OTHER, REDIS, GroupId, worker
 from raystead.live.events import Events
@@ -17,8 +18,7 @@ from raystead.spec.model import RayCluster
 __all__ = ["Group", "groups", "wanted"]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(Struct, frozen=True, dict=True):
     """Pods that are alike: Redis, the head, one worker group.
 
     Attributes:

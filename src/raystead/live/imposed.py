@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raystead.base import labels
 from raystead.base.times import span
@@ -14,8 +14,7 @@ __all__ = ["Imposed", "imposed"]
 _TTL = "ttlSecondsAfterFinished"
 
 
-@dataclass(frozen=True)
-class Imposed:
+class Imposed(Struct, frozen=True):
     """One thing that is added: `ends` tells that a cluster would end because of it while it is used."""
 
     what: str

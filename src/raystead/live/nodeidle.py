@@ -7,7 +7,8 @@ registration), so the autoscaler's own call is made, by a Python that has Ray.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raystead.base.times import rounded
 
@@ -27,8 +28,7 @@ print(json.dumps([
 """
 
 
-@dataclass(frozen=True)
-class NodeIdle:
+class NodeIdle(Struct, frozen=True):
     """What one node does: seconds it has been idle (0: it is not), and logical CPUs in use."""
 
     seconds: float

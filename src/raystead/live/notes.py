@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from raystead.base.times import ago, span
 from raystead.live.pods import Pod
@@ -18,8 +19,7 @@ _IMAGE = {"ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNever
 _STARTING = {"ContainerCreating", "PodInitializing"}
 
 
-@dataclass(frozen=True)
-class PodNote:
+class PodNote(Struct, frozen=True):
     """A few words on a pod; `at` is when it happened, None for what is so now."""
 
     text: str

@@ -7,8 +7,9 @@ file's other documents lead from outside to a port of ours. No label names those
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from raystead.base import labels
 from raystead.manifests.context import Context
@@ -25,8 +26,7 @@ HEAD, WORKERS = "head", "workers"
 _OUTSIDE = ("NodePort", "LoadBalancer")
 
 
-@dataclass(frozen=True)
-class Door:
+class Door(Struct, frozen=True):
     """What opens which TCP ports to everybody: `head`, `workers`, or the name of a worker group."""
 
     source: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from raystead.base import labels, names
 from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
@@ -44,8 +45,7 @@ _SIZE: Json = {
 }
 
 
-@dataclass(frozen=True)
-class KeeperOrder:
+class KeeperOrder(Struct, frozen=True):
     """One keeper: the part that it ends, and `incluster.keeper`'s Watch as JSON."""
 
     part: str

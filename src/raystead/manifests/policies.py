@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raystead.base import labels
 from raystead.manifests.context import Context
@@ -27,8 +28,7 @@ _DNS: Json = {  # to any destination: CoreDNS listens on 53, OpenShift's pods on
 }
 
 
-@dataclass(frozen=True)
-class _Side:
+class _Side(Struct, frozen=True):
     """The pods of one policy and the rules that the user adds to them."""
 
     guide_name: str

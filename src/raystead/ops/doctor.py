@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from msgspec import structs
+
 from raystead.base import kinds
 from raystead.base.groups import GroupId
 from raystead.doctor import rights as needing
@@ -122,13 +124,13 @@ def examine(subject: Subject, *, up: str, policies: str | None = None, probes: b
         companions=subject.asked.foreign,
         **lists,
     )
-    seen = replace(seen, **_singles(subject, unread))
+    seen = structs.replace(seen, **_singles(subject, unread))
     kept = subject.anchor.choices if subject.anchor else NO_CHOICES
     choices = replace(kept, policies=policies or kept.policies)
-    seen = replace(seen, facts=_facts(subject, seen), choices=choices)
-    seen = replace(seen, objects=tuple(manifests(document, seen.facts, seen.choices)))
-    seen = replace(seen, secrets=_secrets(subject, seen, password))
-    seen = replace(seen, admission=_admission(subject, seen, unread), jobs=_jobs(subject, seen))
+    seen = structs.replace(seen, facts=_facts(subject, seen), choices=choices)
+    seen = structs.replace(seen, objects=tuple(manifests(document, seen.facts, seen.choices)))
+    seen = structs.replace(seen, secrets=_secrets(subject, seen, password))
+    seen = structs.replace(seen, admission=_admission(subject, seen, unread), jobs=_jobs(subject, seen))
     asked = api.requests
     checks = (*judge(seen, subject.held), *_companions(subject))
     if probes:

@@ -6,6 +6,8 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.notes import notes
@@ -83,7 +85,7 @@ def desired(
         return Desired(cluster, notes=notes_of(cluster))
     told: tuple[SpecNote, ...] = ()
     if not flags.name and (stem := generates(text, filename)):
-        flags = replace(flags, name=f"{stem}{''.join(secrets.choice(_ALPHABET) for _ in range(5))}")
+        flags = structs.replace(flags, name=f"{stem}{''.join(secrets.choice(_ALPHABET) for _ in range(5))}")
         told = (
             SpecNote(
                 filename,
@@ -142,7 +144,7 @@ def located(
     Raises:
         SpecError: with every problem of the file or of the flags.
     """
-    asked = desired(replace(flags, namespace=namespace), text, filename, home=api.namespace)
+    asked = desired(structs.replace(flags, namespace=namespace), text, filename, home=api.namespace)
     return api.inside(namespace or asked.cluster.metadata.namespace), asked
 
 

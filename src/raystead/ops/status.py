@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from raystead.base import kinds, labels
 from raystead.base.times import span
 from raystead.errors import Forbidden, RaysteadError
@@ -195,4 +197,4 @@ def _report(
         str(p["metadata"]["name"]) for p in pods if p["metadata"]["labels"].get(labels.NODE_TYPE) == "worker"
     }
     seconds = {pod: one.seconds for pod, one in idle.items() if one.seconds > 0 and pod in workers}
-    return replace(report, idle_seconds=seconds)
+    return structs.replace(report, idle_seconds=seconds)

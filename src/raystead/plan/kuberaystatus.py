@@ -6,9 +6,10 @@ Same keys, live truth: `state` is `ready` only while everything is, and `RayClus
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+
+from msgspec import Struct
 
 from raystead.base import quantities
 from raystead.base.groups import HEAD
@@ -23,8 +24,7 @@ _TPU = "google.com/tpu"
 _DECIMAL = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
 
 
-@dataclass(frozen=True)
-class LiveCluster:
+class LiveCluster(Struct, frozen=True):
     """What was seen: the head first in `groups`; `pods_left` are all pods but those that ended."""
 
     groups: Sequence[Group]

@@ -7,8 +7,10 @@ server knows its defaults and how it writes quantities.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
+
+from msgspec import Struct
 
 from raystead.base import labels, names
 from raystead.base.groups import GroupId
@@ -70,8 +72,7 @@ def make(
     return Plan(tuple(changes), tuple(case.notes(changes)), tuple(case.problems()))
 
 
-@dataclass(frozen=True)
-class _Case:
+class _Case(Struct, frozen=True, dict=True):
     wanted: Sequence[Json]
     live_objects: Sequence[Json]
     answers: Mapping[Key, Json]

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json
@@ -23,8 +24,7 @@ _USED = re.compile(r"^([\d.]+)/([\d.]+) (CPU|GPU)\b", re.MULTILINE)
 _SKEW = 5.0  # seconds that two machines' clocks may differ
 
 
-@dataclass(frozen=True)
-class RayNode:
+class RayNode(Struct, frozen=True):
     """One node as Ray sees it.
 
     Attributes:

@@ -8,7 +8,8 @@ the cluster's own. A port is `dashboard`, `client`, `metrics`, `serve` or a numb
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raystead.base.labels import is_label
 
@@ -20,8 +21,7 @@ _NUMBER = re.compile(r"^[0-9]{1,5}$")
 _DOORS = ("dashboard", "client", "metrics", "serve")
 
 
-@dataclass(frozen=True)
-class Allowed:
+class Allowed(Struct, frozen=True):
     """One peer: the name of its namespace (None: the cluster's), labels of its pods, doors it may use."""
 
     namespace: str | None

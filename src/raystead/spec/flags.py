@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import re
-from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
+
+from msgspec import Struct
 
 from raystead.base.labels import OBJECT_LABELS, is_label, steers
 from raystead.base.quantities import binary, parse
@@ -32,8 +33,7 @@ _MOST = 10  # workers that --autoscale allows without --max
 _HEAD_FLOOR = 8 * 2**30  # what Ray recommends for a head in production
 
 
-@dataclass(frozen=True)
-class Flags:
+class Flags(Struct, frozen=True):
     """What was typed; None or () is: not typed."""
 
     name: str | None = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import TypeVar
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from raystead.spec import rules
 from raystead.spec.documents import ACCEPTED, CLUSTER_AT, LATER, RayDocument, cluster_json
@@ -29,8 +31,7 @@ __all__ = ["SpecFile", "load", "unpacked"]
 P = TypeVar("P", bound=Problem)
 
 
-@dataclass(frozen=True)
-class SpecFile:
+class SpecFile(Struct, frozen=True):
     """The document of a file that is ours, those that are not, and notes."""
 
     document: RayDocument
@@ -109,7 +110,7 @@ def _job(
     elif job is not None:
         told_of, noted = cronrules.cron_problems(job), cronrules.cron_notes(job)
     problems = placed(told_of)
-    of_job = [SpecNote(**vars(one)) for one in placed(noted)]
+    of_job = [SpecNote(**asdict(one)) for one in placed(noted)]
     if isinstance(job, RayJob) and job.selected:
         if flags != Flags(name=flags.name, namespace=flags.namespace):
             what = "flags change a cluster, and this job makes none"

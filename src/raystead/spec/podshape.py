@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
+
+from msgspec import Struct
 
 from raystead.base import quantities
 from raystead.spec.finding import SpecFinding
@@ -68,8 +69,7 @@ _MISSHAPEN = re.compile("expected a(?:n entry| list| mapping),|.*, got a (?:list
 _PLACES = {"PodSpec": "the pod's spec", "Container": "a container", "ObjectMeta": "the template's metadata"}
 
 
-@dataclass(frozen=True)
-class Shape:
+class Shape(Struct, frozen=True):
     """What the table says of a field: its type, the keys of its list's entries, whether it is required."""
 
     type: str

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from raystead.base.text import neutral
 from raystead.errors import SpecError
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
+class Problem(Struct, frozen=True, order=True):
     """`line` and `column` count from 1; 0 where there is no file (flags)."""
 
     file: str
@@ -32,7 +32,7 @@ class Problem:
         return neutral(text)  # it quotes what stands in somebody's file
 
 
-class SpecNote(Problem):
+class SpecNote(Problem, frozen=True):
     """Something the user should know; nothing is refused."""
 
 

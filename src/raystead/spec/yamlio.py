@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from msgspec import Struct, field
 
 from raystead.spec.problems import Problem
 
@@ -41,8 +41,7 @@ _FLOAT = re.compile(
 )
 
 
-@dataclass
-class Document:
+class Document(Struct):
     """One YAML document: its value, and the position (line, column from 1) of every path in it."""
 
     value: Any
