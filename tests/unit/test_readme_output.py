@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import explain_kit as kit
 import pytest
+from msgspec.structs import replace
 from test_explain_rules import refused
 
 from raystead.explain.engine import explain
