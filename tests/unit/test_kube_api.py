@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -35,7 +36,7 @@ from raystead.kube import api as module
 from raystead.kube.access import Access
 from raystead.kube.access.access import Impersonation
 from raystead.kube.answers import error_of
-from raystead.kube.api import Api
+from raystead.kube.api import Api, as_json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import collection, path_of
 
@@ -465,3 +466,11 @@ def test_the_trace_shows_requests_and_no_bodies() -> None:
         Api(server.access(), trace=said.append).create(collection("ns", "Secret"), {"data": {"p": "s3cret"}})
     assert said[0].startswith("POST /api/v1/namespaces/ns/secrets?")
     assert "s3cret" not in said[0]
+
+
+@pytest.mark.parametrize("text", ["🚀 ä", "\x7f\x85\u2028\ufeff", "\\ud83d\\ude80", "\ud83d", '\0\n\t"\\'])
+def test_what_is_applied_is_the_same_as_json_and_as_yaml(text: str) -> None:
+    sent = as_json({"data": {text: text}})
+    assert json.loads(sent) == {"data": {text: text}}
+    if text != "\ud83d":  # half a pair is no text to YAML
+        assert yaml.load(sent, Loader=yaml.CSafeLoader) == {"data": {text: text}}

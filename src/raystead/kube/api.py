@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import ssl
 import threading
 import time
@@ -26,7 +27,7 @@ from raystead.kube.clock import Clock
 from raystead.kube.connections import Answer, Connections, NotConnected, words
 from raystead.kube.pages import words_of
 
-__all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json"]
+__all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json", "as_json"]
 
 Json = dict[str, Any]
 Headers = list[tuple[str, str]]
@@ -45,6 +46,16 @@ _LATE = (
 _SLOW = 1.0  # seconds of an answer that is worth a word where nothing else was said for as long
 _HURRY, _HURRY_TIMEOUT = 0.5, 5.0  # seconds of trying, and of waiting for one answer, after an interrupt
 _IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
+
+
+def as_json(body: Any) -> bytes:
+    """JSON that is YAML too, which server-side apply reads it as.
+
+    YAML knows no pairs of surrogates, as JSON escapes an emoji; and a control character or a line separator
+    that is not escaped is none of a YAML text, or is folded away.
+    """
+    text = json.dumps(body, ensure_ascii=False)
+    return re.sub("[\x7f-\uffff]", lambda found: f"\\u{ord(found[0]):04x}", text).encode()
 
 
 class Api:
@@ -294,7 +305,7 @@ class Api:
         data = None
         if body is not None:
             headers.append(("Content-Type", content))
-            data = json.dumps(body).encode()
+            data = as_json(body)
         with self._told_late("the login has not come about", again=False):
             login = self.access.login()
         answer = self._send(method, target, headers, data, login, timeout)

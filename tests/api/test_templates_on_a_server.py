@@ -1,4 +1,4 @@
-"""A priority class that the cluster has not: told before anything is made, and explained afterwards."""
+"""What a pod template may say that only the API server judges: a priority class it has not; any text at all."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ spec:
         containers: [{name: ray-worker, image: "rayproject/ray:2.60.0"}]
 """
 WHY = "PriorityClass rush-hour does not exist in this cluster"
+
+
+def test_any_text_of_a_file_reaches_the_server_as_it_is(
+    namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], tmp_path: Path
+) -> None:
+    space, file, text = namespace(), tmp_path / "ray.yaml", "🚀 日本 ä\u2028\x7f"
+    env = f"name: ray-worker, env: [{{name: TEXT, value: {json.dumps(text)}}}]"
+    plain = FILE.replace("        priorityClassName: rush-hour\n", "").replace("name: ray-worker", env)
+    file.write_text(plain)
+    edit = Cli(as_user(space, "edit"))
+    edit("up", "--wait=false", "-f", str(file))
+    (ray,) = space.get("deployment", "ranked-w-worker")["spec"]["template"]["spec"]["containers"]
+    assert text in [one.get("value") for one in ray["env"]]
+    again = edit("up", "--wait=false", "-f", str(file))
+    assert "nothing to change" in (again.stdout + again.stderr).lower()
 
 
 def test_a_missing_priority_class_is_told_before_and_after(
