@@ -35,7 +35,7 @@ def test_any_text_of_a_file_reaches_the_server_as_it_is(
     namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube], tmp_path: Path
 ) -> None:
     space, file, text = namespace(), tmp_path / "ray.yaml", "🚀 日本 ä\u2028\x7f"
-    env = f"name: ray-worker, env: [{{name: TEXT, value: {json.dumps(text)}}}]"
+    env = 'name: ray-worker, env: [{name: TEXT, value: "🚀 日本 ä\\u2028\\x7f"}]'
     plain = FILE.replace("        priorityClassName: rush-hour\n", "").replace("name: ray-worker", env)
     file.write_text(plain)
     edit = Cli(as_user(space, "edit"))
