@@ -1,5 +1,6 @@
 """What every ring of tests has in common: which tests stay together on one worker, and what a run took."""
 
+import os
 import signal
 from collections import defaultdict
 from collections.abc import Generator, Iterable
@@ -14,13 +15,23 @@ TOGETHER = ("survivor", "running")  # fixtures that are a Ray cluster for all fi
 LONGEST_FIRST = (  # so that no worker begins a long group when the others are done
     "local",  # one Ray at a time on this machine
     *TOGETHER,
+    "test_autoscaling",
+    "test_in_places",
+    "test_autoscaling_demand",
     "test_explain",
     "test_up_files",
+    "test_rayjob",
     "test_up",
+    "test_autoscaled_ends",
+    "test_raycronjob",
     "test_secrets",
     "test_closed",
+    "test_walk_there",
     "test_explain_verb",
     "test_run",
+    "test_readme",
+    "test_status",
+    "test_guide",
 )
 WITHIN_GROUP = (
     "test_jobs",
@@ -50,6 +61,8 @@ def pytest_configure() -> None:
     """Ctrl-C reaches what tests start, also from a shell's background job (its children would ignore it); slowness is no failure."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Our commands are compiled once, as where pip installed them, not by each process: that doubled their CPU time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # How fast a busy machine makes examples says nothing about what is tested.
     current = settings.get_profile(settings.get_current_profile_name())
     slow = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}

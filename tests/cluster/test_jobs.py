@@ -157,7 +157,7 @@ def test_a_job_whose_worker_dies_before_it_runs_is_begun_anew(
         out, err = process.communicate(timeout=patience(120))
     assert process.returncode == 0, err
     assert f"the node that was to run {job} died before the job began; still trying" in err
-    assert re.findall(r"^42$|died", out, re.MULTILINE) == ["42"]
+    assert re.findall(r"^42$|died", out, re.MULTILINE) == ["42"], out
     assert json.loads(cli("job", "status", job, "-o", "json").stdout)["status"] == "SUCCEEDED"
     cli("up")
 
