@@ -86,6 +86,7 @@ def test_a_wish_waits_for_the_clients_answer(
         assert relay.patch(WISH) == {"spec": "new"}
         assert relay.cluster() == {"spec": "new"}  # also before the client's next view
     thread.join()
+    monkeypatch.setattr(module, "HOLD", 0.0)
     assert relay.patches("one")[1]["patches"] == []
 
 
