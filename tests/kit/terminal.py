@@ -165,6 +165,9 @@ class Terminal:
         for question, answer in (answers or {}).items():
             asked = partial(self._asked, question.rstrip(), before[0])
             self._until(asked, seconds, f"{question!r} after {command!r}")
+            # No person is faster. Python only reads its signals between two of its own steps: an interrupt in the
+            # moment between the prompt and the read behind it is seen with the next key.
+            time.sleep(0.3)
             self._type("\x03" if answer == "^C" else answer)
         busy = crowding()
 
