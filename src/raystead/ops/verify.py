@@ -42,7 +42,7 @@ __all__ = [
 FAULTS = ("head", "redis", "worker")
 PATIENCE = 300.0  # seconds for a cluster to be whole again
 _SETTLE = 2.0  # seconds that the record goes on after that
-_MOMENT = 10.0  # seconds
+_MOMENT = 4.0  # seconds
 _TICK = 0.2
 _RETURNS = 3.0  # seconds: Ray's monitor of a job (a look a second) writes its end, also after it was deleted
 Emit = Callable[[str | FaultOutcome], None]
@@ -262,9 +262,11 @@ class _Proof:
         )
 
     def whole_soon(self) -> bool:
-        """Whether it is, or is within `_MOMENT`: one slow answer of a busy head proves nothing."""
+        """Whether it is; with all pods ready Ray gets a moment, for one slow answer proves nothing."""
         begun = time.monotonic()
-        while not (whole := self.whole(set())) and time.monotonic() - begun < _MOMENT:
+        while not (whole := self.whole(set())):
+            if time.monotonic() - begun > _MOMENT or not all(Pod.of(pod).ready for pod in self._pods()):
+                break
             time.sleep(_TICK)
         return whole
 
