@@ -23,6 +23,7 @@ def auto(space: Kube, as_user: Callable[[Kube, str], Kube]) -> Iterator[Auto]:
 
 
 def test_two_detached_actors_bring_two_workers_which_go_when_they_are_idle(auto: Auto) -> None:
+    """Over 60 s: a cluster and two workers start, are idle for 15 s, and go."""
     assert auto.pods() == []
     begun = time.monotonic()
     hosts = auto.have("a", "b")
@@ -55,6 +56,7 @@ def test_a_worker_that_is_deleted_by_force_comes_back_under_a_new_name(auto: Aut
 
 
 def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Auto) -> None:
+    """Over 60 s: a worker starts, and both are idle for 15 s before they go."""
     before = auto.names()
     auto.space.run("exec", "deploy/auto-head", "-c", "steward", "--", "sh", "-c", "kill -9 1 || kill 1")
     auto.begin("d")
@@ -67,6 +69,7 @@ def test_a_steward_that_is_killed_loses_nothing_and_makes_no_pod_twice(auto: Aut
 
 
 def test_a_quota_that_is_hit_midway_is_told(auto: Auto) -> None:
+    """Over 60 s: two workers start one after the other, the second after its refusal is tried again."""
     until(lambda: len(auto.space.items("pods")) == 1, 120, "what is ending no longer counts; the head stays")
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}}
     auto.space.apply({**quota, "spec": {"hard": {"pods": "2"}}})

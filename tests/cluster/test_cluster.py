@@ -88,6 +88,7 @@ def claim(name: str) -> dict[str, object]:
 
 
 def test_volumes_bind_keep_data_and_go(own_cluster: Path, namespace) -> None:
+    """Over 60 s on a busy machine: a pod is started, ended and started again."""
     kube, never = namespace(), namespace(volumes=False)
     kube.apply(claim("data"))
     never.apply(claim("data"))

@@ -25,6 +25,7 @@ AsUser = Callable[[Kube, str], Kube]
 def test_a_probe_finds_what_only_a_pod_knows_and_goes(
     namespace: MakeSpace, as_user: AsUser, audit: Audit, deny: bool
 ) -> None:
+    """Over 60 s on a busy machine: a pod that connects to what is closed waits for time-outs."""
     space = namespace(security="restricted", deny=deny)
     user = as_user(space, "edit")
     audit.mark()

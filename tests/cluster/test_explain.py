@@ -120,6 +120,7 @@ def test_every_cause_made_for_real_is_found_by_name_first_and_alone(
     machine_faults: Faults,
     registry: Registry,
 ) -> None:
+    """Over 60 s: all broken clusters are made at once, and some causes need minutes to show."""
     where = spaces(namespace, admin)
     users = {name: as_user(kube, "edit") for name, kube in where.items()}
     cases = explain_cases.cases(registry.host)

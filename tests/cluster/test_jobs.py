@@ -78,6 +78,7 @@ def job_of(process: "subprocess.Popen[str]") -> str:
 
 
 def test_the_jobs_output_is_on_stdout_and_its_exit_code_is_ours(cli: Cli) -> None:
+    """Over 60 s: it is the first here, and starts the cluster."""
     done = cli("submit", "--", "python", "-c", "import ray; ray.init(); print(ray.cluster_resources())")
     assert "'CPU': 3.0" in done.stdout
     assert "'CPU'" not in done.stderr
@@ -224,6 +225,7 @@ def test_a_file_that_the_command_names_goes_along(
 def test_who_follows_a_job_is_told_of_its_pods_end_and_keeps_what_was_shown(
     cli: Cli, space: Kube, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Over 60 s where a worker of an earlier test is still to come back first."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     process = cli.start("submit", "--", "python", "-c", TICKS.format(ticks=600, code=0))
     job = job_of(process)

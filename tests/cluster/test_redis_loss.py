@@ -55,6 +55,7 @@ def unhurt(survivor: Survivor, lost: float, workers: object, last: int) -> str:
 def test_a_lost_redis_costs_nothing_else(
     survivor: Survivor, machine_faults: Faults, fault: Callable[[Survivor, Faults], None]
 ) -> None:
+    """Over 60 s: a head that has lost Redis ends only after a while, and starts anew."""
     workers, heads, redis = survivor.lives(WORKERS), survivor.lives(HEAD), survivor.lives(REDIS)
     last, lost = survivor.beats()[-1].n or 0, time.time()
     fault(survivor, machine_faults)

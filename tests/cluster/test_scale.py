@@ -50,6 +50,7 @@ def workers(kube: Kube) -> dict[str, str]:
 
 
 def test_of_a_group_that_shrinks_the_idle_worker_goes_and_is_named(cli: Cli, space: Kube) -> None:
+    """Over 60 s: the job on the busy worker runs for a minute."""
     words = ("--submission-id", "long", "--no-wait", "--entrypoint-num-cpus", "1")
     cli("submit", *words, "--", "sh", "-c", "hostname; sleep 60; echo whole")
     until(lambda: "deployment-ray" in cli("job", "logs", "long").stdout, 60, "it runs", every=1)

@@ -65,6 +65,7 @@ def test_status_of_a_cluster_s_life(
     faults: Faults,
     tmp_path: Path,
 ) -> None:
+    """Over 60 s: a cluster starts, loses its head, is broken and ends, and is looked at on the way."""
     kube = namespace()
     owner, reader = as_user(kube, "edit"), as_user(kube, "view")
     file = tmp_path / "cluster.yaml"

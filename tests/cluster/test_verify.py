@@ -31,6 +31,7 @@ def actors(raystead: Cli) -> str:
 
 
 def test_it_survives_and_nothing_of_the_proof_is_left(raystead: Cli) -> None:
+    """Over 60 s: a head, Redis and a worker are lost and come back, one after the other."""
     named = actors(raystead)
     before = jobs(raystead)
     done = raystead("verify", "--yes", "-o", "json")
