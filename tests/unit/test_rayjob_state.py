@@ -95,6 +95,16 @@ def test_the_outcome_is_what_the_submitter_told_whatever_else_it_wrote() -> None
     }
 
 
+@pytest.mark.parametrize(("code", "status", "known"), [(3, "FAILED", 3), (1, "", None), (137, "", None)])
+def test_without_a_termination_message_the_exit_code_tells_what_it_can(
+    code: int, status: str, known: int | None
+) -> None:
+    ended = [{"name": "ray-job-submitter", "state": {"terminated": {"exitCode": code}}}]
+    found = job_state(job("Failed"), [pod(containerStatuses=ended)])
+    assert (found.deployment_status, found.job_status, found.exit_code) == ("Failed", status, known)
+    assert found.id == ("demo-abc12" if known else "")
+
+
 def test_of_two_submitters_the_newer_one_is_believed() -> None:
     older, newer = pod("demo-z", told={**ENDED, "message": "older"}), pod("demo-a", told=ENDED)
     newer["metadata"]["creationTimestamp"] = "2026-11-26T10:03:00Z"

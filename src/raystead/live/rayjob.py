@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from raystead.base.names import SUBMITTER
 from raystead.base.times import when as moment
 from raystead.spec.model import Json
 
@@ -84,9 +85,13 @@ def job_state(job: Json | None, pods: Sequence[Json]) -> JobState:
         return _outcome(last or told[-1], started, pod)
     if ended:
         failed = ended["type"] == "Failed"
+        code = _drivers_code(newest) if failed and newest else None
         return JobState(
+            id=_submission(job) if code else "",
+            job_status="FAILED" if code else "",
+            exit_code=code,
             deployment_status="Failed" if failed else "Complete",
-            reason="SubmissionFailed" if failed else "",
+            reason="AppFailed" if code else "SubmissionFailed" if failed else "",
             message=str(ended.get("message") or ""),
             started=started,
             ended=moment(ended.get("lastTransitionTime")),
@@ -115,6 +120,15 @@ def _told(pod: Json) -> dict[str, Any] | None:
             continue
         if isinstance(found, dict) and "jobDeploymentStatus" in found:
             return found
+    return None
+
+
+def _drivers_code(pod: Json) -> int | None:
+    """The driver's exit code where only the submitter's is known, which is the same but for 1 and for kills."""
+    for one in (pod.get("status") or {}).get("containerStatuses") or []:
+        code = ((one.get("state") or {}).get("terminated") or {}).get("exitCode")
+        if one.get("name") == SUBMITTER and isinstance(code, int) and code not in (0, 1, 137, 143):
+            return code
     return None
 
 
