@@ -124,7 +124,7 @@ def _told(pod: Json) -> dict[str, Any] | None:
 
 
 def _drivers_code(pod: Json) -> int | None:
-    """The driver's exit code where only the submitter's is known, which is the same but for 1 and for kills."""
+    """The driver's exit code by the submitter's, which is the same but for 1 and for kills."""
     for one in (pod.get("status") or {}).get("containerStatuses") or []:
         code = ((one.get("state") or {}).get("terminated") or {}).get("exitCode")
         if one.get("name") == SUBMITTER and isinstance(code, int) and code not in (0, 1, 137, 143):
