@@ -26,7 +26,7 @@ def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
 
     \b
     raystead autoscale
-    raystead autoscale --rbac   for the administrator: the cluster does it itself
+    raystead autoscale --rbac   the Role that lets the cluster do it itself
     """
     from raystead.ui.plain import Reporter
 

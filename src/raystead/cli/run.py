@@ -70,7 +70,7 @@ def command(
     \b
     raystead run -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead run -f raycluster.yaml -- python train.py
-    raystead run -f rayjob.yaml   follow a RayJob; its file says what goes
+    raystead run -f rayjob.yaml   follow a RayJob to its end
     """
     from raystead.cli.jobs import say_waiting
     from raystead.ops.drivers import NamespaceDrivers
@@ -204,9 +204,8 @@ def ended_by_signals() -> Iterator[None]:
 
     def leave(number: int, frame: object) -> NoReturn:
         if number == signal.SIGHUP:
-            signal.signal(
-                number, signal.SIG_IGN
-            )  # the shell sends one, too, and it would end the cleaning up
+            # The shell sends one, too, and it would end the cleaning up.
+            signal.signal(number, signal.SIG_IGN)
             terminal.silence()
         raise SystemExit(128 + number)
 

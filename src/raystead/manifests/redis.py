@@ -167,18 +167,24 @@ def _user(ctx: Context) -> Json:
     return {"runAsUser": int(user), "runAsGroup": int(user), "fsGroup": int(user)}
 
 
-def _container(ctx: Context) -> Json:
-    container = _current(ctx)
-    if ctx.facts.filled:
-        probe = container.pop("startupProbe")
-        container["readinessProbe"] = {**probe, "periodSeconds": 2, "failureThreshold": 3}
-        container["livenessProbe"]["initialDelaySeconds"] = 30
-    return container
-
-
-def _current(ctx: Context) -> Json:
-    start = scripts.redis_start(f"{_CONFIG_DIR}/redis.conf", PASSWORD_FILE, f"{_RUN_DIR}/redis.conf")
+def _probes(ctx: Context) -> Json:
     ping = scripts.redis_cli(PASSWORD_FILE)
+    alive: Json = {
+        "exec": {"command": ["sh", "-c", ping]},
+        "periodSeconds": 10,
+        "timeoutSeconds": 5,
+        "failureThreshold": 6,
+    }
+    # Redis that loads a large file answers, but not with PONG (no grep: small images).
+    started = ready_once(["sh", "-c", f'test "$({ping})" = PONG'], 1)
+    if ctx.facts.filled:
+        ready = {**started, "periodSeconds": 2, "failureThreshold": 3}
+        return {"livenessProbe": {**alive, "initialDelaySeconds": 30}, "readinessProbe": ready}
+    return {"livenessProbe": alive, "startupProbe": started}
+
+
+def _container(ctx: Context) -> Json:
+    start = scripts.redis_start(f"{_CONFIG_DIR}/redis.conf", PASSWORD_FILE, f"{_RUN_DIR}/redis.conf")
     return {
         "name": "redis",
         "image": ctx.cluster.annotations.get(REDIS_IMAGE_ANNOTATION, DEFAULT_IMAGE),
@@ -187,14 +193,7 @@ def _current(ctx: Context) -> Json:
         "args": [start],
         "ports": [{"name": "redis", "containerPort": 6379}],
         "resources": _size(ctx),
-        # loading a large file answers, but not with PONG (no grep: small images)
-        "livenessProbe": {
-            "exec": {"command": ["sh", "-c", ping]},
-            "periodSeconds": 10,
-            "timeoutSeconds": 5,
-            "failureThreshold": 6,
-        },
-        "startupProbe": ready_once(["sh", "-c", f'test "$({ping})" = PONG'], 1),
+        **_probes(ctx),
         "volumeMounts": [
             {"name": "config", "mountPath": _CONFIG_DIR, "readOnly": True},
             {"name": "redis-password", "mountPath": PASSWORD_DIR, "readOnly": True},
