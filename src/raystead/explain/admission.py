@@ -86,9 +86,9 @@ ACCOUNT = Cause(
 )
 PRIORITY = Cause(
     "priority-class-missing",
-    "The pods name a priority class that the cluster has not",
+    "The pods name a priority class that does not exist",
     "PriorityClass {priority} does not exist in this cluster",
-    "priority classes belong to the whole cluster; the API server creates no pod that names one it has not",
+    "priority classes belong to the whole cluster; the API server creates no pod that names a missing one",
     "correct or remove priorityClassName {priority} in the file, then {up} -f FILE\n"
     'or send to the administrator: "pods of namespace {namespace} name PriorityClass {priority}, which is '
     'not there: which one may they use?"',

@@ -122,10 +122,10 @@ def _odd_blank(text: str, line: int) -> tuple[int, int, str, str] | None:
         for column, letter in enumerate(indentation, 1):
             if letter not in " \t\r\ufeff":
                 what = f"this is not YAML: the line is indented with U+{ord(letter):04X}, which is no blank"
-                return number, column, what, "indent with ordinary blanks"
+                return number, column, what, "indent with ordinary spaces"
         if found := _ODD_COLON.search(one):
             what = f"this is not YAML: after the colon stands U+{ord(found[1]):04X}, which is no blank"
-            return number, found.start(1) + 1, what, "write an ordinary blank"
+            return number, found.start(1) + 1, what, "write an ordinary space"
     return None
 
 
@@ -233,7 +233,7 @@ class _Builder:
 
 
 def _hidden(letter: str) -> tuple[str, str]:
-    return f"there is a U+{ord(letter):04X} in it, which cannot be seen", "write it anew"
+    return f"there is a U+{ord(letter):04X} in it, which cannot be seen", "type it again"
 
 
 def scalar(node: Any) -> Any:
