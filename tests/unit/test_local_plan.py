@@ -18,6 +18,7 @@ import pytest
 from raystead.cli import logs
 from raystead.errors import ClusterNotFound, NotEnough, PortInUse, StateError
 from raystead.local import plan as planning
+from raystead.local.logs import Following
 from raystead.local.machine import Machine, _cgroups, cgroup_cores, cgroup_memory, gpus
 from raystead.local.model import ClusterPlan, NodePlan, write_atomically
 from raystead.local.place import LocalPlace
@@ -337,21 +338,22 @@ def test_following_a_local_log_ends_with_its_cluster(
     directory = LocalPlace("mine").directory
     supervising(directory)
     (directory / "logs" / "head.log").write_text("it runs\n")
-    monkeypatch.setattr(logs, "_print_new", once_then(logs._print_new, lambda: shutil.rmtree(directory)))
+    monkeypatch.setattr(Following, "added", once_then(Following.added, lambda: shutil.rmtree(directory)))
     with pytest.raises(ClusterNotFound, match='there is no local cluster "mine"'):
         logs.command.main(["--local", "--name", "mine", "-f"], standalone_mode=False)
-    assert capsys.readouterr().out == "it runs\n"
+    assert capsys.readouterr().out == "head: it runs\n"
 
 
-def once_then(call: Callable[..., None], then: Callable[[], None]) -> Callable[..., None]:
+def once_then(call: Callable[..., Any], then: Callable[[], None]) -> Callable[..., Any]:
     """The call, and `then` behind its first time."""
     times = []
 
-    def wrapped(*args: Any) -> None:
-        call(*args)
+    def wrapped(*args: Any, **more: Any) -> Any:
+        answer = call(*args, **more)
         if not times:
             times.append(1)
             then()
+        return answer
 
     return wrapped
 

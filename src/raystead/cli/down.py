@@ -180,6 +180,6 @@ def _local(reporter: Reporter, name: str | None, yes: bool) -> None:
         lost = f"{plural(len(status.nodes), 'node')}, their jobs and their state are lost"
         confirm(reporter, f'stop "{status.name}": {lost}. Go on?')
     begin = time.monotonic()
-    with waiting(reporter, f'stopping "{place.name}"') as shown:
-        place.down(on_event=lambda event: shown.warn(event.text) if event.kind == "warning" else None)
+    with waiting(reporter, f'stopping "{place.name}"'):
+        place.down()
     reporter.step("everything stopped", time.monotonic() - begin)

@@ -20,7 +20,7 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
     raystead list
     raystead list -n team-nlp -o json
     """
-    from raystead.plan.listing import KEPT
+    from raystead.plan.listing import DAMAGED, KEPT
     from raystead.ui.plain import Reporter, json_text
     from raystead.ui.status import list_text, rows_json
 
@@ -31,12 +31,15 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
         click.echo(json_text(rows_json(rows)))
     elif rows:
         click.echo(list_text(rows, namespaces=everywhere))
-        living = [row for row in rows if row.state != KEPT]
+        for row in rows:
+            if row.problem:
+                reporter.warn(row.problem)
+        living = [row for row in rows if row.state not in (KEPT, DAMAGED)]
         if kept := next((row.name for row in rows if row.state == KEPT), None):
             reporter.hint(f"raystead up --name {kept} uses that data again, raystead down {kept} deletes it")
-        else:
+        elif living:
             space = f" -n {living[0].namespace}" if everywhere else ""
-            which = f" {living[0].name}" if len(living) > 1 else ""
+            which = f" {living[0].name}" if len(rows) > 1 else ""
             reporter.hint(f"raystead status{which}{space}")
     else:
         if place.here:

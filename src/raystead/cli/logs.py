@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,7 +17,7 @@ if TYPE_CHECKING:
     from raystead.ops.anchor import Anchor
     from raystead.ops.logs import LogSelection
 
-_REMOVAL = 0.5  # seconds that the files of a local cluster need to go, once the first is gone
+_LOOK = 0.2  # seconds between two looks at the files of a local cluster
 
 
 @click.command("logs", cls=VerbCommand)
@@ -96,8 +93,7 @@ def _past(api: Api, anchor: Anchor, wanted: LogSelection, previous: bool, timest
         write(_shown(names.of(line.source), line.time if timestamps else "", line.text))
     sys.stdout.flush()
     if not told:
-        what = f'"{wanted.what}" of "{anchor.name}"' if wanted.what else f'"{anchor.name}"'
-        click.echo(f"{what} {_nothing(anchor, wanted)}", err=True)
+        click.echo(f"{_of(wanted.what, anchor.name)} {_nothing(anchor, wanted)}", err=True)
 
 
 def _nothing(anchor: Anchor, wanted: LogSelection) -> str:
@@ -176,38 +172,27 @@ def _shown(source: str, moment: str, text: str) -> str:
 
 
 def _local(what: str | None, name: str | None, follow: bool, tail: int | None) -> None:
+    from raystead.local.logs import Following
     from raystead.ops.clusters import local_place
 
     place = local_place(name)
-    files = place.log_files(what)
-    if not files:
-        raise UsageError(
-            f'there is no log of "{what}"' if what else "there are no logs yet", remedy="raystead status"
-        )
-    with contextlib.ExitStack() as opened:
-        try:
-            streams = [(path, opened.enter_context(path.open("rb"))) for path in files]
-            for path, stream in streams:
-                _print_new(path, stream, len(files) > 1, tail)
-            while follow:
-                time.sleep(0.2)
-                for path, stream in streams:
-                    _print_new(path, stream, len(files) > 1, None)
-        except FileNotFoundError:
-            time.sleep(_REMOVAL)
-            place.log_files(what)  # raises ClusterNotFound where the cluster was ended meanwhile
-            raise
+    following = Following(tail)
+    quiet_since = time.monotonic()
+    nothing_yet = True
+    while True:
+        lines = following.added(place.logs(what), last=not follow)  # of nodes that came since, too
+        sys.stdout.write("".join(_shown(node, "", line) for node, line in lines))
+        sys.stdout.flush()
+        nothing_yet = nothing_yet and not lines
+        if not follow:
+            break
+        if nothing_yet and time.monotonic() - quiet_since > 5:
+            nothing_yet = False
+            click.echo(f"{_of(what, place.name)} has no new line yet; waiting for the first line", err=True)
+        time.sleep(_LOOK)
+    if nothing_yet and tail != 0:
+        click.echo(f"{_of(what, place.name)} has no log yet", err=True)
 
 
-def _print_new(path: Path, stream: BinaryIO, named: bool, tail: int | None) -> None:
-    from raystead.base.text import neutral
-
-    if path.stat().st_size < stream.tell():  # it was cut when it had grown large
-        stream.seek(0)
-    lines: Iterable[str] = stream.read().decode("utf-8", "replace").splitlines()
-    if tail is not None:
-        lines = list(lines)
-        lines = lines[len(lines) - min(tail, len(lines)) :]
-    for line in lines:
-        shown = neutral(line, colours=True)
-        click.echo(f"{path.stem}: {shown}" if named else shown)
+def _of(what: str | None, cluster: str) -> str:
+    return f'"{what}" of "{cluster}"' if what else f'"{cluster}"'

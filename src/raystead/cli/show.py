@@ -51,7 +51,10 @@ def status_text(status: LocalStatus, age: str) -> str:
     body = table(("NODE", "STATE", "PID", "CPU", "MEM", "RESTARTS", "NOTE"), rows)
     lines = [head, body]
     if status.supervisor_pid is None:
-        lines.append("the supervisor is dead: nothing restarts a lost node; run: raystead up --local")
+        lines.append(
+            "the supervisor is dead: nothing restarts a lost node; "
+            f"run: raystead up --local --name {status.name}"
+        )
     return "\n".join(lines)
 
 

@@ -87,9 +87,23 @@ class ClusterPlan:
 
     @classmethod
     def read(cls, path: Path) -> ClusterPlan:
+        """The plan that `save` wrote.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: it is not one.
+        """
         data = json.loads(path.read_text())
-        nodes = tuple(NodePlan(**{**n, "command": tuple(n["command"])}) for n in data.pop("nodes"))
-        return cls(**data, nodes=nodes)
+        try:
+            nodes = tuple(NodePlan(**{**node, "command": tuple(node["command"])}) for node in data["nodes"])
+            plan = cls(**{**data, "nodes": nodes})
+            complete = plan.nodes[0].name == "head" and all(node.manager_port for node in plan.nodes)
+            complete = complete and isinstance(plan.started, int | float) and dict(plan.env) == plan.env
+        except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
+            raise ValueError(f"it is not a cluster's plan ({type(error).__name__}: {error})") from None
+        if not complete:
+            raise ValueError("it is not a cluster's plan")
+        return plan
 
 
 def write_atomically(path: Path, value: Any) -> None:

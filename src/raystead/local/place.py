@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import json
 import os
-import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +15,6 @@ from typing import TYPE_CHECKING
 from raystead.base.groups import worker
 from raystead.errors import (
     ClusterExists,
-    ClusterNotFound,
     NotReady,
     RaysteadError,
     RayUnreachable,
@@ -29,20 +22,21 @@ from raystead.errors import (
     WrongState,
 )
 from raystead.local import home
+from raystead.local.logs import LocalLog, last_lines, logs_of
 from raystead.local.machine import here
-from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState, write_atomically
-from raystead.local.processes import end_marked, started_at
+from raystead.local.model import ClusterPlan, Event, LocalStatus, NodeState
+from raystead.local.processes import end_marked
 from raystead.local.shrinking import Shrinking, alive_nodes, asker
+from raystead.local.state import GRACE, LocalState
 
 if TYPE_CHECKING:
-    from raystead.spec.model import Json, RayCluster
+    from raystead.spec.model import RayCluster
 
 __all__ = ["TIMEOUT", "Event", "LocalPlace", "LocalStatus", "NodeState", "UpOptions"]
 
 TIMEOUT = 120.0  # seconds to wait for all nodes: Ray starts in ten, or not at all
 Emit = Callable[[Event], None]
 SAME = 3  # times that a node may end with the same error before a wait gives up
-_GRACE = 5.0  # seconds that jobs and actors have after SIGTERM when the whole cluster goes
 
 
 def _nothing(event: Event) -> None:
@@ -69,8 +63,8 @@ class LocalPlace:
 
     def __init__(self, name: str, *, state_dir: Path | None = None) -> None:
         self.name = name
-        self.home = state_dir or home.state_home()
-        self.directory = self.home / name
+        self.state = LocalState(name, state_dir or home.state_home())
+        self.directory = self.state.directory
 
     @staticmethod
     def names(state_dir: Path | None = None) -> list[str]:
@@ -84,27 +78,27 @@ class LocalPlace:
             ClusterExists: it runs with another spec than that, and not only other replicas.
             NotEnough, RayMissing, PortInUse, NotReady, StateError: nothing is left behind.
         """
-        with self._locked():
-            if self._exists():
+        with self.state.locked():
+            if self.state.exists:
                 return self._again(cluster, options)
             from raystead.local import plan as planning
 
             for text in planning.warnings(cluster, planning.find_ray()[1]):
                 options.on_event(Event("warning", text))
-            planning.check_fits(cluster, here(), free_disk=planning.free_disk(self.home))
-            self._end()  # what an `up` that was killed before it had a plan may have left
+            planning.check_fits(cluster, here(), free_disk=planning.free_disk(self.state.home))
+            self.state.end()  # what an `up` that was killed before it had a plan may have left
             try:
-                self._create(cluster)
+                self.state.create(cluster)
                 self._supervise()
                 return self._wait(options)
             except BaseException:
-                self._end()
+                self.state.end()
                 raise
 
     def status(self) -> LocalStatus:
         """What is alive now, asked of the processes and of Ray."""
-        plan = self._plan()
-        told, supervisor = self._told()
+        plan = self.state.plan()
+        told, supervisor = self.state.told()
         alive = self._alive(plan)
         nodes = []
         for node in plan.nodes:
@@ -136,10 +130,10 @@ class LocalPlace:
         """The workers that `up` with this spec would end; none where it would be refused."""
         from raystead.local.shrinking import shrinking
 
-        if not self._exists() or _without_counts(self._spec()) != _without_counts(cluster):
+        if not self.state.exists or _without_counts(self.state.spec()) != _without_counts(cluster):
             return Shrinking()
         counts = {group.name: group.wanted for group in cluster.spec.workers}
-        plan = self._plan()
+        plan = self.state.plan()
         return shrinking(plan, counts, asker(plan, self.token()))
 
     def scaled(self, counts: dict[str, int]) -> RayCluster:
@@ -150,8 +144,8 @@ class LocalPlace:
         """
         from raystead.spec.edits import scaled
 
-        self._plan()
-        return scaled(self._spec(), counts)
+        self.state.plan()
+        return scaled(self.state.spec(), counts)
 
     def scale(self, counts: dict[str, int], options: UpOptions) -> LocalStatus:
         """Sets the number of workers of groups, by the words for them, and waits until they are alive.
@@ -160,53 +154,59 @@ class LocalPlace:
             UsageError: there is no such group.
             NotEnough: this machine has not enough memory for so many.
         """
-        with self._locked():
+        with self.state.locked():
             return self._again(self.scaled(counts), options)
 
-    def down(self, *, on_event: Emit = _nothing) -> None:
+    def down(self) -> None:
         """Ends every process of the cluster, and only those, and forgets its state, damaged or not."""
-        with self._locked():
-            if not self._exists():
-                raise self._not_found()
-            self._end()
+        with self.state.locked():
+            if not self.state.exists:
+                raise self.state.not_found()
+            self.state.end()
 
     def groups(self) -> list[str]:
         """The words for the worker groups, also of those that have no worker now."""
-        self._plan()
-        return [str(worker(group.name)) for group in self._spec().spec.workers]
+        self.state.plan()
+        return [str(worker(group.name)) for group in self.state.spec().spec.workers]
 
     def spec(self) -> RayCluster | None:
         """What it was brought to last; None when there is no such cluster, or its state is damaged."""
         try:
-            return self._spec() if self._exists() else None
+            return self.state.spec() if self.state.exists else None
         except StateError:
             return None
 
     @property
     def address(self) -> str:
         """Of the dashboard and job API, whether they answer or not."""
-        return f"http://127.0.0.1:{self._plan().dashboard_port}"
+        return f"http://127.0.0.1:{self.state.plan().dashboard_port}"
 
     @property
     def uid(self) -> str:
         """Tells this cluster from another one that had its name before."""
-        return self._plan().uid
+        return self.state.plan().uid
 
     def token(self) -> str:
         """The token of the cluster's dashboard and job API."""
-        self._plan()
-        try:
-            return (self.directory / "token").read_text().strip()
-        except (OSError, ValueError) as error:
-            raise self._damaged("token", error) from error
+        self.state.plan()
+        return self.state.token()
+
+    def logs(self, what: str | None = None) -> list[LocalLog]:
+        """The logs of `ray start` of all nodes, of a group's nodes, or of one node.
+
+        Raises:
+            UsageError: the cluster has no such group or node.
+        """
+        self.state.plan()
+        return logs_of(self.directory / "logs", what, lambda: self.groups())
 
     def unreachable(self) -> RaysteadError:
         """Why its job API does not answer, asked after it did not."""
-        if not self._exists():
-            return self._not_found()
+        if not self.state.exists:
+            return self.state.not_found()
         if (failing := self._failing()) is not None:
             return failing
-        if self._told()[1] is None:
+        if self.state.told()[1] is None:
             return WrongState(
                 f'the local cluster "{self.name}" does not run: its supervisor has ended',
                 remedy=f"raystead up --local --name {self.name}",
@@ -214,33 +214,27 @@ class LocalPlace:
         what = f'the head of the local cluster "{self.name}" does not answer'
         return RayUnreachable(what, remedy=f"raystead status --local --name {self.name}")
 
-    def log_files(self, node: str | None = None) -> list[Path]:
-        """The logs of `ray start` of all nodes, or of one."""
-        wanted = f"{node.replace('/', '-')}.log" if node else "*.log"
-        self._plan()
-        return sorted((self.directory / "logs").glob(wanted))
-
     def _again(self, cluster: RayCluster, options: UpOptions) -> LocalStatus:
         """Brings the running cluster to the number of workers that the spec wants, and waits."""
         from raystead.local import plan as planning
 
-        spec = self._spec()
+        spec = self.state.spec()
         if _without_counts(spec) != _without_counts(cluster):
             raise ClusterExists(
                 f'a local cluster "{self.name}" is there with another spec',
                 evidence=f"{self.directory / 'spec.json'} differs in more than replicas",
                 remedy=f"raystead down --local --name {self.name}, then this command again",
             )
-        if self._told()[1] is None:
+        if self.state.told()[1] is None:
             # Its supervisor was killed: what it left is ended, the state on disk stays and comes back.
-            plan = self._plan()
-            end_marked(plan.uid, grace=_GRACE)
+            plan = self.state.plan()
+            end_marked(plan.uid, grace=GRACE)
             self._supervise()
-        plan, program = self._plan(), planning.find_ray()[0]
+        plan, program = self.state.plan(), planning.find_ray()[0]
         machine = here()
         have = sum(n.memory for n in plan.nodes)
         machine = replace(machine, free_memory=machine.free_memory + have)
-        planning.check_fits(cluster, machine, free_disk=planning.free_disk(self.home))
+        planning.check_fits(cluster, machine, free_disk=planning.free_disk(self.state.home))
         changed = plan
         for group in cluster.spec.workers:
             changed = planning.with_workers(
@@ -248,44 +242,11 @@ class LocalPlace:
             )
         changed = planning.divided(changed, cluster, machine.gpus)
         if changed != plan:
-            write_atomically(self.directory / "spec.json", cluster.document())
-            changed.save(self.directory / "plan.json")
+            self.state.save(cluster, changed)
         return self._wait(options)
 
-    def _create(self, cluster: RayCluster) -> None:
-        try:
-            (self.directory / "logs").mkdir(parents=True, exist_ok=True)
-            (self.directory / "gcs").mkdir(exist_ok=True)
-            root, uid = tempfile.mkdtemp(prefix="rs-", dir="/tmp"), uuid.uuid4().hex
-            try:
-                write_atomically(self.directory / "made.json", {"root": root, "uid": uid})
-            except OSError:
-                Path(root).rmdir()
-                raise
-            descriptor = os.open(self.directory / "token", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "w") as stream:
-                stream.write(secrets.token_hex(32))
-            write_atomically(self.directory / "spec.json", cluster.document())
-            from raystead.local import plan as planning
-
-            plan = planning.make(
-                cluster,
-                uid=uid,
-                root=root,
-                directory=self.directory,
-                started=time.time(),
-                machine=here(),
-            )
-            plan.save(self.directory / "plan.json")
-        except OSError as error:
-            raise StateError(
-                "the cluster's state cannot be written",
-                evidence=f"{error.filename or self.directory}: {error.strerror}",
-                remedy="free space there, or set XDG_STATE_HOME to another directory",
-            ) from error
-
     def _supervise(self) -> None:
-        plan = self._plan()
+        plan = self.state.plan()
         # RAY_* of the caller's shell would reach Ray and mean another cluster.
         env = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         env |= {"PATH": f"{Path(sys.executable).parent}:{env.get('PATH', '')}"}
@@ -316,7 +277,7 @@ class LocalPlace:
                 raise failing
             if time.monotonic() > deadline:
                 late = [n for n in status.nodes if n.state != "alive"] or list(status.nodes)
-                tail = self._tail(late[0].name)
+                tail = "\n         ".join(last_lines(self.directory / "logs", late[0].name, 5))
                 raise NotReady(
                     f"{len(late)} of {len(status.nodes)} nodes are not alive after {options.timeout:.0f} s: "
                     + ", ".join(n.name for n in late),
@@ -327,7 +288,7 @@ class LocalPlace:
 
     def _failing(self) -> NotReady | None:
         """What the supervisor tells of a node that ends over and over for the same reason."""
-        told, _ = self._told()
+        told, _ = self.state.told()
         failing = next((node for node in told.values() if node.get("same", 0) >= SAME), None)
         if failing is None:
             return None
@@ -337,80 +298,11 @@ class LocalPlace:
             remedy=f"fix that and run the command again; {self.directory / 'logs'} has more",
         )
 
-    def _tail(self, node: str) -> str:
-        for path in self.log_files(node):
-            lines = path.read_text(errors="replace").strip().splitlines()
-            return "\n         ".join(lines[-5:])
-        return ""
-
     def _alive(self, plan: ClusterPlan) -> set[int]:
         """Node manager ports of the nodes that Ray counts as alive."""
         with contextlib.suppress(StateError):  # a token that cannot be read: Ray cannot be asked
             return set(alive_nodes(asker(plan, self.token())))
         return set()
-
-    def _told(self) -> tuple[dict[str, Json], int | None]:
-        """What the supervisor last wrote, and its pid if it lives."""
-        try:
-            told = json.loads((self.directory / "status.json").read_text())
-        except (OSError, ValueError):
-            return {}, None
-        pid = int(told["pid"])
-        living = pid if started_at(pid) and started_at(pid) == told.get("started") else None
-        return {node["name"]: node for node in told["nodes"]}, living
-
-    def _end(self) -> None:
-        """Ends the processes and removes all files; `made.json` says which, whatever the plan holds."""
-        with contextlib.suppress(OSError, ValueError):
-            made = json.loads((self.directory / "made.json").read_text())
-            end_marked(made["uid"], grace=_GRACE)
-            shutil.rmtree(made["root"], ignore_errors=True)
-        shutil.rmtree(self.directory, ignore_errors=True)
-
-    def _exists(self) -> bool:
-        return (self.directory / "plan.json").exists()
-
-    def _spec(self) -> RayCluster:
-        from raystead.spec.model import RayCluster, read
-
-        try:
-            return read(RayCluster, json.loads((self.directory / "spec.json").read_text()))
-        except (OSError, ValueError) as error:
-            raise self._damaged("spec.json", error) from error
-
-    def _plan(self) -> ClusterPlan:
-        try:
-            return ClusterPlan.read(self.directory / "plan.json")
-        except FileNotFoundError:
-            raise self._not_found() from None
-        except (OSError, ValueError, TypeError) as error:
-            raise self._damaged("plan.json", error) from error
-
-    def _damaged(self, file: str, error: Exception) -> StateError:
-        return StateError(
-            f'the state of "{self.name}" cannot be read',
-            evidence=f"{self.directory / file}: {error}",
-            remedy=f"raystead down --local --name {self.name} --yes",
-        )
-
-    def _not_found(self) -> ClusterNotFound:
-        return ClusterNotFound(f'there is no local cluster "{self.name}"', remedy="raystead up --local")
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One command at a time works on a cluster; another one waits."""
-        try:
-            self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            stream = (self.home / f".{self.name}.lock").open("w")
-        except OSError as error:
-            raise StateError(
-                "the state directory cannot be used",
-                evidence=f"{self.home}: {error.strerror}",
-                remedy="set XDG_STATE_HOME to a directory of yours",
-            ) from error
-        with stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
 
 
 def _waited_for(status: LocalStatus) -> str:

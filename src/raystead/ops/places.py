@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from raystead.errors import Unsupported
+from raystead.errors import StateError, Unsupported
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -172,27 +172,8 @@ class ThisMachine:
 
     def rows(self, *, everywhere: bool = False) -> tuple[ListRow, ...]:
         from raystead.local.place import LocalPlace
-        from raystead.plan.listing import ListRow
 
-        rows = []
-        for name in LocalPlace.names():
-            status = LocalPlace(name).status()
-            head, *workers = status.nodes
-            ready = sum(1 for node in workers if node.state == "alive")
-            partly = "partly" if head.state == "alive" else "not ready"
-            rows.append(
-                ListRow(
-                    namespace="",
-                    name=name,
-                    state="Ready" if status.ready else partly,
-                    ready=ready,
-                    wanted=len(workers),
-                    cpu=sum(node.cpus for node in status.nodes),
-                    ray_version=status.ray_version,
-                    age=max(0.0, time.time() - status.started),
-                )
-            )
-        return tuple(rows)
+        return tuple(map(_local_row, LocalPlace.names()))
 
     def token(self, name: str | None) -> str | None:
         from raystead.ops.clusters import local_place
@@ -211,3 +192,26 @@ class ThisMachine:
         place = local_place(name)
         with JobClient(place.address, place.token(), why=place.unreachable) as client:
             yield Jobs(client, RayDrivers(client), place.uid)
+
+
+def _local_row(name: str) -> ListRow:
+    """One local cluster's row; what cannot be read of it is said there, so that it hides no other."""
+    from raystead.local.place import LocalPlace
+    from raystead.plan.listing import DAMAGED, ListRow
+
+    try:
+        status = LocalPlace(name).status()
+    except StateError as error:
+        return ListRow("", name, DAMAGED, 0, 0, 0, "", 0.0, problem=error.diagnostics())
+    head, *workers = status.nodes
+    partly = "partly" if head.state == "alive" else "not ready"
+    return ListRow(
+        namespace="",
+        name=name,
+        state="Ready" if status.ready else partly,
+        ready=sum(1 for node in workers if node.state == "alive"),
+        wanted=len(workers),
+        cpu=sum(node.cpus for node in status.nodes),
+        ray_version=status.ray_version,
+        age=max(0.0, time.time() - status.started),
+    )

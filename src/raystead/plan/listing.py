@@ -19,22 +19,24 @@ from raystead.spec.idle import idle_end_of
 if TYPE_CHECKING:
     from raystead.spec.model import Json
 
-__all__ = ["KEPT", "ListRow", "list_rows"]
+__all__ = ["DAMAGED", "KEPT", "ListRow", "list_rows"]
 
 KEPT = "data kept"  # by `down --keep-data`: the next `up` finds it, `down NAME` deletes it
+DAMAGED = "damaged"  # its state on this machine cannot be read
 
 
 @dataclass(frozen=True)
 class ListRow:
     """One cluster; `state` is of its pods ("Ready", "partly", "not ready", "suspended"), Ray is not asked.
 
-    Of a cluster that is gone but for its claims `state` is `KEPT`.
+    Of a cluster that is gone but for its claims `state` is `KEPT`; where only `problem` is known, `DAMAGED`.
 
     Attributes:
         ready: worker pods that are ready, of `wanted`.
         cpu: Ray's CPUs of all pods wanted, head included.
         ray_version: as the head image's tag tells it, "" where it does not.
         age: seconds.
+        problem: why nothing else is known of it, and what to run; "" as a rule.
     """
 
     namespace: str
@@ -45,6 +47,7 @@ class ListRow:
     cpu: int
     ray_version: str
     age: float
+    problem: str = ""
 
 
 def list_rows(

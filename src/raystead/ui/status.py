@@ -174,6 +174,7 @@ def rows_json(rows: Sequence[ListRow]) -> list[dict[str, str | int | float]]:
             "cpu": row.cpu,
             "rayVersion": row.ray_version,
             "ageSeconds": round(row.age, 3),
+            **({"problem": row.problem} if row.problem else {}),
         }
         for row in rows
     ]
