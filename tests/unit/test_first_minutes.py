@@ -66,6 +66,21 @@ def test_beside_a_local_cluster_it_says_what_there_is_instead(
     assert "raystead " in error.remedy
 
 
+@pytest.mark.parametrize(
+    "words", ["status", "list", "job list", "submit -- true", "scale 2", "connect", "logs"]
+)
+@pytest.mark.usefixtures("nothing")
+def test_a_kubeconfig_that_was_named_and_is_not_there_is_what_is_missing(
+    words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for kubectl: no wrong way to the API server ends well, or in a word about this machine."""
+    monkeypatch.setenv("KUBECONFIG", "/missing")
+    error = CliRunner().invoke(root, words.split(), prog_name="raystead").exception
+    assert isinstance(error, RaysteadError)
+    assert (error.what, error.exit_code) == ("there is no kubeconfig", 76)
+    assert error.evidence.startswith("no file at /missing")
+
+
 def test_down_of_nothing_points_to_what_an_edit_user_may_see(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

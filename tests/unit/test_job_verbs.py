@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from raystead.cli import jobs as shared
@@ -20,6 +21,7 @@ from raystead.errors import JobNotFound, OutputGone, RayUnreachable, UsageError
 from raystead.ops import drivers, kept
 from raystead.ops.drivers import NamespaceDrivers, RayDrivers, ended_on
 from raystead.ops.following import Lost
+from raystead.ops.jobs import Submitted, Submitting
 from raystead.rayapi.jobs import Job
 from raystead.ui.plain import Reporter
 
@@ -144,6 +146,40 @@ def test_before_there_is_a_job_ctrl_c_ends_the_verb() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupt(client, Reporter(), None, may_stop=True)
     assert client.stopped == []
+
+
+def interrupted(client: Client, event: Submitting | Submitted | None, code: int) -> str:
+    """What is said after Ctrl-C when a job had come so far."""
+    err = io.StringIO()
+    err.isatty = lambda: True  # type: ignore[method-assign]
+    reporter = Reporter(err=err)
+    with pytest.raises((click.exceptions.Exit, SystemExit)) as left:  # noqa: PT012, SIM117
+        with shared.saying_what_was_submitted(reporter, "raystead submit -- true"):
+            with shared.detaching(target(client), reporter) as followed:
+                if event:
+                    followed.take(event)
+                signal.raise_signal(signal.SIGINT)
+    assert getattr(left.value, "exit_code", None) or left.value.code == code
+    return err.getvalue()
+
+
+def test_ctrl_c_says_whether_a_job_was_submitted_and_what_to_run_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shared, "_ANSWER", 0.4)
+    nothing = "interrupted; nothing was submitted\nnext: raystead submit -- true\n"
+    assert interrupted(Client(), None, 130) == nothing
+    assert interrupted(Client(), Submitting("j"), 130) == nothing, "Ray says that it has none"
+    there = interrupted(Client(job("j")), Submitting("j"), 130)
+    assert there == "detached, the job goes on; raystead job logs -n team j -f\n"
+    assert interrupted(Client(job("j")), Submitted("j", True), 130) == there
+
+    class Silent(Client):
+        def get(self, job_id: str) -> Job:
+            raise RayUnreachable("no answer")
+
+    said = interrupted(Silent(), Submitting("j"), 130)
+    assert "it does not say whether it has; raystead job status -n team j tells" in said
 
 
 def test_the_offer_to_stop_leaves_the_screen_when_it_no_longer_stands() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +16,18 @@ import click
 
 from raystead.base.times import rounded
 from raystead.cli.options import Where, place_of
-from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, UsageError
+from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, RaysteadError, UsageError
 
 if TYPE_CHECKING:
     from raystead.ops.drivers import Drivers
     from raystead.ops.following import Lost, Waiting
+    from raystead.ops.jobs import Submitted, Submitting
     from raystead.ops.places import Place
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
 
 _SECOND_INTERRUPT = 1.5  # seconds in which a second Ctrl-C means: stop the job
+_ANSWER = 3.0  # seconds that Ray has, after Ctrl-C, to say whether it has the job
 
 
 @dataclass(frozen=True)
@@ -116,9 +120,29 @@ def follow_to_exit(
 
 @dataclass
 class Followed:
-    """The job that Ctrl-C detaches from; None: there is none yet, and Ctrl-C ends the verb as any other."""
+    """The job that Ctrl-C detaches from, and the one that Ray was asked to start; None: there is none yet."""
 
     job_id: str | None = None
+    asked: str | None = None
+
+    def take(self, event: Submitting | Submitted) -> None:
+        from raystead.ops.jobs import Submitted
+
+        self.asked = event.id
+        if isinstance(event, Submitted):
+            self.job_id = event.id
+
+
+@contextmanager
+def saying_what_was_submitted(reporter: Reporter, line: str | None) -> Iterator[None]:
+    """Ctrl-C in the block, before Ray was asked for a job, says so; `line` is what was typed."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        reporter.line("interrupted; nothing was submitted")
+        if line:
+            reporter.hint(line)
+        raise click.exceptions.Exit(INTERRUPTED) from None
 
 
 @contextmanager
@@ -126,17 +150,55 @@ def detaching(target: JobTarget, reporter: Reporter, *, may_stop: bool = False) 
     """Ctrl-C in the block detaches from its job (exit 130), from the moment that the job is known.
 
     With `may_stop` a second one within 1.5 s stops the job first: only who has started a job may stop it that
-    way, a reader never does.
+    way, a reader never does. While Ray is asked to start it, Ray is asked once more whether it has.
     """
     followed = Followed()
     with _Interrupts() as interrupts:
         try:
             yield followed
         except KeyboardInterrupt:
-            if followed.job_id is None:
+            if followed.job_id is None and followed.asked is None:
                 raise
+            if followed.job_id is None and not _began(target, followed, reporter):
+                raise
+            assert followed.job_id is not None
             _detached(target, followed.job_id, reporter, interrupts, may_stop=may_stop)
             sys.exit(INTERRUPTED)
+
+
+def _began(target: JobTarget, followed: Followed, reporter: Reporter) -> bool:
+    """Whether Ray has the job that it was asked for; it is then the one that is followed.
+
+    Raises:
+        click.exceptions.Exit: nobody knows, which is said.
+    """
+    known: list[bool] = []
+
+    def ask() -> None:
+        """The request may still be on its way: only a later "no" is one."""
+        until = time.monotonic() + _ANSWER / 2
+        with contextlib.suppress(RaysteadError):
+            while True:
+                try:
+                    target.client.get(followed.asked or "")
+                    return known.append(True)
+                except JobNotFound:
+                    if time.monotonic() > until:
+                        return known.append(False)
+                time.sleep(0.2)
+
+    asking = threading.Thread(target=ask, name="began", daemon=True)
+    asking.start()
+    asking.join(_ANSWER)
+    if not known:
+        reporter.line(
+            f"interrupted while Ray was asked to start {followed.asked}, and it does not say whether it has; "
+            f"raystead job status{target.flags} {followed.asked} tells"
+        )
+        raise click.exceptions.Exit(INTERRUPTED)
+    if known[0]:
+        followed.job_id = followed.asked
+    return known[0]
 
 
 def _detached(

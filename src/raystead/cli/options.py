@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 import sys
 import threading
@@ -157,14 +158,18 @@ class Where:
 
     @property
     def here(self) -> bool:
-        """The verb works on this machine: --local was given, or no kubeconfig leads to an API server."""
+        """The verb works on this machine: --local was given, or no kubeconfig leads to an API server.
+
+        Who names kubeconfigs that are not there, and has no cluster here either, means those.
+        """
         if self.local:
             return True
         if self.namespace or self.context or self.kubeconfig:
             return False
         from raystead.kube.access import configured
+        from raystead.local import home
 
-        return not configured()
+        return not configured() and (not os.environ.get("KUBECONFIG") or bool(home.names()))
 
 
 def kube_options(function: F) -> F:

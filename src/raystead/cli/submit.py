@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shlex
 import sys
@@ -20,6 +19,7 @@ from raystead.cli.retyped import again
 from raystead.errors import UploadTooLarge, UsageError
 
 if TYPE_CHECKING:
+    from raystead.ops import jobs
     from raystead.ops.jobs import Submission, SubmitOptions
     from raystead.rayapi.jobs import Job, JobClient
     from raystead.ui.plain import Reporter
@@ -56,20 +56,22 @@ def command(
     raystead submit -- python -c 'import ray; ray.init(); print(ray.nodes())'
     raystead submit -- python train.py --epochs 3
     """
-    from raystead.cli.jobs import detaching, follow_to_exit, target_of
+    from raystead.cli.jobs import detaching, follow_to_exit, saying_what_was_submitted, target_of
     from raystead.ui.plain import Reporter
 
     reporter = Reporter(quiet=quiet)
-    options = options_from(cmd, JobFlags(**given))
-    with target_of(name, where, uses=True) as target:
-        if not waits:
-            started = start(target.client, options, reporter, where, "")
-            reporter.result(started.id)
-            reporter.hint(f"raystead job logs{target.flags} {started.id} -f")
-            return
-        with detaching(target, reporter, may_stop=True) as followed:
-            begun = functools.partial(setattr, followed, "job_id")
-            started = start(target.client, options, reporter, where, "detaches, twice stops", begun)
+    with saying_what_was_submitted(reporter, again(cmd, cmd)):
+        options = options_from(cmd, JobFlags(**given))
+        with (
+            target_of(name, where, uses=True) as target,
+            detaching(target, reporter, may_stop=waits) as followed,
+        ):
+            ctrl_c = "detaches, twice stops" if waits else ""
+            started = start(target.client, options, reporter, where, ctrl_c, followed.take)
+            if not waits:
+                reporter.result(started.id)
+                reporter.hint(f"raystead job logs{target.flags} {started.id} -f")
+                return
             job, seconds = follow_to_exit(target, started.id, reporter, where, started.again)
     sys.exit(say_end(job, seconds, reporter))
 
@@ -80,12 +82,12 @@ def start(
     reporter: Reporter,
     where: Where,
     ctrl_c: str,
-    begun: Callable[[str], None] = lambda job_id: None,
+    take: Callable[[jobs.Submitting | jobs.Submitted], None] = lambda event: None,
 ) -> Submission:
     """Starts the job and says what is sent, where it runs and what Ctrl-C does ("": it does nothing here).
 
     Args:
-        begun: gets the job's id before that is said: what is said of Ctrl-C is true from then on.
+        take: gets what is known of the job before that is said: what is said of Ctrl-C is true from then on.
     """
     from raystead.base.quantities import human_bytes
     from raystead.cli.jobs import patience, say_waiting
@@ -102,6 +104,8 @@ def start(
                 shown.show("uploading", event.sent, event.total)
                 return
             shown.clear()
+            if isinstance(event, jobs.Submitting | jobs.Submitted):
+                take(event)
             if isinstance(event, jobs.Packed):
                 package = event.package
                 does = "the cluster has" if event.known else "uploading"
@@ -113,9 +117,8 @@ def start(
             elif isinstance(event, jobs.Submitted):
                 on = "" if where.here else " on a worker" if event.on_worker else " on the head"
                 keys = f"   (Ctrl-C {ctrl_c})" if ctrl_c else ""
-                begun(event.id)
                 reporter.step(f"job {event.id} submitted{on}{keys}")
-            else:
+            elif not isinstance(event, jobs.Submitting):
                 say_waiting(reporter, event)
 
         return jobs.submit(

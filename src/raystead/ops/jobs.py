@@ -38,6 +38,7 @@ __all__ = [
     "Submission",
     "SubmitOptions",
     "Submitted",
+    "Submitting",
     "Uploading",
     "check",
     "job_client",
@@ -95,6 +96,13 @@ class Uploading:
 
 
 @dataclass(frozen=True)
+class Submitting:
+    """All that the job needs is there; from now on Ray may have it, whatever becomes of its answer."""
+
+    id: str
+
+
+@dataclass(frozen=True)
 class Submitted:
     """The job is started; `on_worker`: its driver survives the head."""
 
@@ -113,7 +121,7 @@ class Submission:
     again: Callable[[], None] | None
 
 
-Event = Packing | Packed | Uploading | Submitted | Waiting | Lost
+Event = Packing | Packed | Uploading | Submitting | Submitted | Waiting | Lost
 Emit = Callable[[Event], None]
 
 
@@ -164,6 +172,7 @@ def submit(
 
     def begin() -> bool:
         where: Placement = persist(lambda: place(client, needs)) if on_worker else Placement()
+        emit(Submitting(job_id))
         persist(_Start(client, options, job_id, runtime_env, where))
         return where.on_worker
 
