@@ -205,7 +205,10 @@ def test_pods_that_the_namespace_ends_are_told_before_explained_after_and_then_f
     ray = ("pods", "-l", "ray.io/node-type=worker")
     with at(as_user(space, "edit"), tmp_path) as terminal:
         run = terminal.run
-        looked = run("raystead doctor --label example.edu/queue=lab")
+        demands = run("raystead doctor", 84)
+        labelled = demands.hint("raystead up --label")
+        assert labelled == "raystead up --label example.edu/queue=VALUE"
+        looked = run(labelled.replace("up", "doctor").replace("VALUE", "lab"))
         assert "pods end after 6 h here" in " ".join(looked.text.split())
         up = looked.hint("raystead up")
         assert up == "raystead up --label example.edu/queue=lab", "what was asked about, not another cluster"

@@ -467,6 +467,30 @@ def test_a_missing_priority_class_is_the_files_to_mend_and_the_administrators_to
     assert "pods of namespace team name PriorityClass rush" in found.remedy
 
 
+@pytest.mark.parametrize(
+    ("said", "flags"),
+    [
+        ("every pod needs the label example.edu/queue", " --label example.edu/queue=VALUE"),
+        ('[owner] you must provide labels: {"team", "cost"}', " --label team=VALUE --label cost=VALUE"),
+        (
+            "validation error: The label `app.kubernetes.io/name` is required. rule check failed at path "
+            "/metadata/labels/app.kubernetes.io/name/",
+            " --label app.kubernetes.io/name=VALUE",
+        ),
+        ("label 'team' is missing", " --label team=VALUE"),
+        ("the label team is required", " --label team=VALUE"),
+        ("object.metadata.labels.team must be set", " --label team=VALUE"),
+        ("a label is required", ""),
+        ("no latest tag", ""),
+    ],
+)
+def test_a_policy_that_demands_a_label_gets_it_by_a_flag(said: str, flags: str) -> None:
+    (found,) = explain(refused(f'admission webhook "v.kyverno.svc" denied the request: {said}'))
+    first, *_ = found.remedy.splitlines()
+    assert first == (f"raystead up --name demo{flags}" if flags else first)
+    assert ("--label" in found.remedy) == bool(flags)
+
+
 def test_advice_of_a_wait_names_the_file_and_never_a_name_beside_it() -> None:
     for snapshot in (
         sidecar("sh: 1: fluentd: not found"),

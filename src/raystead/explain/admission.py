@@ -64,7 +64,7 @@ WEBHOOK = Cause(
     "A policy of the cluster refuses the pods",
     "admission webhook or policy {webhook} refuses {missing}: {said}",
     "the cluster's administrator checks every pod against additional rules",
-    "change the pod template so that it complies, then {up} -f FILE\n"
+    "{label}change the pod template so that it complies, then {up} -f FILE\n"
     'or send to the administrator: "{webhook} refuses our pods in namespace {namespace}: {said}"',
     _SEEN + "`admission webhook … denied the request`, or a ValidatingAdmissionPolicy.",
 )
@@ -149,6 +149,13 @@ _COMPUTED = re.compile(r"value of (priority|PreemptionPolicy) \(\S+?\) must not 
 _INVALID = re.compile(r"is invalid: \[?(spec\.[^:\s]+)")
 _PLACED = re.compile(r"(?:^|; )[^;]*?:(\d+):\d+: (?:spec|metadata)[.\[]")  # with its place in the file
 _LONGEST_PAUSE = 1000.0  # seconds, of client-go's default rate limiter for controllers
+# How policies name a label that they miss: Gatekeeper's set, Kyverno's path, a name after the word.
+_LABEL_SET = re.compile(r"\blabels?: ?\{([^}]+)\}")
+_LABEL_PATH = re.compile(r"metadata[/.]labels[/.]([A-Za-z0-9][\w./-]*\w)")
+_LABEL_NAMED = re.compile(
+    r"\blabels? (?:[`'\"](?P<quoted>[\w./-]+)[`'\"]|(?P<long>\w[\w.-]*/[\w.-]*\w)"
+    r"|(?!(?:that|which|it|value|key) )(?P<short>\w[\w.-]*)(?= is (?:required|missing|mandatory|needed)))"
+)
 _GONE = "because it is being terminated"
 
 
@@ -204,8 +211,21 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
         return PRIORITY, {"priority": match.group(1)}
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
-            return cause, {"webhook": match.group(1), "said": _shown(match.group(2) or "no reason given")}
+            said = match.group(2) or "no reason given"
+            label = _label_flags(view, said) if cause is WEBHOOK else ""
+            return cause, {"webhook": match.group(1), "said": _shown(said), "label": label}
     return REFUSED, {"said": _shown(text), "fix": _mended(view, text)}
+
+
+def _label_flags(view: View, said: str) -> str:
+    """The line that gives the labels which a policy misses, and "or"; "" where it is not about labels."""
+    if match := _LABEL_SET.search(said):
+        keys = re.findall(r"[\w./-]+", match.group(1))
+    elif match := _LABEL_PATH.search(said) or _LABEL_NAMED.search(said):
+        keys = [next(filter(None, match.groups()))]
+    else:
+        return ""
+    return f"{view.up}{''.join(f' --label {key}=VALUE' for key in keys)}\nor "
 
 
 def _mended(view: View, text: str) -> str:
