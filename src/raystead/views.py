@@ -11,8 +11,11 @@ from raystead.ops.down import Downed
 from raystead.ops.explain import Explanation
 from raystead.ops.specs import Rendered
 from raystead.ops.survival import FaultOutcome
+from raystead.plan.groupview import GroupView, NodeView
+from raystead.plan.headloss import HeadLoss
+from raystead.plan.listing import ListRow
 from raystead.plan.model import Action, Change, FieldChange, Plan
-from raystead.plan.observed import ClusterView, GroupView, HeadLoss, ListRow, NodeView
+from raystead.plan.observed import ClusterView
 from raystead.rayapi.jobs import Job
 from raystead.spec.model import RayCluster
 

@@ -22,8 +22,9 @@ from raystead.manifests.render import manifests
 from raystead.ops.idle import victims
 from raystead.ops.restart import groups_named, stamps
 from raystead.plan.model import Action, Change, FieldChange, Plan
+from raystead.spec.builtin import builtin
 from raystead.spec.edits import scaled, suspended
-from raystead.spec.flags import Flags, build, builtin
+from raystead.spec.flags import Flags, build
 from raystead.spec.model import read
 from raystead.ui.plain import Reporter
 from raystead.ui.questions import costs

@@ -20,7 +20,7 @@ from raystead.ops.browser import opened
 from raystead.ops.outputs import going_with
 from raystead.plan.model import Action, Change, Plan
 from raystead.rayapi.jobs import Job
-from raystead.spec.flags import builtin
+from raystead.spec.builtin import builtin
 
 
 def get(address: str, **more: Any) -> httpx.Response:

@@ -26,9 +26,10 @@ from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests
 from raystead.ops.restart import groups_named
 from raystead.ops.watching import Watched
+from raystead.plan.listing import list_rows
 from raystead.plan.losses import WORKERS
 from raystead.plan.make import key_of, make
-from raystead.plan.observed import list_rows, observe
+from raystead.plan.observed import observe
 from raystead.spec.edits import scaled
 from raystead.spec.model import RayCluster, read
 

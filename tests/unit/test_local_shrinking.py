@@ -14,8 +14,8 @@ from raystead.local import shrinking as asking
 from raystead.local.machine import Machine
 from raystead.local.model import ClusterPlan
 from raystead.local.shrinking import Shrinking, chosen, shrinking
+from raystead.spec.builtin import builtin
 from raystead.spec.edits import scaled
-from raystead.spec.flags import builtin
 
 IDLE, BUSY, ACTOR = NodeIdle(9, 0), NodeIdle(0, 1), NodeIdle(0, 0)
 

@@ -10,7 +10,7 @@ import pytest
 from raystead.manifests import sizes
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests
-from raystead.spec.flags import builtin
+from raystead.spec.builtin import builtin
 from raystead.spec.model import RayCluster, read
 
 RAY = "rayproject/ray:2.60.0-py311"

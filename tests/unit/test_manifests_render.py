@@ -19,7 +19,8 @@ from raystead.manifests import scripts
 from raystead.manifests.facts import Choices, Facts
 from raystead.manifests.render import manifests, secret_commands
 from raystead.manifests.storage import inline_password, storage_kind
-from raystead.spec.flags import Flags, build, builtin
+from raystead.spec.builtin import builtin
+from raystead.spec.flags import Flags, build
 from raystead.spec.model import RayCluster, read
 
 GOLDEN = Path(__file__).parent.parent / "golden"

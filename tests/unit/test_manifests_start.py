@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from raystead.base.names import Names, check_label, check_name, pod_name
+from raystead.base.names import Names, check_label, check_name
 from raystead.manifests.context import ray_version
 from raystead.manifests.start import overwritten, start_command, start_params
 from raystead.spec.model import RayCluster, read
@@ -155,7 +155,6 @@ def test_version_from_spec_then_tag() -> None:
 
 
 def test_clipping() -> None:
-    assert pod_name("A" * 60) == "a" * 50
     assert check_name("x" * 10 + "1" + "y" * 49) == "r" + "y" * 49
     assert check_label("b" * 70) == "b" * 63
 

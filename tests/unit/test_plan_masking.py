@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from raystead.base.secrets import is_secret_name, masked_text
+from raystead.base.secrets import HIDDEN, is_secret_name, masked_text
 from raystead.plan.fields import differences
-from raystead.plan.masking import HIDDEN
 
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nPLANTED\n-----END RSA PRIVATE KEY-----"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJQTEFOVEVEIjoxfQ.PLANTED"

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from raystead.errors import SpecError
 from raystead.manifests.facts import Facts
 from raystead.manifests.render import manifests, secret_commands
-from raystead.spec.flags import Flags, build, builtin
+from raystead.spec import podshape
+from raystead.spec.builtin import builtin
+from raystead.spec.flags import Flags, build
 from raystead.spec.load import load
-from raystead.spec.podshape import field_names
 from raystead.spec.schema import json_schema
 from raystead.spec.yamlio import dump, read
 
@@ -190,7 +191,7 @@ def test_whatever_stands_in_a_wrong_place_is_a_sentence_and_no_traceback(name: s
 def test_whatever_stands_in_any_field_of_kubernetes_is_a_sentence(
     kind: str, at: tuple[Any, ...] | None
 ) -> None:
-    for field in field_names(kind):
+    for field in podshape._types()[kind]:
         for wrong in (5, "x", True, [], {}, [5], [None], [[]], [{"name": []}], {"limits": []}, {"a": {}}):
             changed = yaml.safe_load(BASE)
             part = changed["spec"]["headGroupSpec"]["template"]["spec"]

@@ -8,7 +8,7 @@ import pytest
 from observed import RECORDINGS, built_in, moment, recording, view
 from syrupy.assertion import SnapshotAssertion
 
-from raystead.plan.observed import ListRow, list_rows
+from raystead.plan.listing import ListRow, list_rows
 from raystead.ui.status import list_text, next_command, status_text
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)

@@ -19,8 +19,8 @@ from raystead.explain.model import Finding
 from raystead.ops.doctor import Examined
 from raystead.ops.events import Applied, Explained, GroupProgress, Note, Planned, Progress
 from raystead.ops.explain import Explanation as Look
+from raystead.plan.listing import ListRow
 from raystead.plan.model import Action, Change, FieldChange, Plan
-from raystead.plan.observed import ListRow
 from raystead.ui import terminal
 from raystead.ui.doctor import examined_text
 from raystead.ui.findings import explained_text

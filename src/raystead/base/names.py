@@ -18,7 +18,6 @@ __all__ = [
     "check_label",
     "check_name",
     "keeper",
-    "pod_name",
     "reference",
 ]
 
@@ -32,11 +31,6 @@ KUBERAY = "kuberay"
 SUBMITTER = "ray-job-submitter"  # the container that holds a job's output; KubeRay's name
 _NAME_MAX = 50  # KubeRay leaves room for the suffix of a generated name
 _LABEL_MAX = 63  # Kubernetes' limit of a label value
-
-
-def pod_name(prefix: str) -> str:
-    """KubeRay's PodName: the first 50 characters, in lower case."""
-    return prefix[:_NAME_MAX].lower()
 
 
 def check_name(name: str) -> str:

@@ -181,8 +181,9 @@ def carry_out(
     verb did not name.
     """
     from raystead.cli.waits import follow
-    from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.bring import bring
     from raystead.ops.outputs import going_with
+    from raystead.ops.up import TIMEOUT
 
     prepared.refuse_problems()
     say_checks(reporter, prepared, up_words(prepared.cluster.name), yes=yes)

@@ -43,10 +43,11 @@ def list_(name: str | None, where: Where, output: str | None) -> None:
     raystead job list
     raystead job list -o json
     """
+    from raystead.base.times import rounded
     from raystead.cli.jobs import target_of
     from raystead.cli.ticks import tick_list
     from raystead.ops.jobs import newest_first
-    from raystead.ui.plain import rounded, table
+    from raystead.ui.plain import table
 
     place = place_of(where)
     if (ticks := place.ticks(name)) is not None:
@@ -94,8 +95,8 @@ def status(job_id: str | None, name: str | None, where: Where, output: str | Non
 
 def _status_text(job: Job, place: str, now: float) -> str:
     """A line for each thing that is known of the job."""
+    from raystead.base.times import rounded
     from raystead.ops.following import outcome
-    from raystead.ui.plain import rounded
 
     end = outcome(job) if job.ended else None
     lines = [f"{job.id}   {job.status}" + (f": {end.why}" if end and end.why else "")]

@@ -142,9 +142,10 @@ def _rayjob(
     Raises:
         UsageError: there is no command and no RayJob.
     """
-    from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.bring import bring
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.rayjobs import follow
+    from raystead.ops.up import TIMEOUT
     from raystead.spec.flags import Flags
     from raystead.ui.live import view
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from raystead.base.quantities import human_bytes
-from raystead.local.place import Event, LocalStatus
+from raystead.local.model import Event, LocalStatus
 from raystead.ui.plain import Reporter, table
 from raystead.ui.progress import waiting
 

@@ -135,8 +135,8 @@ def say_end(job: Job, seconds: float, reporter: Reporter) -> int:
 
     Of a job that no driver's code explains the reason is the only word there is: said also when quiet.
     """
+    from raystead.base.times import rounded
     from raystead.ops.following import exit_code, outcome
-    from raystead.ui.plain import rounded
 
     end, code = outcome(job), exit_code(job)
     text = f"job {job.status} in {rounded(seconds)}" + (f": {end.why}" if end.why else "")

@@ -83,10 +83,11 @@ def command(
         return
     from raystead.cli.changing import say_checks, say_costs, say_who_went
     from raystead.cli.waits import follow
-    from raystead.ops.bring import TIMEOUT, bring
+    from raystead.ops.bring import bring
     from raystead.ops.keepers import settled
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.typed import up_words
+    from raystead.ops.up import TIMEOUT
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)

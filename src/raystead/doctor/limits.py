@@ -9,8 +9,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from raystead.base import quantities
+from raystead.base.groups import HEAD, REDIS
 from raystead.doctor.amounts import Amounts, effective, requests_of, shown
-from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods
+from raystead.doctor.model import Check, Observations, Pods
 from raystead.spec.model import Json
 
 __all__ = ["check", "with_defaults"]

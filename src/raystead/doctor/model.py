@@ -12,15 +12,12 @@ from msgspec import Struct, field
 from raystead.base import labels
 from raystead.base.groups import HEAD, REDIS, GroupId
 from raystead.base.kinds import KINDS
-from raystead.base.text import plural as plural
 from raystead.live.makers import Maker, makers_of
 from raystead.manifests.context import Context
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.spec.model import Json, RayCluster
 
 __all__ = [
-    "HEAD",
-    "REDIS",
     "Check",
     "Client",
     "Objects",
@@ -28,7 +25,6 @@ __all__ = [
     "Pods",
     "Verdict",
     "claims_of",
-    "plural",
 ]
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]

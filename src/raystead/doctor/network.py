@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from raystead.base import labels
-from raystead.base.groups import GroupId
-from raystead.doctor.model import HEAD, REDIS, Check, Observations
+from raystead.base.groups import HEAD, REDIS, GroupId
+from raystead.doctor.model import Check, Observations
 from raystead.explain.policies import blocks, blocks_dns
 from raystead.live.pods import Pod
 from raystead.spec.model import Json

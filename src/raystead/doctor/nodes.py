@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from raystead.base import quantities
+from raystead.base.groups import HEAD, REDIS
 from raystead.base.text import plural
 from raystead.doctor.amounts import Amounts, effective, shown
-from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods
+from raystead.doctor.model import Check, Observations, Pods
 from raystead.spec.model import Json
 
 __all__ = ["check"]

@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 
 from raystead.base import labels
-from raystead.doctor.model import HEAD, Check, Observations
+from raystead.base.groups import HEAD
+from raystead.doctor.model import Check, Observations
 from raystead.explain import crashes, images, scheduling, storage
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View

@@ -8,10 +8,11 @@ from decimal import Decimal
 from msgspec import Struct, field
 
 from raystead.base import quantities
-from raystead.base.groups import GroupId
+from raystead.base.groups import HEAD, REDIS, GroupId
 from raystead.base.kinds import CLAIM, KINDS, ROWS
+from raystead.base.text import plural
 from raystead.doctor.amounts import Amounts, effective, plus, shown
-from raystead.doctor.model import HEAD, REDIS, Check, Observations, Pods, plural
+from raystead.doctor.model import Check, Observations, Pods
 from raystead.spec.model import Json
 
 __all__ = ["check"]

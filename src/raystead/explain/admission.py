@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from raystead.base import quantities
-from raystead.base.groups import GroupId
+from raystead.base.groups import HEAD, REDIS, GroupId
+from raystead.base.text import plural
+from raystead.base.times import when
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, REDIS, Group, View, plural
+from raystead.explain.view import View
+from raystead.live.groups import Group
 from raystead.live.makers import Refusal
-from raystead.live.reading import dig, meta, when
+from raystead.live.reading import dig, meta
 
 __all__ = ["CAUSES", "OVER", "explained", "find", "wanted_accounts"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.base.groups import worker
+from raystead.base.groups import HEAD, worker
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, View
+from raystead.explain.view import View
 from raystead.live.autoscaler import Obstacle, obstacles
 from raystead.live.makers import unattended
 

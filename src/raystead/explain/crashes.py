@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from raystead.base import quantities
-from raystead.base.groups import GroupId, worker
+from raystead.base.groups import HEAD, REDIS, GroupId, worker
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import RAYLET, Evidence, Finding, LogKey
 from raystead.explain.raylogs import NO_RAY, START_TIMEOUT, from_log, raylet_said, said
-from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
+from raystead.explain.view import View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod, Terminated
 from raystead.live.reading import dig
 from raystead.manifests.security import HARDENING_ANNOTATION

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raystead.base.groups import REDIS
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.tags import better, complaint
-from raystead.explain.view import REDIS, View, event_evidence
+from raystead.explain.view import View, event_evidence
 from raystead.live.pods import Container, Pod
 
 __all__ = ["CAUSES", "find"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.base.times import span
+from raystead.base.groups import HEAD, REDIS
+from raystead.base.times import span, when
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, REDIS, Group, View, doubled, event_evidence
+from raystead.explain.view import View, doubled, event_evidence
+from raystead.live.groups import Group
 from raystead.live.pods import Pod
-from raystead.live.reading import dig, when
+from raystead.live.reading import dig
 
 __all__ = ["CAUSES", "find"]
 

@@ -6,10 +6,11 @@ import re
 
 from msgspec import Struct
 
+from raystead.base.groups import HEAD
 from raystead.base.labels import OURS
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, View, doubled, first_line
+from raystead.explain.view import View, doubled, first_line
 from raystead.live.pods import Container, Pod
 
 __all__ = ["CAUSES", "Said", "from_log", "raylet_said", "said"]

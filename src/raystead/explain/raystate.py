@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raystead.base.groups import HEAD, REDIS
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, REDIS, View, event_evidence, node_state
+from raystead.explain.view import View, event_evidence, node_state
 from raystead.live.pods import Pod
 from raystead.live.reading import dig
 from raystead.manifests.living import token_difference, version_difference

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from raystead.base import quantities
+from raystead.base.groups import HEAD, REDIS
+from raystead.base.times import when
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, REDIS, View, condition_evidence, event_evidence
+from raystead.explain.view import View, condition_evidence, event_evidence
 from raystead.live.pods import Pod
-from raystead.live.reading import dig, when
+from raystead.live.reading import dig
 
 __all__ = ["CAUSES", "find"]
 

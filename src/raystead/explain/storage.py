@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raystead.base.times import when
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import View, event_evidence
 from raystead.live.events import KubeEvent
 from raystead.live.pods import Pod
-from raystead.live.reading import changed, dig, meta, when
+from raystead.live.reading import changed, dig, meta
 from raystead.spec.model import Json
 
 __all__ = ["CAUSES", "find"]

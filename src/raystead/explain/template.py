@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base import quantities
+from raystead.base.groups import HEAD, REDIS
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import HEAD, REDIS, View
+from raystead.explain.view import View
 from raystead.live.pods import Pod
 from raystead.live.reading import dig
 

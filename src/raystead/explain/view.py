@@ -10,21 +10,21 @@ from decimal import Decimal
 from functools import cached_property
 
 from raystead.base import kinds, labels
-from raystead.base.groups import HEAD, REDIS, GroupId, group_of
-from raystead.base.text import plural as plural
+from raystead.base.groups import GroupId, group_of
+from raystead.base.times import when
 from raystead.explain.model import RAYLET, Evidence, Finding, Snapshot
 from raystead.live.events import Events, KubeEvent
 from raystead.live.groups import Group, groups
 from raystead.live.makers import Refusal, ReplicaSetMaker, makers_of
 from raystead.live.pods import Container, Pod, pods_of
-from raystead.live.reading import dig, meta, when
+from raystead.live.reading import dig, meta
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.storage import storage_kind
 from raystead.spec.builtin import NAME
 from raystead.spec.model import Json
 
-__all__ = ["HEAD", "REDIS", "Group", "View"]
+__all__ = ["View"]
 
 _EXCUSES = ("failed to try resolving symlinks", "unable to retrieve container logs")
 NODE_SECONDS = 900  # the cluster autoscaler gives a new node 15 min (--max-node-provision-time)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from raystead.base.groups import HEAD, REDIS
 from raystead.base.labels import OURS
 from raystead.explain import policies
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import RAYLET, Evidence, Finding, LogKey
 from raystead.explain.raylogs import DNS, HEAD_UNREACHABLE, WAITS, from_log, raylet_said, said
-from raystead.explain.view import HEAD, REDIS, View, doubled, event_evidence, first_line
+from raystead.explain.view import View, doubled, event_evidence, first_line
 from raystead.live.pods import Container, Pod
 from raystead.live.reading import dig, meta
 from raystead.spec.model import Json

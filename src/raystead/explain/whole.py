@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.groups import GroupId
+from raystead.base.text import plural
 from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
-from raystead.explain.view import Group, View, plural
+from raystead.explain.view import View
+from raystead.live.groups import Group
 from raystead.live.makers import makers_of
 from raystead.manifests.render import manifests
 

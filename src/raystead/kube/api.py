@@ -27,14 +27,13 @@ from raystead.kube.clock import Clock
 from raystead.kube.connections import Answer, Connections, NotConnected, words
 from raystead.kube.pages import words_of
 
-__all__ = ["APPLY", "JSON_PATCH", "MANAGER", "MERGE_PATCH", "Api", "Json", "as_json"]
+__all__ = ["APPLY", "MANAGER", "MERGE_PATCH", "Api", "Json", "as_json"]
 
 Json = dict[str, Any]
 Headers = list[tuple[str, str]]
 MANAGER = "raystead"  # our field manager in server-side apply
 APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 _PAGE = 500  # as kubectl
 _TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
 _FIRST_PATIENCE = 2.0  # seconds while no request has ever succeeded: a wrong address is told at once

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from raystead.ops.doctor import Examined
     from raystead.ops.planning import Prepared, Request
     from raystead.ops.specs import Rendered
+    from raystead.plan.listing import ListRow
     from raystead.plan.model import Plan
-    from raystead.plan.observed import ListRow
 
 __all__ = ["Cluster", "connect"]
 

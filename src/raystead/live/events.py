@@ -8,7 +8,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from raystead.live.reading import dig, meta, when
+from raystead.base.times import when
+from raystead.live.reading import dig, meta
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Protocol
 from raystead.base import labels
 from raystead.base.groups import GroupId, group_of, worker
 from raystead.base.kinds import pod_template
-from raystead.base.times import ago
+from raystead.base.times import ago, when
 from raystead.live.events import Events
 from raystead.live.pods import Pod
-from raystead.live.reading import changed, condition, dig, meta, touches, when
+from raystead.live.reading import changed, condition, dig, meta, touches
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from raystead.base import quantities
 from raystead.base.groups import OTHER, GroupId, group_of
-from raystead.live.reading import condition, dig, meta, when
+from raystead.base.times import when
+from raystead.live.reading import condition, dig, meta
 
 if TYPE_CHECKING:
     from raystead.spec.model import Json

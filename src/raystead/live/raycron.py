@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from raystead.base.schedules import schedule_of, zone_of
+from raystead.base.times import when
 from raystead.live.rayjob import JobState, job_state
-from raystead.live.reading import dig, meta, when
+from raystead.live.reading import dig, meta
 from raystead.spec.model import Json
 
 __all__ = ["JOB_LABEL", "CronState", "Tick", "cron_state", "minute_of"]

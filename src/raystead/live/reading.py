@@ -11,7 +11,7 @@ from raystead.base.times import when
 if TYPE_CHECKING:
     from raystead.spec.model import Json
 
-__all__ = ["changed", "condition", "created", "dig", "first_sentence", "meta", "name", "touches", "when"]
+__all__ = ["changed", "condition", "created", "dig", "first_sentence", "meta", "name", "touches"]
 
 
 def dig(value: Any, *path: str) -> Any:

@@ -32,7 +32,7 @@ from raystead.local.state import GRACE, LocalState
 if TYPE_CHECKING:
     from raystead.spec.model import RayCluster
 
-__all__ = ["TIMEOUT", "Event", "LocalPlace", "LocalStatus", "NodeState", "UpOptions"]
+__all__ = ["TIMEOUT", "LocalPlace", "UpOptions"]
 
 TIMEOUT = 120.0  # seconds to wait for all nodes: Ray starts in ten, or not at all
 Emit = Callable[[Event], None]

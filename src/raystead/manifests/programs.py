@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 
 from raystead.spec.model import Json
 
-__all__ = ["FOLDER", "program_files", "program_version", "program_volume", "run_program"]
+__all__ = ["FOLDER", "program_files", "program_volume", "run_program"]
 
 FOLDER = "/opt/raystead"  # where the ConfigMap is mounted
 _PACKAGE = "incluster"
@@ -22,11 +20,6 @@ def _sources() -> dict[str, str]:
 
     found = resources.files(f"raystead.{_PACKAGE}").iterdir()
     return {one.name: one.read_text("utf-8") for one in found if one.name.endswith(".py")}
-
-
-def program_version() -> str:
-    """A hash of all programs: another one means other programs."""
-    return hashlib.sha256(json.dumps(_sources(), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def program_files(*names: str) -> dict[str, str]:

@@ -19,13 +19,13 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl
 
+from raystead.base.times import when
 from raystead.errors import ApiError, ClusterNotFound, RaysteadError, WrongState
 from raystead.incluster.hands import ApiFailed, Hands
 from raystead.incluster.kept import CLIENT_SECONDS, Kept, Overtaken
 from raystead.incluster.scaling import Json
 from raystead.kube.answers import error_of
 from raystead.kube.api import Api
-from raystead.live.reading import when
 from raystead.manifests.autoscaling import autoscales, steward_name
 from raystead.ops import keepers
 from raystead.ops.anchor import Anchor

@@ -17,7 +17,7 @@ from raystead.ops.keepers import in_use
 from raystead.ops.planning import Prepared
 from raystead.ops.up import TIMEOUT, apply, wait
 
-__all__ = ["TIMEOUT", "Brought", "awaited", "bring"]
+__all__ = ["Brought", "awaited", "bring"]
 
 Emit = Callable[[Event], None]
 

@@ -1,6 +1,6 @@
 """`doctor`: reads what this user may read, asks the server by dry-runs, and lets the pure checks judge.
 
-No request is made that the rights do not allow, and no more than `BUDGET` of them.
+No request is made that the rights do not allow, and no more than 25 of them.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from raystead.ops.planning import existing
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
 from raystead.ops.specs import Desired, built, located
-from raystead.spec.flags import NAME, Flags
+from raystead.spec.builtin import NAME
+from raystead.spec.flags import Flags
 from raystead.spec.model import RayCluster
 
-__all__ = ["BUDGET", "Examined", "Subject", "examine", "subject_of"]
+__all__ = ["Examined", "Subject", "examine", "subject_of"]
 
-BUDGET = 25  # requests to the API server
-_REVIEWS = 6  # of them for single rights, where the server's list of rights is not complete
-_DRY_RUNS = 5  # of them for pods of different groups
+_REVIEWS = 6  # of the 25 requests for single rights, where the server's list of rights is not complete
+_DRY_RUNS = 5  # for pods of different groups
 _SECRETS = 3
 _LISTS = kinds.parts("Event", "ReplicaSet")  # of Seen
-_COMPANIONS = 4  # of them for other documents of the file
+_COMPANIONS = 4  # for other documents of the file
 
 
 @dataclass(frozen=True)

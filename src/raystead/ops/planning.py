@@ -28,8 +28,9 @@ from raystead.ops.source import SpecSource
 from raystead.ops.specs import Desired, built, located
 from raystead.plan.make import key_of, make
 from raystead.plan.model import Action, Key, Plan
+from raystead.spec.builtin import NAME
 from raystead.spec.documents import RayDocument
-from raystead.spec.flags import NAME, Flags
+from raystead.spec.flags import Flags
 from raystead.spec.model import RayCluster
 
 __all__ = ["Prepared", "Request", "existing", "prepare", "wanted"]

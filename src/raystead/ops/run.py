@@ -11,12 +11,13 @@ from raystead.base.ownership import owners_of
 from raystead.errors import ClusterExists, ClusterNotFound, UsageError
 from raystead.kube.api import Api
 from raystead.ops.anchor import Anchor
-from raystead.ops.bring import TIMEOUT, bring
+from raystead.ops.bring import bring
 from raystead.ops.down import Downed, down, found
 from raystead.ops.events import Event, Note
 from raystead.ops.lease import Lease
 from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
+from raystead.ops.up import TIMEOUT
 from raystead.spec.flags import Flags, build
 from raystead.spec.idle import NEVER, idle_end
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from raystead.plan.masking import HIDDEN, masked
+from raystead.base.secrets import HIDDEN
+from raystead.plan.masking import masked
 from raystead.plan.model import FieldChange
 from raystead.spec.model import Json
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from raystead.base.secrets import HIDDEN, is_secret_flag, is_secret_name, masked_text
 
-__all__ = ["HIDDEN", "masked"]
+__all__ = ["masked"]
 
 # A number, a switch, an amount (500m, 4Gi, 30s), or nothing.
 _PLAIN = re.compile(r"(?:[-+]?\d+(?:\.\d+)?(?:[a-zA-Z]{1,2}|%)?|true|false|yes|no|on|off|none|auto|)", re.I)

@@ -25,7 +25,6 @@ from raystead.manifests.storage import storage_kind
 from raystead.plan.groupview import GroupView, NodeView, group_view
 from raystead.plan.headloss import HeadLoss, head_loss
 from raystead.plan.kuberaystatus import LiveCluster, instant, kuberay_status
-from raystead.plan.listing import ListRow, list_rows
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
 
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from raystead.live.raycron import CronState
     from raystead.live.rayjob import JobState
 
-__all__ = ["ClusterView", "GroupView", "HeadLoss", "ListRow", "NodeView", "list_rows", "observe", "view_json"]
+__all__ = ["ClusterView", "observe", "view_json"]
 
 
 @dataclass(frozen=True)

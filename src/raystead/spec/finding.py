@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from raystead.base.rayversions import version_of
 from raystead.spec.model import GroupSpec, Json, RayCluster
 from raystead.spec.yamlio import Path
 
-__all__ = ["SpecFinding", "env_of", "groups", "version_of", "whole"]
+__all__ = ["SpecFinding", "env_of", "groups", "whole"]
 
 _WHOLE = re.compile(r"^[0-9]{1,30}$")
 

@@ -14,7 +14,7 @@ from raystead.base.quantities import binary, parse
 from raystead.base.times import in_seconds
 from raystead.spec import rules
 from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
-from raystead.spec.builtin import NAME, builtin, builtin_document
+from raystead.spec.builtin import builtin_document
 from raystead.spec.finding import whole
 from raystead.spec.idle import IDLE_ANNOTATION, LEAST_IDLE, NEVER, idle_end_of
 from raystead.spec.model import Json, RayCluster, read
@@ -22,7 +22,7 @@ from raystead.spec.problems import Problem, SpecNote, problems_error
 from raystead.spec.shape import value_at
 from raystead.spec.yamlio import dotted
 
-__all__ = ["NAME", "Flags", "build", "builtin", "laid_over", "notes_of"]
+__all__ = ["Flags", "build", "laid_over", "notes_of"]
 
 _REDIS_LABELS = "raystead.io/redis-labels"  # spec knows nothing of manifests, which reads it
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import yaml
 
-from raystead.spec.finding import SpecFinding, version_of
+from raystead.base.rayversions import version_of
+from raystead.spec.finding import SpecFinding
 from raystead.spec.idle import IDLE_ANNOTATION
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayJob, RayJobSpec
 from raystead.spec.yamlio import Path

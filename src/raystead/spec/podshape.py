@@ -21,7 +21,7 @@ from raystead.spec.podfields import TABLE
 from raystead.spec.problems import given, odd_letter
 from raystead.spec.yamlio import Path
 
-__all__ = ["Shape", "check", "field_names", "misshapen"]
+__all__ = ["Shape", "check", "misshapen"]
 
 _NEAR = 0.75  # `limit` for `limits` is 0.91, `envs` for `env` 0.86
 _FIELD = re.compile(r"^(?P<name>[^=]+)=(?P<type>\[[^\]]*\]|\{[^}]*\}|\w+)(?P<keys>[\w,]*)(?P<required>!?)$")
@@ -89,10 +89,6 @@ def _types() -> dict[str, dict[str, Shape]]:
             keys = tuple(filter(None, match["keys"].split(",")))
             types[name][match["name"]] = Shape(match["type"], keys, bool(match["required"]))
     return types
-
-
-def field_names(type_name: str) -> tuple[str, ...]:
-    return tuple(_types()[type_name])
 
 
 def check(value: Any, type_name: str, path: Path) -> tuple[list[SpecFinding], list[SpecFinding]]:

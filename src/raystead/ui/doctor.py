@@ -8,7 +8,8 @@ from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
-from raystead.doctor.model import Check, plural
+from raystead.base.text import plural
+from raystead.doctor.model import Check
 from raystead.ops.doctor import Examined
 
 __all__ = ["check_rows", "examined_json", "examined_text", "summary"]

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from raystead.base.times import rounded as rounded
+from raystead.base.times import rounded
 from raystead.ui.terminal import Gate, raw
 
 

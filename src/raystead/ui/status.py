@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from raystead.live.idle import IdleState
     from raystead.live.raycron import CronState
     from raystead.live.rayjob import JobState
+    from raystead.plan.groupview import GroupView, NodeView
+    from raystead.plan.headloss import HeadLoss
     from raystead.plan.listing import ListRow
-    from raystead.plan.observed import ClusterView, GroupView, HeadLoss, NodeView
+    from raystead.plan.observed import ClusterView
 
 __all__ = ["idle_parts", "list_text", "next_command", "rows_json", "status_text"]
 

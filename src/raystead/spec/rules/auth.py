@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.names import check_name
-from raystead.spec.finding import SpecFinding, env_of, groups, version_of
+from raystead.base.rayversions import version_of
+from raystead.spec.finding import SpecFinding, env_of, groups
 from raystead.spec.model import RayCluster
 
 __all__ = ["RULES"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from raystead.base.rayversions import dotted, tag_version
-from raystead.spec.finding import SpecFinding, env_of, groups, version_of, whole
+from raystead.base.rayversions import dotted, tag_version, version_of
+from raystead.spec.finding import SpecFinding, env_of, groups, whole
 from raystead.spec.model import RayCluster
 from raystead.spec.yamlio import Path
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from raystead.spec.finding import SpecFinding, env_of, version_of
+from raystead.base.rayversions import version_of
+from raystead.spec.finding import SpecFinding, env_of
 from raystead.spec.model import GcsFaultTolerance, RayCluster
 from raystead.spec.yamlio import Path
 
