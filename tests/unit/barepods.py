@@ -14,7 +14,7 @@ import explain_kit as kit
 
 from raystead.base.groups import GroupId, worker
 from raystead.live.events import Events
-from raystead.live.makers import Behind, Cost, Maker, Refusal, Wanted
+from raystead.live.maker import Behind, Cost, Maker, Refusal, Wanted
 from raystead.live.pods import Pod
 
 Json = dict[str, Any]

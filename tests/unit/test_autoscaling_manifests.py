@@ -15,8 +15,9 @@ import yaml
 from raystead.base.groups import worker
 from raystead.errors import SpecError
 from raystead.live.groups import Group, groups
-from raystead.live.makers import StewardMaker, makers_of
+from raystead.live.makers import makers_of
 from raystead.live.pods import pods_of
+from raystead.live.steward import StewardMaker
 from raystead.manifests.autoscaling import account_for_steward, steward_config
 from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts

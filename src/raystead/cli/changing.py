@@ -183,7 +183,7 @@ def carry_out(
     from raystead.cli.waits import follow
     from raystead.ops.bring import bring
     from raystead.ops.outputs import going_with
-    from raystead.ops.up import TIMEOUT
+    from raystead.ops.wait import TIMEOUT
 
     prepared.refuse_problems()
     say_checks(reporter, prepared, up_words(prepared.cluster.name), yes=yes)

@@ -77,7 +77,7 @@ def command(
     from raystead.ops.following import follow
     from raystead.ops.jobs import job_client
     from raystead.ops.run import temporary
-    from raystead.ops.up import TIMEOUT
+    from raystead.ops.wait import TIMEOUT
     from raystead.ui.live import view
     from raystead.ui.plain import Reporter
 
@@ -145,7 +145,7 @@ def _rayjob(
     from raystead.ops.bring import bring
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.rayjobs import follow
-    from raystead.ops.up import TIMEOUT
+    from raystead.ops.wait import TIMEOUT
     from raystead.spec.flags import Flags
     from raystead.ui.live import view
 

@@ -87,7 +87,7 @@ def command(
     from raystead.ops.keepers import settled
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.typed import up_words
-    from raystead.ops.up import TIMEOUT
+    from raystead.ops.wait import TIMEOUT
 
     api, desired, anchor = wanted(door(where), asked, *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)

@@ -11,7 +11,7 @@ from raystead.explain import admission
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
 from raystead.live.groups import Group
-from raystead.live.makers import Refusal, Wanted
+from raystead.live.maker import Refusal, Wanted
 from raystead.live.pods import DEADLINE
 
 __all__ = ["check"]

@@ -12,7 +12,8 @@ from msgspec import Struct, field
 from raystead.base import labels
 from raystead.base.groups import HEAD, REDIS, GroupId
 from raystead.base.kinds import KINDS
-from raystead.live.makers import Maker, makers_of
+from raystead.live.maker import Maker
+from raystead.live.makers import makers_of
 from raystead.manifests.context import Context
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.spec.model import Json, RayCluster

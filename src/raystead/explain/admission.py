@@ -14,7 +14,7 @@ from raystead.explain.cause import Cause, Sighting
 from raystead.explain.model import Evidence, Finding
 from raystead.explain.view import View
 from raystead.live.groups import Group
-from raystead.live.makers import Refusal
+from raystead.live.maker import Refusal
 from raystead.live.reading import dig, meta
 
 __all__ = ["CAUSES", "OVER", "explained", "find", "wanted_accounts"]

@@ -13,9 +13,11 @@ from raystead.base import kinds, labels
 from raystead.base.groups import GroupId, group_of
 from raystead.base.times import when
 from raystead.explain.model import RAYLET, Evidence, Finding, Snapshot
+from raystead.live.controllers import ReplicaSetMaker
 from raystead.live.events import Events, KubeEvent
 from raystead.live.groups import Group, groups
-from raystead.live.makers import Refusal, ReplicaSetMaker, makers_of
+from raystead.live.maker import Refusal
+from raystead.live.makers import makers_of
 from raystead.live.pods import Container, Pod, pods_of
 from raystead.live.reading import dig, meta
 from raystead.manifests.context import Context

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from raystead.base.groups import HEAD, OTHER, REDIS, GroupId, worker
 from raystead.live.events import Events
-from raystead.live.makers import Absent, Maker, Refusal, Wanted
+from raystead.live.maker import Absent, Maker, Refusal, Wanted
 from raystead.live.pods import Pod
 from raystead.manifests.storage import storage_kind
 from raystead.spec.model import RayCluster

@@ -15,7 +15,8 @@ from raystead.ops.changes import Went
 from raystead.ops.events import Done, Event, Planned
 from raystead.ops.keepers import in_use
 from raystead.ops.planning import Prepared
-from raystead.ops.up import TIMEOUT, apply, wait
+from raystead.ops.up import apply
+from raystead.ops.wait import TIMEOUT, wait
 
 __all__ = ["Brought", "awaited", "bring"]
 

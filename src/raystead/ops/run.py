@@ -17,7 +17,7 @@ from raystead.ops.events import Event, Note
 from raystead.ops.lease import Lease
 from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
-from raystead.ops.up import TIMEOUT
+from raystead.ops.wait import TIMEOUT
 from raystead.spec.flags import Flags, build
 from raystead.spec.idle import NEVER, idle_end
 

@@ -107,7 +107,7 @@ class SpecSource:
 
     def _origins(self, item: Json) -> Iterator[tuple[Path, Path]]:
         """Which part of the file a part of an object of ours comes from."""
-        from raystead.live.makers import makers_of  # only what is refused has origins
+        from raystead.live.makers import makers_of
 
         row = KINDS.get(item["kind"])
         for maker in makers_of(item):

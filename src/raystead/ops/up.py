@@ -1,4 +1,4 @@
-"""`up`: the anchor first, then everything else at once, then the wait for Ray's nodes."""
+"""`up` writes what was planned: the anchor first, then everything else at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from raystead.base import labels, names
 from raystead.base.groups import HEAD
 from raystead.base.kinds import pod_template
 from raystead.base.ownership import owners_of
-from raystead.errors import ApiError, Busy, Conflict, Forbidden, KubeConfigError, NotReady, ObjectNotFound
+from raystead.errors import ApiError, Busy, Conflict, Forbidden, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
@@ -23,27 +23,20 @@ from raystead.manifests.keepers import PARTS
 from raystead.manifests.render import manifests
 from raystead.ops import keepers, secrets
 from raystead.ops.anchor import Anchor, decoded
-from raystead.ops.events import Applied, Done, Event, Explained, GroupProgress, Note, Progress
-from raystead.ops.explaining import Explainer
+from raystead.ops.events import Applied, Event, Note
 from raystead.ops.keepers import claims_go_along
 from raystead.ops.planning import Prepared, existing, prepare
 from raystead.ops.specs import Desired
-from raystead.ops.watching import Watched
 from raystead.plan.make import key_of
 from raystead.plan.model import Action, Change, Key, makes_pods
-from raystead.spec.builtin import NAME
 
-__all__ = ["TIMEOUT", "apply", "wait"]
+__all__ = ["apply", "still_ours"]
 
-TIMEOUT = 900.0  # seconds that a wait may last: a large image on a slow network takes ten minutes
 _REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
 _ROOM_PATIENCE = 15.0  # seconds: a head that is replaced ends within its grace of 5 s, with slow nodes in 10
 _REDIS_PATIENCE = 2.0  # and Redis alone: a StatefulSet does not say that its pod was refused
 _ROOM_SILENCE = 2.0
 _TICK = 0.25  # seconds between two looks while nothing changes
-_FIRST_LOOK = 5.0  # seconds for the first lists; then what is there is shown, not that nothing is there
-_UNTIL_EVERY = 3.0  # seconds between two looks at what ends a wait early
-_ANCHOR_EVERY = 3.0  # seconds between two questions for the anchor while the objects are not as applied
 Emit = Callable[[Event], None]
 
 
@@ -113,7 +106,7 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
         _end_bare_pods(prepared, anchor, emit)
     if plan.mutates:
         try:
-            _still_ours(api, anchor)
+            still_ours(api, anchor)
         except Busy:
             _give_way(api, anchor.name, emit)
             raise
@@ -287,7 +280,12 @@ def _write_anchor(prepared: Prepared) -> Anchor:
         raise _busy(prepared.cluster.name, "it changed the anchor between our plan and our apply") from None
 
 
-def _still_ours(api: Api, anchor: Anchor) -> None:
+def still_ours(api: Api, anchor: Anchor) -> None:
+    """Refuses to go on where the anchor is no longer the one that we wrote.
+
+    Raises:
+        Busy: another raystead has changed or deleted the cluster.
+    """
     now = existing(api, anchor.name)
     if now is None or now.uid != anchor.uid:
         raise _busy(anchor.name, "the cluster was deleted in the meantime")
@@ -330,99 +328,3 @@ def _remove(api: Api, path: str, uid: str, cluster: str) -> None:
         f"{path.rpartition('/')[2]} is not gone after {_REPLACE_PATIENCE:.0f} s: no successor can be made",
         remedy="look for finalizers: kubectl get -o yaml; then raystead up again",
     )
-
-
-def wait(
-    api: Api,
-    anchor: Anchor,
-    *,
-    timeout: float = TIMEOUT,
-    emit: Emit,
-    until: Callable[[], bool] | None = None,
-    up: str = "",
-) -> Done:
-    """Waits until the wanted pods are ready and as many nodes are alive in Ray.
-
-    `timeout` in seconds. An API server that goes away is waited for; the reason for every wait is emitted.
-    `up` are the words that brought the cluster up, for advice; "" where they are not known.
-    `until` ends the wait early, for example when the job for which the cluster was made has begun.
-
-    Raises:
-        NotReady: not within `timeout`; with the findings as evidence.
-        Busy: another raystead has changed or deleted the cluster in the meantime.
-    """
-    facts: Facts = anchor.with_facts()
-    begun = time.monotonic()
-    reported: str | None = None
-
-    def token() -> str | None:
-        return secrets.token_of(api, anchor.cluster, facts)
-
-    with Watched(api, anchor.cluster, token) as watched:
-        explainer = Explainer(api, anchor, watched, up)
-        asked = looked = begun
-        watched.listed(_FIRST_LOOK)
-        while True:
-            watched.changed.clear()
-            now = time.monotonic() - begun
-            groups = watched.groups()
-            pods_ready = watched.listed(0) and watched.settled() and all(g.done for g in groups)
-            if _head_ready(groups):
-                groups = watched.with_ray(groups)
-            emit(Progress(groups, now))
-            alive_too = all(g.done for g in groups) and (watched.ray is not None or not _wants_head(groups))
-            if pods_ready and alive_too:
-                done = _done(anchor, watched, now)
-                emit(done)
-                return done
-            if until is not None and time.monotonic() - looked > _UNTIL_EVERY:
-                looked = time.monotonic()
-                if until():
-                    return _done(anchor, watched, now)
-            if watched.overtaken() and time.monotonic() - asked > _ANCHOR_EVERY:
-                asked = time.monotonic()
-                _still_ours(api, anchor)
-            watched.follow_events()
-            if (findings := explainer.look()) is not None:
-                emit(Explained(findings))
-            if isinstance(
-                watched.error, KubeConfigError
-            ):  # the login is refused for good: nothing is seen any more
-                raise watched.error
-            trouble = str(watched.error.what) if watched.error else None
-            if trouble and trouble != reported:
-                emit(Note(trouble))
-            reported = trouble
-            if now > timeout:
-                raise _not_ready(anchor, watched, explainer, now)
-            watched.changed.wait(_TICK)
-
-
-def _head_ready(groups: tuple[GroupProgress, ...]) -> bool:
-    return any(g.id == HEAD and g.ready for g in groups)
-
-
-def _wants_head(groups: tuple[GroupProgress, ...]) -> bool:
-    return any(g.id == HEAD and g.wanted for g in groups)
-
-
-def _done(anchor: Anchor, watched: Watched, seconds: float) -> Done:
-    alive = watched.alive_nodes()
-    return Done(anchor.name, seconds, len(alive), sum(node.cpu_total or 0 for node in alive))
-
-
-def _not_ready(anchor: Anchor, watched: Watched, explainer: Explainer, seconds: float) -> NotReady:
-    late = [
-        f"{g.name}: {g.ready} of {g.wanted} ready{', ' + g.note if g.note else ''}"
-        for g in watched.groups()
-        if not g.done
-    ]
-    findings = explainer.latest
-    if watched.ray_error and not findings:
-        late.append(watched.ray_error.what)
-    evidence = "; ".join([*(f.why for f in findings), *late]) or "every pod is ready, Ray lacks nodes"
-    name = "" if anchor.name == NAME else f" --name {anchor.name}"
-    again = f"raystead explain{name}\nraystead up{name} waits again"
-    remedy = findings[0].remedy if findings else again
-    what = f'"{anchor.name}" is not ready after {seconds:.0f} s'
-    return NotReady(what, evidence=evidence, remedy=remedy, findings=tuple(findings))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from raystead.base import labels, quantities
 from raystead.base.groups import GroupId, Role
 from raystead.base.rayversions import image_version
-from raystead.live.makers import Maker, makers_of
+from raystead.live.maker import Maker
+from raystead.live.makers import makers_of
 from raystead.live.pods import Pod
 from raystead.live.reading import created, dig, name
 from raystead.spec.idle import idle_end_of

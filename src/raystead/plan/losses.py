@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from raystead.base.groups import Role
-from raystead.live.makers import Cost, Maker
+from raystead.live.maker import Cost, Maker
 from raystead.plan.model import Action
 from raystead.spec.model import Json
 

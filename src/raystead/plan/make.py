@@ -17,7 +17,8 @@ from raystead.base.groups import GroupId
 from raystead.base.kinds import CLAIM, KINDS
 from raystead.base.kinds import names as kind_names
 from raystead.base.version import __version__
-from raystead.live.makers import Maker, makers_of
+from raystead.live.maker import Maker
+from raystead.live.makers import makers_of
 from raystead.live.pods import Pod, pods_of
 from raystead.live.reading import touches
 from raystead.plan import losses, reasons
