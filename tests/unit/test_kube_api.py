@@ -33,6 +33,7 @@ from raystead.errors import (
     RaysteadError,
 )
 from raystead.kube import api as module
+from raystead.kube import notices
 from raystead.kube.access import Access
 from raystead.kube.access.access import Impersonation
 from raystead.kube.answers import error_of
@@ -320,7 +321,7 @@ def test_a_server_that_was_there_is_waited_for() -> None:
 
 
 def test_an_answer_that_does_not_come_is_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LATE", 0.6)
+    monkeypatch.setattr(notices, "_LATE", 0.6)
     said: list[str] = []
 
     def late(handler: BaseHTTPRequestHandler) -> None:
@@ -337,8 +338,8 @@ def test_an_answer_that_does_not_come_is_said_every_few_seconds(monkeypatch: pyt
 
 
 def test_many_slow_answers_are_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LATE", 1.0)
-    monkeypatch.setattr(module, "_SLOW", 0.2)
+    monkeypatch.setattr(notices, "_LATE", 1.0)
+    monkeypatch.setattr(notices, "_SLOW", 0.2)
     said: list[str] = []
 
     def slow(handler: BaseHTTPRequestHandler) -> None:
@@ -354,7 +355,7 @@ def test_many_slow_answers_are_said_every_few_seconds(monkeypatch: pytest.Monkey
 
 
 def test_an_outage_is_said_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LATE", 0.6)
+    monkeypatch.setattr(notices, "_LATE", 0.6)
     said: list[str] = []
     with ScriptedServer(answer(200)) as server:
         api = Api(server.access(), notice=said.append, patience=3)

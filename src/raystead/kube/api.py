@@ -25,6 +25,7 @@ from raystead.kube.access.proxies import ProxyError
 from raystead.kube.answers import STARTING, Gone, error_of, is_outage, message_of
 from raystead.kube.clock import Clock
 from raystead.kube.connections import Answer, Connections, NotConnected, words
+from raystead.kube.notices import Notices
 from raystead.kube.pages import words_of
 
 __all__ = ["APPLY", "MANAGER", "MERGE_PATCH", "Api", "Json", "as_json"]
@@ -39,10 +40,6 @@ _TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
 _FIRST_PATIENCE = 2.0  # seconds while no request has ever succeeded: a wrong address is told at once
 _PATIENCE = 60.0  # seconds of trying once the server has answered: a restart takes 5 to 30
 _PATIENCE_500 = 10.0  # seconds: etcd's change of leader takes less, a broken webhook stays broken
-_LATE = (
-    4.5  # seconds without an answer after which that is said, again and again: people wait five in silence
-)
-_SLOW = 1.0  # seconds of an answer that is worth a word where nothing else was said for as long
 _HURRY, _HURRY_TIMEOUT = 0.5, 5.0  # seconds of trying, and of waiting for one answer, after an interrupt
 _IDEMPOTENT = {"GET", "PUT", "DELETE", "PATCH"}  # our patches are applies and merges: twice is as once
 
@@ -80,15 +77,13 @@ class Api:
         self.patience = patience
         self.slowest = 0.0  # seconds of the slowest answer so far, for explain
         self.requests = 0
-        self.notice = notice
+        self._notices = Notices(notice)
         self._trace = trace
         self._longest: float | None = None  # seconds that any one answer may take
         self._clock = Clock()
         self._pool: Connections | None = None
         self._lock = threading.Lock()
         self._answered = False
-        self._troubled = False  # requests are being repeated, and that was said
-        self._late_at = 0.0  # when any of that was said last, or the first request began
 
     def inside(self, namespace: str | None) -> Api:
         """The same server, user and connections for objects of another namespace; None: the same."""
@@ -100,6 +95,15 @@ class Api:
             other = copy.copy(self)
         other.namespace = namespace
         return other
+
+    @property
+    def notice(self) -> Callable[[str], None] | None:
+        """Who is told what is late; whoever shows a wait puts its own in for as long."""
+        return self._notices.take
+
+    @notice.setter
+    def notice(self, take: Callable[[str], None] | None) -> None:
+        self._notices.take = take
 
     def now(self) -> datetime:
         """The time by the server's clock: what it and its nodes wrote is compared with that."""
@@ -249,7 +253,7 @@ class Api:
                     raise self._unreachable(f"{method} {path}: {why}; it may have been done") from error
             else:
                 if response.status < 300:
-                    self._troubled = False
+                    self._notices.over()
                     return data
                 text = data.decode("utf-8", "replace")
                 refusal = self._error(response.status, text, method, path)
@@ -264,7 +268,7 @@ class Api:
             tried = time.monotonic() - begun
             if tried + wait > (limit if self._answered else min(_FIRST_PATIENCE, limit)):
                 raise refusal or self._unreachable(f"{method} {path}: {why}, tried for {tried:.0f} s")
-            self._say_trouble(why)
+            self._notices.trouble(why)
             time.sleep(wait)
         raise AssertionError("unreachable")
 
@@ -276,13 +280,6 @@ class Api:
         except OSError:
             return False
         return response.status < 500
-
-    def _say_trouble(self, why: str) -> None:
-        with self._lock:
-            known, self._troubled = self._troubled, True
-        if self.notice and (self._due() or not known):
-            again = "still trying" if known else "trying again"
-            self.notice(f"the API server does not answer as it should ({why}); {again}")
 
     def _open(
         self,
@@ -305,47 +302,15 @@ class Api:
         if body is not None:
             headers.append(("Content-Type", content))
             data = as_json(body)
-        with self._told_late("the login has not come about", again=False):
+        with self._notices.late("the login has not come about", again=False):
             login = self.access.login()
         answer = self._send(method, target, headers, data, login, timeout)
         if answer.status == 401 and self.access.credentials.refused(login):
             answer.read()
-            with self._told_late("the login has not come about", again=False):
+            with self._notices.late("the login has not come about", again=False):
                 login = self.access.login()
             answer = self._send(method, target, headers, data, login, timeout)
         return answer
-
-    def _due(self) -> bool:
-        """Nothing was said for so long that something has to be; whoever asks then says it."""
-        now = time.monotonic()
-        with self._lock:
-            due = now - self._late_at > 0.9 * _LATE
-            self._late_at = now if due else self._late_at
-        return due
-
-    @contextmanager
-    def _told_late(self, what: str, *, again: bool = True) -> Iterator[None]:
-        """Says every few seconds that the block is not done yet; once where several wait at the same time.
-
-        `again` False says it once: a login may wait for its user.
-        """
-        if self.notice is None:
-            yield
-            return
-        begun, ended = time.monotonic(), threading.Event()
-
-        def tell() -> None:
-            while not ended.wait(_LATE):
-                if self.notice and self._due():
-                    self.notice(f"{what} for {time.monotonic() - begun:.0f} s; still waiting")
-                if not again:
-                    return
-
-        threading.Thread(target=tell, daemon=True).start()
-        try:
-            yield
-        finally:
-            ended.set()
 
     def _send(
         self,
@@ -359,8 +324,8 @@ class Api:
         if self._longest is not None:
             timeout = min(timeout or self._longest, self._longest)
         begun = time.time()
-        self._late_at = self._late_at or time.monotonic()
-        with self._told_late("the API server has not answered"):
+        self._notices.begin()
+        with self._notices.late("the API server has not answered"):
             answer = self._connections().request(
                 method, target, [*headers, *self.access.headers(login)], data, login=login, timeout=timeout
             )
@@ -371,8 +336,7 @@ class Api:
             self.slowest = max(self.slowest, took)
             self._clock.seen(answer.headers.get("Date"), begun, begun + took)
         logs.request(method, target, answer.status, took)
-        if took > _SLOW and self.notice and self._due():
-            self.notice(f"the API server is slow ({took:.1f} s for an answer); still working")
+        self._notices.slow(took)
         if self._trace:
             self._trace(f"{method} {target} {answer.status} {took * 1000:.0f} ms")
         return answer

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import copy
 import re
-from decimal import ROUND_FLOOR, Decimal
-from typing import Any
+from decimal import ROUND_FLOOR
 
 from msgspec import Struct
 
-from raystead.base.labels import OBJECT_LABELS, is_label, steers
-from raystead.base.quantities import binary, parse
+from raystead.base.labels import OBJECT_LABELS, steers
+from raystead.base.quantities import binary
 from raystead.base.times import in_seconds
 from raystead.spec import rules
 from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
 from raystead.spec.builtin import builtin_document
 from raystead.spec.finding import whole
+from raystead.spec.flagvalues import FlagValues
 from raystead.spec.idle import IDLE_ANNOTATION, LEAST_IDLE, NEVER, idle_end_of
 from raystead.spec.model import Json, RayCluster, read
+from raystead.spec.podedits import add, mount_claim, sidecars
 from raystead.spec.problems import Problem, SpecNote, problems_error
-from raystead.spec.shape import value_at
 from raystead.spec.yamlio import dotted
 
 __all__ = ["Flags", "build", "laid_over", "notes_of"]
@@ -109,16 +109,16 @@ def laid_over(flags: Flags, given: Json, *, own: bool = False) -> tuple[Json, li
     change.storage(flags)
     change.allow(flags)
     change.idle(flags)
-    return change.document, change.problems
+    return change.document, change.values.problems
 
 
 class _Change:
-    """A document under change, and what is wrong with the flags."""
+    """A document under change; `values` has what is wrong with the flags."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
         self.spec: Json = document["spec"]
-        self.problems: list[Problem] = []
+        self.values = FlagValues()
 
     @property
     def head(self) -> Json:
@@ -130,7 +130,7 @@ class _Change:
         return list(self.spec.get("workerGroupSpecs") or [])
 
     def problem(self, flag: str, what: str, instead: str = "") -> None:
-        self.problems.append(Problem("flags", 0, 0, f"--{flag}", what, instead))
+        self.values.problem(flag, what, instead)
 
     def identity(self, flags: Flags, *, own: bool) -> None:
         metadata = self.document["metadata"]
@@ -168,7 +168,7 @@ class _Change:
             ("head-memory", flags.head_memory, "memory", [self.head]),
         )
         for flag, value, key, groups in sized:
-            if value is not None and self._quantity(flag, value) is not None:
+            if value is not None and self.values.quantity(flag, value) is not None:
                 for group in groups:
                     self._resource(group, key, value)
         if flags.gpus is not None:
@@ -247,13 +247,13 @@ class _Change:
                 self.problem("reserve", "it only has an effect with --whole-node")
             return
         node, reserve = (
-            self._pair("whole-node", flags.whole_node),
-            self._pair("reserve", flags.reserve or "500m,1Gi"),
+            self.values.pair("whole-node", flags.whole_node),
+            self.values.pair("reserve", flags.reserve or "500m,1Gi"),
         )
         if node is None or reserve is None:
             return
         for what, group in [("head", self.head), *[(g.get("groupName", "worker"), g) for g in self.workers]]:
-            side_cpu, side_memory = _sidecars(group)
+            side_cpu, side_memory = sidecars(group)
             cpu = int((node[0] - reserve[0] - side_cpu).to_integral_value(rounding=ROUND_FLOOR))
             memory = int(node[1] - reserve[1] - side_memory)
             memory -= memory % 2**20
@@ -274,27 +274,27 @@ class _Change:
 
     def pods(self, flags: Flags) -> None:
         """What every pod gets; typed twice, or again at the next `up`, it is there once."""
-        env = [self._key_value("env", pair) for pair in flags.env]
-        claims = [self._mount(text) for text in flags.mount]
-        tolerations = [self._toleration(text) for text in flags.toleration]
-        selectors = [self._label("node-selector", pair) for pair in flags.node_selector]
-        labels = [self._label("label", pair) for pair in flags.label]
+        env = [self.values.key_value("env", pair) for pair in flags.env]
+        claims = [self.values.mount(text) for text in flags.mount]
+        tolerations = [self.values.toleration(text) for text in flags.toleration]
+        selectors = [self.values.label("node-selector", pair) for pair in flags.node_selector]
+        labels = [self.values.label("label", pair) for pair in flags.label]
         for group in (self.head, *self.workers):
             template = group["template"]
             pod = template.setdefault("spec", {})
             ray = (pod.get("containers") or [{}])[0]
             for key, value in filter(None, env):
-                _add(ray, "env", {"name": key, "value": value}, unique="name")
+                add(ray, "env", {"name": key, "value": value}, unique="name")
             for secret in flags.env_from_secret:
-                _add(ray, "envFrom", {"secretRef": {"name": secret}})
+                add(ray, "envFrom", {"secretRef": {"name": secret}})
             for claim, path in filter(None, claims):
-                _mount_claim(pod, ray, claim, path)
+                mount_claim(pod, ray, claim, path)
             for secret in flags.pull_secret:
-                _add(pod, "imagePullSecrets", {"name": secret})
+                add(pod, "imagePullSecrets", {"name": secret})
             if flags.service_account:
                 pod["serviceAccountName"] = flags.service_account
             for toleration in filter(None, tolerations):
-                _add(pod, "tolerations", dict(toleration))
+                add(pod, "tolerations", dict(toleration))
             for key, value in filter(None, selectors):
                 pod.setdefault("nodeSelector", {})[key] = value
             for key, value in filter(None, labels):
@@ -306,9 +306,9 @@ class _Change:
         annotations = self.document["metadata"].setdefault("annotations", {})
         if flags.redis_image:
             annotations["raystead.io/redis-image"] = flags.redis_image
-        if flags.redis_memory and self._quantity("redis-memory", flags.redis_memory) is not None:
+        if flags.redis_memory and self.values.quantity("redis-memory", flags.redis_memory) is not None:
             annotations["raystead.io/redis-memory"] = flags.redis_memory
-        if flags.redis_cpu and self._quantity("redis-cpu", flags.redis_cpu) is not None:
+        if flags.redis_cpu and self.values.quantity("redis-cpu", flags.redis_cpu) is not None:
             annotations["raystead.io/redis-cpu"] = flags.redis_cpu
         kind = flags.storage or ("external" if flags.redis_address else None)
         given: Json = self.spec.get("gcsFaultToleranceOptions") or {}
@@ -385,100 +385,12 @@ class _Change:
                 if value is None:
                     del resources[side][key]
 
-    def _quantity(self, flag: str, text: str) -> Decimal | None:
-        try:
-            value = parse(text)
-        except ValueError as error:
-            self.problem(flag, str(error))
-            return None
-        if value <= 0:
-            self.problem(flag, f"{text} is not more than 0")
-            return None
-        return value
-
-    def _pair(self, flag: str, text: str) -> tuple[Decimal, Decimal] | None:
-        parts = text.split(",")
-        if len(parts) != 2:
-            self.problem(flag, f'"{text}" is not CPU,MEM', "for example 8,32Gi")
-            return None
-        cpu, memory = (self._quantity(flag, part) for part in parts)
-        return None if cpu is None or memory is None else (cpu, memory)
-
-    def _key_value(self, flag: str, text: str) -> tuple[str, str] | None:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            # The text is not repeated: it may be a secret typed in the wrong place.
-            self.problem(flag, "one of them has no = or no name", "K=V")
-            return None
-        return key, value
-
     def _annotate(self, key: str, pairs: list[tuple[str, str]]) -> None:
         """`--label` for what has no place in the file: our own Redis' pod, and objects that are not pods."""
         if pairs:
             annotations = self.document["metadata"].setdefault("annotations", {})
             before = dict(p.split("=", 1) for p in annotations.get(key, "").split(",") if "=" in p)
             annotations[key] = ",".join(f"{k}={v}" for k, v in {**before, **dict(pairs)}.items())
-
-    def _label(self, flag: str, text: str) -> tuple[str, str] | None:
-        pair = self._key_value(flag, text)
-        if pair is not None and not is_label(*pair):
-            self.problem(
-                flag, f'"{text}" is not a valid label', "letters, digits, - _ . and 63 characters at most"
-            )
-            return None
-        return pair
-
-    def _mount(self, text: str) -> tuple[str, str] | None:
-        claim, colon, path = text.partition(":")
-        if not colon or not claim or not path.startswith("/"):
-            self.problem("mount", f'"{text}" is not CLAIM:/path', "data:/data")
-            return None
-        return claim, path
-
-    def _toleration(self, text: str) -> dict[str, Any] | None:
-        rest, _, effect = text.partition(":")
-        key, equals, value = rest.partition("=")
-        if not key or effect not in ("", "NoSchedule", "PreferNoSchedule", "NoExecute"):
-            self.problem("toleration", f'"{text}" is not key[=value][:Effect]', "gpu=true:NoSchedule")
-            return None
-        out = (
-            {"key": key, "operator": "Equal", "value": value}
-            if equals
-            else {"key": key, "operator": "Exists"}
-        )
-        return {**out, "effect": effect} if effect else out
-
-
-def _add(part: Json, key: str, entry: Json, *, unique: str | None = None) -> None:
-    """Appends `entry` to a list unless it is there; one with the same `unique` field gives way."""
-    kept = [
-        e for e in part.get(key) or [] if e != entry and (unique is None or e.get(unique) != entry[unique])
-    ]
-    part[key] = [*kept, entry]
-
-
-def _mount_claim(pod: Json, ray: Json, claim: str, path: str) -> None:
-    """A claim has one volume, whose name is free, and a path one mount."""
-    volumes = list(pod.get("volumes") or [])
-    names = [v["name"] for v in volumes if value_at(v, ("persistentVolumeClaim", "claimName")) == claim]
-    if names:
-        name = str(names[0])
-    else:
-        taken = {v["name"] for v in volumes}
-        name = next(free for i in range(len(taken) + 1) if (free := f"mount-{i}") not in taken)
-        pod["volumes"] = [*volumes, {"name": name, "persistentVolumeClaim": {"claimName": claim}}]
-    _add(ray, "volumeMounts", {"name": name, "mountPath": path}, unique="mountPath")
-
-
-def _sidecars(group: Json) -> tuple[Decimal, Decimal]:
-    """CPU and memory that the containers other than Ray's ask for."""
-    total = {"cpu": Decimal(0), "memory": Decimal(0)}
-    for container in (group["template"].get("spec", {}).get("containers") or [])[1:]:
-        resources = container.get("resources") or {}
-        for key in total:
-            asked = (resources.get("requests") or {}).get(key, (resources.get("limits") or {}).get(key, 0))
-            total[key] += parse(asked)
-    return total["cpu"], total["memory"]
 
 
 def _version_in(image: str | None) -> str | None:
