@@ -1,7 +1,7 @@
 """The programs of `raystead.incluster` in a ConfigMap, and how a container runs one.
 
-The pods name each file that they mount. So a file more or less in `incluster` is a change of their templates, and
-restarts the head of every autoscaled cluster at its next `up`; other text in the same files is not.
+The pods name each file that they mount. So a file more or less in `incluster` is a change of their templates,
+and restarts the head of every autoscaled cluster at its next `up`; other text in the same files is not.
 """
 
 from __future__ import annotations
