@@ -32,11 +32,15 @@ import yaml
 from cli import Cli
 from cluster import Space, kuberay, line, space
 from conftest import enter
+from fleet import SELECTOR, TOLERATION, add_nodes, remove_nodes
 from kube import Kube, until
 from settings import setting
 
 Json = dict[str, Any]
 NODES = "ray.io/node-type"
+INTERVAL = 5  # seconds between two looks of Ray's autoscaler
+MANY = 1000  # workers
+QUIET = 60  # seconds in which the requests of an idle steward are counted
 IDLE = 15  # seconds after which Ray's autoscaler gives a worker back
 WAIT = 300.0  # seconds
 JOB = "from time import *; print('FIRST', time(), flush=True); sleep(5); print('LAST', time(), flush=True)"
@@ -52,6 +56,26 @@ asked = time.time()
 actors = [Actor.options(name=name, lifetime="detached").remote() for name in sys.argv[1:]]
 ray.get([actor.ready.remote() for actor in actors], timeout=300)
 print("SAID", json.dumps([asked, time.time()]))
+"""
+ALIVE = """\
+import json, sys, time, ray
+ray.init(namespace="bench")
+@ray.remote(num_cpus=1)
+class Actor:
+    pass
+there = {node["NodeID"] for node in ray.nodes()}
+asked = time.time()
+actor = Actor.remote()
+while not [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in there]:
+    time.sleep(0.05)
+print("SAID", json.dumps([asked, time.time()]))
+"""
+REQUEST = """\
+import sys, time, ray
+from ray.autoscaler.sdk import request_resources
+ray.init()
+request_resources(bundles=[{"CPU": 1}] * int(sys.argv[1]))
+print("SAID", time.time())
 """
 NO_DEMAND = """\
 import sys, time, ray
@@ -87,11 +111,12 @@ def job() -> Json:
     return {**spec, "rayClusterSpec": cluster}
 
 
-def autoscaled(version: str) -> str:
-    """A head of no CPU and a group of 0 to 3 workers of one."""
+def autoscaled(version: str, most: int = 3, idle: int = IDLE, **pod: Any) -> str:
+    """A head of no CPU and a group of 0 to `most` workers of one; `pod` is added to the workers' pod spec."""
     small = {"requests": {"cpu": "50m", "memory": "512Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
-    worker = {"groupName": "small", "replicas": 0, "minReplicas": 0, "maxReplicas": 3, **group("1Gi")}
-    options = {"version": version, "idleTimeoutSeconds": IDLE, "resources": small}
+    worker = {"groupName": "small", "replicas": 0, "minReplicas": 0, "maxReplicas": most, **group("1Gi")}
+    worker["template"]["spec"] |= pod
+    options = {"version": version, "idleTimeoutSeconds": idle, "resources": small}
     head = {"rayStartParams": {"num-cpus": "0"}, **group("2Gi")}
     spec = {"rayVersion": "2.60.0", "enableInTreeAutoscaling": True, "autoscalerOptions": options}
     return document("RayCluster", "auto", {**spec, "headGroupSpec": head, "workerGroupSpecs": [worker]})
@@ -261,10 +286,119 @@ def scaling(admin: Kube, rounds: int, version: str, operator: Kube | None) -> No
         line(f"   two actors answering, {version}, ratio", f"{ratio:.2f}", "≤ 0.65")
 
 
+@dataclass(frozen=True)
+class Log:
+    """The API server's audit log from where it stood when this was made; times are seconds since 1970."""
+
+    path: Path
+    offset: int
+
+    def times(self, namespace: str, verb: str, resource: str) -> list[tuple[float, float]]:
+        """When each granted request came and was answered, in order."""
+        with self.path.open("rb") as stream:
+            stream.seek(self.offset)
+            events = [json.loads(row) for row in stream if f'"{namespace}"'.encode() in row]
+        return sorted(
+            (_seconds(event["requestReceivedTimestamp"]), _seconds(event["stageTimestamp"]))
+            for event in events
+            if event["verb"] == verb
+            and (event["objectRef"]["resource"], event["objectRef"].get("subresource")) == (resource, None)
+            and event.get("responseStatus", {}).get("code", 500) < 300
+            and event["stage"] == "ResponseComplete"
+        )
+
+
+def _seconds(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def audit() -> Log:
+    path = Path(setting("$RUN/log/audit.json"))
+    return Log(path, path.stat().st_size)
+
+
+def alive(admin: Kube, rounds: int) -> None:
+    """Seconds from demand to the pod that is made for it, and from there to its node alive in Ray."""
+    rows = []
+    with ours(admin, "admin") as side:
+        side.apply(autoscaled("v2", idle=3))
+        until(side.ready, WAIT, "its head is ready")
+        for number in range(rounds):
+            log = audit()
+            asked, came = json.loads(side.head(ALIVE, f"actor-{number}"))
+            ((_, made),) = log.times(side.kube.namespace, "create", "pods")
+            rows.append((made - asked, came - made))
+            until(lambda: not side.gone() and not side.pods("worker"), WAIT, "no worker is left", every=0.2)
+    made, own = (statistics.median(column) for column in zip(*rows, strict=True))
+    line(f"raystead, v2: demand to the new node alive, median of {rounds}, s", f"{made + own:.1f}", "")
+    line("   the pod's own start, s", f"{own:.1f}", "")
+    line(f"   beyond it, s (the autoscaler looks every {INTERVAL})", f"{made:.1f}", f"≤ {INTERVAL + 2}")
+    print("   all: " + "  ".join("/".join(f"{value:.1f}" for value in row) for row in rows))
+
+
+def thousand(admin: Kube, operator: Kube | None) -> None:
+    """From no worker to a thousand, on kwok's nodes, which only say that they run."""
+    running = {}
+    with contextlib.ExitStack() as stack:
+        stack.callback(remove_nodes, admin)
+        add_nodes(admin, MANY // 100 + 1)
+        opened = [ours(admin, "admin")]
+        if operator:
+            opened.append(theirs(operator))
+        for one in opened:
+            with one as side:
+                running[side.name] = one_thousand(side)
+    if operator:
+        ratio = running["raystead"] / running["KubeRay"]
+        line("   all Running, ratio", f"{ratio:.2f}", "≤ 1.1")
+
+
+def one_thousand(side: Side) -> float:
+    """Seconds from demand until a thousand pods run; prints the steward's own part, memory and requests."""
+    side.apply(autoscaled("v2", MANY, nodeSelector=SELECTOR, tolerations=[TOLERATION]))
+    until(side.ready, WAIT, f"{side.name}: its head is ready")
+    before = 0.0
+    if side.there:
+        time.sleep(10)
+        before = steward_memory(side)
+        side.there.audit.mark()
+        time.sleep(QUIET)
+        asked = len(side.there.audit.of_pods(side.kube.namespace))
+        line("raystead: the idle steward's requests, a second", f"{asked / QUIET:.2f}", "≤ 0.2")
+    log = audit()
+    begun = float(side.head(REQUEST, str(MANY)))
+    names = ("get", "pods", "-l", f"{NODES}=worker", "--field-selector=status.phase=Running", "-o", "name")
+    until(lambda: len(side.kube.out(*names).splitlines()) >= MANY, WAIT, f"{side.name}: all run", every=0.5)
+    took = time.time() - begun
+    made = [row for row in log.times(side.kube.namespace, "create", "pods") if row[0] > begun]
+    assert len(made) == MANY, f"{side.name}: {len(made)} pods were made"
+    line(f"{side.name}: demand of {MANY} to all Running, s", f"{took:.1f}", "")
+    line("   to the first pod asked for, to the last one made, s",
+         f"{made[0][0] - begun:.1f}, {max(row[1] for row in made) - begun:.1f}", "")  # fmt: skip
+    if side.there:
+        stored = [row for row in log.times(side.kube.namespace, "patch", "configmaps") if row[0] > begun]
+        own = max(row[1] for row in made) - stored[0][0]
+        line("   from the autoscaler's request to the last pod made, s", f"{own:.1f}", "≤ 8")
+        time.sleep(5)
+        line("   the steward's memory with none, with all, MB",
+             f"{before:.0f}, {steward_memory(side):.0f}", "≤ 40, ≤ 60")  # fmt: skip
+    return took
+
+
+def steward_memory(side: Side) -> float:
+    (pod,) = side.pods("head")
+    program = "print(open('/proc/1/status').read())"
+    status = side.kube.out(
+        "exec", pod["metadata"]["name"], "-c", "steward", "--", "python", "-c", program, timeout=WAIT
+    )
+    (kib,) = (row.split()[1] for row in status.splitlines() if row.startswith("VmRSS"))
+    return int(kib) / 1024
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=["jobs", "cron", "v1", "v2"])
+    parser.add_argument("--only", choices=["jobs", "cron", "v1", "v2", "alive", "thousand"])
     given = parser.parse_args()
     admin = Kube(Path(setting("$(binary kubectl)")), Path(setting("$PKI/admin.conf")))
     enter(setting("$NETNS"))
@@ -277,6 +411,10 @@ def main() -> None:
         for version in ("v2", "v1"):
             if given.only in (None, version):
                 scaling(admin, given.rounds, version, operator)
+        if given.only in (None, "alive"):
+            alive(admin, 2 * given.rounds)
+        if given.only in (None, "thousand"):
+            thousand(admin, operator)
 
 
 if __name__ == "__main__":
