@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from raystead.base.groups import HEAD, worker
 from raystead.cli.changing import ask, tell_and_ask
 from raystead.cli.run import seconds
+from raystead.cli.scale import parse_counts
 from raystead.errors import UsageError
 from raystead.live.nodeidle import NodeIdle
 from raystead.live.pods import Pod
@@ -25,7 +26,7 @@ from raystead.plan.model import Action, Change, FieldChange, Plan
 from raystead.spec.builtin import builtin
 from raystead.spec.edits import scaled, suspended
 from raystead.spec.flags import Flags, build
-from raystead.spec.model import read
+from raystead.spec.model import RayCluster, read
 from raystead.ui.plain import Reporter
 from raystead.ui.questions import costs
 
@@ -34,6 +35,33 @@ FACTS = Facts(namespace="here")
 
 def worker_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
     return next(i["spec"] for i in objects if i["metadata"]["name"] == "deployment-ray-worker")
+
+
+@pytest.mark.parametrize(
+    "least, most, count, hints",
+    [
+        (1, 3, 0, ["raystead scale worker=0..3", "raystead scale worker=0..0"]),
+        (1, 3, 2, ["raystead scale worker=2..3", "raystead scale worker=1..2"]),
+        (0, 3, 9, ["raystead scale worker=9..9", "raystead scale worker=0..9"]),
+        (2, None, 4, ["raystead scale worker=2..4"]),
+    ],
+)
+def test_a_number_for_an_autoscaled_group_is_answered_with_bounds_that_can_be_typed(
+    least: int, most: int | None, count: int, hints: list[str]
+) -> None:
+    document = builtin().document()
+    document["spec"]["enableInTreeAutoscaling"] = True
+    (group,) = document["spec"]["workerGroupSpecs"]
+    group.update({"minReplicas": least, "maxReplicas": most})
+    if most is None:
+        del group["maxReplicas"]
+    cluster = read(RayCluster, document)
+    with pytest.raises(UsageError) as refused:
+        scaled(cluster, {"worker": count})
+    lines = (refused.value.remedy or "").splitlines()
+    assert [line.partition("   ")[0] for line in lines] == hints
+    for hint in hints:
+        assert scaled(cluster, parse_counts((hint.split()[-1],), ["worker"]))
 
 
 def test_scaling_changes_the_count_alone() -> None:

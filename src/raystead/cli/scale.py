@@ -81,7 +81,9 @@ def _there(
     carry_out(reporter, prepared, again="the same command", timeout=timeout, yes=yes, stops_meant=True)
     for group, count in counts.items():
         if isinstance(count, tuple):
-            reporter.step(f"{group}: Ray's autoscaler decides, {_workers(count)}")
+            reporter.step(
+                f"{group}: bounds changed to {_workers(count)}; Ray's autoscaler decides between them"
+            )
     reporter.hint("raystead status")
 
 

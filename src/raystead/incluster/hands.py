@@ -149,6 +149,7 @@ class Hands:
         templates: by group, the whole pod but for its name; `hashes` are those of the templates.
         say: takes a line for each thing that happens.
         may: whether it may act now; asked in each round.
+        confirm: called before pods are made or deleted; raises where another one acts by now.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class Hands:
         say: Callable[[str], None],
         tell: Callable[[Mapping[str, PodRefusal]], None] = lambda refusals: None,
         may: Callable[[], bool] = lambda: True,
+        confirm: Callable[[], None] = lambda: None,
     ) -> None:
         self._board, self._api, self._owner, self._say = board, api, owner, say
         self._templates, self._hashes = templates, hashes
@@ -169,7 +171,7 @@ class Hands:
         self._version, self._listed = "0", threading.Event()
         self._changed, self._stop = threading.Event(), threading.Event()
         self._refusals: dict[str, PodRefusal] = {}
-        self._tell, self._told, self._may = tell, dict[str, str](), may
+        self._tell, self._told, self._may, self._confirm = tell, dict[str, str](), may, confirm
         self._made: set[str] | None = None  # pods that were there; None: not looked yet
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pods")
@@ -210,7 +212,7 @@ class Hands:
         if after.version > before.version:
             after.version = before.version + 1
             board.move(after)
-            ended = gone | {name_of(pod) for pod in mine if has_ended(pod)}
+            ended = gone | {name_of(pod) for pod in mine if has_ended(pod) or deleted(pod)}
             for name in sorted((_names(before) - _names(kept)) & ended):
                 self._say(f"worker {name} is gone")
             for name in _names(kept) - _names(after):
@@ -219,6 +221,8 @@ class Hands:
         self._refusals = {k: r for k, r in self._refusals.items() if now - r.at < _AGAIN}
         todo = work(board.scaling, mine)
         make = [(name, group) for name, group in todo.make if group not in self._refusals]
+        if make or todo.delete:
+            self._confirm()
         self._expect(make)
         jobs = [self._pool.submit(self._delete, pod) for pod in todo.delete]
         jobs += [self._pool.submit(self._make, name, group) for name, group in make]

@@ -128,8 +128,19 @@ class Kept:
                 self._take(found)
                 return
 
+    def confirm(self) -> None:
+        """Looks whether what we are about to do is still ours to do.
+
+        A process that was paused knows of no other: pods that the other one made would be surplus to it.
+
+        Raises:
+            ApiFailed, Overtaken
+        """
+        with self._lock:
+            self._look()
+
     def _look(self) -> None:
-        """After a conflict: a new spec, or a new ConfigMap, is no reason to give up; another state is."""
+        """A new spec, or a new ConfigMap, is no reason to give up; another state is."""
         found = self._api.request("GET", self._path)
         self._refuse_others(found)
         self._take(found)

@@ -197,14 +197,17 @@ class Work:
 def replace_lost(
     scaling: Scaling, document: Json, pods: Sequence[Json], suffix: Suffix, gone: Container[str] = ()
 ) -> Scaling:
-    """New names for pods that ended: a name is used once, for Ray knows a node by its pod's name.
+    """New names for pods that ended or are about to: a name is used once, for Ray knows a node by it.
+
+    One that somebody deletes is not waited for, as a ReplicaSet does not: of a dead machine it never goes.
+    Ray's autoscaler no longer counts it either, and would ask for another one beside ours.
 
     Of a group that has more names than replicas, those without a pod are dropped.
 
     Args:
         gone: names of pods that somebody has deleted.
     """
-    ended = {name_of(pod) for pod in pods if has_ended(pod)}
+    ended = {name_of(pod) for pod in pods if has_ended(pod) or deleted(pod)}
     there = {name_of(pod) for pod in pods}
     hosts = {one["groupName"]: one["numOfHosts"] for one in document["spec"]["workerGroupSpecs"]}
     out = copy.deepcopy(scaling)

@@ -73,7 +73,9 @@ def _acting(given: Json, keys: str) -> None:
     api = AccountApi(host, port, given["namespace"])
     kept = Kept(api, given["name"], given["owner"])
     board = _begin(kept)
-    hands = Hands(board, api, given["owner"], lambda: kept.templates, kept.hashes, say, kept.tell)
+    hands = Hands(
+        board, api, given["owner"], lambda: kept.templates, kept.hashes, say, kept.tell, confirm=kept.confirm
+    )
     for name, what, words in (("hands", hands.run, ()), ("facade", _serving, (board, None, given, keys))):
         threading.Thread(target=_guarded, args=(what, *words), name=name, daemon=True).start()
     say("acting")

@@ -151,6 +151,7 @@ class _Turn:
             self._say,
             kept.tell,
             lambda: link.up.is_set() and time.monotonic() - self._claimed_at < CLIENT_SECONDS - _RENEW,
+            kept.confirm,
         )
         self._hands, self._link = hands, link
         self._say(f'acting for "{self._anchor.name}": workers are made and deleted from here, until Ctrl-C')

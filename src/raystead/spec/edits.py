@@ -54,10 +54,16 @@ def _other_form(cluster: RayCluster, word: str, count: Count, group: Json) -> Us
             f'"{cluster.name}" is not autoscaled: group {word} has a number of workers, not bounds',
             remedy=f"raystead scale {word}={count[1]}, or raystead up --name {cluster.name} --autoscale",
         )
-    least, most = group.get("minReplicas", 0), group.get("maxReplicas", "any number")
+    least, most = group.get("minReplicas") or 0, group.get("maxReplicas")
+    between = f"at least {least}" if most is None else f"between {least} and {most}"
+    fewest = (
+        f"raystead scale {word}={count}..{max(count, most)}      at least {count}\n"
+        if most is not None
+        else ""
+    )
     return UsageError(
-        f"Ray's autoscaler decides how many workers group {word} has, between {least} and {most}",
-        remedy=f"raystead scale {word}={least}..{count} changes the bounds",
+        f"Ray's autoscaler decides how many workers group {word} has, {between}: only bounds can be given",
+        remedy=f"{fewest}raystead scale {word}={min(least, count)}..{count}      at most {count}",
     )
 
 
