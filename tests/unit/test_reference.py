@@ -86,15 +86,46 @@ def test_help_fits_a_screen_and_help_all_is_whole(name: str) -> None:
         assert [o.opts for o in options if o.opts[-1] not in text] == []
 
 
-def functions(path: Path) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {n.name for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
+def functions(path: str) -> dict[str, ast.FunctionDef | ast.ClassDef]:
+    """All functions and classes of a module by name, methods too."""
+    tree = ast.parse((SOURCE / path).read_text(encoding="utf-8"))
+    return {n.name: n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef))}
 
 
-def test_every_function_on_the_way_of_an_up_is_there() -> None:
+def named_in(path: str, name: str) -> set[str]:
+    """Every name in a function, and in those of the same module that it names."""
+    known, found, todo = functions(path), set[str](), [name]
+    while todo:
+        for node in ast.walk(known[todo.pop()]):
+            word = node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+            if word and word not in found:
+                found.add(word)
+                todo += [word] if word in known else []
+    return found
+
+
+def test_the_way_of_an_up_can_be_followed_from_function_to_function() -> None:
+    """Down to the line that writes a Deployment: each function is there, and called by one that stands before it."""
+    way = ARCHITECTURE.partition("## The way of a `raystead up`")[2].partition("\n## ")[0]
+    steps = re.findall(r"`([\w/]+\.py):(\w+)`", way)
+    assert len(steps) > 20
+    assert steps[0] == ("cli/main.py", "main")
+    before: set[str] = {"main"}
+    for path, name in steps:
+        assert name in functions(path), f"{path}:{name} is not there"
+        assert name in before, f"nothing above {path}:{name} calls it"
+        before |= named_in(path, name)
+
+
+def test_the_line_that_the_way_leads_to_writes_a_deployment() -> None:
+    last = functions("manifests/deployments.py")["_deployment"].body[-1]
+    assert isinstance(last, ast.Return)
+    assert "'kind': 'Deployment'" in ast.unparse(last)
+
+
+def test_every_function_that_the_page_names_is_there() -> None:
     named = re.findall(r"`([\w/]+\.py):(\w+)`", ARCHITECTURE)
-    assert len(named) > 15
-    assert [f"{path}:{name}" for path, name in named if name not in functions(SOURCE / path)] == []
+    assert [f"{path}:{name}" for path, name in named if name not in functions(path)] == []
 
 
 def test_every_layer_is_named_where_code_goes_is_told() -> None:
@@ -107,8 +138,66 @@ def test_every_layer_is_named_where_code_goes_is_told() -> None:
     assert "docs/architecture.md" in CONTRIBUTING
 
 
-def test_every_file_that_a_recipe_names_is_there() -> None:
-    recipes = CONTRIBUTING.partition("- **A new verb**")[2].partition("## Habits")[0]
-    named = re.findall(r"(?:src/raystead|tests|scripts)/[\w/.]*\w", recipes)
+def recipes() -> dict[str, str]:
+    """The recipes of CONTRIBUTING by their names."""
+    part = CONTRIBUTING.partition("- **A new verb**")
+    told = (part[1] + part[2]).partition("## Habits")[0]
+    return dict(re.findall(r"- \*\*(.+?)\*\*: (.*?)(?=\n- \*\*|\Z)", told, re.S))
+
+
+PATH = re.compile(
+    r"(?<![\w./~-])((?:src/raystead|tests|docs|scripts|bench|testcluster|examples|\.ci)/[\w./*-]*[\w*])"
+)
+
+
+def pages() -> list[Path]:
+    return [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((ROOT / "docs").rglob("*.md"))
+
+
+def test_every_path_that_a_page_names_is_there() -> None:
+    named = [
+        (page, path) for page in pages() for path in PATH.findall(page.read_text(encoding="utf-8")) if path
+    ]
+    assert len(named) > 40
+    assert [f"{page.name}: {path}" for page, path in named if not list(ROOT.glob(path))] == []
+
+
+def test_every_target_of_make_that_a_page_names_is_there() -> None:
+    makefile = "".join(
+        (ROOT / name).read_text(encoding="utf-8") for name in ("Makefile", "testcluster/targets.mk")
+    )
+    targets = {name for names in re.findall(r"^([\w -]+):", makefile, re.M) for name in names.split()}
+    named = {
+        (page.name, target)
+        for page in pages()
+        for target in re.findall(
+            r"(?:`(?:\w+=\S+ )*|^)make ([\w-]+)(?=`|\s+#|$)", page.read_text(encoding="utf-8"), re.M
+        )
+    }
     assert len(named) > 8
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    assert [f"{page}: make {target}" for page, target in named if target not in targets] == []
+
+
+def test_the_three_recipes_say_which_files_which_command_and_which_test() -> None:
+    found = recipes()
+    assert list(found) == ["A new verb", "A new cause", "A new kind of object"]
+    for name, text in found.items():
+        paths = PATH.findall(text)
+        assert any(path.startswith("src/raystead/") for path in paths), name
+        assert "`.venv/bin/python " in text or "UPDATE_GOLDEN=1 .venv/bin/python " in text, name
+        assert any(re.fullmatch(r"tests/unit/test_\w+\.py", path) for path in paths), name
+
+
+@pytest.mark.parametrize(
+    ("recipe", "path", "name"),
+    [
+        ("A new verb", "cli/main.py", "COMMANDS"),
+        ("A new verb", "cli/up.py", "command"),
+        ("A new cause", "explain/cause.py", "Cause"),
+    ],
+)
+def test_what_a_recipe_tells_to_write_is_what_the_code_has(recipe: str, path: str, name: str) -> None:
+    assert f"`{name}`" in recipes()[recipe]
+    tree = ast.parse((SOURCE / path).read_text(encoding="utf-8"))
+    there = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | set(functions(path))
+    assert name in there
