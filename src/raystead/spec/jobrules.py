@@ -15,10 +15,12 @@ import yaml
 from raystead.base.rayversions import version_of
 from raystead.spec.finding import SpecFinding
 from raystead.spec.idle import IDLE_ANNOTATION
+from raystead.spec.podshape import check
 from raystead.spec.rayjob import SELECTOR, DeletionStrategy, RayJob, RayJobSpec
+from raystead.spec.template import Json
 from raystead.spec.yamlio import Path
 
-__all__ = ["job_notes", "job_problems", "name_problems", "spec_problems"]
+__all__ = ["job_notes", "job_problems", "name_problems", "spec_problems", "template_findings"]
 
 _Found = Iterator[tuple[Path, str, str]]
 JOB_NAME_MAX = 47
@@ -46,6 +48,9 @@ def job_notes(spec: RayJobSpec, at: Path) -> Iterator[SpecFinding]:
     if strategy and (strategy.on_success or strategy.on_failure):
         path = (*at, "deletionStrategy")
         yield SpecFinding(path, "KubeRay's old form; it is read", "deletionRules says the same")
+    problems, unknown = _submitter(spec, at)
+    if not problems:
+        yield from unknown
     here = {
         "HTTPMode": "a submitter in the namespace sends the request: there is no operator here",
         "SidecarMode": "the submitter has a pod of its own here; the head's loss fails the job all the same",
@@ -74,6 +79,8 @@ def spec_problems(spec: RayJobSpec, at: Path) -> _Found:
     yield from _mode(spec, at)
     yield from _numbers(spec, at)
     yield from _texts(spec, at)
+    for problem in _submitter(spec, at)[0]:
+        yield problem.path, problem.what, problem.instead
     if spec.suspend and not spec.shutdown_after_job_finishes:
         yield (*at, "suspend"), "suspend needs shutdownAfterJobFinishes: true", "add it"
     if spec.deletion_strategy is not None:
@@ -84,6 +91,23 @@ def spec_problems(spec: RayJobSpec, at: Path) -> _Found:
             "another controller, MultiKueue, is to run this job",
             "remove it to run it here",
         )
+
+
+def template_findings(template: Json, place: Path) -> tuple[list[SpecFinding], list[SpecFinding]]:
+    """Problems and notes of a submitter's pod template, which may leave out its containers."""
+    spec = template.get("spec") or {}
+    pod = {**spec, "containers": spec.get("containers") or []} if isinstance(spec, dict) else spec
+    parts = ((template.get("metadata"), "ObjectMeta", "metadata"), (pod, "PodSpec", "spec"))
+    found = [check(value, kind, (*place, key)) for value, kind, key in parts]
+    return [one for problems, _ in found for one in problems], [one for _, notes in found for one in notes]
+
+
+def _submitter(spec: RayJobSpec, at: Path) -> tuple[list[SpecFinding], list[SpecFinding]]:
+    template = spec.submitter_pod_template
+    if template is None:
+        return [], []
+    given = {"metadata": template.metadata, "spec": template.spec}
+    return template_findings(given, (*at, "submitterPodTemplate"))
 
 
 def _idle(job: RayJob) -> _Found:

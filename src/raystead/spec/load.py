@@ -95,21 +95,26 @@ def _job(
     def placed(findings: Iterable[SpecFinding]) -> list[Problem]:
         return [Problem(filename, *document.at(f.path), dotted(f.path), f.what, f.instead) for f in findings]
 
-    job: RayJob | RayCronJob | None
+    job: RayJob | RayCronJob | None = None
+    problems: list[Problem] = []
     try:
         job = read_as(model, value)
     except ShapeError as error:
         own = [fault for fault in error.faults if fault.path[: len(at)] != at]
-        if own or not isinstance(value_at(value, at), dict):
-            return None, placed(own), []
-        job = None
+        submitter = (*at[:-1], "submitterPodTemplate")
+        template = value_at(without_faults(value, own), submitter)
+        problems = placed(own)
+        if isinstance(template, dict):
+            problems += placed(jobrules.template_findings(template, submitter)[0])
+        if not (isinstance(value_at(value, at), dict) and isinstance(value.get("metadata"), dict)):
+            return None, problems, []
     told_of: Iterable[SpecFinding] = ()
     noted: Iterable[SpecFinding] = ()
     if isinstance(job, RayJob):
         told_of, noted = jobrules.job_problems(job), jobrules.job_notes(job.spec, ("spec",))
     elif job is not None:
         told_of, noted = cronrules.cron_problems(job), cronrules.cron_notes(job)
-    problems = placed(told_of)
+    problems += placed(told_of)
     of_job = [SpecNote(**asdict(one)) for one in placed(noted)]
     if isinstance(job, RayJob) and job.selected:
         if flags != Flags(name=flags.name, namespace=flags.namespace):

@@ -18,12 +18,11 @@ from raystead.base import quantities
 from raystead.spec.finding import SpecFinding
 from raystead.spec.foreign import VARIABLE, has_variable
 from raystead.spec.podfields import TABLE
-from raystead.spec.problems import given, odd_letter
+from raystead.spec.problems import NEAR, given, odd_letter
 from raystead.spec.yamlio import Path
 
 __all__ = ["Shape", "check", "misshapen"]
 
-_NEAR = 0.75  # `limit` for `limits` is 0.91, `envs` for `env` 0.86
 _FIELD = re.compile(r"^(?P<name>[^=]+)=(?P<type>\[[^\]]*\]|\{[^}]*\}|\w+)(?P<keys>[\w,]*)(?P<required>!?)$")
 _SCALARS: dict[str, tuple[str, tuple[type, ...]]] = {
     "s": ("a string", (str,)),
@@ -166,14 +165,17 @@ def _list(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, SpecFind
 
 def _mapping(value: dict[str, Any], type_name: str, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     fields = _types()[type_name]
+    meant: set[str] = set()  # by the slips that are told
     for key, inner in value.items():
         if key in fields:
             yield from _checked(inner, fields[key], (*path, key))
             yield from _chosen(inner, (type_name, key), (*path, key))
         elif inner is not None:
-            yield _unknown(key, type_name, (*path, key))
+            sure, slip = _unknown(key, type_name, (*path, key))
+            meant.add(slip.instead)
+            yield sure, slip
     for key, shape in fields.items():
-        if shape.required and value.get(key) is None:
+        if shape.required and value.get(key) is None and f"did you mean {key}?" not in meant:
             yield True, SpecFinding(path, f"{key} is missing", "add it")
 
 
@@ -183,7 +185,7 @@ def _chosen(value: Any, field: tuple[str, str], path: Path) -> Iterator[tuple[bo
     if not choices or not isinstance(value, str) or value in choices:
         return
     words = {word.lower(): word for word in choices}
-    close = difflib.get_close_matches(value.lower(), words, n=1, cutoff=_NEAR)
+    close = difflib.get_close_matches(value.lower(), words, n=1, cutoff=NEAR)
     what = f'"{value}" is not one of {", ".join(filter(None, choices))}'
     if close:
         yield True, SpecFinding(path, what, f"did you mean {words[close[0]]}?")
@@ -196,7 +198,7 @@ def _chosen(value: Any, field: tuple[str, str], path: Path) -> Iterator[tuple[bo
 def _unknown(key: str, type_name: str, path: Path) -> tuple[bool, SpecFinding]:
     fields = _types()[type_name]
     same = [f for f in fields if f.lower() == key.lower()]
-    close = same or difflib.get_close_matches(key, fields, n=1, cutoff=_NEAR)
+    close = same or difflib.get_close_matches(key, fields, n=1, cutoff=NEAR)
     what = f"there is no such field here{odd_letter(key)}"
     if close:
         return True, SpecFinding(path, what, f"did you mean {close[0]}?")

@@ -10,6 +10,10 @@ from msgspec import Struct
 from raystead.base.text import neutral
 from raystead.errors import SpecError
 
+NEAR = (
+    0.75  # how alike two names are of which one was meant: `limit` and `limits` 0.91, `envs` and `env` 0.86
+)
+
 
 class Problem(Struct, frozen=True, order=True):
     """`line` and `column` count from 1; 0 where there is no file (flags)."""

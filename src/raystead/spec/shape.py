@@ -14,7 +14,7 @@ from msgspec.structs import fields
 from raystead.spec.finding import SpecFinding
 from raystead.spec.foreign import VARIABLE, has_variable
 from raystead.spec.model import ClusterSpec, HeadGroup, Json, PodTemplate, WorkerGroup
-from raystead.spec.problems import given, odd_letter
+from raystead.spec.problems import NEAR, given, odd_letter
 from raystead.spec.template import KeptPart, Quantity, converted
 from raystead.spec.yamlio import Path, dotted
 
@@ -32,6 +32,7 @@ UNQUOTED = {  # what is of the type once its quotes are gone
     float: re.compile(r"-?[0-9]{1,18}(\.[0-9]+)?"),
     bool: re.compile("true|false"),
 }
+_DID_YOU_MEAN = re.compile(r"did you mean (\w+)\?")
 _OWNERS: tuple[tuple[str, type[Struct]], ...] = (
     ("spec", ClusterSpec),
     ("spec.workerGroupSpecs[]", WorkerGroup),
@@ -60,7 +61,10 @@ def value_at(value: Any, path: Path) -> Any:
 
 
 def without_faults(value: Json, faults: Iterable[SpecFinding]) -> Json:
-    """The document without the fields that are wrong by themselves."""
+    """The document without the fields that are wrong by themselves.
+
+    A misspelt scalar stands where it was meant, so that what is around it can be looked at too.
+    """
     value = copy.deepcopy(value)
     for fault in faults:
         if not fault.path:
@@ -68,7 +72,9 @@ def without_faults(value: Json, faults: Iterable[SpecFinding]) -> Json:
         *parents, last = fault.path
         part = value_at(value, tuple(parents))
         if isinstance(part, dict):
-            part.pop(last, None)
+            was = part.pop(last, None)
+            if (meant := _DID_YOU_MEAN.fullmatch(fault.instead)) and isinstance(was, str | int | float):
+                part.setdefault(meant[1], was)
     return value
 
 
@@ -104,15 +110,27 @@ def faults(kind: Any, value: Any, path: Path = ()) -> Iterator[SpecFinding]:
 
 def _fields_at_fault(model: type[Struct], value: Json, path: Path) -> Iterator[SpecFinding]:
     known = {field.encode_name: field for field in fields(model)}
+    strict = model.__struct_config__.forbid_unknown_fields
     for name, field in known.items():
         if name in value:
             yield from faults(field.type, value[name], (*path, name))
         elif field.required:
-            yield SpecFinding((*path, name), "this field is missing", "add it")
-    if model.__struct_config__.forbid_unknown_fields:
+            yield _missing(name, [key for key in value if key not in known], path, strict=strict)
+    if strict:
         for name in [name for name in value if name not in known]:
             what = f"there is no such field here{odd_letter(str(name))}"
             yield SpecFinding((*path, name), what, _meant(str(name), [*known]))
+
+
+def _missing(name: str, unknown: list[Any], path: Path, *, strict: bool) -> SpecFinding:
+    """A field that is missing, or the one that is there and was to be it."""
+    if not strict:  # else each unknown field is told by itself
+        import difflib
+
+        if close := difflib.get_close_matches(name, map(str, unknown), n=1, cutoff=NEAR):
+            what = f"there is no such field here{odd_letter(close[0])}"
+            return SpecFinding((*path, close[0]), what, f"did you mean {name}?")
+    return SpecFinding((*path, name), "this field is missing", "add it")
 
 
 def _words(kind: Any, value: Any, message: str) -> tuple[str, str]:
