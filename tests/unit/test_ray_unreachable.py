@@ -7,6 +7,7 @@ import struct
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -214,19 +215,41 @@ def test_what_will_not_pass_comes_first(monkeypatch: pytest.MonkeyPatch) -> None
     assert isinstance(told(cluster), Forbidden)
 
 
-def test_nobody_waits_for_an_answer_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_an_answer_in_silence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(rayjobs, "_LATE", 0.05)
     told: list[float] = []
     with ScriptedServer(silent) as server, JobClient(server.access().server, timeout=0.3, tries=1) as client:
         client.late = told.append
+        for ask in (client.list, lambda: client.stop("j")):
+            told.clear()
+            with pytest.raises(RayUnreachable):
+                ask()
+            assert len(told) >= 2
+            assert told == sorted(told)
+        told.clear()
+        (tmp_path / "p.zip").write_bytes(b"x")
+        with pytest.raises(RayUnreachable):
+            client.upload("p.zip", tmp_path / "p.zip", lambda sent, total: None)
+        assert told == [], "an upload shows its progress itself"
+
+
+def test_several_tries_and_the_search_for_the_reason_are_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them is quicker than what is told, all together are not: 11 s of silence on a busy machine."""
+    monkeypatch.setattr(rayjobs, "_LATE", 0.45)
+    told: list[float] = []
+
+    def why() -> RaysteadError | None:
+        time.sleep(0.3)
+        return None
+
+    with (
+        ScriptedServer(silent) as server,
+        JobClient(server.access().server, timeout=0.2, tries=2, why=why) as client,
+    ):
+        client.late = told.append
         with pytest.raises(RayUnreachable):
             client.list()
-        assert len(told) >= 2
-        assert told == sorted(told)
-        after = len(told)
-        with pytest.raises(RayUnreachable):
-            client.stop("j")  # only questions: what is sent shows its progress itself
-        assert len(told) == after
+    assert told
 
 
 def test_a_local_cluster_that_does_not_run_says_how_to_start_it(tmp_path: Any) -> None:

@@ -254,12 +254,16 @@ class JobClient:
         self._call("PUT", f"/api/packages/gcs/{name}", content=chunks(), headers=headers)
 
     def _send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """An answer of whatever status; all tries, and the search for why there is none, are one wait."""
+        with self._watched(upload="content" in more):
+            return self._tried(method, path, **more)
+
+    def _tried(self, method: str, path: str, **more: Any) -> httpx.Response:
         tries = self._tries if method == "GET" else 1
         for attempt in range(1, tries + 1):
             try:
                 begun = time.monotonic()
-                with self._watched(method):
-                    answer = self._http.request(method, path, **more)
+                answer = self._http.request(method, path, **more)
                 logs.request(method, path, answer.status_code, time.monotonic() - begun)
                 if answer.status_code < 500 or attempt == tries or _no_text(answer):
                     return answer
@@ -270,10 +274,10 @@ class JobClient:
         raise AssertionError("unreachable")
 
     @contextmanager
-    def _watched(self, method: str) -> Iterator[None]:
+    def _watched(self, *, upload: bool) -> Iterator[None]:
         """Nobody waits for an answer in silence; an upload shows its progress itself."""
         late, answered, begun = self.late, threading.Event(), time.monotonic()
-        if late is None or method != "GET":
+        if late is None or upload:
             yield
             return
 
