@@ -17,7 +17,7 @@ from raystead.cli.help import SpecCommand
 from raystead.cli.options import SPAN, Where, kube_options, place_of, quiet_option, read_file, spec_options
 from raystead.cli.submit import JobFlags, options_from, say_end, start
 from raystead.cli.up import policies_option, say_notes
-from raystead.errors import JobFailed, Remains, UsageError
+from raystead.errors import INTERRUPTED, JobFailed, Remains, UsageError
 from raystead.ui import terminal
 
 if TYPE_CHECKING:
@@ -97,31 +97,36 @@ def command(
     api, asked = _asked(door, where, file, flags)
     say_notes(reporter, asked)
     left: list[Downed] = []
-    with (
-        ended_by_signals(),
-        temporary(
-            api,
-            asked,
-            lease=lease,
-            view=lambda: view(reporter),
-            note=lambda note: reporter.warn(note.text),
-            downed=left.append,
-            check=lambda prepared: say_checks(reporter, prepared, "raystead run", yes=yes),
-            policies=policies,
-            timeout=timeout or TIMEOUT,
-        ) as anchor,
-        job_client(api, anchor) as client,
-    ):
-        started = start(client, options, reporter, where, "ends it and deletes the cluster")
-        job = follow(
-            client,
-            started.id,
-            write=reporter.write,
-            tell=lambda event: say_waiting(reporter, event),
-            again=started.again,
-            fate=NamespaceDrivers(api, anchor, client).fate,
-        )
-        code = say_end(job, (job.end_time or 0) - (job.start_time or 0), reporter)
+    try:
+        with (
+            ended_by_signals(),
+            temporary(
+                api,
+                asked,
+                lease=lease,
+                view=lambda: view(reporter),
+                note=lambda note: reporter.warn(note.text),
+                downed=left.append,
+                check=lambda prepared: say_checks(reporter, prepared, "raystead run", yes=yes),
+                policies=policies,
+                timeout=timeout or TIMEOUT,
+            ) as anchor,
+            job_client(api, anchor) as client,
+        ):
+            started = start(client, options, reporter, where, "ends it and deletes the cluster")
+            job = follow(
+                client,
+                started.id,
+                write=reporter.write,
+                tell=lambda event: say_waiting(reporter, event),
+                again=started.again,
+                fate=NamespaceDrivers(api, anchor, client).fate,
+            )
+            code = say_end(job, (job.end_time or 0) - (job.start_time or 0), reporter)
+    except (KeyboardInterrupt, SystemExit):
+        for done in left:  # nobody has to wonder what an interrupt has left behind
+            _say_down(reporter, done, INTERRUPTED)
+        raise
     for done in left:
         _say_down(reporter, done, code)
     sys.exit(code)
