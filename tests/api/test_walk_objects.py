@@ -79,6 +79,33 @@ def test_a_size_over_the_limit_and_a_quota_too_small_are_told_with_what_fits(
     run(f"{asked.hint('raystead up --workers')} --wait=false")
 
 
+def test_a_quota_that_starves_all_is_why_nothing_answers_and_its_end_is_told_with_the_way_on(
+    terminal: Terminal, space: Kube
+) -> None:
+    run = terminal.run
+    space.apply({**QUOTA, "spec": {"hard": {"pods": "0"}}})
+    until(lambda: space.get("quota", "team").get("status", {}).get("hard"), 20, "the quota counts")
+    run("raystead up --wait=false", answers={"[y/N]": "y\n"})
+
+    def refused() -> bool:
+        return sum("exceeded quota" in str(e.get("message")) for e in space.items("events")) >= 3
+
+    until(refused, 30, "all have been refused")
+    for verb in ("job list", "job status", "submit -- true"):
+        why = run(f"raystead {verb}", 73, seconds=150)
+        assert "the head does not run: quota `team` refuses" in why.text
+        assert "do     send to the administrator" in why.text
+    explained = run("raystead explain").text
+    assert "a pod needs 1 of pods, 0 of 0 are used" in explained
+    space.run("patch", "quota", "team", "-p", '{"spec":{"hard":{"pods":"9"}}}')
+    until(lambda: space.get("quota", "team")["status"]["hard"]["pods"] == "9", 20, "the quota counts anew")
+    over = run("raystead explain")
+    if "has room now (" in over.text:  # else the controllers were quicker
+        assert "tries again by itself, ever more slowly after each refusal" in over.text
+        run(f"{over.hint('raystead up')} --wait=false")
+    until(lambda: len(space.items("pods")) == 4, 30, "all pods are made")
+
+
 def test_a_conflict_is_shown_with_all_the_rest_and_taken_over_as_printed(
     terminal: Terminal, space: Kube
 ) -> None:
@@ -95,6 +122,9 @@ def test_a_conflict_is_shown_with_all_the_rest_and_taken_over_as_printed(
     assert space.get("deployment", "mine-worker-worker")["spec"]["replicas"] == 1
     run(f"{applies} --wait=false", answers={"[y/N]": "y\n"})
     assert space.get("deployment", "mine-worker-worker")["spec"]["replicas"] == 2
+    changed = run("raystead plan --name mine --workers 3 --exit-code", 1)
+    run(f"{changed.hint('raystead up')} --wait=false")
+    run("raystead plan --name mine --workers 3 --exit-code")
 
 
 def test_data_that_is_kept_is_listed_and_deleted_and_a_bare_up_beside_it_asks(
@@ -139,7 +169,7 @@ def test_slips_in_files_words_and_places_are_refused_with_what_to_write(
     text = (tmp_path / "ray.yaml").read_text()
     (tmp_path / "typo.yaml").write_text(text.replace("limits:", "limit:", 1))
     (tmp_path / "away.yaml").write_text(text.replace("metadata:\n", "metadata:\n  namespace: nowhere\n", 1))
-    for verb in ("plan", "up --wait=false"):
+    for verb in ("render", "doctor", "plan", "up --wait=false"):
         typo = run(f"raystead {verb} -f typo.yaml", 2)
         assert "typo.yaml:" in typo.text
         assert "resources.limit: there is no such field here; did you mean limits?" in typo.text

@@ -94,6 +94,12 @@ def test_a_walk_on_this_machine(terminal: Terminal) -> None:
     )
     assert run("raystead job logs").text.endswith("squares: [0, 1, 4, 9]")
 
+    run("mkdir data; head -c 220000000 /dev/urandom > data/weights.bin")
+    large = run("raystead submit -- python train.py", 72, seconds=20)
+    assert "data" in large.text
+    assert "squares:" in run(large.hint("raystead submit --exclude")).text
+    run("rm -r data")
+
     failed = run("raystead submit -- python fails.py", 7)
     assert failed.text.count("epoch 1") == 1
     assert failed.text.splitlines()[-1].startswith("▸ job FAILED in ")

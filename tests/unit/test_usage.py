@@ -66,7 +66,13 @@ TABLE = [
     ("submit", "submit needs -- CMD…", "raystead submit -- python train.py --epochs 3   for example"),
     ("list a b", 'list does not take "a b"', "raystead list --help"),
     ("job status a b", 'job status does not take "b"', "raystead job status --help"),
-    ("connect a b", 'connect does not take "b": a command stands behind --', "raystead connect -- COMMAND"),
+    ("connect a b", 'connect does not take "b": a command stands behind --', "raystead connect a -- b"),
+    ("exec worker ls -l", "exec has no option -l", "raystead exec worker -- ls -l"),
+    ("exec ls -l", "exec has no option -l", "raystead exec -- ls -l"),
+    ("exec worker df /dev/shm", 'exec does not take "df /dev/shm": a command stands behind --', "raystead exec worker -- df /dev/shm"),
+    ("apply -f x.yaml -n team", 'there is no command "apply", did you mean up?', "raystead up -f x.yaml -n team"),
+    ("get pods", 'there is no command "get", did you mean list?', "raystead list"),
+    ("stop", 'there is no command "stop", did you mean down?', "raystead down"),
 ]  # fmt: skip
 
 

@@ -119,7 +119,7 @@ def _moment(seconds: float | None) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(seconds)) if seconds else ""
 
 
-@command.command("logs")
+@command.command("logs", short_help="The output of a job's driver.")
 @_job
 @click.option("-f", "--follow", "follow", is_flag=True, help="Follow until the job ends; exit with its code.")
 @place_options
@@ -155,7 +155,7 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
         sys.exit(exit_code(job))
 
 
-@command.command("stop")
+@command.command("stop", short_help="Stop a job: SIGTERM, then SIGKILL.")
 @_job
 @place_options
 def stop(job_id: str | None, name: str | None, where: Where) -> None:

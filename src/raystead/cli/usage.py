@@ -21,22 +21,30 @@ _NOT_ONE_OF = re.compile(r"^'(.*)' is not one of ", re.S)
 _NOT_A_NUMBER = re.compile(r"^'(.*)' is not a valid (integer|float|boolean)", re.S)
 _NOT_IN_RANGE = re.compile(r"^(\S+) is not in the range ")
 _TOO_MANY = re.compile(r"^Got unexpected extra arguments? \((.*)\)$", re.S)
+_POD = re.compile(r"head\b|redis\b|worker")  # how exec is told where, most of the time
 _KINDS = {"integer": "a whole number", "float": "a number", "boolean": "true or false"}
 # What other tools call it, typed by habit.
 _ELSEWHERE = {
     "apply": "up",
     "create": "up",
     "deploy": "up",
+    "install": "up",
     "start": "up",
+    "upgrade": "up",
+    "check": "doctor",
     "diff": "plan",
     "delete": "down",
     "destroy": "down",
+    "kill": "down",
     "rm": "down",
+    "stop": "down",
     "get": "list",
     "ls": "list",
     "describe": "status",
     "ps": "status",
+    "top": "status",
     "dashboard": "connect",
+    "open": "connect",
     "port-forward": "connect",
     "shell": "exec",
     "ssh": "exec",
@@ -60,13 +68,20 @@ def unknown_command(ctx: click.Context, word: str, there: Collection[str]) -> Us
     """A word where a command of the group of `ctx` should be."""
     path = ctx.command_path
     if ctx.parent is None and (other := _ELSEWHERE.get(word)):
-        return UsageError(f'there is no command "{word}", did you mean {other}?', remedy=f"{path} {other}")
+        line = (_same_flags(word) and corrected(word, other)) or f"{path} {other}"
+        return UsageError(f'there is no command "{word}", did you mean {other}?', remedy=line)
     found = near(word, there)
     lines = [corrected(word, right) or f"{path} {right}" for right in found]
     name = word if ctx.parent is None else f"{ctx.info_name} {word}"
     return UsageError(
         f'there is no command "{name}"{_meant(found)}', remedy="\n".join(lines) or f"{path} --help"
     )
+
+
+def _same_flags(word: str) -> bool:
+    """Behind the verb stands only what kubectl and raystead call alike: -f FILE, -n NAME."""
+    behind = sys.argv[sys.argv.index(word) + 1 :] if word in sys.argv else []
+    return bool(behind) and len(behind) % 2 == 0 and all(flag in ("-f", "-n") for flag in behind[::2])
 
 
 def told(error: click.UsageError, root: click.Group) -> UsageError:
@@ -145,7 +160,12 @@ def _bad_value(error: click.BadParameter) -> UsageError:
 def _too_many(error: click.UsageError, words: str) -> UsageError:
     what = f'{_verb(error)} does not take "{words}"'
     if error.ctx is not None and isinstance(error.ctx.command, WithCommand):
-        return UsageError(f"{what}: a command stands behind --", remedy=f"{_path(error)} -- COMMAND")
+        typed, extra = sys.argv[1:], words.split()
+        at = len(typed) - len(extra)
+        line = f"{_path(error)} -- COMMAND"
+        if typed[at:] == extra and "--" not in typed and not _secret(typed):
+            line = f"raystead {shlex.join([*typed[:at], '--', *extra])}"
+        return UsageError(f"{what}: a command stands behind --", remedy=line)
     return UsageError(what, remedy=_help(error))
 
 
@@ -158,6 +178,8 @@ def _with_dashes(error: click.UsageError) -> str | None:
     if not takes or ctx is None or "--" in words or ctx.info_name not in words:
         return None
     at = words.index(ctx.info_name) + 1
+    if ctx.info_name == "exec" and at + 1 < len(words) and _POD.match(words[at]):
+        at += 1
     if at >= len(words) or words[at].startswith("-") or _secret(words):
         return None
     return f"raystead {shlex.join([*words[:at], '--', *words[at:]])}"
