@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -230,6 +231,32 @@ def test_ray_need_not_notice_that_a_driver_is_gone(clock: list[float]) -> None:
     assert (end.status, exit_code(end)) == ("FAILED", 70)
     assert outcome(end) == JobOutcome(gone.text)
     assert 4 < sum(clock) < 6
+
+
+def test_a_job_that_has_not_begun_is_never_silent(clock: list[float]) -> None:
+    """One that runs and prints nothing is told of once: the silence is its own then."""
+    told: list[Any] = []
+
+    class Slow(Ray):
+        def stream(self, job_id: str) -> Iterator[str]:
+            for _ in range(40):
+                clock.append(1.0)
+                yield ""
+
+    states = [*[job("PENDING")] * 12, *[job("RUNNING")] * 20, job("SUCCEEDED")]
+    follow(Slow([], states), "j", write=lambda text: None, tell=told.append)  # type: ignore[arg-type]
+    assert [event.runs for event in told] == [*[False] * (len(told) - 1), True]
+    times = [0.0, *(event.seconds for event in told)]
+    assert len(times) > 3
+    assert max(b - a for a, b in itertools.pairwise(times)) <= 6  # 5 s with the real clock's finer steps
+    told.clear()
+    follow(
+        Ray([["a\n", "", ""]], [job("RUNNING"), job("SUCCEEDED")], "a\n"),
+        "j",
+        write=lambda text: None,
+        tell=told.append,
+    )  # type: ignore[arg-type]
+    assert told == []
 
 
 def test_output_that_breaks_the_stream_is_read_another_way_while_the_job_runs() -> None:

@@ -20,7 +20,7 @@ from raystead.errors import INTERRUPTED, JobNotFound, OutputGone, RaysteadError,
 
 if TYPE_CHECKING:
     from raystead.ops.drivers import Drivers
-    from raystead.ops.following import Lost, Waiting
+    from raystead.ops.following import Lost, NoOutput, Waiting
     from raystead.ops.jobs import Submitted, Submitting
     from raystead.ops.places import Place
     from raystead.rayapi.jobs import Job, JobClient
@@ -73,12 +73,18 @@ def patience(where: Where) -> float:
     return (ThisMachine if where.here else Namespace).patience
 
 
-def say_waiting(reporter: Reporter, event: Waiting | Lost) -> None:
-    """The head is away or back, or the driver's pod is gone, for people."""
-    from raystead.ops.following import Lost
+def say_waiting(reporter: Reporter, event: Waiting | Lost | NoOutput) -> None:
+    """The head is away or back, the driver's pod is gone, or nothing was printed yet, for people."""
+    from raystead.ops.following import Lost, NoOutput
 
     if isinstance(event, Lost):
         reporter.warn(event.text)
+    elif isinstance(event, NoOutput):
+        if event.runs:
+            reporter.step("the job runs and has printed nothing yet")
+        else:
+            waits = "the job waits for its resources or its runtime environment"
+            reporter.step(f"{waits}, for {rounded(event.seconds)} now; raystead status shows what is free")
     elif event.why is None:
         reporter.warn("Ray answers again")
     elif event.seconds:

@@ -12,13 +12,25 @@ from typing import TypeVar
 from raystead.errors import JobFailed, JobNotFound, RaysteadError, RayUnreachable
 from raystead.rayapi.jobs import Job, JobClient
 
-__all__ = ["PATIENCE", "Fate", "JobOutcome", "Lost", "Waiting", "exit_code", "follow", "outcome", "patiently"]
+__all__ = [
+    "PATIENCE",
+    "Fate",
+    "JobOutcome",
+    "Lost",
+    "NoOutput",
+    "Waiting",
+    "exit_code",
+    "follow",
+    "outcome",
+    "patiently",
+]
 
 PATIENCE = 900.0  # seconds without an answer of the job API before we give up
 _POLL = 0.3  # seconds between two questions while the job API does not answer
 _STUCK = 120.0  # seconds without an answer while we know a reason that does not pass by itself
 _RARELY = 2.0  # seconds between two questions whether a job that prints now and then has ended, at most
 _TELL_AGAIN = 4.5  # nobody waits five in silence
+_BEFORE = 3.5  # seconds without any output after which that is told: the next chance may be 1.2 s later
 _TELL = 2.0  # seconds of silence that a restarted head is given before it is worth a line
 _SMALL = 1 << 20  # characters up to which the whole output is fetched again to be sure of its end
 _LAST_WORDS = 30.0  # seconds that a stream may be silent after the job's end before we close it
@@ -55,7 +67,20 @@ class Lost:
     gone: bool
 
 
-Tell = Callable[[Waiting | Lost], None]
+@dataclass(frozen=True)
+class NoOutput:
+    """A job has printed nothing yet.
+
+    Attributes:
+        runs: its driver runs; else it waits for resources or its runtime environment.
+        seconds: for how long it was followed.
+    """
+
+    runs: bool
+    seconds: float
+
+
+Tell = Callable[[Waiting | Lost | NoOutput], None]
 Fate = Callable[[Job], Lost | None]
 
 
@@ -117,7 +142,8 @@ def follow(
         JobFailed: the job was there and Ray has forgotten it.
     """
     look = _Look(fate, tell)
-    output = _Output(client, job_id, write, look)
+    silence = _Silence(tell)
+    output = _Output(client, job_id, write, look, silence)
     seen, begun_anew = False, 0
     progress: float | None = None  # when the job had ended and a character came last
     while True:
@@ -135,7 +161,7 @@ def follow(
             tell(Waiting(JobFailed(f"the node that was to run {job_id} died before the job began")))
             again()
             look = _Look(fate, tell)
-            output = _Output(client, job_id, write, look)
+            output = _Output(client, job_id, write, look, silence)
         elif job.ended:
             if progress is None or output.written > before:
                 progress = time.monotonic()
@@ -146,6 +172,7 @@ def follow(
                 write("\n[raystead: the end of the output could not be read; the job has ended]\n")
                 return look.named(job)
         else:
+            silence(job, output.written)
             if look(job) and look.since > _LAST_WORD:
                 return look.named(replace(job, status="FAILED", end_time=time.time()))
             if not whole and output.written == before and before <= _SMALL:
@@ -193,6 +220,22 @@ class _Look:
         if found.gone:
             self._gone = found.text, time.monotonic()
         return found.gone
+
+
+class _Silence:
+    """Says why a job has printed nothing yet: again and again while it waits, once when it runs."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._begun = self._told = time.monotonic()
+        self._runs = False
+
+    def __call__(self, job: Job, written: int) -> None:
+        now = time.monotonic()
+        if written or job.ended or self._runs or now - self._told < _BEFORE:
+            return
+        self._told, self._runs = now, job.status == "RUNNING"
+        self._tell(NoOutput(self._runs, now - self._begun))
 
 
 @dataclass(frozen=True)
@@ -265,10 +308,16 @@ class _Output:
     """What was written of a job's output. A stream begins at its first line whenever it is opened."""
 
     def __init__(
-        self, client: JobClient, job_id: str, write: Callable[[str], None], look: Callable[[Job], bool]
+        self,
+        client: JobClient,
+        job_id: str,
+        write: Callable[[str], None],
+        look: Callable[[Job], bool],
+        silence: _Silence,
     ) -> None:
         self.written = 0  # characters
         self._client, self._job_id, self._write, self._look = client, job_id, write, look
+        self._silence = silence
 
     def stream(self) -> bool:
         """Writes what comes; True when Ray ended the stream in good order."""
@@ -286,6 +335,7 @@ class _Output:
                     continue
                 asked = now
                 job = self._client.get(self._job_id)
+                self._silence(job, self.written)
                 if job.ended:
                     # Ray's own end of the stream comes seconds later; a small output is quicker asked for
                     ended_since = ended_since or now

@@ -20,7 +20,7 @@ from raystead.errors import (
     UsageError,
     WrongState,
 )
-from raystead.ops.following import PATIENCE, Lost, Waiting, patiently
+from raystead.ops.following import PATIENCE, Lost, NoOutput, Waiting, patiently
 from raystead.ops.package import Package, pack, package_of_file, refuse_too_large
 from raystead.ops.placing import DriverNeeds, Placement, place
 from raystead.ops.reaching import Reasons
@@ -121,7 +121,7 @@ class Submission:
     again: Callable[[], None] | None
 
 
-Event = Packing | Packed | Uploading | Submitting | Submitted | Waiting | Lost
+Event = Packing | Packed | Uploading | Submitting | Submitted | Waiting | Lost | NoOutput
 Emit = Callable[[Event], None]
 
 

@@ -33,6 +33,7 @@ _RETRIES = 3  # for GETs only, on a refused connection or a 5xx
 _CHUNK = 1 << 20
 _LATE = 4.5  # seconds without an answer after which whoever waits is told, and again
 _QUIET = (0.2, 3.0)  # seconds without output after which a stream says so: at first, at most
+_FIRST = 1.0  # at most, before the first output: whoever waits for that wants to know what it waits for
 _MANY = 10_000  # the state API's own limit
 # Ray reads a job's output as UTF-8 text, and fails as a whole at the first byte that is none.
 _NO_TEXT = "UnicodeDecodeError"
@@ -193,7 +194,7 @@ class JobClient:
         # It answers neither pings nor a close: who waits for those loses a job that is silent for 40 s.
         settings: dict[str, Any] = {"compression": None, "max_size": None, "proxy": None}
         settings |= {"open_timeout": 10, "close_timeout": 0.01, "ping_interval": None}
-        quiet, most = _QUIET
+        quiet, most = _QUIET[0], _FIRST
         try:
             with connect(url, additional_headers=self._headers, **settings) as socket:
                 while True:
@@ -203,7 +204,7 @@ class JobClient:
                         quiet = min(quiet * 1.2, most)
                         yield ""
                         continue
-                    quiet = _QUIET[0]
+                    quiet, most = _QUIET
                     yield message if isinstance(message, str) else message.decode("utf-8", "replace")
         except (OSError, WebSocketException):
             return  # best effort: the job API is the truth, the caller asks it
