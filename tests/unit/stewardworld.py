@@ -9,190 +9,20 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-import json
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future
 from queue import Queue
 from types import SimpleNamespace
 from typing import Any
 
+from stewardserver import ENDED, GROUP, PODS, RUNNING, Clock, Killed, Now, Server
+
 from raystead.incluster.hands import ApiFailed, Hands
 from raystead.incluster.kept import Kept, Overtaken
-from raystead.incluster.scaling import PatchRefused, name_of
+from raystead.incluster.scaling import PatchRefused
 
 Json = dict[str, Any]
-PODS, CONFIG = "/api/v1/namespaces/ns/pods", "/api/v1/namespaces/ns/configmaps/state"
-CONTAINER = {"name": "ray", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}
-TEMPLATE = {"spec": {"containers": [CONTAINER]}}
-GROUP = {"groupName": "small", "minReplicas": 0, "maxReplicas": 4, "replicas": 0, "template": TEMPLATE}
-DOCUMENT = {
-    "apiVersion": "ray.io/v1",
-    "kind": "RayCluster",
-    "metadata": {"name": "demo", "namespace": "ns"},
-    "spec": {
-        "enableInTreeAutoscaling": True,
-        "autoscalerOptions": {"version": "v2", "idleTimeoutSeconds": 8},
-        "headGroupSpec": {"rayStartParams": {"num-cpus": "0"}, "template": TEMPLATE},
-        "workerGroupSpecs": [GROUP],
-    },
-}
 ROUND = 5  # seconds between two rounds of the autoscaler
 ENOUGH = 260  # rounds: Ray itself waits up to 600 s for an instance that it has asked for
-
-
-def labels(kind: str, group: str) -> Json:
-    return {"ray.io/cluster": "demo", "ray.io/node-type": kind, "ray.io/group": group}
-
-
-def worker(group: str) -> Json:
-    metadata = {"labels": labels("worker", group), "ownerReferences": [{"uid": "anchor"}]}
-    return {"metadata": metadata, "spec": {}}
-
-
-class Killed(BaseException):
-    """The steward's process is."""
-
-
-class Clock:
-    """In place of the module `time`."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000.0
-
-    def time(self) -> float:
-        return self.now
-
-    monotonic = time
-
-    def time_ns(self) -> int:
-        return int(self.now * 1e9)
-
-    def __getattr__(self, name: str) -> Any:
-        import time
-
-        return getattr(time, name)
-
-
-class Now:
-    """A pool that does at once what it is given."""
-
-    def submit(self, what: Callable[..., Any], *words: Any) -> Future[Any]:
-        done: Future[Any] = Future()
-        try:
-            done.set_result(what(*words))
-        except Exception as error:  # noqa: BLE001 - as a pool does
-            done.set_exception(error)
-        return done
-
-
-class Server:
-    """Pods and one ConfigMap. `failing`: what the next requests meet, "refused" or "mute" (done, no answer)."""
-
-    namespace = "ns"
-
-    def __init__(self) -> None:
-        self.version = 10
-        self.pods: dict[str, Json] = {}
-        self.events: list[tuple[str, Json]] = []
-        self.failing: dict[str, list[str]] = {"pods": [], "state": []}
-        self.quota, self.deleted, self.used = 99, list[str](), list[str]()
-        self.refusing = ""  # what an admission says of every pod
-        self.asked, self.killed_at = 0, 0  # requests, and the one in which the steward is killed
-        data = {
-            "cluster.json": json.dumps(DOCUMENT),
-            "pods.json": json.dumps({name: worker(name) for name in ("small", "other")}),
-        }
-        metadata = {"uid": "config", "ownerReferences": [{"uid": "anchor"}], "resourceVersion": "5"}
-        self.config: Json = {"metadata": metadata, "data": data}
-        self.put({"metadata": {"name": "head", "labels": labels("head", "headgroup")}, "status": RUNNING})
-
-    def number(self) -> str:
-        self.version += 1
-        return str(self.version)
-
-    def put(self, pod: Json, kind: str = "ADDED") -> Json:
-        pod["metadata"]["resourceVersion"] = self.number()
-        self.pods[name_of(pod)] = pod
-        self.events.append((kind, copy.deepcopy(pod)))
-        return copy.deepcopy(pod)
-
-    def remove(self, name: str) -> None:
-        pod = self.pods.pop(name)
-        pod["metadata"]["resourceVersion"] = self.number()
-        self.events.append(("DELETED", pod))
-
-    def request(self, method: str, path: str, body: Any = None, kind: str = "") -> Json:
-        what = "state" if path.startswith(CONFIG) else "pods"
-        self.asked += 1
-        fault = self.failing[what].pop(0) if self.failing[what] and method != "GET" else ""
-        if fault == "refused":
-            raise ApiFailed(0, "connection refused")
-        try:
-            answer = self._config(method, body) if what == "state" else self._pods(method, path, body)
-        finally:  # a refusal is an answer too
-            if self.killed_at == self.asked:
-                raise Killed
-        if fault == "mute":
-            raise ApiFailed(0, "timed out")
-        return answer
-
-    def _config(self, method: str, body: Any) -> Json:
-        if method == "PATCH":
-            if body["metadata"]["resourceVersion"] != self.config["metadata"]["resourceVersion"]:
-                raise ApiFailed(409, "the object has been modified")
-            self.config["data"].update(body["data"])
-            self.config["metadata"]["resourceVersion"] = self.number()
-        return copy.deepcopy(self.config)
-
-    def _pods(self, method: str, path: str, body: Any) -> Json:
-        name = path.partition("?")[0].rpartition("/")[2]
-        if method == "GET":
-            items = copy.deepcopy(list(self.pods.values()))
-            return {"items": items, "metadata": {"resourceVersion": str(self.version)}}
-        if method == "POST":
-            if body["metadata"]["name"] in self.pods:
-                raise ApiFailed(409, "already exists")
-            if len(self.pods) > self.quota:
-                raise ApiFailed(403, "pods is forbidden: exceeded quota")
-            if self.refusing:
-                raise ApiFailed(403, f"pods is forbidden: {self.refusing}")
-            self.used.append(body["metadata"]["name"])
-            pod = copy.deepcopy({**body, "status": {"phase": "Pending"}})
-            pod["metadata"]["uid"] = self.number()
-            return self.put(pod)
-        if name not in self.pods:
-            raise ApiFailed(404, "not found")
-        if body["preconditions"]["uid"] != self.pods[name]["metadata"]["uid"]:
-            raise ApiFailed(409, "another uid")
-        pod = self.pods[name]
-        self.deleted.append(name)
-        return {"kind": "Pod", **self.end(name)}
-
-    def end(self, name: str) -> Json:
-        """It is on its way out."""
-        pod = self.pods[name]
-        pod["metadata"].setdefault("deletionTimestamp", "now")
-        return self.put(pod, "MODIFIED")
-
-    def watch(self, path: str, take: Callable[[str, Json], None], stop: threading.Event) -> None:
-        """Of the ConfigMap; those of the pods the test gives."""
-        assert "/configmaps?" in path
-        take("ADDED", copy.deepcopy(self.config))
-        stop.set()
-
-    def change(self, *groups: Json, **spec: Any) -> None:
-        """`up` stores another spec."""
-        document = json.loads(self.config["data"]["cluster.json"])
-        document["spec"] |= spec
-        if groups:
-            document["spec"]["workerGroupSpecs"] = list(groups)
-        self.config["data"]["cluster.json"] = json.dumps(document)
-        self.config["metadata"]["resourceVersion"] = self.number()
-
-
-RUNNING = {"phase": "Running", "containerStatuses": [{"name": "ray", "state": {"running": {}}}]}
-ENDED = {"phase": "Failed", "containerStatuses": [{"name": "ray", "state": {"terminated": {}}}]}
 
 
 class World:
@@ -210,7 +40,8 @@ class World:
         self.killed: list[str] = []  # workers that had work
         self.lowered = False
         self.before: Hands | None = None
-        self.least, self.most = 0, GROUP["maxReplicas"]
+        self.least, self.most = 0, int(GROUP["maxReplicas"])
+        self.shape = {"CPU": 1.0, "memory": float(1 << 30)}  # of a worker
         self.nodes["head"] = self.node()
         self.start_steward()
         self.start_autoscaler()
@@ -383,7 +214,7 @@ class World:
         out = pb.ClusterResourceState(cluster_resource_state_version=1)
         for name, node in self.nodes.items():
             head = name == "head"
-            total = {"node:__internal_head__": 1.0} if head else {"CPU": 1.0, "memory": float(1 << 30)}
+            total = {"node:__internal_head__": 1.0} if head else self.shape
             idle = not (head or node.busy)
             state = pb.NodeStatus.DEAD if node.dead else pb.NodeStatus.IDLE if idle else pb.NodeStatus.RUNNING
             out.node_states.append(
@@ -443,7 +274,7 @@ class World:
                 if name not in self.stuck:
                     self.server.remove(name)
             elif pod["status"]["phase"] == "Pending" and self.images:
-                pod["status"] = copy.deepcopy(RUNNING)
+                pod["status"] = {**copy.deepcopy(RUNNING), "podIP": f"10.0.{next(self.numbers)}"}
                 self.server.put(pod, "MODIFIED")
                 self.nodes[name] = self.node(pod["metadata"]["labels"]["ray.io/group"])
         self.place()
@@ -533,3 +364,48 @@ class World:
             f"{self.wanted} wanted, pods {self.workers()}, state {self.board.scaling.groups}, "
             f"instances {[(i.cloud_instance_id, i.status) for i in self.instances._instance_storage.get_instances()[0].values()]}"
         )
+
+
+class OldWorld(World):
+    """The same with Ray's autoscaler v1, which knows a node by its address."""
+
+    def start_autoscaler(self) -> None:
+        from ray.autoscaler._private import autoscaler
+        from ray.autoscaler._private.kuberay.autoscaling_config import _derive_autoscaling_config_from_ray_cr
+        from ray.autoscaler._private.load_metrics import LoadMetrics
+
+        def config() -> Json:
+            return _derive_autoscaling_config_from_ray_cr(self.get("rayclusters/demo"))
+
+        self.facade_failing, failing = [], self.facade_failing
+        self.metrics: Any = LoadMetrics()  # type: ignore[no-untyped-call]
+        self.autoscaler: Any = autoscaler.StandardAutoscaler(config, self.metrics, self, update_interval_s=1)  # type: ignore[arg-type]
+        self.autoscaler.provider.k8s_api_client = self
+        self.facade_failing = failing
+
+    def drain_nodes(self, ids: set[bytes], timeout: float) -> list[bytes]:
+        """What Ray's autoscaler asks of the GCS before it deletes a pod."""
+        for name, node in self.nodes.items():
+            if node.id in ids and not node.dead:
+                if node.busy:
+                    self.killed.append(name)
+                self.die(name)
+        return list(ids)
+
+    def round(self) -> None:
+        """As `ray.autoscaler._private.monitor.Monitor.update_load_metrics`, and the autoscaler's own round."""
+        waiting = [{"CPU": 1.0}] * (self.wanted - sum(node.busy for node in self.nodes.values()))
+        for name, node in self.nodes.items():
+            pod = self.server.pods.get(name)
+            if node.dead or pod is None:
+                continue
+            total = {"memory": 1.0} if name == "head" else self.shape
+            free = {**total, "CPU": 0.0} if node.busy else total
+            idle = 0.0 if node.busy or name == "head" else self.clock.now - node.since
+            self.metrics.update(pod["status"]["podIP"], node.id, total, free, idle, waiting)
+        try:
+            self.autoscaler.update()
+        except Exception:  # noqa: BLE001 - after five failures it ends, and its container starts again
+            self.start_autoscaler()
+        assert not self.refused, self.refused
+        self.clock.now += ROUND

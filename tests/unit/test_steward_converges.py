@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stewardworld import GROUP, Clock, World
+from stewardserver import GROUP, Clock
+from stewardworld import OldWorld, World
 
 from raystead.incluster import facade, hands, kept
 
@@ -75,11 +76,12 @@ def play(world: World, steps: Steps) -> None:
 def clock() -> Iterator[Clock]:
     patch = pytest.MonkeyPatch()
     patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.autoscaler._private import autoscaler, load_metrics
     from ray.autoscaler.v2.instance_manager import common
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
     now = Clock()
-    for module in (common, facade, hands, kept):
+    for module in (common, facade, hands, kept, autoscaler, load_metrics):
         patch.setattr(module, "time", now)
     yield now
     patch.undo()
@@ -134,8 +136,9 @@ TWO: Steps = [("want", 2), ("cycle", 4)]
         pytest.param([("bounds", (1, 4)), ("cycle", 4)], id="a minimum brings a worker that nobody asked for"),
     ],
 )  # fmt: skip
-def test_idle_workers_go_whatever_came_late(clock: Clock, steps: Steps) -> None:
-    world = World(clock)
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_idle_workers_go_whatever_came_late(clock: Clock, made: type[World], steps: Steps) -> None:
+    world = made(clock)
     play(world, steps)
     world.deliver()
     world.settle()
@@ -147,9 +150,10 @@ def test_idle_workers_go_whatever_came_late(clock: Clock, steps: Steps) -> None:
     ends_well(world)
 
 
-def test_a_maximum_below_what_runs_ends_as_many_as_are_too_many(clock: Clock) -> None:
-    """Ray chooses who, the idle first; `scale` says beforehand how many stop."""
-    world = World(clock)
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_a_maximum_below_what_runs_ends_as_many_as_are_too_many(clock: Clock, made: type[World]) -> None:
+    """Ray chooses who, the idle first; `scale` says beforehand how many stop. A higher one is used at once."""
+    world = made(clock)
     play(world, [("want", 3), ("cycle", 4), ("bounds", (0, 1))])
     world.settle()
     assert len(world.workers()) == 1
@@ -157,6 +161,44 @@ def test_a_maximum_below_what_runs_ends_as_many_as_are_too_many(clock: Clock) ->
     world.bounds(0, 4)
     world.settle()
     assert len(world.workers()) == 3
+
+
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_a_higher_minimum_brings_workers_and_demand_goes_beyond_it(clock: Clock, made: type[World]) -> None:
+    world = made(clock)
+    play(world, [("want", 1), ("cycle", 3), ("bounds", (2, 3))])
+    world.settle()
+    assert len(world.workers()) == 2
+    world.wanted = 3
+    world.settle()
+    assert [group.replicas for group in world.board.scaling.groups.values()] == [3]
+
+
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_upscaling_that_is_conservative_begins_with_five_at_most(clock: Clock, made: type[World]) -> None:
+    options = {"version": "v2", "idleTimeoutSeconds": 8, "upscalingMode": "Conservative"}
+    world = made(clock)
+    world.server.change({**GROUP, "maxReplicas": 10}, autoscalerOptions=options)
+    world.most = world.wanted = 10
+    play(world, [("follow", 0), ("round", 0), ("round", 0)])
+    assert 1 <= len(world.board.scaling.groups["small"].names) <= 5
+    world.settle()
+    assert len(world.workers()) == 10
+
+
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_a_group_with_gpus_serves_tasks_without_one_where_no_other_can(
+    clock: Clock, made: type[World]
+) -> None:
+    world = made(clock)
+    world.shape |= {"GPU": 1.0}
+    world.server.change({**GROUP, "rayStartParams": {"num-gpus": "1"}})
+    play(world, [("want", 1), ("cycle", 3)])
+    world.settle()
+    assert len(world.workers()) == 1
+    world.wanted = 0
+    world.place()
+    world.settle()
 
 
 def test_a_group_that_is_removed_with_its_workers_and_comes_back(clock: Clock) -> None:
@@ -230,12 +272,13 @@ def test_a_steward_that_wakes_after_another_has_taken_its_place_touches_no_pod(c
     ends_well(world)
 
 
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
 @given(st.lists(STEPS, max_size=30))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_fails_on_the_way_it_ends_with_the_workers_that_are_wanted(
-    clock: Clock, steps: Steps
+    made: type[World], clock: Clock, steps: Steps
 ) -> None:
-    world = World(clock)
+    world = made(clock)
     play(world, steps)
     world.settle()
     world.release()
