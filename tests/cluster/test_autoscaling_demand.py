@@ -18,6 +18,12 @@ from ray.util.placement_group import placement_group
 ray.init(namespace="t")
 placement_group([{"CPU": 1}] * 2, strategy="STRICT_SPREAD", name="pair", lifetime="detached")
 """
+PLACED = """\
+import ray
+from ray.util.placement_group import get_placement_group
+ray.init(namespace="t")
+print("PLACED" if get_placement_group("pair").wait(120) else "WAITS")
+"""
 GATHER = """\
 import ray
 from ray.util.placement_group import get_placement_group, remove_placement_group
@@ -78,13 +84,17 @@ def test_a_group_with_gpus_grows_only_for_what_needs_one_and_goes_after_its_own_
 
 
 def test_a_placement_group_brings_its_workers_and_keeps_them(auto: Auto) -> None:
-    """Over 60 s: two workers start, are kept for longer than an idle one would be, and go."""
+    """Over 60 s: two workers start, are kept for longer than an idle one would be, are deleted, come again, and go."""
     auto.run(SPREAD)
     becomes(auto, {"small": 2})
     until(lambda: auto.nodes() == {"small": 2}, 60, "both are alive", every=1)
     kept = auto.names()
     time.sleep(IDLE + 10)
     assert auto.names() == kept, "what holds a bundle is not idle"
+    auto.space.run("delete", "pod", "--wait=false", *kept)
+    until(lambda: auto.names().isdisjoint(kept) and len(auto.names()) == 2, 60, "two others come", every=1)
+    assert "PLACED" in auto.run(PLACED)
+    assert len(auto.names()) == 2
     auto.run(GATHER)
     auto.empty()
 
