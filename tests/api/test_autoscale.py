@@ -8,6 +8,8 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,6 +115,42 @@ def test_a_claim_of_another_machine_is_waited_for_until_it_is_old(cli: Cli, user
     assert claim(user)["id"] != "elsewhere:1:ab"
     acting.end(signal.SIGINT)
     assert claim(user) == {}
+
+
+class WrongClock(Cli):
+    """`raystead` on a machine whose clock is some hours ahead, or behind."""
+
+    def __init__(self, user: Kube, folder: Path, hours: int) -> None:
+        super().__init__(user)
+        (folder / "sitecustomize.py").write_text(
+            f"import time; right = time.time; time.time = lambda: right() + {hours * 3600}"
+        )
+        object.__setattr__(self, "folder", folder)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**super().env, "PYTHONPATH": str(self.folder)}  # type: ignore[attr-defined]
+
+
+def test_a_clock_that_is_wrong_takes_nobodys_place(cli: Cli, user: Kube, tmp_path: Path) -> None:
+    """The server's clock counts: the claim of who acts is neither old nor new for anybody."""
+    acting = Acting(cli)
+    acting.says('acting for "auto"')
+    for hours in (3, -3):
+        folder = tmp_path / str(hours)
+        folder.mkdir()
+        second = Acting(WrongClock(user, folder, hours))
+        second.says('acts for "auto" already')
+        renewed = claim(user)["renewed"]
+        until(lambda renewed=renewed: claim(user)["renewed"] != renewed, 20, "the claim is renewed")
+        time.sleep(3)
+        assert 'acting for "auto"' not in second.said
+        acting.end(signal.SIGINT)
+        second.says('acting for "auto"')
+        written = datetime.fromisoformat(claim(user)["renewed"]).timestamp()
+        assert abs(written - time.time()) < patience(20)
+        acting = second
+    acting.end(signal.SIGINT)
 
 
 def test_what_is_printed_for_an_administrator_works_as_printed(cli: Cli, user: Kube, admin: Kube) -> None:
