@@ -100,6 +100,17 @@ def test_who_is_named_goes_and_nobody_else() -> None:
     assert cleared.groups["small"].names == less.groups["small"].names
 
 
+def test_who_is_named_in_the_file_goes_and_is_replaced_as_under_kuberay() -> None:
+    suffix = counter()
+    three = begun(document(small={"replicas": 3}), suffix)
+    named = document(small={"replicas": 3, "scaleStrategy": {"workersToDelete": ["demo-small-worker-00002"]}})
+    after = s.adopt(three, named, suffix)
+    assert after.groups["small"].names == [f"demo-small-worker-0000{n}" for n in (1, 3, 4)]
+    assert s.adopt(after, named, suffix) == after
+    (seen,) = s.shown(after, named, {})["spec"]["workerGroupSpecs"]
+    assert seen["scaleStrategy"] == {"workersToDelete": []}, "Ray's autoscaler sees its own alone"
+
+
 def test_fewer_replicas_without_a_name_delete_nobody() -> None:
     doc, suffix = document(small={"replicas": 3}), counter()
     less = s.patched(begun(doc, suffix), doc, [replicas(0, 1)], suffix)

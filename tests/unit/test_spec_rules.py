@@ -412,6 +412,20 @@ def test_a_ray_version_moves_the_official_image_along_and_no_other(image: str, b
     assert cluster.spec.workers[0].template.ray_container["image"] == becomes
 
 
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [("Never", []), ("OnFailure", ["OnFailure becomes Never: Ray's autoscaler knows a worker by its pod"])],
+)
+def test_an_autoscaled_group_deletes_by_name_and_restarts_no_container(policy: str, words: list[str]) -> None:
+    """What a fixed group notes of workersToDelete does not hold there."""
+    document = builtin().document()
+    document["spec"]["enableInTreeAutoscaling"] = True
+    (group,) = document["spec"]["workerGroupSpecs"]
+    group["scaleStrategy"] = {"workersToDelete": ["a"]}
+    group["template"]["spec"]["restartPolicy"] = policy
+    assert [note.what for note in load(json.dumps(document), "f.yaml").notes] == words
+
+
 NOTED = [
     ("numOfHosts: 2", "single pods"),
     ("scaleStrategy: {workersToDelete: [a]}", "no pod is deleted by name"),

@@ -83,7 +83,9 @@ def with_defaults(document: Json) -> Json:
             "maxReplicas": MAX_REPLICAS if group.get("maxReplicas") is None else group["maxReplicas"],
             "numOfHosts": group.get("numOfHosts") or 1,
             "rayStartParams": group.get("rayStartParams") or {},
-            "scaleStrategy": {"workersToDelete": []},
+            "scaleStrategy": {
+                "workersToDelete": (group.get("scaleStrategy") or {}).get("workersToDelete") or []
+            },
         }
         for group in spec.get("workerGroupSpecs") or []
     ]
@@ -165,7 +167,7 @@ def _settle(scaling: Scaling, document: Json, suffix: Suffix) -> None:
     cluster = str(document["metadata"]["name"])
     for spec in document["spec"]["workerGroupSpecs"]:
         group = scaling.groups[spec["groupName"]]
-        gone = set(group.delete)
+        gone = {*group.delete, *spec["scaleStrategy"]["workersToDelete"]}  # of the autoscaler, of the file
         group.names = [name for name in group.names if name not in gone]
         wanted = group.replicas * spec["numOfHosts"]
         if _suspended(document, spec):

@@ -30,7 +30,7 @@ def _fields(cluster: RayCluster) -> Iterator[SpecFinding]:
 def _groups(cluster: RayCluster) -> Iterator[SpecFinding]:
     for i, group in enumerate(cluster.spec.workers):
         at = ("spec", "workerGroupSpecs", i)
-        if group.scale_strategy.workers_to_delete:
+        if group.scale_strategy.workers_to_delete and not cluster.spec.enable_in_tree_autoscaling:
             path = (*at, "scaleStrategy", "workersToDelete")
             yield SpecFinding(path, "no pod is deleted by name: a Deployment chooses")
         if group.num_of_hosts > 1:
@@ -41,7 +41,11 @@ def _groups(cluster: RayCluster) -> Iterator[SpecFinding]:
             yield SpecFinding((*at, "replicas"), what, "raise maxReplicas for more")
     for place, each in groups(cluster):
         policy = each.template.spec.get("restartPolicy")
-        if policy not in (None, "", "Always"):
+        if cluster.spec.enable_in_tree_autoscaling and each is not cluster.spec.head:
+            if policy not in (None, "", "Never"):
+                what = f"{policy} becomes Never: Ray's autoscaler knows a worker by its pod"
+                yield SpecFinding((*place, "template", "spec", "restartPolicy"), what)
+        elif policy not in (None, "", "Always"):
             what = f"{policy} becomes Always in a fixed group"
             yield SpecFinding((*place, "template", "spec", "restartPolicy"), what)
 
