@@ -133,6 +133,28 @@ def test_a_pod_that_is_deleted_and_held_by_a_finalizer_is_replaced_at_once(grown
     until(lambda: len(grown.pods()) == 1, 30, "and go when they are let go")
 
 
+def test_a_worker_on_a_machine_that_died_is_replaced_before_anybody_confirms_its_end(
+    grown: Grown, space: Kube, admin: Kube
+) -> None:
+    """As the node controller does it after five minutes: the pod is deleted, and no kubelet says that it has gone."""
+    admin.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "dead"}})
+    grown.steward.want(2)
+    lost, other = sorted(grown.become(2))
+    target = {"apiVersion": "v1", "kind": "Node", "name": "dead"}
+    binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": lost}, "target": target}
+    path = f"/api/v1/namespaces/{space.namespace}/pods/{lost}/binding"
+    space.run("create", "--raw", path, "-f", "-", stdin=json.dumps(binding))
+    space.run("delete", "pod", lost, "--wait=false")
+    until(lambda: lost not in grown.names() and len(grown.names()) == 2, 30, "another is in its place")
+    there = grown.names()
+    assert other in there
+    assert len(grown.pods()) == 3, "its end is not confirmed"
+    admin.run("delete", "node", "dead")
+    space.run("delete", "pod", lost, "--force", "--grace-period=0")  # as Kubernetes does a minute later
+    until(lambda: len(grown.pods()) == 2, 20, "it is gone")
+    assert grown.names() == there == set(grown.kept())
+
+
 def test_a_steward_that_is_killed_again_and_again_makes_no_pod_twice(grown: Grown, audit: Audit) -> None:
     audit.mark()
     chance = random.Random(19)
