@@ -10,6 +10,8 @@ import pytest
 from explain_kit import ago, claim, crashed, event, healthy, pending, pod, waiting, with_pods
 from msgspec.structs import replace
 
+from raystead.base.groups import HEAD
+from raystead.explain import admission
 from raystead.explain.engine import explain, kept, needed_accounts
 from raystead.explain.model import Snapshot
 from raystead.live.autoscaler import report_of
@@ -531,6 +533,23 @@ def test_a_quotas_use_is_what_it_is_now_not_what_an_old_event_says() -> None:
     (found,) = explain(replace(refused(FULL), quotas=(room("1300m", "900m"),)))
     assert found.cause == "quota-exceeded"
     assert "900m of 1300m are used" in found.why
+
+
+@pytest.mark.parametrize(
+    ("asks", "left", "flags"),
+    [
+        ({"requests.cpu": "1"}, {"requests.cpu": "750m"}, "--head-cpu 700m"),
+        ({"requests.cpu": "1", "limits.cpu": "1"}, {"requests.cpu": "900m", "limits.cpu": "800m"}, "--head-cpu 800m"),
+        ({"requests.cpu": "1", "requests.memory": "2Gi"}, {"requests.cpu": "3", "requests.memory": "1600Mi"}, "--head-memory 1600Mi"),
+        ({"requests.cpu": "1"}, {"requests.cpu": "50m"}, ""),
+        ({"requests.memory": "2Gi"}, {"requests.memory": "300Mi"}, ""),
+        ({"requests.cpu": "1", "pods": "1"}, {"requests.cpu": "500m"}, ""),
+    ],
+)  # fmt: skip
+def test_a_size_that_the_quota_has_room_for_is_a_number(
+    asks: dict[str, str], left: dict[str, str], flags: str
+) -> None:
+    assert admission._fitting(HEAD, 1, asks, {}, left) == flags
 
 
 @pytest.mark.parametrize("quotas", [(room("4", "600m"),), (room("1300m", "600m"),)])

@@ -121,6 +121,10 @@ def say_checks(reporter: Reporter, prepared: Prepared, up: str, *, yes: bool) ->
 
 def say_costs(reporter: Reporter, prepared: Prepared, *, yes: bool, stops_meant: bool = False) -> None:
     """What is worth knowing and what is lost; where something is, it is asked for."""
+    from raystead.ops.outputs import going_with
+
+    if (outputs := going_with(prepared)) is not None:
+        reporter.warn(outputs)
     plan = _without_idle(prepared) if not yes and prepared.plan.losses else prepared.plan
     tell_and_ask(reporter, plan, _groups(prepared), yes=yes, stops_meant=stops_meant)
 
@@ -182,13 +186,10 @@ def carry_out(
     """
     from raystead.cli.waits import follow
     from raystead.ops.bring import bring
-    from raystead.ops.outputs import going_with
     from raystead.ops.wait import TIMEOUT
 
     prepared.refuse_problems()
     say_checks(reporter, prepared, up_words(prepared.cluster.name), yes=yes)
-    if (outputs := going_with(prepared)) is not None:
-        reporter.warn(outputs)
     say_costs(reporter, prepared, yes=yes, stops_meant=stops_meant)
     with follow(reporter, prepared.api, prepared.cluster.name, again) as emit:
         brought = bring(prepared, emit, timeout=timeout or TIMEOUT)

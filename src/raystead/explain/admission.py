@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from decimal import Decimal
 
 from raystead.base import quantities
 from raystead.base.groups import HEAD, REDIS, GroupId
@@ -151,6 +152,8 @@ _PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
 _COMPUTED = re.compile(r"value of (priority|PreemptionPolicy) \(\S+?\) must not be provided in pod spec")
 _INVALID = re.compile(r"is invalid: \[?(spec\.[^:\s]+)")
 _PLACED = re.compile(r"(?:^|; )[^;]*?:(\d+):\d+: (?:spec|metadata)[.\[]")  # with its place in the file
+_STEP = 64 << 20  # bytes
+_LEAST = {"cpu": Decimal("0.1"), "memory": Decimal(512 << 20)}  # a Ray node with less does not live
 _LONGEST_PAUSE = 1000.0  # seconds, of client-go's default rate limiter for controllers
 # How policies name a label that they miss: Gatekeeper's set, Kyverno's path, a name after the word.
 _LABEL_SET = re.compile(r"\blabels?: ?\{([^}]+)\}")
@@ -323,8 +326,8 @@ def _quota(
     fewer = ""
     if group.id.is_worker and r.made:
         fewer = f"{view.up} --workers {r.made}\nor "
-    elif group.id != REDIS and re.search("cpu|memory", requested):
-        fewer = f"{view.up} {_size_flag(group.id, requested)}\nor "
+    elif group.id != REDIS and (flags := _fitting(group.id, r.missing, asks, uses, limits)):
+        fewer = f"{view.up} {flags}\nor "
     return {
         "quota": quota,
         "numbers": "; ".join(numbers),
@@ -335,9 +338,33 @@ def _quota(
     }
 
 
-def _quantity(resource: str, total: object, like: str) -> str:
-    from decimal import Decimal
+def _fitting(
+    group: GroupId, pods: int, asks: dict[str, str], uses: dict[str, str], limits: dict[str, str]
+) -> str:
+    """The flags for a size of which all missing pods would fit; "" where no sensible one does."""
+    flags: dict[str, Decimal] = {}
+    for resource, ask in asks.items():
+        room = quantities.parse(limits.get(resource, "0")) - quantities.parse(uses.get(resource, "0"))
+        each = room / max(pods, 1)
+        if each >= quantities.parse(ask):
+            continue
+        name = resource.rpartition(".")[2]
+        if name not in _LEAST or each < _LEAST[name]:
+            return ""
+        flags[name] = min(each, flags.get(name, each))
+    side = "head" if group == HEAD else "worker"
+    sizes = {name: _rounded_down(name, each) for name, each in flags.items()}
+    return " ".join(f"--{side}-{name} {size}" for name, size in sizes.items())
 
+
+def _rounded_down(name: str, value: Decimal) -> str:
+    """Full tenths of a core, full 64 MiB."""
+    if name == "cpu":
+        return quantities.millis(value // Decimal("0.1") / 10)
+    return quantities.binary(int(value) // _STEP * _STEP)
+
+
+def _quantity(resource: str, total: object, like: str) -> str:
     value = Decimal(str(total))
     if resource.endswith("cpu"):
         return quantities.millis(value)
@@ -355,10 +382,12 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _size_flag(group: GroupId, text: str) -> str:
-    """The flag that changes the size that was refused."""
+    """The flags for a size that is let in; where the bound is not of one container, which size to change."""
+    side = "head" if group == HEAD else "worker"
+    if bounds := re.findall(r"(?:maximum|minimum) (cpu|memory) usage per Container is ([^,]+), but", text):
+        return " ".join(f"--{side}-{name} {size}" for name, size in dict(bounds).items())
     resource = "memory" if "memory" in text and "cpu" not in text else "cpu"
     more = text.strip().startswith("minimum") or "minimum " in text
-    side = "head" if group == HEAD else "worker"
     return f"--{side}-{resource} {'MORE' if more else 'LESS'}"
 
 
