@@ -91,10 +91,12 @@ def test_a_quota_that_starves_all_is_why_nothing_answers_and_its_end_is_told_wit
         return sum("exceeded quota" in str(e.get("message")) for e in space.items("events")) >= 3
 
     until(refused, 30, "all have been refused")
-    for verb in ("job list", "job status", "submit -- true"):
-        why = run(f"raystead {verb}", 73, seconds=150)
+    for verb in ("job list", "job status"):
+        why = run(f"raystead {verb}", 73)
         assert "the head does not run: quota `team` refuses" in why.text
         assert "do     send to the administrator" in why.text
+    left = run("raystead submit -- true", 130, answers={"the head does not run: quota `team` refuses": "^C"})
+    assert left.text.endswith("interrupted; nothing was submitted\nnext: raystead submit -- true")
     explained = run("raystead explain").text
     assert "a pod needs 1 of pods, 0 of 0 are used" in explained
     space.run("patch", "quota", "team", "-p", '{"spec":{"hard":{"pods":"9"}}}')
