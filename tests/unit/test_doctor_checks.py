@@ -425,6 +425,16 @@ def test_secrets_and_claims_that_the_pods_name() -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "server"),
+    [("ghcr.io/team/ray:1", "ghcr.io"), ("r.corp:5000/ray:1", "r.corp:5000"), ("team/ray:1", "https://index.docker.io/v1/")],
+)  # fmt: skip
+def test_a_pull_secret_is_made_as_one(image: str, server: str) -> None:
+    flags = Flags(pull_secret=("regcred",), image=image)
+    (found,) = [c for c in state.check(seen(flags, secrets={"regcred": None})) if c.name == "secrets"]
+    assert found.remedy.startswith(f"kubectl create secret docker-registry regcred --docker-server={server} ")
+
+
+@pytest.mark.parametrize(
     ("version", "verdict"), [("1.18", "fail"), ("1.24", "warn"), ("1.25", "ok"), ("1.36", "ok"), ("1.45", "warn")]
 )  # fmt: skip
 def test_versions_of_kubernetes(version: str, verdict: str) -> None:

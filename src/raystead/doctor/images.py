@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from raystead.doctor.model import Check, Observations
 from raystead.explain.tags import better, complaint
 
-__all__ = ["check", "wrong"]
+__all__ = ["check", "registry", "wrong"]
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
 # a first part without a dot or a port is not a host but part of the repository
@@ -54,6 +54,12 @@ def check(seen: Observations) -> Iterator[Check]:
             "no registry was asked",
             "raystead doctor --probe pulls it",
         )
+
+
+def registry(image: str) -> str:
+    """The host that an image is pulled from; "" where that is Docker's own."""
+    host, slash, _ = image.partition("/")
+    return host if slash and (host == "localhost" or "." in host or ":" in host) else ""
 
 
 def wrong(image: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.base.kinds import CLAIM
+from raystead.doctor.images import registry
 from raystead.doctor.model import Check, Observations, claims_of
 from raystead.manifests.context import TOKEN_KEY
 from raystead.manifests.storage import PASSWORD_KEY, head_storage, storage_kind
@@ -24,7 +25,20 @@ def check(seen: Observations) -> Iterator[Check]:
         if keys is None and name not in keys_of and name not in seen.brought("Secret"):
             what = f"the Secret {name} is not there; pods that name it do not start"
             remedy = f"kubectl create secret generic {name} …"
+            if server := _pulls_from(seen, name):
+                what = f"the Secret {name} is not there; images that need its login cannot be pulled"
+                remedy = f"kubectl create secret docker-registry {name} --docker-server={server} "
+                remedy += "--docker-username=… --docker-password=…"
             yield Check("secrets", "fail", what, f"secret/{name}: not found", remedy)
+
+
+def _pulls_from(seen: Observations, secret: str) -> str:
+    """The registry of the images that are pulled with this Secret; "" where it is no pull Secret."""
+    specs = [pods.pod.get("spec") or {} for pods in seen.groups]
+    pulling = [spec for spec in specs if {"name": secret} in (spec.get("imagePullSecrets") or [])]
+    images = [str(one.get("image") or "") for spec in pulling for one in spec.get("containers") or []]
+    hosts = [host for image in images if (host := registry(image))]
+    return hosts[0] if hosts else ("https://index.docker.io/v1/" if images else "")
 
 
 def _state(seen: Observations) -> Check:
