@@ -92,22 +92,18 @@ def test_the_public_surface_is_the_reviewed_one() -> None:
 
 @pytest.mark.timeout(600)
 def test_a_program_of_a_whole_life_type_checks_strictly(tmp_path: Path) -> None:
-    """As somebody's program that has raystead installed: mypy must find its types by py.typed."""
+    """As somebody's program that has raystead installed: mypy must find its types by py.typed. So do the page's examples."""
     (tmp_path / "mypy.ini").write_text("[mypy]\nstrict = true\nfollow_imports = silent\n")
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
         "import raystead\nraystead.Cluster.up(wokers=2)\nraystead.Cluster.up(workers='2')\nraystead.Nothing\n"
     )
+    examples = re.findall(r"^```python\n(.*?)^```", (TOP / "docs/library.md").read_text(), re.M | re.S)
+    assert len(examples) == 2
+    (tmp_path / "examples.py").write_text("\n".join(examples))
+    program = str(TOP / "tests/data/lifecycle.py")
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mypy",
-            "--config-file",
-            "mypy.ini",
-            str(TOP / "tests/data/lifecycle.py"),
-            "wrong.py",
-        ],
+        [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", program, "examples.py", "wrong.py"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
