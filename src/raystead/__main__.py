@@ -1,4 +1,4 @@
-"""`python -m raystead`, for whom pip's scripts are not in the PATH."""
+"""`python -m raystead`, for those whose PATH lacks pip's scripts."""
 
 from raystead.cli.main import main
 

@@ -161,7 +161,7 @@ def test_what_is_printed_for_an_administrator_works_as_printed(cli: Cli, user: K
     for words in ("create pods", "watch pods", f"patch configmaps/{STEWARD}", f"watch configmaps/{STEWARD}"):
         assert there.out("auth", "can-i", *words.split(), f"--as={account}").strip() == "yes"
     done = cli("autoscale", code=90)
-    assert "nothing is to be run here" in done.stderr
+    assert "there is nothing to run here" in done.stderr
     spec = there.get("deployment", "auto-head")["spec"]["template"]["spec"]
     assert spec["serviceAccountName"] == "raystead-auto-autoscaler"
 

@@ -172,7 +172,7 @@ def selecting(name: str, **spec: Any) -> str:
 def test_a_job_on_a_cluster_that_is_there_makes_a_submitter_and_takes_nothing_along(cli: Cli) -> None:
     missing = cli("up", "-f", "-", "--yes", stdin=selecting("lab"), code=None)
     assert missing.returncode
-    assert 'is to run on the cluster "lab", and there is no such one' in missing.stderr
+    assert 'is to run on the cluster "lab", which does not exist' in missing.stderr
     cli("up", "--name", "lab", "--wait=false", "--yes", "--workers", "1", "--image", "ray:none")
     user = cli.user
     before = {

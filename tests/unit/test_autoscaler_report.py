@@ -197,7 +197,7 @@ def test_status_shows_what_it_says_and_why_it_does_not_grow() -> None:
     assert lines == [
         "autoscaler: demand: 3 x 1 CPU (tasks or actors); 1 x 2 CPU, memory 1.1 GB (tasks or actors); "
         "1 x 1 GPU x 2 + 1 CPU x 4 (placement groups); 2 x 4 CPU (request_resources)",
-        "autoscaler: does not grow: worker has its most, 2",
+        "autoscaler: does not grow: worker is at its maximum, 2",
         "autoscaler: does not grow: no group's worker has 2 CPU, memory 1.1 GB",
         "autoscaler: does not grow: no group's worker has 1 GPU",
         "autoscaler: pending: small, 3 launching; demo-gpu-worker-abcde: gpu, starting ray",

@@ -396,7 +396,7 @@ def test_an_autoscaler_that_has_what_it_needs_is_no_finding(snapshot: Snapshot) 
 
 def test_demand_without_a_place_is_told_with_what_would_do() -> None:
     (full,) = explain(autoscaled("{'CPU': 1.0}: 3+ pending tasks/actors", 2))
-    assert full.why == "3 x 1 CPU (tasks or actors) waits: group worker has its most, 2"
+    assert full.why == "3 x 1 CPU (tasks or actors) waits: group worker is at its maximum, 2"
     assert "raystead scale worker=0..5" in full.remedy
     (wide,) = explain(autoscaled("{'CPU': 8.0}: 1+ pending tasks/actors"))
     assert wide.why == "1 x 8 CPU (tasks or actors) waits, and no group's worker has 8 CPU"

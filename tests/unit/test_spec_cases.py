@@ -51,7 +51,9 @@ READ = {
     "multiline-command.yaml": [],
     "native-sidecar.yaml": [],
     "no-resources.yaml": [],
-    "node-port-8265.yaml": [(10, "nodePort 8265 is outside of 30000-32767, which most clusters give away")],
+    "node-port-8265.yaml": [
+        (10, "nodePort 8265 is outside of 30000-32767, which most clusters do not allow")
+    ],
     "nodeport-no-allow-from.yaml": [],
     "old-v1alpha1.yaml": [(11, "headGroupSpec.replicas: no effect: a cluster has one head")],
     "one-probe.yaml": [],
@@ -134,7 +136,7 @@ REFUSED = {
         (21, "sizeLimit: 200m is thousandths of a byte; did you mean 200Mi?"),
     ],
     "name-with-dot.yaml": [(4, '"ray.team-a" is not a valid cluster name')],
-    "no-break-space.yaml": [(8, "the line is indented with U+00A0, which is no blank")],
+    "no-break-space.yaml": [(8, "the line is indented with U+00A0, which is not a space")],
     "no-image.yaml": [(10, "the container has no image"), (16, "the container has no image")],
     "object-store-over-limit.yaml": [(8, "larger than the container's memory limit of 2Gi")],
     "param-memory-4Gi.yaml": [(8, "\"4Gi\" is not a whole number; Ray takes bytes: '4294967296'")],

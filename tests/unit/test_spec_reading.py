@@ -301,7 +301,7 @@ UNSEEN = [
     ("  headGroupSpec", "  \u200bheadGroupSpec", "spec.headGroupSpec: there is a U+200B in it"),
     ("replicas: 1", "r\u0435plicas: 1", "there is no such field here: it has U+0435; did you mean replicas?"),
     ("image: ray", "\u0456mage: ray", "there is no such field here: it has U+0456; did you mean image?"),
-    ("image: ray", "image:\u00a0ray", "after the colon stands U+00A0, which is no blank"),
+    ("image: ray", "image:\u00a0ray", "after the colon stands U+00A0, which is not a space"),
     ("rayStartParams: {}", 'rayStartParams: {"": x}', '"" cannot be a parameter of ray start; remove it'),
 ]
 

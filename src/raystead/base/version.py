@@ -1,4 +1,4 @@
-"""raystead's own version; here, so that lower layers need not import the package's face."""
+"""raystead's own version; here, so that lower layers need not import the package's top."""
 
 __version__ = "0.1.0"
 # how to get a newer one: it is not on PyPI, where somebody else may take its name

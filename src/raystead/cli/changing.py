@@ -45,7 +45,7 @@ def ask(reporter: Reporter, what: str, *, yes: bool, instead: str = "") -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError(
-            f"{what}: nobody can be asked, there is no terminal",
+            f"{what}: a question has to be answered, and there is no terminal to ask on",
             evidence="nothing was changed",
             remedy=f"the same command with --yes{f'; or {instead}' if instead else ''}",
         )

@@ -1,4 +1,4 @@
-"""Commands of the form `verb [NAME] [options] -- CMD…`: what stands after the dashes is not ours."""
+"""Commands of the form `verb [NAME] [options] -- CMD…`: what follows the dashes belongs to the command."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def command(
         what = None
     wanted = LogSelection(what, container, max(1, int(since)) if since else None, tail)
     if follow and previous:
-        raise UsageError("--previous has an end: leave -f out")
+        raise UsageError("--previous shows logs that have ended: leave out -f")
     if ray_file is not None:
         if since or previous or container or timestamps:
             raise UsageError("with --ray there are -f and --tail only")

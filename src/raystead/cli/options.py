@@ -60,12 +60,12 @@ _SPEC = (
         default=None,
         help="Ray's autoscaler decides how many workers there are.",
     ),
-    click.option("--min", "least", type=int, metavar="N", help="With --autoscale: workers at least."),
+    click.option("--min", "least", type=int, metavar="N", help="With --autoscale: the fewest workers."),
     click.option(
-        "--max", "most", type=int, metavar="N", help="With --autoscale: workers at most, default 10."
+        "--max", "most", type=int, metavar="N", help="With --autoscale: the most workers, default 10."
     ),
     click.option(
-        "--idle", metavar="SPAN", help="End by itself after so long without work; never: not at all."
+        "--idle", metavar="SPAN", help="End the cluster after so long without work; never: not at all."
     ),
     click.option(
         "--keep-data/--no-keep-data",

@@ -13,7 +13,7 @@ from raystead.cli.options import Where, cluster_options, door, quiet_option
 
 @click.command("status", cls=VerbCommand)
 @click.option(
-    "-o", "output", type=click.Choice(["wide", "json"]), help="wide: a line a pod; json: all, exact."
+    "-o", "output", type=click.Choice(["wide", "json"]), help="wide: a line per pod; json: everything."
 )
 @cluster_options
 @quiet_option

@@ -113,7 +113,7 @@ def _no_such_option(error: click.NoSuchOption) -> UsageError:
     found = near(name, options)
     what = f"{_verb(error)} has no option {name}{_meant(found)}"
     if (line := _with_dashes(error)) is not None:
-        return UsageError(what, evidence="what stands behind -- is the command's own", remedy=line)
+        return UsageError(what, evidence="what follows -- belongs to the command", remedy=line)
     lines = [line for right in found if (line := _instead(name, right)) is not None]
     return UsageError(what, remedy="\n".join(lines) or _help(error))
 
@@ -165,7 +165,7 @@ def _too_many(error: click.UsageError, words: str) -> UsageError:
         line = f"{_path(error)} -- COMMAND"
         if typed[at:] == extra and "--" not in typed and not _secret(typed):
             line = f"raystead {shlex.join([*typed[:at], '--', *extra])}"
-        return UsageError(f"{what}: a command stands behind --", remedy=line)
+        return UsageError(f"{what}: a command comes after --", remedy=line)
     return UsageError(what, remedy=_help(error))
 
 

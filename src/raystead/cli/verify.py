@@ -88,7 +88,7 @@ def _tell(reporter: Reporter, one: FaultOutcome) -> None:
         return
     state = f"the actor's counter {one.before} → {one.after}"
     if one.fault == "worker":
-        state = "the actor answers (its worker's loss is its state's loss)"
+        state = "the actor answers (its state was lost with its worker)"
     kept = f"{state}; the job, {one.beats} calls, the slowest {one.slowest:.1f} s"
     if not one.lost:
         reporter.line(f"  survived  {kept}; no other worker restarted")

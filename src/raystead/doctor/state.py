@@ -69,9 +69,8 @@ def _state(seen: Observations) -> Check:
     if kind == "rocksdb":
         what = "no default StorageClass, and RocksDB needs a volume"
         return Check("state", "fail", what, evidence, f"{seen.up} --storage redis\nor {remedy}")
-    what = (
-        "no default StorageClass: Redis keeps its data in its pod alone; its loss loses every detached actor"
-    )
+    lost = "if that pod is lost, so is every detached actor"
+    what = f"no default StorageClass: Redis keeps its data in its pod alone; {lost}"
     return Check("state", "warn", what, evidence, remedy)
 
 

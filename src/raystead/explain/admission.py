@@ -235,7 +235,7 @@ def _label_flags(view: View, said: str) -> str:
 
 
 def _mended(view: View, text: str) -> str:
-    """What to do about a refusal that has no page: a mistake of the file is nobody else's to mend."""
+    """What to do about a refusal that has no page: a mistake in the file is for its author to fix."""
     if match := _COMPUTED.search(text):
         what = match.group(1)[0].lower() + match.group(1)[1:]
         return f"remove {what} in the file, which priorityClassName decides, then {view.up} -f FILE"

@@ -70,7 +70,7 @@ def _finding(view: View, one: Obstacle) -> Finding:
     seen = Sighting(None, subject, [Evidence(str(one.demand), "dashboard")])
     if one.kind == "infeasible":
         return INFEASIBLE.found(seen, demand=one.demand, needed=one.needed, up=view.up)
-    groups = ", ".join(f"group {name} has its most, {count}" for name, count in one.groups)
+    groups = ", ".join(f"group {name} is at its maximum, {count}" for name, count in one.groups)
     name, count = one.groups[0]
     group = view.group(worker(name))
     scale = f"{name}={group.wanted.least if group else 0}..{count + one.demand.count}"

@@ -1,4 +1,4 @@
-"""The image does not come: no such tag, no access, no registry, no end."""
+"""The image cannot be pulled: no such tag, no access, no registry, or a pull that takes for ever."""
 
 from __future__ import annotations
 

@@ -302,12 +302,12 @@ class Api:
         if body is not None:
             headers.append(("Content-Type", content))
             data = as_json(body)
-        with self._notices.late("the login has not come about", again=False):
+        with self._notices.late("the login has not finished", again=False):
             login = self.access.login()
         answer = self._send(method, target, headers, data, login, timeout)
         if answer.status == 401 and self.access.credentials.refused(login):
             answer.read()
-            with self._notices.late("the login has not come about", again=False):
+            with self._notices.late("the login has not finished", again=False):
                 login = self.access.login()
             answer = self._send(method, target, headers, data, login, timeout)
         return answer

@@ -1,4 +1,4 @@
-"""WebSocket streams of the API server (exec, port-forward): the connection, its channels, its death.
+"""WebSocket streams of the API server (exec, port-forward): the connection, its channels, how it ends.
 
 Every message is one byte that names a channel, then data. A stream lives on an event loop of its own thread
 (`Background`): one thread serves any number of connections, a full-duplex stream cannot deadlock on a lock,

@@ -1,4 +1,4 @@
-"""What changes a cluster that is there: each method plans, checks, applies and waits as its verb does."""
+"""What changes an existing cluster: each method plans, checks, applies and waits as its verb does."""
 
 from __future__ import annotations
 

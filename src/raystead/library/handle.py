@@ -1,4 +1,4 @@
-"""A cluster that is there, as every method of it begins: its name, where it is, its anchor."""
+"""What every method of an existing cluster starts from: its name, its namespace, its anchor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job or a tick to attach to: its state, its output, its end; whoever began it, and from wherever."""
+"""Attaching to a job or a tick, whoever started it and wherever: its state, its output, its end."""
 
 from __future__ import annotations
 

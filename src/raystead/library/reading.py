@@ -1,4 +1,4 @@
-"""What a program may know of a cluster that is there; nothing here changes it."""
+"""What a program may ask about an existing cluster; nothing here changes it."""
 
 from __future__ import annotations
 

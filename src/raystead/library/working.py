@@ -1,4 +1,4 @@
-"""Work on a cluster that is there: jobs, ticks, commands in pods, connections."""
+"""Work on an existing cluster: jobs, ticks, commands in pods, connections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP to a cluster on this machine: a proxy of the shell gets neither its requests nor its token."""
+"""HTTP to a cluster on this machine, past any proxy that the environment names: it would see the token."""
 
 from __future__ import annotations
 

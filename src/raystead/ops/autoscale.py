@@ -58,7 +58,7 @@ def acts_here(anchor: Anchor) -> None:
         )
     if anchor.facts.steward != "client":
         raise WrongState(
-            f'the steward in the head of "{anchor.name}" makes the workers itself: nothing is to be run here',
+            f'the steward in the head of "{anchor.name}" makes the workers: there is nothing to run here',
             evidence="it has a Role or a ServiceAccount of its own",
             remedy=f"raystead status --name {anchor.name}",
         )
@@ -162,7 +162,7 @@ class _Turn:
             if self._stop.is_set():
                 return
         if isinstance(self._error, Overtaken):
-            self._say("another one acts now, or the spec is being stored anew: looking again")
+            self._say("another client acts now, or the spec is being stored again: looking again")
         elif self._error is not None:
             raise self._error
 
@@ -178,7 +178,7 @@ class _Turn:
                     self._claimed_at = time.monotonic()
                     return stored or {}
                 if other != waiting:
-                    self._say(f'{other} acts for "{self._anchor.name}" already: this one waits for its end')
+                    self._say(f'{other} acts for "{self._anchor.name}" already: this one waits until it ends')
                 waiting = other
             except ApiFailed as failed:
                 if failed.status == 404:

@@ -55,7 +55,7 @@ def prefer_idle(prepared: Prepared, emit: Callable[[Event], None]) -> dict[str, 
         return prefer(prepared.api, prepared.cluster.name, prepared.anchor.uid, shrink)
     except RaysteadError as error:
         seen = f" ({error.evidence})" if error.evidence else ""
-        emit(Note(f"Kubernetes chooses which workers end, not the idle ones: {error.what}{seen}"))
+        emit(Note(f"Kubernetes chooses which workers end, and does not prefer idle ones: {error.what}{seen}"))
         return {}
 
 

@@ -1,4 +1,4 @@
-"""What stands on the user's own machine: Ray and Python as their programs would find them."""
+"""What the user's own machine has: Ray and Python as their programs would find them."""
 
 from __future__ import annotations
 

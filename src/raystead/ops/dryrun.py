@@ -1,4 +1,4 @@
-"""What the API server says to a dry-run of each object: what it would make of it, or why it refuses it."""
+"""What the API server answers to a dry-run of each object: the object as it would be, or a refusal."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _EVERY = 1.0  # seconds between two looks
 _EXTRAS_EVERY = 10.0, 60.0  # seconds between two readings of what is not mirrored: at first, at last
 _LOGS_EVERY = 5.0
 _WAKE_EVERY = 10.0
-_CHANGING = {QUOTA.slug, ACCOUNT.slug}  # what they name may be mended at any moment
+_CHANGING = {QUOTA.slug, ACCOUNT.slug}  # what they name may be fixed at any moment
 _EXTRAS = kinds.parts("Pod", "Event", "Deployment", "StatefulSet")  # the others are mirrored
 
 

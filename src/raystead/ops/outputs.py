@@ -46,7 +46,7 @@ def going_with(prepared: Prepared, jobs: Callable[[], list[Job]] | None = None) 
 def words(number: int, places: str, *, up_to: bool = False) -> str:
     """That the output of so many finished jobs goes with the places where it is."""
     some = f"{'up to ' if up_to else ''}{number} finished job{'s' if number > 1 else ''}"
-    return f"the output of {some} goes with {places}, but for what clients kept that followed them"
+    return f"the output of {some} goes with {places}, except what clients that followed them have kept"
 
 
 def _ending(prepared: Prepared) -> dict[GroupId, int]:

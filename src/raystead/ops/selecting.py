@@ -36,7 +36,7 @@ def attached(api: Api, document: RayDocument) -> tuple[RayDocument, dict[str, An
     if anchor is None or anchor.name == job.name:
         known = ", ".join(name for name in there if name != job.name) or "none"
         raise ClusterNotFound(
-            f'RayJob {job.name} is to run on the cluster "{job.selected}", and there is no such one',
+            f'RayJob {job.name} is to run on the cluster "{job.selected}", which does not exist',
             evidence=f"clusters of namespace {api.namespace}: {known}",
             remedy=f"raystead up --name {job.selected}, or another ray.io/cluster in clusterSelector",
         )

@@ -1,4 +1,4 @@
-"""Commands as they are typed, for remedies."""
+"""Commands as people type them, for remedies."""
 
 from __future__ import annotations
 

@@ -325,6 +325,6 @@ def _remove(api: Api, path: str, uid: str, cluster: str) -> None:
             return
         time.sleep(_TICK)
     raise ApiError(
-        f"{path.rpartition('/')[2]} is not gone after {_REPLACE_PATIENCE:.0f} s: no successor can be made",
+        f"{path.rpartition('/')[2]} is not gone after {_REPLACE_PATIENCE:.0f} s: nothing can replace it yet",
         remedy="look for finalizers: kubectl get -o yaml; then raystead up again",
     )

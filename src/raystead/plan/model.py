@@ -1,4 +1,4 @@
-"""A plan as values: one change an object, with what restarts, what stops and what is lost."""
+"""A plan as values: a change for each object, with what restarts, what stops and what is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cluster is now, from live objects and Ray's own word. Live truth: nothing here is remembered.
+"""What a cluster is now, from live objects and from what Ray says. Nothing here is remembered.
 
 `observe` takes Kubernetes' JSON as it came and answers with frozen values; `view_json` is their machine form.
 """

@@ -10,7 +10,7 @@ __all__ = ["words_of"]
 _WORDS: tuple[tuple[type[httpx.HTTPError], str], ...] = (
     (httpx.ConnectTimeout, "no connection in time"),
     (httpx.ReadTimeout, "no answer in time"),
-    (httpx.WriteTimeout, "what was sent was not taken in time"),
+    (httpx.WriteTimeout, "what was sent was not accepted in time"),
     (httpx.PoolTimeout, "no connection was free in time"),
     (httpx.ConnectError, "no connection"),
     (httpx.ReadError, "the connection broke before the answer was whole"),

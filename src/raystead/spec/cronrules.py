@@ -159,7 +159,7 @@ def _pod(group: GroupSpec, at: Path, annotations: dict[str, str]) -> _Found:
         yield (*pod, "containers", 0, "args"), what, 'command: ["/bin/bash", "-c", "--"]'
     for i, one in enumerate(spec.get("initContainers") or []):
         if any(name in str(one.get(key) or "") for name in _ADDRESS for key in ("command", "args")):
-            what = "where a tick's head is, init containers do not know"
+            what = "init containers do not know where a tick's head is"
             yield (*pod, "initContainers", i), what, "read it from the pod's hostname"
     policy = spec.get("restartPolicy")
     if policy not in (None, "Never", "Always"):

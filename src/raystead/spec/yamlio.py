@@ -121,10 +121,12 @@ def _odd_blank(text: str, line: int) -> tuple[int, int, str, str] | None:
         indentation = one[: len(one) - len(one.lstrip())]
         for column, letter in enumerate(indentation, 1):
             if letter not in " \t\r\ufeff":
-                what = f"this is not YAML: the line is indented with U+{ord(letter):04X}, which is no blank"
+                what = (
+                    f"this is not YAML: the line is indented with U+{ord(letter):04X}, which is not a space"
+                )
                 return number, column, what, "indent with ordinary spaces"
         if found := _ODD_COLON.search(one):
-            what = f"this is not YAML: after the colon stands U+{ord(found[1]):04X}, which is no blank"
+            what = f"this is not YAML: after the colon stands U+{ord(found[1]):04X}, which is not a space"
             return number, found.start(1) + 1, what, "write an ordinary space"
     return None
 

@@ -1,4 +1,4 @@
-"""Words for people: tables, steps and sizes; plain, with a little colour on a terminal."""
+"""Text for people: tables, steps and sizes; plain, with a little colour on a terminal."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _autoscaler(report: AutoscalerReport, stuck: Sequence[Obstacle]) -> list[str
         if one.kind == "infeasible":
             out.append(f"does not grow: no group's worker has {one.needed}")
         else:
-            groups = ", ".join(f"{name} has its most, {count}" for name, count in one.groups)
+            groups = ", ".join(f"{name} is at its maximum, {count}" for name, count in one.groups)
             out.append(f"does not grow: {groups}")
     out = list(dict.fromkeys(out))
     if report.pending:
@@ -165,7 +165,7 @@ def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
 
 
 def rows_json(rows: Sequence[ListRow]) -> list[dict[str, str | int | float]]:
-    """`list -o json`: one object a cluster, the age in seconds."""
+    """`list -o json`: an object per cluster, the age in seconds."""
     return [
         {
             "namespace": row.namespace,

@@ -1,4 +1,4 @@
-"""One user at one API server: where it is, what is sent along, and how connections to it are made."""
+"""One user of one API server: its address, what proves who the user is, how connections are made."""
 
 from __future__ import annotations
 

@@ -249,12 +249,12 @@ def _tunnel(connection: socket.socket, proxy: Proxy, address: tuple[str, int]) -
     while b"\r\n\r\n" not in head:  # byte by byte: what follows is the server's
         byte = connection.recv(1)
         if not byte or len(head) > 65536:
-            raise ProxyError(f"the proxy {proxy} ended the connection instead of opening a way to {target}")
+            raise ProxyError(f"the proxy {proxy} ended the connection instead of connecting to {target}")
         head += byte
     line = head.split(b"\r\n", 1)[0].decode("latin-1")
     version, _, status = line.partition(" ")
     if not version.startswith("HTTP/1") or not status.startswith("200"):
-        raise ProxyError(f"the proxy {proxy} refuses a way to {target}: {status or line}"[:300])
+        raise ProxyError(f"the proxy {proxy} refuses to connect to {target}: {status or line}"[:300])
 
 
 def _socks(connection: socket.socket, proxy: Proxy, address: tuple[str, int]) -> None:
@@ -280,7 +280,7 @@ def _socks(connection: socket.socket, proxy: Proxy, address: tuple[str, int]) ->
     _, code, _, kind = _exactly(connection, 4, proxy)
     if code:
         reason = _REASONS.get(code, f"code {code}")
-        raise ProxyError(f"the proxy {proxy} opens no way to {_joined(host, port)}: {reason}")
+        raise ProxyError(f"the proxy {proxy} does not connect to {_joined(host, port)}: {reason}")
     length = {1: 4, 4: 16}.get(kind) or _exactly(connection, 1, proxy)[0]
     _exactly(connection, length + 2, proxy)
 

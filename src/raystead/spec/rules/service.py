@@ -19,7 +19,7 @@ def _node_ports(cluster: RayCluster) -> Iterator[SpecFinding]:
     at: Path = ("spec", "headGroupSpec", "headService", "spec", "ports")
     for i, port in enumerate(((cluster.spec.head.head_service or {}).get("spec") or {}).get("ports") or []):
         if (number := port.get("nodePort")) and number not in _NODE_PORTS:
-            what = f"nodePort {number} is outside of 30000-32767, which most clusters give away"
+            what = f"nodePort {number} is outside of 30000-32767, which most clusters do not allow"
             yield SpecFinding((*at, i, "nodePort"), what, "leave it out to be given one")
 
 
