@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from patience import patience
+from scriptedserver import Answer, ScriptedServer, answer, cut
 
-from raystead.manifests.scripts import ray_start
+from raystead.manifests.scripts import cluster_over, ray_start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers and /proc")
 # It stands in for `ray start --block`: orphans, then a drain of a moment when SIGTERM comes.
@@ -38,12 +40,12 @@ def process_1() -> None:
 
 
 @contextmanager
-def running(command: str, path: Path) -> Iterator[subprocess.Popen[str]]:
+def running(command: str, path: Path, over: str = "") -> Iterator[subprocess.Popen[str]]:
     stub = path / "ray"
     stub.write_text(RAY)
     stub.chmod(0o755)
     with subprocess.Popen(
-        ["/bin/bash", "-c", "--", ray_start(command)],
+        ["/bin/bash", "-c", "--", over + ray_start(command, may_be_over=bool(over))],
         env={"PATH": f"{path}:{os.environ['PATH']}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -96,3 +98,32 @@ def test_a_killed_ray_is_a_killed_container(tmp_path: Path) -> None:
         (ray,) = children(process.pid)
         os.kill(ray, signal.SIGKILL)
         assert process.wait(5) == 128 + signal.SIGKILL
+
+
+# What the head answers to a pod of a RayJob's cluster at its SIGTERM, whether the pod counts a cluster without a
+# GCS as over, and what process 1 does.
+ENDS: dict[str, tuple[list[Answer], bool, int, str]] = {
+    "the keeper ended the cluster": ([answer(200)], True, 0, ""),
+    "the pod alone goes": ([answer(404)], True, 7, "draining\n"),
+    "the token is not taken": ([answer(401)], True, 7, "draining\n"),
+    "the answer breaks off, then the keeper's mark": ([cut, answer(200)], True, 0, ""),
+    "no GCS, and no state of it": ([], True, 0, ""),
+    "no GCS, which comes back with its state": ([], False, 7, "draining\n"),
+}
+
+
+@pytest.mark.parametrize(("answers", "forgets", "code", "printed"), ENDS.values(), ids=ENDS)
+def test_a_pod_whose_cluster_is_over_ends_at_once_and_any_other_drains(
+    tmp_path: Path, answers: list[Answer], forgets: bool, code: int, printed: str
+) -> None:
+    with ScriptedServer(*(answers or [answer(404)])) as server:
+        port = str(server.port) if answers else "9"
+        over = cluster_over("127.0.0.1", port, "mark", port if forgets else "")
+        with running("ray start --block", tmp_path, over) as process:
+            assert process.stdout
+            assert [process.stdout.readline() for _ in range(2)][1] == "start --block\n"
+            process.terminate()
+            assert process.wait(patience(15)) == code
+            assert process.stdout.read() == printed
+        if answers:
+            assert server.seen[-1]["path"] == "/api/packages/gcs/mark.zip"

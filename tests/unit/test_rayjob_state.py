@@ -95,7 +95,9 @@ def test_the_outcome_is_what_the_submitter_told_whatever_else_it_wrote() -> None
     }
 
 
-@pytest.mark.parametrize(("code", "status", "known"), [(3, "FAILED", 3), (1, "", None), (137, "", None)])
+@pytest.mark.parametrize(
+    ("code", "status", "known"), [(3, "FAILED", 3), (1, "", None), (137, "", None), (128, "", None)]
+)
 def test_without_a_termination_message_the_exit_code_tells_what_it_can(
     code: int, status: str, known: int | None
 ) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
+from patience import patience
+from scriptedserver import ScriptedServer, cut
 
-from raystead.incluster.dashboard import Refused, Unreachable
+from raystead.incluster.dashboard import Dashboard, Refused, Unreachable
 from raystead.incluster.outcome import Outcome
 from raystead.incluster.submitter import Order, Submitter, exit_code
 
@@ -141,7 +147,64 @@ def test_a_head_that_comes_back_without_its_state_fails_the_job_soon() -> None:
     assert again.submitted == ["train-1", "train-1-2"]
 
 
-@pytest.mark.parametrize(("driver", "code"), [(137, 1), (143, 1), (-9, 247), (3, 3), (0, 1), (None, 1)])
+@pytest.mark.parametrize(
+    ("driver", "code"), [(128, 1), (137, 1), (143, 1), (255, 1), (-9, 247), (3, 3), (0, 1), (None, 1)]
+)
 def test_a_killed_driver_is_a_failure_and_no_killed_submitter(driver: int | None, code: int) -> None:
-    """By 137 and 143 the Job would begin a second submitter, which writes the ended job's output once more."""
+    """By these the Job would begin a second submitter, which writes the ended job's output once more."""
     assert exit_code(Outcome("a", "FAILED", "Failed", exitCode=driver)) == code
+
+
+BUSY = "Traceback (most recent call last):\n  …\nray.exceptions.RpcError: Deadline Exceeded"
+AT_FAULT = (
+    "Traceback (most recent call last):\n  …\nRuntimeError: Request failed with status code 400: no number"
+)
+
+
+def failing(ray: Ray, name: str, text: str, until: float) -> None:
+    """Makes the dashboard answer HTTP 500 to one of its questions until that second."""
+    real = getattr(ray, name)
+
+    def ask(given: Any) -> Any:
+        if ray.second < until:
+            raise Refused(500, text)
+        return real(given)
+
+    setattr(ray, name, ask)
+
+
+def test_a_busy_head_that_fails_to_answer_has_refused_nothing() -> None:
+    """A submitter that comes after a killed one asks a head under load first."""
+    ray = Ray(after(100, "SUCCEEDED"), submitted=["train-1"])
+    failing(ray, "job", BUSY, 30)
+    assert told(ray.run()) == ("Complete", "SUCCEEDED", "")
+    ray = Ray(after(100, "SUCCEEDED"))
+    failing(ray, "submit", BUSY, 30)
+    assert told(ray.run()) == ("Complete", "SUCCEEDED", "")
+
+
+@pytest.mark.parametrize(("text", "until"), [(AT_FAULT, 5), (BUSY, 1000)])
+def test_what_ray_says_of_the_request_itself_or_says_for_a_minute_is_a_no(text: str, until: float) -> None:
+    ray = Ray(after(0, "RUNNING"))
+    failing(ray, "submit", text, until)
+    assert told(ray.run()) == ("Failed", "", "SubmissionFailed")
+    assert ray.second < 70
+
+
+def test_an_answer_that_breaks_off_is_no_answer() -> None:
+    """Anything else would end the submitter with a traceback, and with it the RayJob."""
+    with ScriptedServer(cut) as server, pytest.raises(Unreachable, match=r"GET /api/jobs/: IncompleteRead"):
+        Dashboard(f"http://127.0.0.1:{server.port}").jobs()
+
+
+def test_a_submitter_that_is_ended_goes_at_once_so_that_the_next_can_follow(tmp_path: Path) -> None:
+    """As process 1 it would sit out its grace period of 30 s, and its Job makes no other one before."""
+    order = {"name": "a", "address": "http://127.0.0.1:9", "job_id": "a", "body": {"entrypoint": "true"}}
+    (tmp_path / "order.json").write_text(json.dumps(order))
+    words = [sys.executable, "-m", "raystead.incluster.submitter", str(tmp_path / "order.json")]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        assert "still trying to reach" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(patience(5)) == 143
+        assert "whoever comes next follows the same job" in process.stderr.read()

@@ -13,10 +13,12 @@ __all__ = [
     "NAMES_ANNOTATION",
     "STORAGE_NAMESPACE_ANNOTATION",
     "SUBMITTER",
+    "SUBMITTER_LOST",
     "Names",
     "anchor",
     "check_label",
     "check_name",
+    "end_mark",
     "keeper",
     "reference",
 ]
@@ -29,6 +31,9 @@ KEPT_ANNOTATION = (
 GUIDE = "guide"
 KUBERAY = "kuberay"
 SUBMITTER = "ray-job-submitter"  # the container that holds a job's output; KubeRay's name
+# Its exit codes that say nothing of the job, and after which its Job begins another pod: the container did
+# not start (128), was killed (137, 143), or was lost by its runtime (255). No submitter of ours ends so.
+SUBMITTER_LOST = (128, 137, 143, 255)
 _NAME_MAX = 50  # KubeRay leaves room for the suffix of a generated name
 _LABEL_MAX = 63  # Kubernetes' limit of a label value
 
@@ -53,6 +58,11 @@ def anchor(cluster: str) -> str:
 def keeper(cluster: str, part: str) -> str:
     """The Job that ends a part of the cluster: `self` (all of it), `cluster` or `workers`."""
     return f"raystead-{cluster}-{part}"
+
+
+def end_mark(cluster: str, anchor_uid: str | None, role: str) -> str:
+    """The mark in the GCS by which a keeper tells the pods of a role, "head" or "worker", that they end."""
+    return f"raystead-{cluster}-{(anchor_uid or '')[:8]}-ends-{role}"
 
 
 def reference(kind: str, name: str, uid: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import socket
@@ -157,8 +158,12 @@ class Dashboard:
         except urllib.error.HTTPError as error:
             text = error.read(4000).decode("utf-8", "replace").strip()
             raise Refused(error.code, text) from None
-        except (OSError, ValueError, EOFError) as error:  # http.client's errors are OSErrors or ValueErrors
-            reason = getattr(error, "reason", error)
+        except (
+            OSError,
+            ValueError,
+            http.client.HTTPException,
+        ) as error:  # an answer may break off in its middle
+            reason = getattr(error, "reason", error) or type(error).__name__
             raise Unreachable(f"{method} {path}: {reason}") from None
 
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
@@ -23,6 +23,9 @@ from .dashboard import TERMINAL, Dashboard, Refused, Unreachable
 from .outcome import mark_name
 
 _POLL = 3.0  # seconds between two looks, as KubeRay's operator
+_POLL_JOB = 1.0  # the same, at a job: a cluster that has no more work to do holds its pods so long
+_HURRY = 0.2  # the same, while Ray has ended the job and its submitter has yet to tell the outcome
+_IN_HURRY = 30.0  # seconds
 _SAY_EVERY = 600.0  # seconds between two lines of the log while nothing changes
 _TERMINATION_LOG = "/dev/termination-log"
 _KILLED = 143  # exit code for SIGTERM: the Job's podFailurePolicy begins anew
@@ -44,6 +47,7 @@ class Watch:
         job_id: of the RayJob's first submission.
         what: what ends, in words, for the log and the termination message.
         begun_by: after so long without a job the submitter has given up; None is never.
+        ends: marks that it leaves for those whom it ends, so that they end without ceremony.
         abandoned: after so long without a word of the submitter since the job's end, Ray's own word counts.
         ended_by: after so long the job's deadlines have passed, whatever the submitter says; None is never.
         folder: of an idle cluster, where the keeper and whoever uses the cluster agree: who makes `over` in
@@ -58,6 +62,7 @@ class Watch:
     begun_by: float | None = None
     ended_by: float | None = None
     abandoned: float = 300.0
+    ends: list[str] = field(default_factory=list)
     folder: str = "/tmp/raystead-keeper"
 
 
@@ -86,12 +91,15 @@ class Keeper:
         self._idle_at = 0.0  # the same moment of idleness by the wall clock
         self._said, self._spoken = "", self._begun
         self._trace: tuple[float, float] | None = None  # of the last use: a job's end, somebody's hold
+        self._looks = 0
+        self._over: float | None = None  # since when Ray has no job of ours that runs
 
     def run(self) -> str:
         """Why the end has come, a sentence; comes back only when it has."""
         while True:
             if self.read is not None:
                 self.watch = self.read()
+            self._looks += 1
             holds, left = "", _POLL
             for condition, seconds in self.watch.rules:
                 true, why = self._look(condition)
@@ -104,12 +112,26 @@ class Keeper:
                 since, why = self._since[condition]
                 rest = seconds - (self.clock() - since)
                 if rest <= 0 and (condition != "idle" or self._decided()):
+                    self._leave_marks()
                     return f"{why}; {self.watch.what} ends as agreed, after {seconds:.0f} s"
                 idle = condition == "idle"
                 when = f"at {_instant(self._idle_at + seconds)}" if idle else f"after {seconds:.0f} s"
                 holds, left = f"{why}; {self.watch.what} ends {when}", min(left, rest)
             self._tell(holds)
-            self.sleep(max(0.2, left))
+            self.sleep(max(_HURRY, min(left, self._pause())))
+
+    def _pause(self) -> float:
+        """Seconds until the next look, unless a condition is to be met before."""
+        if any(condition == "idle" for condition, _ in self.watch.rules):
+            return _POLL
+        if self._over is None:
+            return _POLL_JOB
+        return _POLL if self._since or self.clock() - self._over >= _IN_HURRY else _HURRY
+
+    def _leave_marks(self) -> None:
+        for mark in self.watch.ends:
+            with contextlib.suppress(Unreachable, Refused):
+                self.dashboard.mark(mark)
 
     def _begins(self, condition: str, why: str) -> str:
         if condition != "idle":
@@ -160,9 +182,16 @@ class Keeper:
 
     def _ended(self, condition: str) -> tuple[bool, str]:
         """Whether the RayJob has ended so that the condition is true."""
-        if self.dashboard.marked(mark_name(self.watch.name, condition)):
-            return True, f"RayJob {self.watch.name}: {condition}"
         jobs = [job for job in self.dashboard.jobs() if _of(job, self.watch.job_id)]
+        runs = any(str(job.get("status")) not in TERMINAL for job in jobs)
+        if runs or not jobs:
+            self._over = None
+        elif self._over is None:
+            self._over = self.clock()
+        # A deadline may be told of a job that could not be stopped; else no outcome comes before the end.
+        asks = not runs or self._looks % 10 == 0
+        if asks and self.dashboard.marked(mark_name(self.watch.job_id, condition)):
+            return True, f"RayJob {self.watch.name}: {condition}"
         if not jobs:
             why = "the job was not submitted yet"
             return (False, why) if condition.startswith("jobStatus=") else self._given_up("", why)

@@ -55,15 +55,18 @@ def conditions(outcome: Outcome) -> list[str]:
     return [*found, f"jobStatus={outcome.jobStatus}"] if outcome.jobStatus else found
 
 
-def mark_name(job: str, condition: str) -> str:
-    """The mark's name for RayJob `job`; no two jobs and conditions share one."""
-    return f"raystead-{job}-{condition.replace('=', '-')}"
+def mark_name(job_id: str, condition: str) -> str:
+    """The mark's name for the RayJob whose first submission has that id.
+
+    Not by the RayJob's name: what keeps the marks may be there still when a job of that name runs again.
+    """
+    return f"raystead-{job_id}-{condition.replace('=', '-')}"
 
 
-def leave_marks(dashboard: Dashboard, job: str, outcome: Outcome) -> None:
+def leave_marks(dashboard: Dashboard, job_id: str, outcome: Outcome) -> None:
     """Raises what the dashboard raises; the end itself comes last, so whoever sees it sees the rest."""
     for condition in reversed(conditions(outcome)):
-        dashboard.mark(mark_name(job, condition))
+        dashboard.mark(mark_name(job_id, condition))
 
 
 def now() -> float:

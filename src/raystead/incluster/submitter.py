@@ -10,24 +10,34 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any
 
 from .dashboard import TERMINAL, Dashboard, Refused, Unreachable
 from .outcome import Outcome, leave_marks
 
-_POLL = 1.0  # seconds between two looks at the status
+_POLL = 1.0  # seconds between two tries to reach the head
+_LOOK = 0.5  # seconds between two looks at the status: what waits for the job's end holds its pods so long
 _SAY_EVERY = 30.0  # seconds between two sentences about a wait
 _LAST_OUTPUT = 10.0  # seconds for the rest of the output after the job's end
 _STOP_PATIENCE = 30.0  # seconds for a stopped job to end
 _LOST_AFTER = 5.0  # seconds that a job has to be unknown to a healthy head before it counts as lost
 _MARK_TRIES = 30  # seconds in which the outcome is told to the keepers
 _FORGOTTEN = "Ray does not know the job any more: the head was lost, and the cluster keeps no state"
-_KILLED = (137, 143)  # what the Job's podFailurePolicy does not count as a failure
+_NOT_TAKEN_AFTER = (
+    60.0  # seconds in which Ray may fail to take a job, without saying that the job is at fault
+)
+# What the Job's podFailurePolicy does not count as a failure: the container did not start (128), was killed
+# (137, 143), or was lost by its runtime (255).
+_KILLED = (128, 137, 143, 255)
+_THEIR_FAULT = re.compile(r"status code 4\d\d")  # of the head's agent, in a traceback of the dashboard
 _TERMINATION_LOG = "/dev/termination-log"
 
 
@@ -104,7 +114,8 @@ class Submitter:
         if job is None:
             try:
                 self._until_answered(
-                    lambda: self.dashboard.submit({**self.order.body, "submission_id": job_id})
+                    lambda: self.dashboard.submit({**self.order.body, "submission_id": job_id}),
+                    _NOT_TAKEN_AFTER,
                 )
             except Refused as refused:
                 why = last_line(refused.text)
@@ -130,21 +141,27 @@ class Submitter:
         if not self.dashboard.healthy():
             raise Unreachable("the GCS does not serve yet")
 
-    def _until_answered(self, ask: Callable[[], Any]) -> Any:
+    def _until_answered(self, ask: Callable[[], Any], refused_after: float | None = None) -> Any:
         """Asks until there is an answer; says every half minute why there is none.
+
+        A head that is busy or only starting fails with HTTP 5xx too. That is a no only where it says that the
+        request was at fault, or where it says why for `refused_after` seconds.
 
         Raises:
             Refused: the dashboard answered and said no.
             _TooLate: a deadline has passed.
         """
         said: float | None = None
+        begun = self.clock()
         while True:
             try:
                 return ask()
             except Refused as refused:
-                if refused.status < 500 or "Traceback" in refused.text or "Error" in refused.text:
+                said_why = "Traceback" in refused.text or "Error" in refused.text
+                long = refused_after is not None and self.clock() - begun >= refused_after
+                if refused.status < 500 or _THEIR_FAULT.search(refused.text) or (said_why and long):
                     raise
-                why = f"HTTP {refused.status}"
+                why = f"HTTP {refused.status}: {last_line(refused.text)}"
             except Unreachable as error:
                 why = str(error)
             if self._over():
@@ -195,7 +212,7 @@ class Submitter:
                         return self._ended(job_id, job)
                 if self._over(running=job.get("status") == "RUNNING"):
                     return self._late(job_id, job)
-                self.sleep(_POLL)
+                self.sleep(_LOOK)
         finally:
             output.finish(_LAST_OUTPUT)
 
@@ -321,14 +338,21 @@ def tell(outcome: Outcome) -> None:
     say(f"job {outcome.jobId} {outcome.jobStatus or outcome.reason}{tail}")
 
 
+def _killed(number: int, frame: FrameType | None) -> None:
+    """At once: whoever comes next follows the same job, and does not come before this one has ended."""
+    say("ended from outside; whoever comes next follows the same job")
+    os._exit(128 + number)
+
+
 def main(path: str) -> int:
+    signal.signal(signal.SIGTERM, _killed)
     with open(path, encoding="utf-8") as stream:  # noqa: PTH123
         order = Order(**json.load(stream))
     submitter = Submitter(order, Dashboard(order.address))
     outcome = submitter.run()
     for _ in range(_MARK_TRIES):
         try:
-            leave_marks(submitter.dashboard, order.name, outcome)
+            leave_marks(submitter.dashboard, order.job_id, outcome)
             break
         except (Unreachable, Refused):
             time.sleep(1.0)
@@ -337,9 +361,9 @@ def main(path: str) -> int:
 
 
 def exit_code(outcome: Outcome) -> int:
-    """The outcome's, but 1 for a killed driver's.
+    """The outcome's, but 1 for those by which the Job takes the submitter itself for killed or lost.
 
-    By 137 or 143 the Job takes the submitter itself for killed, and begins another one for an ended job.
+    It would begin another one for an ended job. The outcome has the driver's own.
     """
     return 1 if outcome.code in _KILLED else outcome.code
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from raystead.base.names import SUBMITTER
+from raystead.base.names import SUBMITTER, SUBMITTER_LOST
 from raystead.base.times import when as moment
 from raystead.spec.model import Json
 
@@ -127,7 +127,7 @@ def _drivers_code(pod: Json) -> int | None:
     """The driver's exit code by the submitter's, which is the same but for 1 and for kills."""
     for one in (pod.get("status") or {}).get("containerStatuses") or []:
         code = ((one.get("state") or {}).get("terminated") or {}).get("exitCode")
-        if one.get("name") == SUBMITTER and isinstance(code, int) and code not in (0, 1, 137, 143):
+        if one.get("name") == SUBMITTER and isinstance(code, int) and code not in (0, 1, *SUBMITTER_LOST):
             return code
     return None
 

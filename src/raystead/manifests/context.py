@@ -132,9 +132,12 @@ class Context:
     @property
     def asked_over_http(self) -> bool:
         """Programs of ours outside the Ray pods ask its dashboard: a RayJob's, an idle cluster's keeper."""
-        if self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob":
-            return True
-        return idle_end(self.cluster) is not None
+        return self.of_job or idle_end(self.cluster) is not None
+
+    @property
+    def of_job(self) -> bool:
+        """A RayJob's cluster."""
+        return self.cluster.metadata.labels.get(labels.ORIGIN_KIND) == "RayJob"
 
     @property
     def ticking(self) -> bool:

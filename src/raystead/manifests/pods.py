@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from raystead.base import labels
+from raystead.base.names import end_mark
 from raystead.manifests import scripts
 from raystead.manifests.context import TOKEN_DIR, TOKEN_KEY, Context
 from raystead.manifests.env import head_address, head_env, merged, without_literal_password, worker_env
@@ -34,7 +35,8 @@ def head_template(ctx: Context) -> Json:
     command = start_command(params, True)
     ray = without_literal_password(group.template.ray_container)
     if not own:
-        ray = _with_command(ray, command, _before(ctx, storage, params))
+        over = _over(ctx, "head", "127.0.0.1", params["dashboard-port"])
+        ray = _with_command(ray, command, _before(ctx, storage, params), over)
     ray["env"] = merged(ray, head_env(ctx, command, storage, HEAD_DRAIN, own))
     ray = with_probes(ctx, sized(ray, HEAD_SIZE, ctx.facts.needed_sizes), params, head=True)
     spec = _spec(ctx, group, ray, storage.volumes, storage.mounts)
@@ -54,7 +56,8 @@ def worker_template(ctx: Context, group: WorkerGroup) -> Json:
     command = start_command(params, False)
     ray = dict(group.template.ray_container)
     if not overwritten(ctx.cluster, group):
-        ray = _with_command(ray, command, "")
+        heads = start_params(ctx.cluster, ctx.cluster.spec.head, head=True)
+        ray = _with_command(ray, command, "", _over(ctx, "worker", ctx.head_host, heads["dashboard-port"]))
     grace = _grace(group, WORKER_GRACE)
     drain = max(0, min(WORKER_DRAIN, grace - (WORKER_GRACE - WORKER_DRAIN)))
     ray["env"] = merged(ray, worker_env(ctx, command, drain))
@@ -88,9 +91,21 @@ def _before(ctx: Context, storage: HeadStorage, params: dict[str, str]) -> str:
     return wait + scripts.fail_dead_jobs(port, direct=not ctx.facts.filled)
 
 
-def _with_command(container: Json, command: str, before: str) -> Json:
+def _over(ctx: Context, role: str, host: str, port: str) -> str:
+    """How a pod of a RayJob's cluster learns at its end that the cluster ends; "" for other clusters.
+
+    A head that is lost comes back with its state, and a worker may be drained then; without, nothing is left.
+    """
+    if not ctx.of_job:
+        return ""
+    mark = end_mark(ctx.cluster.name, ctx.facts.anchor_uid, role)
+    forgets = role == "worker" and storage_kind(ctx.cluster) == "none"
+    return scripts.cluster_over(host, port, mark, ctx.gcs_port if forgets else "")
+
+
+def _with_command(container: Json, command: str, before: str, over: str) -> Json:
     words = [*(container.get("command") or []), *(container.get("args") or [])]
-    run = scripts.ray_start(f"{ULIMIT}; {command}")
+    run = scripts.ray_start(f"{ULIMIT}; {command}", may_be_over=bool(over))
     user = " ".join(str(word) for word in words).rstrip()  # bash refuses `&&` at the beginning of a line
     if before:
         text = f"{user} &&\n" if user else ""
@@ -98,7 +113,7 @@ def _with_command(container: Json, command: str, before: str) -> Json:
         text = f"{text}{{\n{before}{run}\n}}\n" if user else f"{before}{run}\n"
     else:
         text = f"{user} && {run}" if user else run
-    return {**container, "command": ["/bin/bash", "-c", "--"], "args": [text]}
+    return {**container, "command": ["/bin/bash", "-c", "--"], "args": [over + text]}
 
 
 def _metadata(ctx: Context, group: GroupSpec, name: str | None, storage: HeadStorage | None) -> Json:

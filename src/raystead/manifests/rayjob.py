@@ -44,6 +44,11 @@ CONTAINER = names.SUBMITTER
 _RUNNING = "/tmp/raystead-job-is-running"  # the submitter makes it: its pod is Ready while the job runs
 _DONE = "DeleteNone"
 _PART = {"DeleteSelf": "self", "DeleteCluster": "cluster", "DeleteWorkers": "workers"}
+_ROLES = {
+    "self": ("head", "worker"),
+    "cluster": ("head", "worker"),
+    "workers": ("worker",),
+}  # that end with it
 _WORDS = {"self": "the RayJob", "cluster": "its cluster", "workers": "its workers"}
 _POLICY_SINCE = (1, 26)  # before, a failed submitter is made again and follows the same ended job
 _IGNORED: Json = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
@@ -161,6 +166,7 @@ def _watch(job: RayJob, ctx: Context, uid: str | None, part: str, rules: Sequenc
         "begun_by": begun * attempts + _GRACE if begun else None,
         "ended_by": deadline * attempts + _GRACE if deadline else None,
         "abandoned": _ABANDONED if _tells_its_outcome(job) else 0.0,
+        "ends": [names.end_mark(job.name, uid, role) for role in _ROLES[part]],
     }
 
 
@@ -246,8 +252,8 @@ def keepers(job: RayJob, ctx: Context) -> list[KeeperOrder]:
 
 
 def _failed(container: str) -> Json:
-    """The Job ends at once with the driver's failure; only a killed pod (137, 143) begins anew."""
-    codes = {"containerName": container, "operator": "NotIn", "values": [0, 137, 143]}
+    """The Job ends at once with the driver's failure; only a pod that was killed or lost begins anew."""
+    codes = {"containerName": container, "operator": "NotIn", "values": [0, *names.SUBMITTER_LOST]}
     return {"action": "FailJob", "onExitCodes": codes}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["WAIT_FOR_REDIS", "fail_dead_jobs", "ray_start", "redis_start", "take_redis"]
+__all__ = ["WAIT_FOR_REDIS", "cluster_over", "fail_dead_jobs", "ray_start", "redis_start", "take_redis"]
 
 # Python has a socket in every Ray image; wget, nc and redis-cli are not in all of them.
 WAIT_FOR_REDIS = """\
@@ -124,16 +124,59 @@ headers = {{"Authorization": "Bearer " + token}} if token else {{}}
 # keeps SIGINT as it was (a shell's background processes else ignore it, and ray.cancel needs it).
 _REAPING = """\
 set -m; {command} & ray=$!; set +m
-trap "kill -TERM $ray" TERM INT  # Ray drains; this shell reaps what jobs leave behind
+trap "{ending}kill -TERM $ray" TERM INT  # Ray drains; this shell reaps what jobs leave behind
 while wait $ray; code=$?; kill -0 $ray 2>/dev/null; do :; done; exit $code"""
+
+# A RayJob's cluster ends with its job: nobody takes what a worker would hand over, and `ray start` waits in
+# its drain for a GCS that ended a moment before: 60 s were seen, with all that the pod holds (ADR 14).
+_OVER = "raystead_over"
+_CLUSTER_OVER = """\
+{name}() {{ python3 -IS -c '
+import os, socket, sys, time, urllib.error, urllib.request
+path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+token = open(path).read().strip() if path else os.environ.get("RAY_AUTH_TOKEN", "")
+headers = {{"Authorization": "Bearer " + token}} if token else {{}}
+host, gcs = "{host}", {gcs_port}
+asked = urllib.request.Request("http://" + host + ":{port}/api/packages/gcs/{mark}.zip", headers=headers)
+ask = urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open
+for _ in range(3):
+    try:
+        if gcs:
+            socket.create_connection((host, gcs), 2).close()
+    except OSError:
+        break
+    try:
+        ask(asked, timeout=3).close()
+        break
+    except urllib.error.HTTPError:
+        sys.exit(1)
+    except OSError:
+        time.sleep(0.2)
+else:
+    sys.exit(1)
+' 2>/dev/null; }}
+"""
 
 # The http_proxy of a pod is not for what the pod asks itself.
 _DIRECT = "urllib.request.install_opener(urllib.request.build_opener(urllib.request.ProxyHandler({})))\n"
 
 
-def ray_start(command: str) -> str:
-    """Ray's start command under a process 1 that hands SIGTERM on to it and ends with its exit code."""
-    return _REAPING.format(command=command)
+def ray_start(command: str, *, may_be_over: bool = False) -> str:
+    """Ray's start command under a process 1 that hands SIGTERM on to it and ends with its exit code.
+
+    `may_be_over`: the shell has the function of `cluster_over`; where that holds at SIGTERM, process 1 ends
+    at once, and all that runs in the container with it.
+    """
+    ending = f"{_OVER} && exit 0; " if may_be_over else ""
+    return _REAPING.format(command=command, ending=ending)
+
+
+def cluster_over(host: str, port: str, mark: str, gcs_port: str = "") -> str:
+    """A shell function: has the keeper left that mark, as it ended what this pod belongs to?
+
+    `gcs_port`: where a cluster without a GCS is over as well, for a drain would wait in vain; "" elsewhere.
+    """
+    return _CLUSTER_OVER.format(name=_OVER, host=host, port=port, mark=mark, gcs_port=gcs_port or 0)
 
 
 def fail_dead_jobs(port: str, *, direct: bool = True) -> str:
