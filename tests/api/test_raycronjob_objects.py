@@ -1,6 +1,7 @@
 """A RayCronJob as objects: its CronJobs and ticks, that an unchanged file changes nothing, that `down` leaves nothing."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -90,13 +91,19 @@ def test_suspend_stops_the_ticks_and_resume_starts_them(cli: Cli) -> None:
     assert seen["rayCronJob"]["nextScheduleTime"].endswith("-02-29T00:00:00Z")
 
 
-def test_down_leaves_nothing_of_it_nor_of_its_ticks(cli: Cli) -> None:
-    """Over 60 s at worst: CronJobs are made at full minutes only."""
-    up(cli, raycronjob("* * * * *"))
+def test_no_tick_comes_while_it_is_suspended_and_down_leaves_nothing_of_those_that_came(cli: Cli) -> None:
+    """Over 60 s at worst: CronJobs are made at full minutes only, and one passes while they rest."""
     user = cli.user
+    up(cli, raycronjob("* * * * *").replace("schedule:", "suspend: true\n  schedule:"))
+    begun = int(time.time() // 60)
+    until(lambda: time.time() > (begun + 1) * 60 + 4, 90, "a full minute has passed")
+    assert names(user, "jobs") == [], "suspended, it makes nothing"
+    cli("resume")
     until(lambda: len(names(user, "jobs")) >= 2, 90, "a tick")
-    minutes = {name.rpartition("-")[2] for name in names(user, "jobs")}
+    made = names(user, "jobs")
+    minutes = {name.rpartition("-")[2] for name in made}
     assert len(minutes) == 1, "the Jobs of a tick share its minute"
+    assert len(made) == 2, "one for the head and one for the workers, none twice"
     tick = minutes.pop()
     listed = json.loads(cli("job", "list", "-o", "json").stdout)
     assert [row["job"] for row in listed] == [f"nightly-head-{tick}"]
@@ -123,3 +130,32 @@ def test_verbs_that_need_a_running_cluster_say_why_not(cli: Cli) -> None:
     assert "has had no tick yet" in cli("job", "logs", code=None).stderr
     told = cli("up", "-f", "-", "--local", stdin=raycronjob(), code=None).stderr
     assert "a RayCronJob runs in a namespace" in told
+
+
+@pytest.mark.parametrize(
+    ("annotations", "wanted"),
+    [
+        ({}, ("Allow", 3, 1, [60, 90])),
+        (
+            {
+                "concurrency-policy": "Replace",
+                "successful-jobs-history-limit": "7",
+                "failed-jobs-history-limit": "0",
+                "starting-deadline-seconds": "300",
+            },
+            ("Replace", 7, 0, [300, 330]),
+        ),
+    ],
+)
+def test_what_kuberay_has_no_field_for_is_the_cronjobs_own(
+    cli: Cli, annotations: dict[str, str], wanted: tuple[str, int, int, list[int]]
+) -> None:
+    """Workers may begin half a minute later than their head: no tick is half made."""
+    up(cli, raycronjob(annotations={f"raystead.io/{key}": value for key, value in annotations.items()}))
+    specs = [cli.user.get("cronjob", name)["spec"] for name in names(cli.user, "cronjobs")]
+    for spec in specs:
+        found = (
+            spec["concurrencyPolicy"], spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"],
+        )  # fmt: skip
+        assert found == wanted[:3]
+    assert sorted(spec["startingDeadlineSeconds"] for spec in specs) == wanted[3]

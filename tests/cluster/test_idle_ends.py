@@ -72,3 +72,4 @@ def test_it_ends_in_time_keeps_its_data_and_not_while_it_is_busy(cli: Cli, space
     until(lambda: names(space, "pvc") == [] and names(space, "jobs") == [], 30, "its claim goes along")
     until(lambda: names(space, "pods") == [] and names(space, "secrets") == [], 60, "and all else")
     audit.none_refused(cli.user.user)
+    assert audit.of_pods(space.namespace) == [], "no pod asks the API server"

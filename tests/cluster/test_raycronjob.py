@@ -95,6 +95,7 @@ def test_a_cluster_comes_at_each_tick_and_goes_with_its_driver(
     kinds = {pod["metadata"]["labels"]["ray.io/node-type"] for pod in pods_of(user, minutes)}
     assert kinds == {"head", "worker"}
     audit.none_refused(user.user)
+    assert audit.of_pods(user.namespace) == [], "no pod asks the API server"
     cli("down", "beat", "--yes")
     for kind in ("cronjobs", "jobs", "pods", "services", "networkpolicies", "secrets"):
         assert user.items(kind) == [], kind

@@ -81,6 +81,7 @@ def test_a_job_is_followed_over_the_loss_of_its_submitter_and_its_cluster_ends(
     again = cli("up", "-f", "-", stdin=spec, code=79)
     assert "RayJob train has ended (FAILED)" in again.stderr
     audit.none_refused(cli.user.user)
+    assert audit.of_pods(space.namespace) == [], "no pod asks the API server"
     cli("down", "train")
     until(lambda: names(space, "jobs") == [], 30, "nothing is left")
 
@@ -99,6 +100,7 @@ def test_a_deadline_stops_the_job_and_the_stages_end_one_after_the_other(cli: Cl
     ]
     spec = rayjob(
         "late",
+        submissionMode="HTTPMode",
         entrypoint="sleep 1000",
         activeDeadlineSeconds=90,
         backoffLimit=3,
@@ -118,8 +120,64 @@ def test_a_deadline_stops_the_job_and_the_stages_end_one_after_the_other(cli: Cl
                 gone.setdefault(part, time.monotonic())
         return len(gone) == len(there)
 
+    evicted = evict(space, "raystead-late-cluster")
     until(lambda: "DeadlineExceeded" in cli("status").stdout, 240, "the deadline")
-    assert state(cli)["jobStatus"] == "STOPPED", "90 s are three times what a start takes"
+    now = state(cli)
+    assert (now["jobStatus"], now["failed"]) == ("STOPPED", 1), "90 s are three times what a start takes"
+    keepers = [pod["metadata"]["uid"] for pod in space.items("pods", "-l", "job-name=raystead-late-cluster")]
+    assert any(uid != evicted for uid in keepers), "a keeper that was evicted ends nothing and comes again"
     until(looked, 120, "all stages")
     assert gone["workers"] < gone["cluster"] < gone["self"]
     until(lambda: "late" not in names(space, "jobs"), 30, "the job has gone with itself")
+
+
+def evict(space: Kube, job: str) -> str:
+    """As a drained node does; answers the pod's uid."""
+
+    def runs() -> list[Json]:
+        found = space.items("pods", "-l", f"job-name={job}")
+        return [pod for pod in found if pod["status"]["phase"] == "Running"]
+
+    pod = until(runs, 120, f"{job}'s pod runs")[0]["metadata"]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod["name"]}}
+    path = f"/api/v1/namespaces/{space.namespace}/pods/{pod['name']}/eviction"
+    space.run("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
+    return str(pod["uid"])
+
+
+def submissions(kube: Kube, job: str) -> str:
+    env = kube.get("job", job)["spec"]["template"]["spec"]["containers"][0]["env"]
+    return next(str(one["value"]) for one in env if one["name"] == "RAY_JOB_SUBMISSION_ID")
+
+
+@pytest.mark.long  # two starts of a cluster
+def test_a_suspended_job_runs_anew_when_it_is_resumed_and_fails_when_its_head_is_lost(
+    cli: Cli, space: Kube
+) -> None:
+    """Over 60 s: a cluster starts twice."""
+
+    def rest(suspended: bool) -> None:
+        text = rayjob("nap", entrypoint="sleep 1000", shutdownAfterJobFinishes=True, suspend=suspended)
+        cli("up", "-f", "-", "--wait=false", "--yes", stdin=text)
+
+    def running() -> bool:
+        return state(cli)["jobDeploymentStatus"] == "Running"
+
+    rest(False)
+    until(running, 240, "it runs")
+    first = submissions(space, "nap")
+    rest(True)
+    assert state(cli)["jobDeploymentStatus"] == "Suspended"
+    begun = time.monotonic()
+    until(lambda: not space.items("pods"), 60, "no pod is left")
+    assert time.monotonic() - begun < patience(20), "a worker does not wait for a head that has gone as well"
+    rest(False)
+    until(running, 240, "it runs again")
+    assert submissions(space, "nap") != first, "a new run"
+    space.run("delete", "pods", "-l", "ray.io/node-type=head", "--force", "--grace-period=0")
+    until(lambda: state(cli)["jobDeploymentStatus"] == "Failed", 120, "its loss is seen")
+    now = state(cli)
+    assert (now["jobStatus"], now["reason"]) == ("FAILED", "AppFailed")
+    assert "the head was lost, and the cluster keeps no state" in now["message"]
+    until(lambda: names(space, "deployments") == [], 60, "the cluster ends with it")
+    cli("down", "nap", "--yes")
