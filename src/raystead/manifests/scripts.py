@@ -142,11 +142,11 @@ ask = urllib.request.build_opener(urllib.request.ProxyHandler({{}})).open
 for _ in range(3):
     try:
         if gcs:
-            socket.create_connection((host, gcs), 2).close()
+            socket.create_connection((host, gcs), 1).close()
     except OSError:
         break
     try:
-        ask(asked, timeout=3).close()
+        ask(asked, timeout=1).close()
         break
     except urllib.error.HTTPError:
         sys.exit(1)
