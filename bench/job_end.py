@@ -1,7 +1,7 @@
 """Where the seconds go between a RayJob's last line and no pod of its cluster, seen by a watch (root).
 
 `make cluster`, then `.venv/bin/python bench/job_end.py [--rounds 3]`; next to KubeRay's operator where
-RAYSTEAD_BENCH_KUBERAY names it, as bench/kuberay.py says. Each row is the first moment at which the API server
+RAYSTEAD_BENCH_KUBERAY names it, as bench/kuberay.py says. A row is the first moment at which the API server
 told of it, in seconds after the driver's last line; the driver and the watch share this machine's clock.
 """
 
@@ -93,7 +93,7 @@ def happened(event: Json) -> Iterator[str]:
 
 
 def ended(side: Side) -> dict[str, float]:
-    """Seconds after the driver's last line at which each thing happened first; a pod's end counts the last."""
+    """Seconds after the driver's last line at which each thing happened first; of what is gone, the last."""
     with watched(side.kube) as events:
         side.apply(document("RayJob", "train", job()))
 
