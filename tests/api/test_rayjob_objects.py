@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from cli import Cli
-from kube import Kube
+from kube import Kube, until
 
 pytestmark = pytest.mark.api
 Json = dict[str, Any]
@@ -113,6 +113,8 @@ def test_status_and_list_know_a_job_that_has_not_begun(cli: Cli) -> None:
     status = cli("status").stdout
     assert "job train-" in status
     assert "Initializing PENDING" in status
+    until(lambda: "the submitter's pod is refused: " in cli("status").stdout, 30, "the cause")
+    assert "exceeded quota: quota" in cli("status").stdout
     assert "train" in cli("list").stdout
 
 

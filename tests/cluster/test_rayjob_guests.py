@@ -91,5 +91,24 @@ def test_a_job_that_deletes_itself_does_so_after_each_of_its_runs(cli: Cli, spac
         until(lambda: not space.run("get", "configmap", "raystead-again", check=False).stdout, 60, "it goes")
 
 
+def test_down_stops_the_job_of_a_rayjob_that_runs(cli: Cli, space: Kube) -> None:
+    (cluster,) = json.loads(cli("list", "-o", "json").stdout)
+    cli(
+        "up",
+        "-f",
+        "-",
+        "--yes",
+        stdin=guest("sleeps", cluster["name"], entrypoint="sleep 1000", jobId="sleeps"),
+    )
+    until(lambda: status_in_ray(cli, "sleeps") == "RUNNING", 60, "it runs")
+    cli("down", "sleeps", "--yes")
+    assert status_in_ray(cli, "sleeps") == "STOPPED"
+
+
+def status_in_ray(cli: Cli, job_id: str) -> str:
+    found = [job for job in json.loads(cli("job", "list", "-o", "json").stdout) if job["id"] == job_id]
+    return str(found[0]["status"]) if found else ""
+
+
 def running_pods(space: Kube) -> list[str]:
     return sorted(pod["metadata"]["uid"] for pod in space.items("pods", "-l", "ray.io/node-type"))

@@ -75,6 +75,21 @@ def test_a_submitter_that_does_not_start_says_why() -> None:
     placed = job_state(job(), [pod(containerStatuses=[], conditions=unscheduled)])
     assert pulled.message == "the submitter waits: ImagePullBackOff: no such tag"
     assert placed.message == "the submitter is not scheduled: 0/3 nodes are available"
+    why = 'pods "demo-x" is forbidden: exceeded quota: few'
+    events = [
+        {
+            "reason": "FailedCreate",
+            "message": "Error creating: older",
+            "lastTimestamp": "2026-11-26T10:00:00Z",
+        },
+        {
+            "reason": "FailedCreate",
+            "message": f"Error creating: {why}",
+            "lastTimestamp": "2026-11-26T10:00:09Z",
+        },
+        {"reason": "SuccessfulCreate", "message": "Created pod", "lastTimestamp": "2026-11-26T10:01:00Z"},
+    ]
+    assert job_state(job(), [], events).message == f"the submitter's pod is refused: {why}"
 
 
 def test_the_outcome_is_what_the_submitter_told_whatever_else_it_wrote() -> None:

@@ -68,8 +68,11 @@ class JobState:
         return {key: value for key, value in out.items() if value not in ("", None)}
 
 
-def job_state(job: Json | None, pods: Sequence[Json]) -> JobState:
-    """The state that a submitter's Job and its pods tell; without a Job a person is to submit (Waiting)."""
+def job_state(job: Json | None, pods: Sequence[Json], events: Sequence[Json] = ()) -> JobState:
+    """The state that a submitter's Job and its pods tell; without a Job a person is to submit (Waiting).
+
+    `events` are the Job's: where it has no pod, they say why it could not make one.
+    """
     if job is None:
         return JobState()
     status = job.get("status") or {}
@@ -104,7 +107,7 @@ def job_state(job: Json | None, pods: Sequence[Json]) -> JobState:
         id=_submission(job),
         job_status="RUNNING" if running else "PENDING",
         deployment_status="Running" if running else "Initializing",
-        message=_waits(newest) if newest else "the submitter has no pod yet",
+        message=_waits(newest) if newest else _refused(events),
         started=started,
         pod=pod,
     )
@@ -176,6 +179,16 @@ def _waits(pod: Json) -> str:
         if one.get("type") == "PodScheduled" and one.get("status") == "False":
             return f"the submitter is not scheduled: {one.get('message') or one.get('reason')}"
     return ""
+
+
+def _refused(events: Sequence[Json]) -> str:
+    """Why the submitter's Job has no pod: a quota, PodSecurity, an admission policy."""
+    failed = [one for one in events if one.get("reason") == "FailedCreate" and one.get("message")]
+    if not failed:
+        return "the submitter has no pod yet"
+    newest = max(failed, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
+    why = str(newest["message"]).removeprefix("Error creating: ")
+    return f"the submitter's pod is refused: {why}"
 
 
 def _text(value: datetime | None) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 from raystead.base import labels
 from raystead.base.names import SUBMITTER
-from raystead.errors import ObjectNotFound
+from raystead.errors import ApiError, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.paths import collection, path_of
 from raystead.live.rayjob import JobState, job_state
@@ -45,12 +45,19 @@ def _fixed(document: RayDocument) -> Json:
 
 
 def state(api: Api, name: str) -> JobState:
-    """The RayJob's submitter as it is: one or two requests."""
+    """The RayJob's submitter as it is: one or two requests, three where it has no pod."""
     job: Json | None = None
     with contextlib.suppress(ObjectNotFound):
         job = api.get(path_of(api.namespace, "Job", name))
-    pods = api.list(collection(api.namespace, "Pod"), labels=f"{_JOB_LABEL}={name}") if job else []
-    return job_state(job, pods)
+    if job is None:
+        return job_state(None, [])
+    pods = api.list(collection(api.namespace, "Pod"), labels=f"{_JOB_LABEL}={name}")
+    events: list[Json] = []
+    if not pods and not job["spec"].get("suspend"):
+        about = f"involvedObject.uid={job['metadata']['uid']}"
+        with contextlib.suppress(ApiError):
+            events = api.list(collection(api.namespace, "Event"), fields=about)
+    return job_state(job, pods, events)
 
 
 def follow(
