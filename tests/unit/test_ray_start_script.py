@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from patience import patience
-from scriptedserver import Answer, ScriptedServer, answer, cut
+from scriptedserver import Answer, ScriptedServer, answer, reset
 
 from raystead.manifests.scripts import cluster_over, ray_start
 
@@ -106,7 +106,7 @@ ENDS: dict[str, tuple[list[Answer], bool, int, str]] = {
     "the keeper ended the cluster": ([answer(200)], True, 0, ""),
     "the pod alone goes": ([answer(404)], True, 7, "draining\n"),
     "the token is not taken": ([answer(401)], True, 7, "draining\n"),
-    "the answer breaks off, then the keeper's mark": ([cut, answer(200)], True, 0, ""),
+    "the connection breaks, then the keeper's mark": ([reset, answer(200)], True, 0, ""),
     "no GCS, and no state of it": ([], True, 0, ""),
     "no GCS, which comes back with its state": ([], False, 7, "draining\n"),
 }
