@@ -214,7 +214,7 @@ def doubled(quantity: str | None) -> str:
     return f"{Decimal(match.group(1)) * 2:f}{match.group(2)}" if match else "MORE"
 
 
-def first_line(text: str, most: int = 200) -> str:
+def first_line(text: str, most: int) -> str:
     """The text's first line, shortened for people."""
     line = re.sub(r"\s+", " ", text.strip().split("\n")[0])
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -60,9 +60,7 @@ def scheduler(ctx: Context) -> str | None:
     return next((name for name in asked_schedulers(ctx.cluster) if name in ctx.facts.schedulers), None)
 
 
-def pod_metadata(
-    ctx: Context, group: str, redis: Json | None = None
-) -> tuple[dict[str, str], dict[str, str]]:
+def pod_metadata(ctx: Context, group: str, redis: Json | None) -> tuple[dict[str, str], dict[str, str]]:
     """Labels and annotations that the pods of `group` (`headgroup`, a worker group, `redis`) carry.
 
     `redis`: the pod spec of our own Redis, which counts in the gang.

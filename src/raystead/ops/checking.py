@@ -93,7 +93,7 @@ def refusal(failed: Sequence[Check], otherwise: str) -> ProblemsFound:
 
 
 def answers_to(
-    api: Api, tried: Iterable[Pods], objects: Iterable[Json] = (), source: SpecSource | None = None
+    api: Api, tried: Iterable[Pods], objects: Iterable[Json], source: SpecSource | None
 ) -> dict[GroupId, Json | str]:
     """By group, what the server answers to the creation of one pod that is not made: it, or why not.
 

@@ -98,7 +98,7 @@ def subject_of(
     return Subject(api, asked, anchor, have, _held(api, asked.cluster, have))
 
 
-def examine(subject: Subject, *, up: str, policies: str | None = None, probes: bool = False) -> Examined:
+def examine(subject: Subject, *, up: str, policies: str | None, probes: bool) -> Examined:
     """Every check; nothing is changed, but for the Job of a probe, which goes again.
 
     Args:

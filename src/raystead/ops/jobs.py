@@ -191,16 +191,15 @@ def submit_once(
     *,
     emit: Emit,
     on_worker: bool = False,
-    patience: float = PATIENCE,
 ) -> Submission:
     """As `submit`; but if there is a job of the given id already, nothing is sent and that one is meant."""
     job_id = options.submission_id
     if job_id is None:
-        return submit(client, options, emit=emit, on_worker=on_worker, patience=patience)
+        return submit(client, options, emit=emit, on_worker=on_worker)
 
     def there() -> bool:
         try:
-            patiently(lambda: client.get(job_id), tell=emit, patience=patience)
+            patiently(lambda: client.get(job_id), tell=emit)
         except JobNotFound:
             return False
         return True
@@ -208,7 +207,7 @@ def submit_once(
     if there():
         return Submission(job_id, None)
     try:
-        return submit(client, options, emit=emit, on_worker=on_worker, patience=patience)
+        return submit(client, options, emit=emit, on_worker=on_worker)
     except RayRefuses:
         if there():  # somebody was faster
             return Submission(job_id, None)

@@ -92,7 +92,7 @@ def measure(directory: Path, excludes: Sequence[str] = ()) -> Sizes:
     return Sizes(total, zipped, files, tops, whole=True)
 
 
-def refuse_too_large(directory: Path, excludes: Sequence[str] = ()) -> Sizes:
+def refuse_too_large(directory: Path, excludes: Sequence[str]) -> Sizes:
     """What `measure` finds.
 
     Raises:

@@ -72,7 +72,7 @@ class Access:
         out = [("Authorization", authorization)] if authorization else []
         return out + (self.impersonate.headers() if self.impersonate else [])
 
-    def ssl_context(self, login: Login | None = None) -> ssl.SSLContext | None:
+    def ssl_context(self, login: Login | None) -> ssl.SSLContext | None:
         """TLS settings with the client certificate of `login`; None for plain HTTP.
 
         Raises:

@@ -120,8 +120,10 @@ def choose(files: list[Path], context: str | None) -> Chosen | None:
     return Chosen(name, namespace, cluster, user, user_name, shown)
 
 
-def unusable(shown: str, evidence: str, remedy: str = "kubectl config view") -> KubeConfigError:
-    return KubeConfigError(f"the kubeconfig {shown} cannot be used", evidence=evidence, remedy=remedy)
+def unusable(shown: str, evidence: str) -> KubeConfigError:
+    return KubeConfigError(
+        f"the kubeconfig {shown} cannot be used", evidence=evidence, remedy="kubectl config view"
+    )
 
 
 def blob(entry: Json, key: str) -> bytes | None:

@@ -52,9 +52,9 @@ class _As:
         return Impersonation(name, groups, uid, extra)
 
 
-def configured(kubeconfig: str | None = None) -> bool:
+def configured() -> bool:
     """Whether there is any way to an API server here: a kubeconfig file, or a pod's ServiceAccount."""
-    return bool(kubeconfig or files.paths(None) or _in_pod())
+    return bool(files.paths(None) or _in_pod())
 
 
 def unconfigured() -> str:
