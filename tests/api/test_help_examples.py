@@ -14,7 +14,8 @@ from cli import RAYSTEAD, Cli
 from kube import Kube
 from patience import patience
 
-from raystead.cli.main import COMMANDS, root
+from raystead.cli.main import COMMANDS
+from raystead.cli.root import root
 
 pytestmark = pytest.mark.api
 # These end without a pod; what waits for pods or talks to Ray is run as printed on the real cluster and here

@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from raystead.cli.main import COMMANDS
+from raystead.cli.root import root
 
 RAYSTEAD = str(Path(sys.executable).parent / "raystead")
 
@@ -33,6 +35,18 @@ def test_help_of_every_command_tells_and_shows(name: str) -> None:
 def test_it_runs_as_a_module_too() -> None:
     done = subprocess.run([sys.executable, "-m", "raystead", "--help"], capture_output=True, text=True)
     assert done.stdout.startswith("Usage: python -m raystead ")
+
+
+def test_the_first_help_shows_every_option_and_fits_80_columns() -> None:
+    """It is not click's own text, which takes longer to make than all the rest."""
+    text = run("--help").stdout
+    assert text == root.get_help(click.Context(root, info_name="raystead")) + "\n" == run("-h").stdout
+    lines = " ".join(text.split())
+    for option in root.get_params(click.Context(root)):
+        assert isinstance(option, click.Option)
+        record = option.get_help_record(click.Context(root))
+        assert record and " ".join(record) in lines
+    assert max(map(len, text.splitlines())) < 80
 
 
 def test_a_wrong_command_exits_2() -> None:

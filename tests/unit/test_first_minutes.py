@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from scriptedserver import ScriptedServer, answer
 
-from raystead.cli.main import root
+from raystead.cli.root import root
 from raystead.errors import RaysteadError
 from raystead.local.place import LocalPlace
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from raystead.cli.main import root
+from raystead.cli.root import root
 from raystead.cli.scale import parse_counts
 from raystead.errors import Unsupported, UsageError
 from raystead.ops import following

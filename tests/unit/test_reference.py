@@ -16,7 +16,8 @@ import pytest
 from raystead import errors
 from raystead.base.reference import ANNOTATIONS, ENVIRONMENT, MARKS
 from raystead.cli.help import SpecCommand, VerbCommand
-from raystead.cli.main import COMMANDS, root
+from raystead.cli.main import COMMANDS
+from raystead.cli.root import root
 from raystead.spec.rules.names import _CHOICES
 
 ROOT = Path(__file__).parents[2]

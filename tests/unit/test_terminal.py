@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import click
 import pytest
 
-from raystead.cli import main
+from raystead.cli import root
 from raystead.cli.changing import tell_and_ask
 from raystead.doctor.model import Check
 from raystead.errors import ApiError
@@ -77,7 +77,7 @@ def drawn() -> None:
 
 
 VIEWS: dict[str, Callable[[], object]] = {
-    "an error": lambda: main._say(ApiError(EVIL, evidence=EVIL, remedy=EVIL).diagnostics(), 1),
+    "an error": lambda: root._say(ApiError(EVIL, evidence=EVIL, remedy=EVIL).diagnostics(), 1),
     "click's own error": lambda: click.UsageError(EVIL).show(),
     "explain": lambda: click.echo(explained_text(Look("a", "n", (FINDING,), 0, 1, False, (), datetime.now(UTC)))),
     "plan": lambda: click.echo(plan_text(PLAN)),

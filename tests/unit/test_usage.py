@@ -13,8 +13,9 @@ import click
 import pytest
 
 from raystead.cli import usage
-from raystead.cli.main import COMMANDS, _run, root
+from raystead.cli.main import COMMANDS
 from raystead.cli.options import behind_the_verb
+from raystead.cli.root import root, run
 
 # what is typed, what is said, what to type
 TABLE = [
@@ -86,7 +87,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def typed(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setattr(sys, "argv", ["raystead", *shlex.split(line)])
     monkeypatch.setattr(root, "main", functools.partial(click.Group.main, root, prog_name="raystead"))
-    return _run()
+    return run()
 
 
 @pytest.mark.parametrize(("line", "what", "remedy"), TABLE, ids=[row[0] for row in TABLE])
