@@ -45,7 +45,8 @@ def test_the_first_help_shows_every_option_and_fits_80_columns() -> None:
     for option in root.get_params(click.Context(root)):
         assert isinstance(option, click.Option)
         record = option.get_help_record(click.Context(root))
-        assert record and " ".join(record) in lines
+        assert record
+        assert " ".join(record) in lines
     assert max(map(len, text.splitlines())) < 80
 
 

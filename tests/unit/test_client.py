@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import platform
 import sys
@@ -23,6 +24,23 @@ def test_the_python_on_the_path_and_its_ray(tmp_path: Path, monkeypatch: pytest.
         "2.99.1",
         str(tmp_path / "python"),
     )
+
+
+def test_the_environment_we_run_in_is_known_without_starting_its_python(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("python was started")
+
+    monkeypatch.setattr("subprocess.run", forbidden)
+    found = client()
+    assert (found.python, found.path) == (
+        platform.python_version(),
+        str(Path(sys.executable).parent / "python"),
+    )
+    assert found.ray == importlib.metadata.version("ray")
 
 
 def test_without_a_python_nothing_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

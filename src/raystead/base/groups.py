@@ -7,8 +7,8 @@ always is; a worker group that is itself called `head` or `redis` has only this 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from raystead.base import labels
 
@@ -27,8 +27,7 @@ class Role(StrEnum):
 _RANKS = {Role.REDIS: 0, Role.HEAD: 1, Role.WORKER: 2, Role.OTHER: 3}
 
 
-@dataclass(frozen=True)
-class GroupId:
+class GroupId(NamedTuple):
     """One group; its text is what people read, and what they may type."""
 
     role: Role

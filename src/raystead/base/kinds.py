@@ -6,8 +6,7 @@ A new kind is a new row here and nothing else: paths, plans, `down`, quotas and 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["CLAIM", "KINDS", "ROWS", "Kind", "made_by", "names", "owned", "parts", "pod_template"]
 
@@ -18,8 +17,7 @@ _USE = ("get", "list", *_WRITE)
 _POD_TEMPLATE = ("spec", "template")
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """One kind of object.
 
     Attributes:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "GUIDE",
@@ -71,8 +70,7 @@ def reference(kind: str, name: str, uid: str) -> dict[str, Any]:
     return {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "blockOwnerDeletion": False}
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """Every object name of one cluster, in the guide's set or in KubeRay's."""
 
     cluster: str

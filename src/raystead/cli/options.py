@@ -8,8 +8,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -143,8 +142,7 @@ _KUBE = (
 )
 
 
-@dataclass(frozen=True)
-class Where:
+class Where(NamedTuple):
     """Which machine or API server a verb works on, as typed."""
 
     local: bool = False
@@ -177,7 +175,7 @@ def kube_options(function: F) -> F:
 
     @functools.wraps(function)
     def gathered(**given: Any) -> Any:
-        where = Where(**{f.name: given.pop(f.name) for f in fields(Where)})
+        where = Where(**{name: given.pop(name) for name in Where._fields})
         return function(where=where, **given)
 
     wrapped: Any = gathered

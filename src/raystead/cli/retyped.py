@@ -6,7 +6,6 @@ import re
 import shlex
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import fields
 
 from raystead.cli.options import Where
 
@@ -20,15 +19,14 @@ def place_flags(name: str | None, where: Where) -> str:
     """` --local`, ` -n team --name mine`: what was typed to say which cluster is meant, after a blank."""
     out = [] if name is None else ["--name", name]
     flags = {"kubeconfig": "--kubeconfig", "context": "--context", "namespace": "-n", "as_user": "--as"}
-    for field in fields(where):
-        value = getattr(where, field.name)
-        if field.name == "local" and value:
+    for field, value in where._asdict().items():
+        if field == "local" and value:
             out.append("--local")
-        elif field.name == "as_groups":
+        elif field == "as_groups":
             for group in value:
                 out += ["--as-group", group]
-        elif value and field.name in flags:
-            out += [flags[field.name], value]
+        elif value and field in flags:
+            out += [flags[field], value]
     return "".join(f" {shlex.quote(word)}" for word in out)
 
 

@@ -17,7 +17,6 @@ from raystead.cli.help import Verbs
 from raystead.cli.main import ABOUT, COMMANDS, help_text
 from raystead.cli.options import API, ORIGIN, behind_the_verb
 from raystead.errors import INTERRUPTED, Forbidden, RaysteadError, StateError, UsageError
-from raystead.ui import terminal
 
 _OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # without a file's name it is stdout that is full
 

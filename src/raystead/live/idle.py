@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from raystead.base.times import when
 from raystead.spec.idle import IdleEnd
@@ -18,8 +19,7 @@ __all__ = ["IdleState", "idle_state"]
 _IDLE = re.compile(r"idle since (\S+); .* ends at (\S+)$")
 
 
-@dataclass(frozen=True)
-class IdleState:
+class IdleState(Struct, frozen=True):
     """Whether a cluster is idle, and what follows.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raystead.base.groups import GroupId
 from raystead.live.events import Events
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Absent", "Behind", "Cost", "Maker", "Refusal", "Wanted"]
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(NamedTuple):
     """How many pods a group is to have: `target` now, and never fewer than `least` or more than `most`."""
 
     least: int
@@ -62,8 +61,7 @@ class Refusal:
         return self.wanted - self.made
 
 
-@dataclass(frozen=True)
-class Behind:
+class Behind(NamedTuple):
     """Nobody has looked at the maker's object since it was changed: its generation, and the one looked at."""
 
     wanted: int
@@ -71,8 +69,7 @@ class Behind:
     since: datetime | None
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """What a change costs: running pods that restart, and those that end and do not come back."""
 
     restarts: int = 0
@@ -140,15 +137,16 @@ class Maker(Protocol):
         """
 
 
-@dataclass(frozen=True)
 class Absent:
     """Nobody keeps the group's pods: its maker's object is not there, or could not be read."""
 
-    id: GroupId
     subject = ""
     asked = None
     counts = True
     on_volume = False
+
+    def __init__(self, id: GroupId) -> None:
+        self.id = id
 
     @property
     def json(self) -> Json:

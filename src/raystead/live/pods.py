@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from raystead.base import quantities
 from raystead.base.groups import OTHER, GroupId, group_of
@@ -44,8 +43,7 @@ def slim(pod: Json) -> Json:
     }
 
 
-@dataclass(frozen=True)
-class Terminated:
+class Terminated(NamedTuple):
     """How a container's run ended."""
 
     json: Json
@@ -86,8 +84,7 @@ class Terminated:
         return "exit code 137 (killed)" if self.code == 137 else f"exit code {self.code}"
 
 
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """One container of a pod: its spec, and its status ({} before the kubelet wrote one)."""
 
     spec: Json
@@ -149,12 +146,12 @@ class Container:
         return None if found is None else str(found)
 
 
-@dataclass(frozen=True, eq=False)
 class Pod:
     """One pod, and whose it is."""
 
-    json: Json
-    group: GroupId
+    def __init__(self, json: Json, group: GroupId) -> None:
+        self.json = json
+        self.group = group
 
     @classmethod
     def of(cls, json: Json) -> Pod:

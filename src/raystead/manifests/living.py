@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raystead.base.rayversions import dotted, version_of
 from raystead.manifests.context import TOKEN_MODE_SINCE, Context
@@ -10,8 +10,7 @@ from raystead.manifests.context import TOKEN_MODE_SINCE, Context
 __all__ = ["Living", "token_difference", "version_difference"]
 
 
-@dataclass(frozen=True)
-class Living:
+class Living(Struct, frozen=True):
     """Ray's own answers; "" where it gave none.
 
     Attributes:

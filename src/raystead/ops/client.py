@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
 
 from raystead.base.version import __version__
 from raystead.doctor.model import Client
@@ -11,13 +14,7 @@ from raystead.doctor.model import Client
 __all__ = ["client"]
 
 _SECONDS = 5
-# Reads the name of the installed package's folder: `import ray` takes seconds, importlib.metadata 0.1.
-_SCRIPT = """\
-import os, sys
-found = [name.split("-")[1] for path in sys.path if os.path.isdir(path) for name in sorted(os.listdir(path))
-         if name.startswith("ray-") and name.endswith((".dist-info", ".egg-info"))]
-print(sys.version.split()[0], *[version.removesuffix(".dist").removesuffix(".egg") for version in found[:1]])
-"""
+_SCRIPT = 'import sys; print(sys.version.split()[0], *sys.path, sep="\\n")'
 
 
 def client() -> Client:
@@ -26,10 +23,32 @@ def client() -> Client:
     if path is None:
         return Client(__version__)
     try:
-        done = subprocess.run(
-            [path, "-c", _SCRIPT], capture_output=True, text=True, timeout=_SECONDS, check=True
-        )
-        python, ray = [*done.stdout.split(), None][:2]
+        python, *folders = _ours() if _is_ours(path) else _asked(path)
+        return Client(__version__, python, _ray_in(folders), path)
     except (OSError, ValueError, subprocess.SubprocessError):
         return Client(__version__, path=path)
-    return Client(__version__, python, ray, path)
+
+
+def _is_ours(path: str) -> bool:
+    """It is the interpreter and the environment that we run in: there is no need to start it."""
+    typed, ours = Path(path).absolute(), Path(sys.executable)
+    return typed.parent == ours.parent and typed.resolve() == ours.resolve()
+
+
+def _ours() -> list[str]:
+    return [sys.version.split()[0], *sys.path]
+
+
+def _asked(path: str) -> list[str]:
+    """Python's version and the folders that it imports from."""
+    done = subprocess.run([path, "-c", _SCRIPT], capture_output=True, text=True, timeout=_SECONDS, check=True)
+    return done.stdout.splitlines()
+
+
+def _ray_in(folders: Iterable[str]) -> str | None:
+    """Ray's version, from the name of the package's folder: `import ray` takes seconds."""
+    for folder in filter(None, folders):
+        for found in sorted(Path(folder).glob("ray-*")):
+            if found.suffix in (".dist-info", ".egg-info"):
+                return found.stem.split("-")[1]
+    return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from raystead.base import names
 from raystead.manifests.context import Context
@@ -54,8 +55,7 @@ Key = tuple[str, str, str]  # API group, kind, name
 BROUGHT_BY = "raystead.io/brought-by"
 
 
-@dataclass(frozen=True)
-class Companions:
+class Companions(Struct, frozen=True):
     """The documents to apply, where each stands in its file, and what was left out."""
 
     documents: tuple[Json, ...]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from raystead.base import kinds
 from raystead.base.groups import GroupId
@@ -50,8 +50,7 @@ _LISTS = kinds.parts("Event", "ReplicaSet")  # of Seen
 _COMPANIONS = 4  # for other documents of the file
 
 
-@dataclass(frozen=True)
-class Subject:
+class Subject(Struct, frozen=True):
     """The spec that is examined, and who asks; `anchor` is the cluster as it is, if there is one."""
 
     api: Api

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from msgspec import Struct
 
 from raystead.errors import ApiError, Conflict, Forbidden, ObjectNotFound
 from raystead.kube.api import Api, Json
@@ -18,8 +20,7 @@ from raystead.plan.model import Key, Plan
 __all__ = ["DryRun", "dry_run", "no_such_namespace"]
 
 
-@dataclass(frozen=True)
-class DryRun:
+class DryRun(Struct, frozen=True):
     """The server's answers.
 
     Attributes:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from raystead.errors import StateError, Unsupported
 
@@ -47,8 +46,7 @@ _NOT_HERE = {
 }
 
 
-@dataclass(frozen=True)
-class Jobs:
+class Jobs(NamedTuple):
     """The job API of one cluster and who looks after its drivers; `uid` tells clusters of one name apart."""
 
     client: JobClient

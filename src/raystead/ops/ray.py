@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from raystead.base import labels
 from raystead.errors import ApiError, RaysteadError
@@ -95,8 +96,7 @@ def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0
         yield forward
 
 
-@dataclass(frozen=True)
-class DashboardAnswer:
+class DashboardAnswer(Struct, frozen=True):
     """What the dashboard said: `nodes` None and `error` where it refused to list them.
 
     `autoscaler` is the text of `ray status`, "" where it was not told or not asked for.

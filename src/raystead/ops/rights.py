@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from raystead.errors import Forbidden, ObjectNotFound, RaysteadError
 from raystead.kube.api import Api, Json
@@ -10,8 +10,7 @@ from raystead.kube.api import Api, Json
 __all__ = ["Rights", "explained", "may", "rights", "user_name"]
 
 
-@dataclass(frozen=True)
-class Rights:
+class Rights(Struct, frozen=True):
     """The rules as the server lists them; `complete` is False where an authorizer could not list its own."""
 
     rules: tuple[Json, ...]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from raystead.base.times import in_seconds
 
@@ -17,8 +16,7 @@ LEAST_IDLE = 10  # seconds; the keeper looks every 3
 NEVER = "never"  # what `--idle` takes for: not at all
 
 
-@dataclass(frozen=True)
-class IdleEnd:
+class IdleEnd(NamedTuple):
     """What happens to a cluster that has been idle for `seconds`.
 
     Attributes:

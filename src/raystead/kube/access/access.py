@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from raystead.errors import KubeConfigError
@@ -15,8 +16,7 @@ from raystead.kube.access.proxies import Proxy, dial, from_environment
 __all__ = ["Access", "Impersonation"]
 
 
-@dataclass(frozen=True)
-class Impersonation:
+class Impersonation(NamedTuple):
     """Whom we act as: `--as` and its like."""
 
     user: str

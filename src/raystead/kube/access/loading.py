@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from raystead.errors import KubeConfigError, UsageError
@@ -21,8 +20,7 @@ Json = dict[str, Any]
 _POD_FILES = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-@dataclass(frozen=True)
-class _As:
+class _As(NamedTuple):
     """The flags --as, --as-group and --as-uid."""
 
     user: str | None

@@ -201,7 +201,7 @@ def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
     if _ip(host) is None and threading.current_thread() is threading.main_thread():
         found = _aside(host, port)
     else:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = _looked_up(host, port)
     failure: OSError = OSError(f"{host} has no address")
     for family, kind, protocol, _, where in found:
         one = socket.socket(family, kind, protocol)
@@ -216,14 +216,19 @@ def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
     raise failure
 
 
+def _looked_up(host: str, port: int) -> list[Any]:
+    """getaddrinfo; for a name given as text it would import the tables of IDNA first."""
+    return socket.getaddrinfo(host.encode() if host.isascii() else host, port, type=socket.SOCK_STREAM)
+
+
 def _aside(host: str, port: int) -> list[Any]:
-    """getaddrinfo, which nothing can interrupt, in another thread; waiting for that can be interrupted."""
+    """The same, which nothing can interrupt, in another thread; waiting for that can be interrupted."""
     out: list[list[Any]] = []
     errors: list[OSError] = []
 
     def run() -> None:
         try:
-            out.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            out.append(_looked_up(host, port))
         except OSError as error:
             errors.append(error)
 
