@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from raystead.errors import KubeConfigError
 from raystead.kube.access.credentials import Credentials, Login
-from raystead.kube.access.proxies import Proxy, dial, from_environment
+from raystead.kube.access.proxies import Proxy, dial, from_environment, plain
 
 __all__ = ["Access", "Impersonation"]
 
@@ -142,4 +142,4 @@ class Access:
 
             layered: socket.socket = Layered(connection, settings, name)  # type: ignore[assignment]
             return layered
-        return settings.wrap_socket(connection, server_hostname=name)
+        return settings.wrap_socket(connection, server_hostname=plain(name))

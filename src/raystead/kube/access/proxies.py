@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-__all__ = ["Proxy", "ProxyError", "dial", "from_environment", "parsed"]
+__all__ = ["Proxy", "ProxyError", "dial", "from_environment", "parsed", "plain"]
 
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _REASONS = {  # RFC 1928, section 6
@@ -216,9 +216,13 @@ def _connected(address: tuple[str, int], timeout: float) -> socket.socket:
     raise failure
 
 
+def plain(host: str) -> str | bytes:
+    """The name as bytes where it is ASCII: for text Python imports the tables of IDNA first."""
+    return host.encode() if host.isascii() else host
+
+
 def _looked_up(host: str, port: int) -> list[Any]:
-    """getaddrinfo; for a name given as text it would import the tables of IDNA first."""
-    return socket.getaddrinfo(host.encode() if host.isascii() else host, port, type=socket.SOCK_STREAM)
+    return socket.getaddrinfo(plain(host), port, type=socket.SOCK_STREAM)
 
 
 def _aside(host: str, port: int) -> list[Any]:
