@@ -46,7 +46,7 @@ def _patterns() -> tuple[tuple[re.Pattern[str], str], ...]:
         ),
         # --token=x, --token x; not --token "$TOKEN", which says where it comes from
         (re.compile(rf"((?:{_FLAG})(?:=|[ \t]+))(?![\"']?\$){_VALUE}", re.I), rf"\1{HIDDEN}"),
-        # a program's own: curl -u me:x, mysql -px9, redis-cli -a x, docker login -p x; a file's `requirepass x`
+        # a program's own: curl -u me:x, mysql -px9, redis-cli -a x, docker login -p x; and `requirepass x`
         (re.compile(r"((?<!\S)(?:-u|--user)[= ]?[\"']?[\w.@-]+:)(?!\d+\b|\$)[^\s'\"]+"), rf"\1{HIDDEN}"),
         (re.compile(r"((?<!\S)-p)(?=\S*\d)(?=\S*[A-Za-z])[^\s=/.:,-]{6,}"), rf"\1{HIDDEN}"),
         (
