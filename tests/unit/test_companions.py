@@ -90,3 +90,19 @@ def test_offline_nothing_is_known_of_namespaces() -> None:
 
 def test_a_kind_of_another_group_may_have_our_names() -> None:
     assert asked(document("Service", f"{NAME}-head-svc", "serving.knative.dev/v1")).foreign
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [("  tlsOptions: {enabled: true}\n", "cert-manager"), ("  headGroupSpecs: {}\n", "did you mean headGroupSpec")],
+)  # fmt: skip
+def test_the_cluster_and_its_companions_are_refused_in_one_go(wrong: str, words: str) -> None:
+    ray = RAY.replace("\nspec:\n", f"\nspec:\n{wrong}", 1)
+    others = [document("ClusterRole", "x", "rbac/v1"), document("Secret", "x", namespace="there")]
+    with pytest.raises(SpecError) as error:
+        desired(Flags(namespace="team"), "---\n".join([ray, *others]), "f.yaml")
+    for told in (words, "ClusterRole/x belongs to no namespace", "for another namespace than the chosen one"):
+        assert told in str(error.value)
+    assert "3 problems" in str(error.value)
+    lines = [problem.line for problem in error.value.problems]
+    assert lines == sorted(lines)

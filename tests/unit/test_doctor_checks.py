@@ -13,6 +13,7 @@ from raystead.base import labels
 from raystead.base.groups import worker
 from raystead.doctor import admission, images, limits, network, probe, quota, state, taken, versions
 from raystead.doctor.amounts import effective, shown
+from raystead.doctor.judge import judge, standing_in_the_way
 from raystead.doctor.model import Check, Client, Observations
 from raystead.doctor.rights import NeededRights, check, needed, role
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
@@ -422,6 +423,61 @@ def test_secrets_and_claims_that_the_pods_name() -> None:
     assert any("Secret ray-cluster is there and has no key auth_token" in what for what in found)
     assert any("mounts the claim data" in what for what in found)
     assert not any("raystead-ray-cluster-redis" in what for what in found)
+
+
+IDLE = """\
+apiVersion: ray.io/v1
+kind: RayCluster
+metadata: {name: demo}
+spec:
+  headGroupSpec:
+    template: {spec: {containers: [{name: ray, image: "rayproject/ray:2.60.0", resources: {limits: {cpu: "1"}}}]}}
+  workerGroupSpecs:
+  - groupName: gpu
+    replicas: REPLICAS
+    minReplicas: 0
+    maxReplicas: 4
+    template:
+      spec:
+        containers:
+        - {name: ray, image: "rayproject/ray:2.60.0", resources: {limits: {cpu: "1"}}, envFrom: [{configMapRef: {name: settings}}]}
+        volumes:
+        - {name: data, persistentVolumeClaim: {claimName: data}}
+        - name: keys
+          projected: {sources: [{secret: {name: keys}}, {configMap: {name: may-lack, optional: true}}]}
+"""
+
+
+@pytest.mark.parametrize("autoscales", [False, True])
+@pytest.mark.parametrize(("replicas", "verdict"), [(0, "warn"), (1, "fail")])
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"admission": 'pods "x" is forbidden: no PriorityClass with name rush was found'},
+         "PriorityClass rush does not exist"),
+        ({"admission": 'pods "x" is forbidden: pod rejected: RuntimeClass "nvidia" not found'},
+         "RuntimeClass nvidia does not exist"),
+        ({"admission": 'pods "x" is forbidden: error looking up service account team/a: serviceaccount "a" not found'},
+         "ServiceAccount a does not exist"),
+        ({"admission": 'Pod "x" is invalid: spec.hostname: Invalid value: "A_B": no'}, "spec.hostname"),
+        ({"secrets": {"keys": None}}, "the Secret keys is not there"),
+        ({"configs_missing": ("settings",)}, "the ConfigMap settings is not there"),
+        ({}, "mounts the claim data, which is not there"),
+    ],
+)  # fmt: skip
+def test_what_a_group_without_pods_will_lack_is_a_warning(
+    told: Json, words: str, replicas: int, verdict: str, autoscales: bool
+) -> None:
+    document = yaml.safe_load(IDLE.replace("REPLICAS", str(replicas)))
+    document["spec"]["enableInTreeAutoscaling"] = autoscales
+    gpu = worker("gpu")
+    more = {**told, "admission": {gpu: told["admission"]} if "admission" in told else {}}
+    subject = seen(spec=read(RayCluster, document), facts=Facts(namespace="team", steward="client"), **more)
+    whole = NeededRights((), {}, {}, None)
+    for checks in (judge(subject, whole), standing_in_the_way(subject, {gpu})):
+        found = [check for check in checks if words in check.what]
+        assert [check.verdict for check in found] == [verdict]
+        assert ("gpu has no pods yet; once it has: " in found[0].what) == (verdict == "warn")
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,8 @@ TABLE: list[tuple[str, str, str | None, Snapshot]] = [
     ("account", "service-account-missing", "worker",
      refused('error looking up service account team/x: serviceaccount "x" not found')),
     ("priority class", "priority-class-missing", "worker", refused("no PriorityClass with name rush was found")),
+    ("runtime class", "runtime-class-missing", "worker",
+     refused('pods "x" is forbidden: pod rejected: RuntimeClass "nvidia" not found')),
     ("other refusal", "pods-refused", "worker", refused("the server is in a bad mood")),
     ("Redis' quota", "quota-exceeded", "redis", with_pods("redis", events=(event(
         "StatefulSet", kit.owner("redis", 1), "FailedCreate",

@@ -104,7 +104,7 @@ BROKEN = [
         "image: rayproject/ray:2.60.0\n  w",
         "image: rayproject/ray:2.60.0\n          env: [{name: RAY_ENABLE_K8S_TOKEN_AUTH, value: 'true'}]\n  w",
         14,
-        "needs rights outside the namespace",
+        "takes a ClusterRoleBinding",
     ),
     ("replicas: 1", "idleTimeoutSeconds: -1", 16, "negative"),
     ("replicas: 1", "idleTimeoutSeconds: 5", 16, "needs autoscaler v2"),
@@ -113,10 +113,10 @@ BROKEN = [
     ("replicas: 1", "labels: {a: 'x y'}", 16, "not a valid label"),
     ("groupName: small", "groupName: ''", 15, "has no name"),
     ("rayVersion: 2.60.0", "enableInTreeAutoscaling: true", 12, "how many CPUs a node has"),
-    ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "TLS is not supported by this version"),
+    ("rayVersion: 2.60.0", "tlsOptions: {enabled: true}", 6, "which serves the whole cluster, make the certificates"),
     ("rayVersion: 2.60.0", "historyServerOptions: {a: b}", 6, "history server"),
     ("rayVersion: 2.60.0", "managedBy: kueue.x-k8s.io/multikueue", 6, "multikueue"),
-    ("rayVersion: 2.60.0", "authOptions: {enableK8sTokenAuth: true}", 6, "outside the namespace"),
+    ("rayVersion: 2.60.0", "authOptions: {enableK8sTokenAuth: true}", 6, "takes a ClusterRoleBinding"),
     ("rayVersion: 2.60.0", "rayVersion: 2.9.0\n  authOptions: {mode: token}", 7, "2.52.0 or newer"),
     ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {}", 6, "no redisAddress"),
     ("rayVersion: 2.60.0", "gcsFaultToleranceOptions: {backend: rocksdb, redisAddress: r}", 6, "no effect with"),
@@ -503,7 +503,7 @@ def test_a_tpu_slice_of_several_hosts_is_refused(hosts: int, key: str, refused: 
         }
     )
     if refused:
-        with pytest.raises(SpecError, match="TPU slices of several hosts"):
+        with pytest.raises(SpecError, match="a TPU slice of several hosts"):
             load(text, "f.yaml")
     else:
         load(text, "f.yaml")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from raystead.base.times import span
-from raystead.doctor.model import Check, Observations, Pods
+from raystead.doctor.model import Check, Observations, Pods, unmade
 from raystead.explain import admission
 from raystead.explain.model import Finding, Snapshot
 from raystead.explain.view import View
@@ -14,7 +14,7 @@ from raystead.live.groups import Group
 from raystead.live.maker import Refusal, Wanted
 from raystead.live.pods import DEADLINE
 
-__all__ = ["check"]
+__all__ = ["check", "later"]
 
 _LEVEL = "pod-security.kubernetes.io/enforce"
 # the numbers of these are worked out for all pods together, better than one pod's answer can say
@@ -49,6 +49,16 @@ def check(seen: Observations) -> Iterator[Check]:
         yield _passed(seen)
 
 
+def later(seen: Observations) -> Iterator[Check]:
+    """Groups that have no pods yet, and whose pods the server would refuse once they are to have some."""
+    for pods in seen.groups:
+        answer = seen.admission.get(pods.group)
+        if isinstance(answer, str) and not pods.wanted:
+            for finding in _explained(seen, pods, answer):
+                if finding.cause not in _COUNTED:
+                    yield unmade(_said(seen, pods, finding), pods)
+
+
 def _deadlines(seen: Observations) -> Iterator[Check]:
     """Pods to which the namespace adds an end that their template does not have."""
     ended: dict[int, list[str]] = {}
@@ -76,8 +86,9 @@ def _explained(seen: Observations, pods: Pods, message: str) -> tuple[Finding, .
         namespace_object=seen.namespace,
         up=seen.up,
     )
-    view, refusal = View(snapshot), Refusal(pods.maker.subject, 0, pods.wanted, message, pods.maker.subject)
-    return admission.explained(view, Group(pods.group, Wanted.fixed(pods.wanted), pods.maker), refusal)
+    view, count = View(snapshot), max(1, pods.wanted)
+    refusal = Refusal(pods.maker.subject, 0, count, message, pods.maker.subject)
+    return admission.explained(view, Group(pods.group, Wanted.fixed(count), pods.maker), refusal)
 
 
 def _said(seen: Observations, pods: Pods, finding: Finding) -> Check:

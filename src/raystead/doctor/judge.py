@@ -41,6 +41,7 @@ def judge(seen: Observations, held: NeededRights) -> tuple[Check, ...]:
         *limits.check(seen),
         *nodes.check(seen),
         *admission.check(seen),
+        *_later(seen),
         *keeping.check(seen),
         *network.check(seen),
         *state.check(seen),
@@ -49,7 +50,8 @@ def judge(seen: Observations, held: NeededRights) -> tuple[Check, ...]:
 
 
 def standing_in_the_way(seen: Observations, changing: Collection[GroupId]) -> tuple[Check, ...]:
-    """What `plan` and `up` say of the same checks: failures, and what nodes make doubtful.
+    """What `plan` and `up` say of the same checks: failures, what nodes make doubtful, and what groups will
+    lack that have no pods yet.
 
     Args:
         changing: the groups whose pods are made anew or become more. What is wrong with the others is left
@@ -67,7 +69,13 @@ def standing_in_the_way(seen: Observations, changing: Collection[GroupId]) -> tu
         *state.check(seen),
         *images.check(touched),
     )
-    return tuple(check for check in found if check.verdict == "fail" or check.name == "nodes")
+    blocking = (check for check in found if check.verdict == "fail" or check.name == "nodes")
+    return (*blocking, *_later(touched))
+
+
+def _later(seen: Observations) -> tuple[Check, ...]:
+    """What groups that have no pods yet will lack."""
+    return (*admission.later(seen), *state.later(seen))
 
 
 def _group_of(item: Json) -> GroupId | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -26,6 +26,7 @@ __all__ = [
     "Pods",
     "Verdict",
     "claims_of",
+    "unmade",
 ]
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
@@ -50,6 +51,12 @@ class Check:
     what: str
     evidence: str = ""
     remedy: str = ""
+
+
+def unmade(check: Check, pods: Pods) -> Check:
+    """A failure of a group that has no pods yet: the cluster is whole without them, so it is a warning."""
+    what = check.what.removeprefix(f"{pods.group}: ")
+    return replace(check, verdict="warn", what=f"{pods.group} has no pods yet; once it has: {what}")
 
 
 class Client(Struct, frozen=True):
@@ -100,6 +107,7 @@ class Observations(Struct, frozen=True, dict=True):
         admission: by group, the server's answer to a dry-run of its pod: the pod, or why it is refused.
         jobs: by name, the server's answer to a dry-run of a Job of ours: the Job, or why it is refused.
         secrets: by name, the keys of a Secret that the pods need; None it is not there; absent not asked.
+        configs_missing: ConfigMaps that the pods need and that are not there, of those that were asked for.
     """
 
     cluster: RayCluster
@@ -128,6 +136,7 @@ class Observations(Struct, frozen=True, dict=True):
     admission: Mapping[GroupId, Json | str] = field(default_factory=dict)
     jobs: Mapping[str, Json | str] = field(default_factory=dict)
     secrets: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)
+    configs_missing: tuple[str, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
 
     @property

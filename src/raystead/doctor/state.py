@@ -1,4 +1,4 @@
-"""Where Ray's state will be, and what its loss costs; claims and Secrets that the pods name."""
+"""Where Ray's state will be, and what its loss costs; claims, Secrets and ConfigMaps that the pods name."""
 
 from __future__ import annotations
 
@@ -6,30 +6,89 @@ from collections.abc import Iterator
 
 from raystead.base.kinds import CLAIM
 from raystead.doctor.images import registry
-from raystead.doctor.model import Check, Observations, claims_of
+from raystead.doctor.model import Check, Observations, Pods, claims_of, unmade
 from raystead.manifests.context import TOKEN_KEY
 from raystead.manifests.storage import PASSWORD_KEY, head_storage, storage_kind
+from raystead.spec.model import Json
 
-__all__ = ["check"]
+__all__ = ["check", "later", "named"]
+
+Named = tuple[str, str]  # kind, name
+_CHECKS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 
 
 def check(seen: Observations) -> Iterator[Check]:
     yield _state(seen)
-    yield from _claims(seen)
+    yield from (lacking for pods, lacking in _claims(seen) if pods.wanted)
     keys_of = _made_by_us(seen)
     for name, keys in seen.secrets.items():
         if keys is not None and name in keys_of and keys_of[name] not in keys:
             what = f"the Secret {name} is there and has no key {keys_of[name]}"
             remedy = f"add the key, or kubectl delete secret {name}: up makes it then"
             yield Check("secrets", "fail", what, f"secret/{name}: {', '.join(keys) or 'empty'}", remedy)
-        if keys is None and name not in keys_of and name not in seen.brought("Secret"):
-            what = f"the Secret {name} is not there; pods that name it do not start"
-            remedy = f"kubectl create secret generic {name} …"
-            if server := _pulls_from(seen, name):
-                what = f"the Secret {name} is not there; images that need its login cannot be pulled"
-                remedy = f"kubectl create secret docker-registry {name} --docker-server={server} "
-                remedy += "--docker-username=… --docker-password=…"
-            yield Check("secrets", "fail", what, f"secret/{name}: not found", remedy)
+    for one, groups in _absent(seen):
+        if not groups or any(pods.wanted for pods in groups):
+            yield _lacking(seen, one, "pods that name it do not start")
+
+
+def later(seen: Observations) -> Iterator[Check]:
+    """What groups that have no pods yet mount or read, and nobody has made."""
+    yield from (unmade(lacking, pods) for pods, lacking in _claims(seen) if not pods.wanted)
+    for one, groups in _absent(seen):
+        if not any(pods.wanted for pods in groups):
+            yield from (unmade(_lacking(seen, one, "they do not start"), pods) for pods in groups[:1])
+
+
+def named(spec: Json) -> list[Named]:
+    """Secrets and ConfigMaps without which a pod of this spec does not start."""
+    out: list[Named] = []
+
+    def add(kind: str, source: Json | None, key: str = "name") -> None:
+        if source and source.get(key) and not source.get("optional"):
+            out.append((kind, str(source[key])))
+
+    for one in spec.get("imagePullSecrets") or []:
+        add("Secret", one)
+    for volume in spec.get("volumes") or []:
+        projected = (volume.get("projected") or {}).get("sources") or []
+        add("Secret", volume.get("secret"), "secretName")
+        add("ConfigMap", volume.get("configMap"))
+        for source in projected:
+            add("Secret", source.get("secret"))
+            add("ConfigMap", source.get("configMap"))
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        for one in container.get("envFrom") or []:
+            add("Secret", one.get("secretRef"))
+            add("ConfigMap", one.get("configMapRef"))
+        for one in container.get("env") or []:
+            add("Secret", (one.get("valueFrom") or {}).get("secretKeyRef"))
+            add("ConfigMap", (one.get("valueFrom") or {}).get("configMapKeyRef"))
+    return list(dict.fromkeys(out))
+
+
+def _absent(seen: Observations) -> Iterator[tuple[Named, list[Pods]]]:
+    """Secrets and ConfigMaps that are not there and nobody makes, with the groups that name them."""
+    made = _made_by_us(seen)
+    gone: list[Named] = [
+        ("Secret", name) for name, keys in seen.secrets.items() if keys is None and name not in made
+    ]
+    gone += [("ConfigMap", name) for name in seen.configs_missing]
+    for kind, name in gone:
+        if name not in seen.brought(kind):
+            yield (kind, name), [pods for pods in seen.groups if (kind, name) in named(pods.pod["spec"])]
+
+
+def _lacking(seen: Observations, one: Named, so: str) -> Check:
+    kind, name = one
+    remedy = f"kubectl create secret generic {name} …"
+    if kind == "ConfigMap":
+        remedy = f"kubectl create configmap {name} …"
+    elif server := _pulls_from(seen, name):
+        so = "images that need its login cannot be pulled"
+        remedy = f"kubectl create secret docker-registry {name} --docker-server={server} "
+        remedy += "--docker-username=… --docker-password=…"
+    what = f"the {kind} {name} is not there; {so}"
+    return Check(_CHECKS[kind], "fail", what, f"{kind.lower()}/{name}: not found", remedy)
 
 
 def _pulls_from(seen: Observations, secret: str) -> str:
@@ -74,7 +133,7 @@ def _state(seen: Observations) -> Check:
     return Check("state", "warn", what, evidence, remedy)
 
 
-def _claims(seen: Observations) -> Iterator[Check]:
+def _claims(seen: Observations) -> Iterator[tuple[Pods, Check]]:
     """Claims that the templates mount and nobody makes."""
     if seen.claims is None:
         return
@@ -87,9 +146,8 @@ def _claims(seen: Observations) -> Iterator[Check]:
             name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
             if name and name not in there:
                 what = f"{pods.one} mounts the claim {name}, which is not there: it will stay Pending"
-                yield Check(
-                    "state", "fail", what, f"persistentvolumeclaim/{name}: not found", "kubectl get pvc"
-                )
+                evidence = f"persistentvolumeclaim/{name}: not found"
+                yield pods, Check("state", "fail", what, evidence, "kubectl get pvc")
 
 
 def _made_by_us(seen: Observations) -> dict[str, str]:

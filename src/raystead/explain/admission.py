@@ -98,6 +98,16 @@ PRIORITY = Cause(
     'not there: which one may they use?"',
     _SEEN + "`no PriorityClass with name … was found`.",
 )
+RUNTIME = Cause(
+    "runtime-class-missing",
+    "The pods name a runtime class that does not exist",
+    "RuntimeClass {runtime} does not exist in this cluster",
+    "runtime classes belong to the whole cluster; the API server creates no pod that names a missing one",
+    "correct or remove runtimeClassName {runtime} in the file, then {up} -f FILE\n"
+    'or send to the administrator: "pods of namespace {namespace} name RuntimeClass {runtime}, which is '
+    'not there: do GPU nodes need one here?"',
+    _SEEN + "`pod rejected: RuntimeClass … not found`.",
+)
 OVER = Cause(
     "refusal-over",
     "What refused the pods does not any more",
@@ -136,6 +146,7 @@ CAUSES = (
     WEBHOOK_DOWN,
     ACCOUNT,
     PRIORITY,
+    RUNTIME,
     REFUSED,
 )
 
@@ -148,6 +159,7 @@ _POLICY = re.compile(r"ValidatingAdmissionPolicy '([^']+)'.*? denied request(?::
 _WEBHOOK_DOWN = re.compile(r'failed calling webhook "([^"]+)": (.*)', re.DOTALL)
 _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
+_RUNTIME = re.compile(r'RuntimeClass "([^"]+)" not found')
 # what only the class may give: "the integer value of priority (5) must not be provided in pod spec; …"
 _COMPUTED = re.compile(r"value of (priority|PreemptionPolicy) \(\S+?\) must not be provided in pod spec")
 _INVALID = re.compile(r"is invalid: \[?(spec\.[^:\s]+)")
@@ -215,6 +227,8 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
         return ACCOUNT, {"account": match.group(1)}
     if match := _PRIORITY.search(text):
         return PRIORITY, {"priority": match.group(1)}
+    if match := _RUNTIME.search(text):
+        return RUNTIME, {"runtime": match.group(1)}
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
             said = match.group(2) or "no reason given"

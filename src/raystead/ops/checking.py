@@ -60,7 +60,8 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
         **lists,
     )
     told = {one for item in prepared.objects if key_of(item) in prepared.refused for one in _groups(item)}
-    tried = [p for p in seen.groups if p.group in groups - told and p.wanted][:_MOST]
+    tried = [p for p in seen.groups if p.group in groups - told]
+    tried = sorted(tried, key=lambda pods: not pods.wanted)[:_MOST]
     with contextlib.suppress(Forbidden):  # no pod may be tried: the rest is known all the same
         comes = (*seen.objects, *seen.companions)
         seen = replace(seen, admission=answers_to(api, tried, comes, prepared.source))

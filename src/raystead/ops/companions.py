@@ -13,11 +13,12 @@ from raystead.manifests.lease import lease_name
 from raystead.manifests.render import manifests
 from raystead.manifests.storage import inline_password
 from raystead.ops import secrets
+from raystead.spec.load import unpacked
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.problems import Problem, SpecNote, problems_error
-from raystead.spec.yamlio import Document, Path, dotted
+from raystead.spec.yamlio import Document, Path, dotted, read
 
-__all__ = ["Companions", "checked", "refusals", "waits_for_role", "word"]
+__all__ = ["Companions", "beside", "checked", "refusals", "waits_for_role", "word"]
 
 # What lives outside of namespaces, of Kubernetes itself and of what accompanies Ray; a kind that is not
 # listed here is found out by asking the server.
@@ -85,6 +86,28 @@ def checked(
     places = tuple(f"{filename}:{document.at(())[0]}" for document in kept)
     applied = tuple(_provable(document.value, cluster.name) for document in kept)
     return Companions(applied, places, tuple(check.notes))
+
+
+def beside(text: str, filename: str, namespace: str | None) -> list[Problem]:
+    """What is wrong with the companions of a file whose cluster is refused, so that all is told at once.
+
+    What needs the cluster to be judged is left out: names that raystead takes, and the namespace unless it
+    was chosen.
+    """
+    documents, unreadable = read(text, filename)
+    check = _Check(filename, namespace, {})
+    for document in () if unreadable else (item for whole in documents for item in unpacked(whole)):
+        if _is_companion(document.value):
+            check.keeps(document)
+    return check.problems
+
+
+def _is_companion(value: object) -> bool:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(metadata, dict):
+        return False
+    named = (value.get("apiVersion"), value.get("kind"), metadata.get("name"))
+    return all(isinstance(one, str) and one for one in named) and not str(named[0]).startswith("ray.io/")
 
 
 def _provable(item: Json, cluster: str) -> Json:

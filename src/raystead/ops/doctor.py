@@ -16,6 +16,7 @@ from raystead.base.groups import GroupId
 from raystead.doctor import rights as needing
 from raystead.doctor.judge import judge
 from raystead.doctor.model import Check, Objects, Observations
+from raystead.doctor.state import named
 from raystead.errors import ApiError, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
@@ -46,6 +47,7 @@ __all__ = ["Examined", "Subject", "examine", "subject_of"]
 _REVIEWS = 6  # of the 25 requests for single rights, where the server's list of rights is not complete
 _DRY_RUNS = 5  # for pods of different groups
 _SECRETS = 3
+_CONFIGS = 2
 _LISTS = kinds.parts("Event", "ReplicaSet")  # of Seen
 _COMPANIONS = 4  # for other documents of the file
 
@@ -129,6 +131,7 @@ def examine(subject: Subject, *, up: str, policies: str | None, probes: bool) ->
     seen = structs.replace(seen, facts=_facts(subject, seen), choices=choices)
     seen = structs.replace(seen, objects=tuple(manifests(document, seen.facts, seen.choices)))
     seen = structs.replace(seen, secrets=_secrets(subject, seen, password))
+    seen = structs.replace(seen, configs_missing=_configs_missing(subject, seen))
     seen = structs.replace(seen, admission=_admission(subject, seen, unread), jobs=_jobs(subject, seen))
     asked = api.requests
     checks = (*judge(seen, subject.held), *_companions(subject))
@@ -288,9 +291,7 @@ def _secrets(subject: Subject, seen: Observations, password: str | None) -> dict
     if not subject.rights.allows("get", "secrets"):
         return {}
     wanted = [need.name for need in secrets.needed(seen.cluster, seen.facts, password)]
-    for pods in seen.groups:
-        wanted += _named(pods.pod["spec"])
-    chosen = list(dict.fromkeys(wanted))[:_SECRETS]
+    chosen = list(dict.fromkeys((*wanted, *_named(seen, "Secret"))))[:_SECRETS]
 
     def keys(name: str) -> tuple[str, ...] | None:
         try:
@@ -301,19 +302,28 @@ def _secrets(subject: Subject, seen: Observations, password: str | None) -> dict
     return dict(zip(chosen, parallel(keys, chosen), strict=True))
 
 
-def _named(spec: Json) -> list[str]:
-    """Secrets without which a pod of this spec does not start."""
-    out = [str(one["name"]) for one in spec.get("imagePullSecrets") or [] if one.get("name")]
-    out += [
-        str(volume["secret"]["secretName"])
-        for volume in spec.get("volumes") or []
-        if volume.get("secret") and not volume["secret"].get("optional")
-    ]
-    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-        refs = [one.get("secretRef") for one in container.get("envFrom") or []]
-        refs += [(one.get("valueFrom") or {}).get("secretKeyRef") for one in container.get("env") or []]
-        out += [str(ref["name"]) for ref in refs if ref and not ref.get("optional")]
-    return out
+def _configs_missing(subject: Subject, seen: Observations) -> tuple[str, ...]:
+    """Those of the first ConfigMaps that the pods name which are not there, nor made here."""
+    if not subject.rights.allows("get", "configmaps"):
+        return ()
+    made = {item["metadata"]["name"] for item in seen.objects if item["kind"] == "ConfigMap"}
+    chosen = [name for name in _named(seen, "ConfigMap") if name not in made][:_CONFIGS]
+
+    def missing(name: str) -> bool:
+        try:
+            subject.api.get(path_of(subject.api.namespace, "ConfigMap", name))
+        except ObjectNotFound:
+            return True
+        return False
+
+    return tuple(name for name, gone in zip(chosen, parallel(missing, chosen), strict=True) if gone)
+
+
+def _named(seen: Observations, kind: str) -> list[str]:
+    """Names of a kind that the pods need and that the file does not bring; first of groups with pods."""
+    groups = sorted(seen.groups, key=lambda pods: not pods.wanted)
+    found = [name for pods in groups for of, name in named(pods.pod["spec"]) if of == kind]
+    return [name for name in dict.fromkeys(found) if name not in seen.brought(kind)]
 
 
 def _jobs(subject: Subject, seen: Observations) -> Mapping[str, Json | str]:
@@ -342,7 +352,7 @@ def _admission(subject: Subject, seen: Observations, unread: dict[str, str]) -> 
     if not subject.rights.allows("create", "pods"):
         unread["admission"] = "you may not create pods, so none could be tried"
         return {}
-    tried = seen.groups[:_DRY_RUNS]
+    tried = sorted(seen.groups, key=lambda pods: not pods.wanted)[:_DRY_RUNS]
     if len(seen.groups) > len(tried):
         unread["admission"] = f"{len(tried)} groups were tried, more would be too many requests"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from raystead.errors import SpecError
 from raystead.manifests.doors import foreign_doors
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.manifests.notes import notes
@@ -21,7 +22,7 @@ from raystead.spec.flags import Flags, build, notes_of
 from raystead.spec.idle import idle_end
 from raystead.spec.load import load, unpacked
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.problems import SpecNote
+from raystead.spec.problems import SpecNote, problems_error
 from raystead.spec.yamlio import read
 
 if TYPE_CHECKING:
@@ -96,7 +97,12 @@ def desired(
                 "",
             ),
         )
-    file = load(text, filename, flags)
+    try:
+        file = load(text, filename, flags)
+    except SpecError as error:
+        if more := companions.beside(text, filename, flags.namespace):
+            raise problems_error([*error.problems, *more]) from None  # type: ignore[list-item]
+        raise
     namespace = flags.namespace or file.cluster.metadata.namespace or home
     found = companions.checked(file.cluster, file.foreign_documents, filename, namespace)
     all_notes = (*told, *file.notes, *found.notes)

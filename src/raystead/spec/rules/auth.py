@@ -11,7 +11,26 @@ from raystead.spec.model import RayCluster
 
 __all__ = ["RULES"]
 
-_K8S_TOKENS = "Kubernetes token authentication needs rights outside the namespace"
+_K8S_TOKENS = (
+    "Ray checks Kubernetes' tokens by TokenReviews, and the right to make those takes a ClusterRoleBinding"
+)
+_BY_TOKEN = "remove it: authOptions: {mode: token} alone guards the cluster with a token of its own"
+_MTLS = (
+    "KubeRay's mTLS is behind a feature gate of its operator and has cert-manager, which serves the whole "
+    "cluster, make the certificates; there is neither here"
+)
+_MTLS_BY_HAND = (
+    "remove it; RAY_USE_TLS works, with init containers that make the certificates, as in KubeRay's sample "
+    "ray-cluster.tls.yaml"
+)
+_HISTORY = (
+    "the history server is alpha, behind a feature gate of KubeRay's operator, which puts its collector into "
+    "every pod; there is no operator here"
+)
+_HISTORY_BY_HAND = (
+    "remove it, and write the collector as a second container of each template, with an emptyDir on /tmp/ray "
+    "in both"
+)
 _NOT_YET = "not supported by this version; it would be ignored, so it is refused"
 
 
@@ -33,7 +52,7 @@ def _by_hand(cluster: RayCluster) -> Iterator[SpecFinding]:
     for at, group in groups(cluster):
         for path, entry in env_of(at, group):
             if entry["name"] == "RAY_ENABLE_K8S_TOKEN_AUTH" and entry.get("value") in ("true", "1"):
-                yield SpecFinding(path, _K8S_TOKENS, "remove it, and use authOptions: {mode: token}")
+                yield SpecFinding(path, _K8S_TOKENS, _BY_TOKEN)
             if entry["name"] != "RAY_AUTH_TOKEN":
                 continue
             ref = (entry.get("valueFrom") or {}).get("secretKeyRef") or {}
@@ -45,14 +64,14 @@ def _by_hand(cluster: RayCluster) -> Iterator[SpecFinding]:
 
 def _later(cluster: RayCluster) -> Iterator[SpecFinding]:
     spec = cluster.spec
-    for field, value, name in (
-        ("tlsOptions", spec.tls_options, "TLS"),
-        ("historyServerOptions", spec.history_server_options, "the history server"),
+    for field, value, what, instead in (
+        ("tlsOptions", spec.tls_options, _MTLS, _MTLS_BY_HAND),
+        ("historyServerOptions", spec.history_server_options, _HISTORY, _HISTORY_BY_HAND),
     ):
         if value and value.get("enabled", True) is not False:
-            yield SpecFinding(("spec", field), f"{name} is {_NOT_YET}", "remove it")
+            yield SpecFinding(("spec", field), what, instead)
     if spec.auth and spec.auth.enable_k8s_token_auth:
-        yield SpecFinding(("spec", "authOptions", "enableK8sTokenAuth"), _K8S_TOKENS, "mode: token")
+        yield SpecFinding(("spec", "authOptions", "enableK8sTokenAuth"), _K8S_TOKENS, _BY_TOKEN)
     if spec.managed_by not in (None, "", "ray.io/kuberay-operator"):
         yield SpecFinding(("spec", "managedBy"), f"{spec.managed_by} is {_NOT_YET}", "remove it")
     if spec.head.enable_ingress:

@@ -29,8 +29,11 @@ def _counts(cluster: RayCluster) -> Iterator[SpecFinding]:
             yield SpecFinding((*path, "numOfHosts"), what, "1 or more")
         limits = (group.template.ray_container.get("resources") or {}).get("limits") or {}
         if group.num_of_hosts > 1 and "google.com/tpu" in limits:
-            what = "TPU slices of several hosts are not supported by this version: pods have no host index"
-            yield SpecFinding((*path, "numOfHosts"), what, "1, a slice of one host")
+            what = (
+                "a TPU slice of several hosts needs GKE's webhook, which gives each pod its place by labels "
+                "that KubeRay's operator sets pod by pod; a Deployment's pods are all alike"
+            )
+            yield SpecFinding((*path, "numOfHosts"), what, "1, with a topology of one host")
 
 
 def _upgrade(cluster: RayCluster) -> Iterator[SpecFinding]:
