@@ -21,7 +21,7 @@ CASES = ROOT / "tests" / "data" / "cases"
 
 READ = {
     # file: (line of the note, a part of it), in the order of the file
-    "RayClusterList.json": [],
+    "RayClusterList.json": [(30, "does not end with what owned the RayCluster")],
     "app-tag.yaml": [],
     "cap-sys-admin.yaml": [],
     "cpu-half-mem-1e9.yaml": [],
@@ -43,7 +43,7 @@ READ = {
     "json-tabs.json": [],
     "kai-queue.yaml": [],
     "kubectl-get-1.7.yaml": [],
-    "kubectl-get-o-yaml.yaml": [],
+    "kubectl-get-o-yaml.yaml": [(31, "does not end with what owned the RayCluster")],
     "kubelet-variable.yaml": [],
     "kueue.yaml": [],
     "memory-limit-0.yaml": [],

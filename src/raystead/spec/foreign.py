@@ -39,10 +39,17 @@ _AROUND = (  # how a first line begins, and what it is
         ),
     ),
     (
+        re.compile("//|/[*]"),
+        Recognised("this is JSON with comments, which JSON does not have", "remove them"),
+    ),
+    (
         re.compile(r"diff --git |--- \w+/|@@ |\+apiVersion:"),
         Recognised("this is a patch, not YAML", "apply it first: git apply FILE"),
     ),
 )
+
+
+_HELM = re.compile(r"^(NOTES|HOOKS|MANIFEST|LAST DEPLOYED):")
 
 
 VARIABLE = f"it is a variable of a template: envsubst < FILE | {_FROM}"
@@ -80,6 +87,9 @@ def pasted(text: str) -> tuple[int, Recognised] | None:
         return conflict, Recognised("this is a conflict of a merge, not YAML", "resolve it first")
     if ytt := next((i for i, line in enumerate(lines, 1) if _YTT.search(line)), None):
         return ytt, Recognised("this is a template of ytt", f"render it first: ytt -f FILE | {_FROM}")
+    if helm := next((i for i, line in enumerate(lines, 1) if _HELM.match(line)), None):
+        what = "this is what helm install prints, not YAML alone"
+        return helm, Recognised(what, f"helm template NAME CHART | {_FROM}")
     fence = next((i for i, line in enumerate(lines, 1) if _FENCE.match(line)), None)
     if fence and any(line.startswith("kind:") for line in lines[fence:]):
         return fence, Recognised("this is Markdown, not YAML", "keep only what stands between the fences")

@@ -23,7 +23,14 @@ from raystead.spec.foreign import (
 from raystead.spec.model import Json, RayCluster
 from raystead.spec.model import read as read_as
 from raystead.spec.problems import Problem, SpecNote, problems_error
-from raystead.spec.shape import ShapeError, value_at, with_whole_numbers, without_faults, without_nulls
+from raystead.spec.shape import (
+    ShapeError,
+    value_at,
+    with_whole_numbers,
+    without_faults,
+    without_nulls,
+    without_what_holds,
+)
 from raystead.spec.yamlio import Document, Path, dotted, read
 
 __all__ = ["SpecFile", "load", "unpacked"]
@@ -236,6 +243,8 @@ class _ClusterReading:
             problems.append(
                 self._problem(SpecFinding(("metadata", "namespace"), what, "remove it or choose it with -n"))
             )
+        if left := self._faults(value):  # an entry of a list, or a field that has to be there
+            value = without_what_holds(value, left)
         if self._faults(value):  # too little is left of it to lay flags over
             return None, problems + self._told(faults, {}), []
         value, of_flags = laid_over(self.flags, value)

@@ -127,6 +127,9 @@ def _checked(value: Any, shape: Shape, path: Path) -> Iterator[tuple[bool, SpecF
 
 def _scalar(value: Any, what: str, path: Path) -> Iterator[tuple[bool, SpecFinding]]:
     words, types = _SCALARS[what]
+    if what in "ix" and isinstance(value, int | float) and abs(value) >= 2**63:
+        yield True, SpecFinding(path, f"{given(value)} is larger than any that Kubernetes takes")
+        return
     whole = isinstance(value, float) and value.is_integer() and what in "ix"
     if (isinstance(value, types) and (bool in types or not isinstance(value, bool))) or whole:
         return

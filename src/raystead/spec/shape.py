@@ -18,7 +18,15 @@ from raystead.spec.problems import NEAR, given, odd_letter
 from raystead.spec.template import KeptPart, Quantity, converted
 from raystead.spec.yamlio import Path, dotted
 
-__all__ = ["ShapeError", "faults", "value_at", "with_whole_numbers", "without_faults", "without_nulls"]
+__all__ = [
+    "ShapeError",
+    "faults",
+    "value_at",
+    "with_whole_numbers",
+    "without_faults",
+    "without_nulls",
+    "without_what_holds",
+]
 
 _EXPECTED = {
     str: "a string",
@@ -75,6 +83,27 @@ def without_faults(value: Json, faults: Iterable[SpecFinding]) -> Json:
             was = part.pop(last, None)
             if (meant := _DID_YOU_MEAN.fullmatch(fault.instead)) and isinstance(was, str | int | float):
                 part.setdefault(meant[1], was)
+    return value
+
+
+def without_what_holds(value: Json, faults: Iterable[SpecFinding]) -> Json:
+    """The document without the nearest list or mapping around each fault that is a field by itself.
+
+    Where a list of volumes goes, what mounts them goes too: it is not to be told as missing.
+    """
+    value = copy.deepcopy(value)
+    for fault in faults:
+        path = fault.path[:-1]
+        while path and isinstance(path[-1], int):
+            path = path[:-1]
+        parent = value_at(value, path[:-1])
+        if path and isinstance(parent, dict):
+            parent.pop(path[-1], None)
+            if path[-1] == "volumes":
+                for side in ("containers", "initContainers"):
+                    for container in parent.get(side) or []:
+                        if isinstance(container, dict):
+                            container.pop("volumeMounts", None)
     return value
 
 
@@ -136,14 +165,16 @@ def _missing(name: str, unknown: list[Any], path: Path, *, strict: bool) -> Spec
 def _words(kind: Any, value: Any, message: str) -> tuple[str, str]:
     """What is wrong with a value that is no `kind`, and what to write instead."""
     if get_origin(kind) is Literal:
-        *others, last = map(repr, get_args(kind))
+        choices = [str(one) for one in get_args(kind) if one != ""]
         shown = f'"{value}"' if isinstance(value, str) else given(value)
-        return f"{shown} is not one of {' or '.join([', '.join(others), last] if others else [last])}", ""
+        meant = [one for one in choices if isinstance(value, str) and one.lower() == value.lower()]
+        instead = f"did you mean {meant[0]}?" if meant else ""
+        return f"{shown} is not one of {', '.join(choices)}", instead
     kind, limits = (kind.__origin__, kind.__metadata__) if get_origin(kind) is Annotated else (kind, ())
     if limits and type(value) is kind:
         low = value < limits[0].ge
-        bound = f"greater than or equal to {limits[0].ge}" if low else f"less than or equal to {limits[0].le}"
-        return f"input should be {bound}, not {given(value)}", ""
+        bound = f"at least {limits[0].ge}" if low else f"at most {limits[0].le}"
+        return f"expected {bound}, got {given(value)}", ""
     if kind is Quantity:
         return message, ""
     expected = _EXPECTED.get(get_origin(kind) or kind, "a mapping")

@@ -29,6 +29,7 @@ _CURLY = re.compile(
     "[\u201c\u201d\u2018\u2019\u201e].*[\u201c\u201d\u2018\u2019]"
 )  # of word processors and web pages
 _NAMES = (("metadata", "name"), ("metadata", "namespace"))
+_ESCAPE = re.compile(r"hexdecimal number|unknown escape|escape code", re.IGNORECASE)
 _MAX_DIGITS = 400  # a float ends at 309
 
 _BOOL = {
@@ -101,6 +102,8 @@ def _read(text: str, filename: str, documents: list[Document], problems: list[Pr
             line, column, what, instead = blank
         else:
             instead = error.note or "check indentation, quotes and tabs near here"
+            if _ESCAPE.search(str(error.context or "") + str(error.problem or "")):
+                instead = "a backslash between double quotes begins an escape: write single quotes"
         problems.append(Problem(filename, line, column, "", what, instead))
     except (yaml.YAMLError, UnicodeError) as error:  # a character that YAML does not allow
         line, column = _forbidden(text)
@@ -243,8 +246,8 @@ def scalar(node: Any) -> Any:
     text: str = node.value
     if node.style in ("'", '"', "|", ">") and node.tag not in _NUMBERS:
         return text
-    if node.tag == "tag:yaml.org,2002:str" and not _FLOAT.match(text):
-        return text  # PyYAML takes 1e3 for text, kubectl for a number
+    if node.tag == "tag:yaml.org,2002:str" and not (_FLOAT.match(text) or text.lower().startswith("0o")):
+        return text  # PyYAML takes 1e3 and 0o644 for text, kubectl for numbers
     if text in ("", "~", "null", "Null", "NULL"):
         return None
     if text in (text.lower(), text.title(), text.upper()) and text.lower() in _BOOL:

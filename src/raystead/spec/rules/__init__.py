@@ -26,6 +26,7 @@ from raystead.spec.rules import (
     policy,
     scale,
     service,
+    sources,
     state,
 )
 from raystead.spec.yamlio import Path
@@ -43,6 +44,7 @@ _RULES = (
     *idle.RULES,
     *policy.RULES,
     *pods.RULES,
+    *sources.RULES,
     *service.RULES,
     *amounts.RULES,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Any
 
 from raystead.base.quantities import parse, suffix_of
@@ -17,7 +18,17 @@ __all__ = ["NOTES", "RULES"]
 _MIB = 2**20
 _RAY_FLOOR = 256 * _MIB  # a raylet with its agents takes about 200 MiB before it runs anything
 _KNOWN = ("cpu", "memory", "ephemeral-storage")
-_DEVICES = {"gpu": "nvidia.com/gpu", "gpus": "nvidia.com/gpu", "tpu": "google.com/tpu"}
+_MEANT = {
+    "cpus": "cpu",
+    "cores": "cpu",
+    "mem": "memory",
+    "ram": "memory",
+    "storage": "ephemeral-storage",
+    "ephemeral": "ephemeral-storage",
+    "gpu": "nvidia.com/gpu",
+    "gpus": "nvidia.com/gpu",
+    "tpu": "google.com/tpu",
+}
 
 
 def _bytes(cluster: RayCluster) -> Iterator[SpecFinding]:
@@ -127,7 +138,8 @@ def _devices(cluster: RayCluster) -> Iterator[SpecFinding]:
             for side, key, value in _given(container):
                 place = (*path, "resources", side, key)
                 if "/" not in key and not key.startswith("hugepages-") and key not in _KNOWN:
-                    meant = _DEVICES.get(key.lower(), f"example.com/{key}")
+                    close = get_close_matches(key.lower(), _KNOWN, n=1)
+                    meant = _MEANT.get(key.lower()) or (close[0] if close else f"example.com/{key}")
                     yield SpecFinding(place, f"Kubernetes has no resource {key}", f"did you mean {meant}?")
                 elif not _is_device(key):
                     continue

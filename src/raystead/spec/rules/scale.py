@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raystead.spec.finding import SpecFinding
-from raystead.spec.model import RayCluster
+from raystead.spec.model import MAX_REPLICAS, RayCluster
 from raystead.spec.yamlio import Path
 
 __all__ = ["RULES"]
@@ -21,6 +21,9 @@ def _counts(cluster: RayCluster) -> Iterator[SpecFinding]:
         ):
             if value < 0:
                 yield SpecFinding((*path, field), f"{value} is negative", "0 or more")
+            elif value > MAX_REPLICAS:
+                what = f"{value} is more than the {MAX_REPLICAS} that the API server takes"
+                yield SpecFinding((*path, field), what, "write a smaller number")
         if group.min_replicas > group.max_replicas >= 0:
             what = f"minReplicas {group.min_replicas} is more than maxReplicas {group.max_replicas}"
             yield SpecFinding((*path, "minReplicas"), what, "lower it, or raise maxReplicas")

@@ -46,5 +46,15 @@ def _ports(cluster: RayCluster) -> Iterator[SpecFinding]:
         numbers.setdefault(number, (*path, "port"))
 
 
+def _types(cluster: RayCluster) -> Iterator[SpecFinding]:
+    """An ExternalName is an alias of another host: it leads to no pod."""
+    head = cluster.spec.head
+    own = ((head.head_service or {}).get("spec") or {}).get("type")
+    for path, value in ((("serviceType",), head.service_type), (("headService", "spec", "type"), own)):
+        if value == "ExternalName":
+            what = "an ExternalName Service leads to no pod, so no worker finds the head"
+            yield SpecFinding(("spec", "headGroupSpec", *path), what, "ClusterIP, NodePort or LoadBalancer")
+
+
 NOTES = (_node_ports,)
-RULES = (_ports,)
+RULES = (_ports, _types)
