@@ -360,6 +360,34 @@ def test_no_mistake_hides_another(kind: str) -> None:
     assert any("-1 is negative" in one for one in told)
 
 
+JOB = """\
+apiVersion: ray.io/v1
+kind: RayJob
+metadata: {name: j}
+spec:
+  entrypoint: ENTRYPOINT
+  rayClusterSpec: CLUSTER
+"""
+WRONG = "{headGroupSpec: {template: {spec: {containers: [{name: h, imag: x}]}}, serviceType: nodePort}}"
+
+
+@pytest.mark.parametrize(
+    ("entrypoint", "cluster", "expected"),
+    [
+        ("a", "[]", ["spec.rayClusterSpec: expected a mapping, got a list"]),
+        ("5", "[]", ["spec.entrypoint: expected a string", "spec.rayClusterSpec: expected a mapping"]),
+        ("5", WRONG, ["spec.entrypoint: expected a string", "serviceType:", "did you mean image?", "has no image"]),
+        ("5", "{}", ["spec.entrypoint: expected a string", "spec.rayClusterSpec.headGroupSpec: this field is"]),
+    ],
+)  # fmt: skip
+def test_a_job_and_its_cluster_are_refused_in_one_go(
+    entrypoint: str, cluster: str, expected: list[str]
+) -> None:
+    told = refused(JOB.replace("ENTRYPOINT", entrypoint).replace("CLUSTER", cluster))
+    assert len(told) == len(expected), told
+    assert [words for words in expected if words not in "\n".join(told)] == [], told
+
+
 PRINTED = {
     "what helm install prints": (lambda text: f"NAME: x\nLAST DEPLOYED: now\n{text}", 2, "helm template NAME"),
     "notes behind it": (lambda text: f"{text}\nNOTES:\nYour Ray cluster is ready\n", 21, "helm template NAME"),

@@ -110,7 +110,7 @@ def _job(
         own = [fault for fault in error.faults if fault.path[: len(at)] != at]
         submitter = (*at[:-1], "submitterPodTemplate")
         template = value_at(without_faults(value, own), submitter)
-        problems = placed(own)
+        problems = placed([*own, *(fault for fault in error.faults if fault.path == at)])
         if isinstance(template, dict):
             problems += placed(jobrules.template_findings(template, submitter)[0])
         if not (isinstance(value_at(value, at), dict) and isinstance(value.get("metadata"), dict)):

@@ -7,7 +7,6 @@ from typing import Any
 
 from raystead.spec.finding import SpecFinding, groups
 from raystead.spec.model import Json, RayCluster
-from raystead.spec.podshape import field_names
 from raystead.spec.rules.pods import containers_of
 from raystead.spec.yamlio import Path
 
@@ -17,6 +16,7 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _HOOKS = ("postStart", "preStop")
 _ASKING = ("exec", "httpGet", "tcpSocket", "grpc")
 _ACTING = ("exec", "httpGet", "tcpSocket", "sleep")
+_SOURCES = ("configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef", "fileKeyRef")
 _MODES = ("mode", "defaultMode")
 _MOST = 0o777
 
@@ -32,7 +32,7 @@ def _variables(cluster: RayCluster) -> Iterator[SpecFinding]:
                     what = f"{entry.get('name')} has a value and a valueFrom"
                     yield SpecFinding((*place, "valueFrom"), what, "keep one", (*place, "value"))
                 elif isinstance(source, dict) and len(given := _set(source, source)) != 1:
-                    yield _not_one((*place, "valueFrom"), "a source", given, field_names("EnvVarSource"))
+                    yield _not_one((*place, "valueFrom"), "a source", given, _SOURCES)
 
 
 def _volumes(cluster: RayCluster) -> Iterator[SpecFinding]:
