@@ -11,7 +11,7 @@ import yaml
 
 from raystead.base import labels
 from raystead.base.groups import worker
-from raystead.doctor import admission, images, limits, network, probe, quota, state, taken, versions
+from raystead.doctor import admission, images, limits, network, nodes, probe, quota, state, taken, versions
 from raystead.doctor.amounts import effective, shown
 from raystead.doctor.judge import judge, standing_in_the_way
 from raystead.doctor.model import Check, Client, Observations
@@ -488,6 +488,25 @@ def test_a_pull_secret_is_made_as_one(image: str, server: str) -> None:
     flags = Flags(pull_secret=("regcred",), image=image)
     (found,) = [c for c in state.check(seen(flags, secrets={"regcred": None})) if c.name == "secrets"]
     assert found.remedy.startswith(f"kubectl create secret docker-registry regcred --docker-server={server} ")
+
+
+@pytest.mark.parametrize(
+    ("labels_", "replicas", "found"),
+    [
+        ({"gpu": "a100"}, 1, []),
+        ({"gpu": "a100", "zone": "b"}, 0, []),
+        ({"gpu": "h100"}, 1, ["gpu pod is to run on a node with gpu=a100, which no node has"]),
+        ({}, 0, ["gpu has no pods yet; once it has: gpu pod is to run on a node with gpu=a100, which no node"]),
+    ],
+)  # fmt: skip
+def test_a_node_that_nobody_has_is_a_warning(labels_: Json, replicas: int, found: list[str]) -> None:
+    document = yaml.safe_load(IDLE.replace("REPLICAS", str(replicas)))
+    document["spec"]["workerGroupSpecs"][0]["template"]["spec"]["nodeSelector"] = {"gpu": "a100"}
+    allocatable = {"cpu": "64", "memory": "256Gi"}
+    node = {"metadata": {"name": "n", "labels": labels_}, "status": {"allocatable": allocatable}}
+    checks = list(nodes.check(seen(spec=read(RayCluster, document), nodes=(node,))))
+    assert [check.verdict for check in checks] == ["warn"] * len(found)
+    assert all(words in check.what for words, check in zip(found, checks, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from raystead.base import quantities
 from raystead.base.groups import HEAD, REDIS
 from raystead.base.text import plural
 from raystead.doctor.amounts import Amounts, effective, shown
-from raystead.doctor.model import Check, Observations, Pods
+from raystead.doctor.model import Check, Observations, Pods, unmade
 from raystead.spec.model import Json
 
 __all__ = ["check"]
@@ -23,6 +23,7 @@ def check(seen: Observations) -> Iterator[Check]:
     """One check; none where nodes cannot be seen and every size is plausible."""
     pods = [one for one in seen.groups if one.wanted]
     if seen.nodes:
+        yield from _nowhere(seen, seen.nodes)
         yield from _against(seen, pods, seen.nodes)
         return
     odd = [text for one in pods for text in _beyond(one)]
@@ -45,6 +46,24 @@ def _against(seen: Observations, pods: list[Pods], nodes: tuple[Json, ...]) -> I
         best = " and ".join(f"{shown(n, most[n])} of {n}" for n in short)
         what = f"{one.one} asks for {text}; the largest of {plural(len(rooms), 'node')} has {best}"
         yield Check("nodes", "warn", what, "a cluster autoscaler may add a larger one", _smaller(seen, [one]))
+
+
+def _nowhere(seen: Observations, nodes: tuple[Json, ...]) -> Iterator[Check]:
+    """Groups whose nodeSelector no node has, those without pods yet too."""
+    for one in seen.groups:
+        chosen = one.pod["spec"].get("nodeSelector") or {}
+        if not chosen or any(chosen.items() <= _labels(node).items() for node in nodes):
+            continue
+        text = ", ".join(f"{key}={value}" for key, value in chosen.items())
+        what = f"{one.one} is to run on a node with {text}, which no node has"
+        evidence = f"looked at: {plural(len(nodes), 'node')}; a cluster autoscaler may add one"
+        remedy = f"kubectl get nodes --show-labels\ncorrect nodeSelector in the file, then {seen.up}"
+        check = Check("nodes", "warn", what, evidence, remedy)
+        yield check if one.wanted else unmade(check, one)
+
+
+def _labels(node: Json) -> dict[str, str]:
+    return dict((node.get("metadata") or {}).get("labels") or {})
 
 
 def _allocatable(node: Json) -> Amounts:
