@@ -40,6 +40,7 @@ UNQUOTED = {  # what is of the type once its quotes are gone
     float: re.compile(r"-?[0-9]{1,18}(\.[0-9]+)?"),
     bool: re.compile("true|false"),
 }
+_NO_FIELD = "there is no such field here"
 _DID_YOU_MEAN = re.compile(r"did you mean (\w+)\?")
 _OWNERS: tuple[tuple[str, type[Struct]], ...] = (
     ("spec", ClusterSpec),
@@ -81,7 +82,8 @@ def without_faults(value: Json, faults: Iterable[SpecFinding]) -> Json:
         part = value_at(value, tuple(parents))
         if isinstance(part, dict):
             was = part.pop(last, None)
-            if (meant := _DID_YOU_MEAN.fullmatch(fault.instead)) and isinstance(was, str | int | float):
+            misspelt = fault.what.startswith(_NO_FIELD) and _DID_YOU_MEAN.fullmatch(fault.instead)
+            if (meant := misspelt) and isinstance(was, str | int | float):
                 part.setdefault(meant[1], was)
     return value
 
@@ -147,7 +149,7 @@ def _fields_at_fault(model: type[Struct], value: Json, path: Path) -> Iterator[S
             yield _missing(name, [key for key in value if key not in known], path, strict=strict)
     if strict:
         for name in [name for name in value if name not in known]:
-            what = f"there is no such field here{odd_letter(str(name))}"
+            what = f"{_NO_FIELD}{odd_letter(str(name))}"
             yield SpecFinding((*path, name), what, _meant(str(name), [*known]))
 
 
@@ -157,7 +159,7 @@ def _missing(name: str, unknown: list[Any], path: Path, *, strict: bool) -> Spec
         import difflib
 
         if close := difflib.get_close_matches(name, map(str, unknown), n=1, cutoff=NEAR):
-            what = f"there is no such field here{odd_letter(close[0])}"
+            what = f"{_NO_FIELD}{odd_letter(close[0])}"
             return SpecFinding((*path, close[0]), what, f"did you mean {name}?")
     return SpecFinding((*path, name), "this field is missing", "add it")
 
