@@ -22,8 +22,8 @@ def _fields(cluster: RayCluster) -> Iterator[SpecFinding]:
         what = "no effect: the cluster does not end with what owned the RayCluster where this was read"
         yield SpecFinding(("metadata", "ownerReferences"), what)
     if ((spec.head.head_service or {}).get("spec") or {}).get("selector"):
-        path = ("spec", "headGroupSpec", "headService", "spec", "selector")
-        yield SpecFinding(path, "no effect, as under KubeRay: the head is selected by labels of its own")
+        selector = ("spec", "headGroupSpec", "headService", "spec", "selector")
+        yield SpecFinding(selector, "no effect, as under KubeRay: the head is selected by labels of its own")
     if spec.head.replicas is not None:
         yield SpecFinding(("spec", "headGroupSpec", "replicas"), "no effect: a cluster has one head")
     if spec.head.ingress_options and not spec.head.enable_ingress:
