@@ -91,7 +91,7 @@ def test_without_tokens_of_kubernetes_a_token_of_its_own_guards_the_cluster(spec
     with pytest.raises(SpecError) as refused:
         load(file(spec, {}, ray), "f.yaml")
     assert "authOptions: {mode: token} alone guards the cluster" in str(refused.value)
-    for pod in pods(file({"authOptions": {"mode": "token"}}, {}, {})):
+    for pod in pods(file({"rayVersion": "2.60.0", "authOptions": {"mode": "token"}}, {}, {})):
         assert any(one["name"] == "RAY_AUTH_TOKEN_PATH" for one in pod["containers"][0]["env"])
 
 
