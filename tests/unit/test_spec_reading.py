@@ -571,3 +571,17 @@ def test_a_closed_standard_input_is_a_sentence(monkeypatch: pytest.MonkeyPatch) 
 def test_a_list_without_items_is_a_file_without_a_cluster(items: str) -> None:
     with pytest.raises(SpecError, match="there is no RayCluster in this file"):
         load(f"apiVersion: v1\nkind: List\nitems: {items}\n", "f.yaml")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        ("rayproject/ray:2.9.0-py39", "2.9.0"),
+        ("h:5000/mirror/ray:2.44.1", "2.44.1"),
+        ("rayproject/ray:2.44.1@sha256:" + "a" * 64, "2.44.1"),
+        ("rayproject/ray:latest", "2.60.0"),
+        ("acme/trainer:1.4.2", "2.60.0"),
+    ],
+)
+def test_an_image_tells_rays_version_where_its_tag_does(image: str, version: str) -> None:
+    assert build(Flags(image=image)).spec.ray_version == version

@@ -1,11 +1,11 @@
-"""Kubernetes' timestamps as datetimes, and seconds for people."""
+"""Kubernetes' timestamps as datetimes and back, and spans of time as people read and type them."""
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 
-__all__ = ["ago", "in_seconds", "rounded", "span", "when"]
+__all__ = ["ago", "in_seconds", "instant", "rounded", "span", "when"]
 
 _TYPED = re.compile(r"(\d+(?:\.\d+)?)([smhd]?)")
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -20,6 +20,11 @@ def in_seconds(typed: str) -> float | None:
 def when(text: object) -> datetime | None:
     """The moment of an RFC 3339 timestamp; None where there is none."""
     return datetime.fromisoformat(text) if isinstance(text, str) and text else None
+
+
+def instant(moment: datetime) -> str:
+    """As Kubernetes writes it: 2026-11-24T07:12:30Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def rounded(seconds: float) -> str:

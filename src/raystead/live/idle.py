@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from raystead.base.times import when
+from raystead.base.times import instant, when
 from raystead.spec.idle import IdleEnd
 
 if TYPE_CHECKING:
@@ -69,4 +69,4 @@ def _waits(pod: Json) -> str:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    return instant(moment) if moment else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from raystead.base.schedules import schedule_of, zone_of
-from raystead.base.times import when
+from raystead.base.times import instant, when
 from raystead.live.rayjob import JobState, job_state
 from raystead.live.reading import dig, meta
 from raystead.spec.model import Json
@@ -119,5 +119,5 @@ def _tick(job: Json, pods: Sequence[Json], name: str, job_id: str) -> Tick | Non
     return Tick(own, at, found, replace(state, id=own))
 
 
-def _text(value: datetime | None) -> str | None:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+def _text(moment: datetime | None) -> str | None:
+    return instant(moment) if moment else None

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from raystead.base.names import SUBMITTER, SUBMITTER_LOST
+from raystead.base.times import instant
 from raystead.base.times import when as moment
 from raystead.spec.model import Json
 
@@ -191,5 +192,5 @@ def _refused(events: Sequence[Json]) -> str:
     return f"the submitter's pod is refused: {why}"
 
 
-def _text(value: datetime | None) -> str | None:
-    return value.strftime("%Y-%m-%dT%H:%M:%SZ") if value else None
+def _text(moment: datetime | None) -> str | None:
+    return instant(moment) if moment else None

@@ -6,19 +6,20 @@ Same keys, live truth: `state` is `ready` only while everything is, and `RayClus
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 
 from msgspec import Struct
 
 from raystead.base import quantities
 from raystead.base.groups import HEAD
+from raystead.base.times import instant
 from raystead.live.groups import Group
 from raystead.live.pods import Pod
 from raystead.live.reading import dig, name
 from raystead.spec.model import MAX_REPLICAS, Json, RayCluster
 
-__all__ = ["LiveCluster", "instant", "kuberay_status"]
+__all__ = ["LiveCluster", "kuberay_status"]
 
 _TPU = "google.com/tpu"
 _DECIMAL = (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3))
@@ -60,11 +61,6 @@ def kuberay_status(cluster: RayCluster, live: LiveCluster, now: datetime) -> Jso
         int(dig(group.maker.json, "status", "observedGeneration") or 0) for group in live.groups
     )
     return out
-
-
-def instant(moment: datetime) -> str:
-    """As Kubernetes writes it: 2026-11-24T07:12:30Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _desired(cluster: RayCluster, suspended: bool) -> Json:

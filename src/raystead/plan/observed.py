@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from raystead.base.groups import HEAD, GroupId, worker
 from raystead.base.rayversions import image_version
+from raystead.base.times import instant
 from raystead.live.autoscaler import AutoscalerReport, Demand, Obstacle, obstacles
 from raystead.live.groups import Group, groups
 from raystead.live.idle import IdleState
@@ -24,7 +25,7 @@ from raystead.manifests.living import Living, token_difference, version_differen
 from raystead.manifests.storage import storage_kind
 from raystead.plan.groupview import GroupView, NodeView, group_view
 from raystead.plan.headloss import HeadLoss, head_loss
-from raystead.plan.kuberaystatus import LiveCluster, instant, kuberay_status
+from raystead.plan.kuberaystatus import LiveCluster, kuberay_status
 from raystead.plan.raynodes import NodeIndex, RayNode
 from raystead.spec.model import Json, RayCluster
 

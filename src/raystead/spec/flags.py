@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from raystead.base.labels import OBJECT_LABELS, steers
 from raystead.base.quantities import binary
+from raystead.base.rayversions import image_version
 from raystead.base.times import in_seconds
 from raystead.spec import rules
 from raystead.spec.allow import ALLOW_ANNOTATION, with_peers
@@ -394,9 +395,6 @@ class _Change:
 
 
 def _version_in(image: str | None) -> str | None:
-    """Ray's version in the tag of an image that ends in /ray: rayproject/ray:2.9.0-py39 -> 2.9.0."""
-    repository, _, tag = (image or "").rpartition(":")
-    if not repository.endswith("/ray"):
-        return None
-    tag = tag.split("-")[0]
-    return tag if tag.count(".") == 2 and all(whole(part) is not None for part in tag.split(".")) else None
+    """Ray's whole version, where the image's tag tells it: rayproject/ray:2.9.0-py39 -> 2.9.0."""
+    version = image_version(image or "")
+    return version if re.fullmatch(r"\d+\.\d+\.\d+", version) else None
