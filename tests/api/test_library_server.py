@@ -173,6 +173,11 @@ def test_a_program_makes_the_workers_of_an_autoscaled_cluster_until_it_is_told_t
         acting.join(patience(15))
     assert not acting.is_alive()
     cluster.autoscale(stop=stop)  # told before: it does not begin
+    with pytest.raises(errors.UsageError, match="only bounds can be given"):
+        cluster.scale(worker=2, wait=False)
+    cluster.scale(worker=(1, 3), wait=False)
+    group = cluster.spec().spec.workers[0]
+    assert (group.min_replicas, group.max_replicas) == (1, 3)
     plain = raystead.Cluster.up(name="plain", wait=False, **where, **SMALL)
     with pytest.raises(errors.WrongState, match="not autoscaled"):
         plain.autoscale(stop=stop)

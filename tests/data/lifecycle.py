@@ -38,7 +38,12 @@ def life(namespace: str, working_dir: Path) -> str:
     view: views.ClusterView = cluster.scale(worker=3, timeout=600)
     print(view.state, [(group.name, group.alive) for group in view.groups])
     job: views.Job = cluster.submit(
-        "python train.py", working_dir=working_dir, env={"EPOCHS": "3"}, submission_id="train-1", wait=False
+        "python train.py",
+        working_dir=working_dir,
+        env={"EPOCHS": "3"},
+        submission_id="train-1",
+        num_cpus=0.5,
+        wait=False,
     )
     handle: raystead.JobHandle = cluster.job(job.id)
     print(handle.wait(output=print).status, handle.logs(), handle.cancel(), len(cluster.jobs()))
@@ -73,7 +78,7 @@ def every_night(namespace: str, file: Path) -> int:
 def scaler(namespace: str, stop: threading.Event) -> None:
     cluster = raystead.Cluster.up(namespace=namespace, autoscale=True, least=0, most=4)
     cluster.autoscale(stop=stop, on_event=told)
-    cluster.scale({"worker": 2}, checks=False)
+    cluster.scale({"worker": (1, 4)}, checks=False)
     print(sorted(raystead.Cluster.schema()))
 
 

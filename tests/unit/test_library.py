@@ -178,7 +178,14 @@ def test_wrong_arguments_are_refused_before_a_server_is_asked(
     [
         (lambda c: c.scale({3: 2}), "counts: expected a mapping with strings as keys"),
         (lambda c: c.scale("worker"), "counts: expected a mapping with strings as keys, got a string"),
-        (lambda c: c.scale({"worker": "2"}), "worker: expected a whole number, got a string"),
+        (
+            lambda c: c.scale({"worker": "2"}),
+            "worker: expected a whole number or two as bounds, got a string",
+        ),
+        (lambda c: c.scale(worker=(1, 2, 3)), "worker: expected a whole number or two as bounds"),
+        (lambda c: c.submit("x", num_cpus="2"), "num_cpus: expected a number, got a string"),
+        (lambda c: c.submit("x", memory=0.5), "memory: expected a whole number, got the number 0.5"),
+        (lambda c: c.submit("x", resources={"a": "1"}), "resources: expected a mapping of numbers"),
         (lambda c: c.exec("cat", stdin="text"), "stdin: expected bytes, got a string"),
         (lambda c: c.submit("x", runtime_env="pip"), "runtime_env: expected a mapping"),
         (lambda c: c.submit("x", output=3), "output: expected a function, got the number 3"),

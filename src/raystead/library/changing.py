@@ -40,23 +40,25 @@ class ChangeableCluster(ReadableCluster):
 
     def scale(
         self,
-        counts: Mapping[str, int] | None = None,
+        counts: Mapping[str, int | tuple[int, int]] | None = None,
         /,
         *,
         wait: bool = True,
         timeout: float = TIMEOUT,
         checks: bool = True,
         on_event: OnEvent | None = None,
-        **replicas: int,
+        **replicas: int | tuple[int, int],
     ) -> ClusterView:
         """Changes the number of workers of groups, `scale(worker=3)`; idle workers go first. Waits.
+
+        Of an autoscaled cluster the bounds: `scale(worker=(0, 10))`, at least none and at most ten.
 
         Args:
             counts: the same by group, for names that are not Python's: `scale({"gpu-large": 2})`.
             checks: False goes on although doctor's checks find that the cluster would not be whole.
 
         Raises:
-            UsageError: there is no such group, or a number is not one.
+            UsageError: there is no such group, a number is not one, or it has bounds in place of a number.
             ProblemsFound: a check of doctor's fails (a quota, a LimitRange); nothing was changed.
             NotReady, Conflict, ApiError
         """
@@ -66,7 +68,7 @@ class ChangeableCluster(ReadableCluster):
 
         must_be(counts=("a mapping with strings as keys", counts))
         given = {**(counts or {}), **replicas}
-        must_be(**{group: ("a whole number", count) for group, count in given.items()})
+        must_be(**{group: ("a whole number or two as bounds", count) for group, count in given.items()})
         anchor = self._anchor()
         refuse_guest(anchor)
         wish = anchor.document.with_cluster(scaled(anchor.cluster, given))

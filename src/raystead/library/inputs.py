@@ -61,14 +61,29 @@ class SpecFlags(TypedDict, total=False):
     idle_keeps_data: bool
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 _TEXT, _WHOLE, _TEXTS = "a string", "a whole number", "a list of strings"
 _FORMS = {"str": _TEXT, "int": _WHOLE, "Sequence[str]": _TEXTS, "bool": "true or false"}
 _IS: dict[str, Callable[[Any], bool]] = {
     _TEXT: lambda value: isinstance(value, str),
-    _WHOLE: lambda value: isinstance(value, int) and not isinstance(value, bool),
+    _WHOLE: _is_whole,
     _TEXTS: lambda value: isinstance(value, list | tuple) and all(isinstance(item, str) for item in value),
     "true or false": lambda value: isinstance(value, bool),
-    "a number of seconds": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "a number": _is_number,
+    "a number of seconds": _is_number,
+    "a mapping of numbers": lambda value: (
+        isinstance(value, Mapping) and all(isinstance(k, str) and _is_number(v) for k, v in value.items())
+    ),
+    "a whole number or two as bounds": lambda value: (
+        _is_whole(value) or (isinstance(value, tuple) and len(value) == 2 and all(map(_is_whole, value)))
+    ),
     "a mapping of strings": lambda value: (
         isinstance(value, Mapping) and all(isinstance(x, str) for pair in value.items() for x in pair)
     ),

@@ -29,6 +29,10 @@ class WorkableCluster(ClusterHandle):
         env: Mapping[str, str] | None = None,
         runtime_env: Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
+        num_cpus: float | None = None,
+        num_gpus: float | None = None,
+        memory: int | None = None,
+        resources: Mapping[str, float] | None = None,
         submission_id: str | None = None,
         wait: bool = True,
         output: Callable[[str], None] = to_stdout,
@@ -38,6 +42,8 @@ class WorkableCluster(ClusterHandle):
         Args:
             command: the words, or one shell line.
             working_dir: a directory that is sent along; `.gitignore` and `.rayignore` in it count.
+            num_cpus: what the driver itself takes on its node, as `num_gpus`, `memory` (bytes) and
+                `resources`.
             submission_id: the job's id. May be repeated: if the cluster has a job of that id, nothing is
                 started, and this call attaches to that one.
             wait: follow the job to its end; False returns as soon as it is submitted.
@@ -58,6 +64,10 @@ class WorkableCluster(ClusterHandle):
             env=("a mapping of strings", env),
             runtime_env=("a mapping with strings as keys", runtime_env),
             metadata=("a mapping of strings", metadata),
+            num_cpus=("a number", num_cpus),
+            num_gpus=("a number", num_gpus),
+            memory=("a whole number", memory),
+            resources=("a mapping of numbers", resources),
             submission_id=("a string", submission_id),
             wait=("true or false", wait),
             output=("a function", output),
@@ -70,6 +80,10 @@ class WorkableCluster(ClusterHandle):
             env=dict(env or {}),
             metadata=dict(metadata or {}),
             runtime_env=sent or None,
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+            memory=memory,
+            resources=dict(resources) if resources else None,
             submission_id=submission_id,
         )
         jobs.check(options)
