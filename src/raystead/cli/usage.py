@@ -55,13 +55,15 @@ _ELSEWHERE = {
 
 def near(word: str, there: Collection[str]) -> list[str]:
     """Those that may have been meant: the nearest, and a second one that is as near."""
-    bare = {one.lstrip("-"): one for one in there}
+    bare = {word.lstrip("-"): word for word in there}
     typed = word.lstrip("-")
     found = difflib.get_close_matches(typed, bare, n=2, cutoff=0.7)
-    ratios = [difflib.SequenceMatcher(None, one, typed).ratio() for one in found]
+    ratios = [difflib.SequenceMatcher(None, word, typed).ratio() for word in found]
     if not found and len(typed) > 3:
-        return [one for name, one in bare.items() if name.startswith(typed) or name.endswith(f"-{typed}")][:2]
-    return [bare[one] for one, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.05]
+        return [word for name, word in bare.items() if name.startswith(typed) or name.endswith(f"-{typed}")][
+            :2
+        ]
+    return [bare[word] for word, ratio in zip(found, ratios, strict=True) if ratio > ratios[0] - 0.05]
 
 
 def unknown_command(ctx: click.Context, word: str, there: Collection[str]) -> UsageError:

@@ -58,8 +58,8 @@ def command(
         lambda step: reporter.step(step) if isinstance(step, str) else _tell(reporter, step),
     )
     if output == "json":
-        reporter.result(json_text([asdict(one) for one in outcomes]))
-    lost = [f"{one.fault}: {text}" for one in outcomes for text in one.lost]
+        reporter.result(json_text([asdict(outcome) for outcome in outcomes]))
+    lost = [f"{outcome.fault}: {text}" for outcome in outcomes for text in outcome.lost]
     if lost:
         error = ProblemsFound(
             f'"{anchor.name}" lost something', evidence="; ".join(lost), remedy="raystead explain"
@@ -72,25 +72,25 @@ def command(
 
 def summary(name: str, outcomes: Sequence[FaultOutcome]) -> str:
     """`"x" survived the loss of head and worker: 214 calls answered, whole again after 4.0 s at most …`."""
-    faults = [one.fault for one in outcomes]
+    faults = [outcome.fault for outcome in outcomes]
     told = " and ".join([", ".join(faults[:-1]), faults[-1]] if len(faults) > 1 else faults)
-    away = rounded(max(one.away for one in outcomes))
-    calls = sum(one.beats for one in outcomes)
+    away = rounded(max(outcome.away for outcome in outcomes))
+    calls = sum(outcome.beats for outcome in outcomes)
     return (
         f'"{name}" survived the loss of {told}: {calls} calls answered, whole again after {away} at most, '
         "nothing lost"
     )
 
 
-def _tell(reporter: Reporter, one: FaultOutcome) -> None:
-    reporter.step(f"{one.fault} ({one.pod}) deleted by force: whole again", one.away)
+def _tell(reporter: Reporter, outcome: FaultOutcome) -> None:
+    reporter.step(f"{outcome.fault} ({outcome.pod}) deleted by force: whole again", outcome.away)
     if reporter.quiet:
         return
-    state = f"the actor's counter {one.before} → {one.after}"
-    if one.fault == "worker":
+    state = f"the actor's counter {outcome.before} → {outcome.after}"
+    if outcome.fault == "worker":
         state = "the actor answers (its state was lost with its worker)"
-    kept = f"{state}; the job, {one.beats} calls, the slowest {one.slowest:.1f} s"
-    if not one.lost:
+    kept = f"{state}; the job, {outcome.beats} calls, the slowest {outcome.slowest:.1f} s"
+    if not outcome.lost:
         reporter.line(f"  survived  {kept}; no other worker restarted")
-    for text in one.lost:
+    for text in outcome.lost:
         reporter.line(f"  lost      {text}")

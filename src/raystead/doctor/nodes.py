@@ -21,12 +21,12 @@ _UNKNOWN = "you may not list nodes"
 
 def check(seen: Observations) -> Iterator[Check]:
     """One check; none where nodes cannot be seen and every size is plausible."""
-    pods = [one for one in seen.groups if one.wanted]
+    pods = [group_pods for group_pods in seen.groups if group_pods.wanted]
     if seen.nodes:
         yield from _nowhere(seen, seen.nodes)
         yield from _against(seen, pods, seen.nodes)
         return
-    odd = [text for one in pods for text in _beyond(one)]
+    odd = [text for group_pods in pods for text in _beyond(group_pods)]
     if not odd:
         return
     why = "there is no node now" if seen.nodes is not None else seen.unread.get("nodes", _UNKNOWN)
@@ -36,30 +36,32 @@ def check(seen: Observations) -> Iterator[Check]:
 
 def _against(seen: Observations, pods: list[Pods], nodes: tuple[Json, ...]) -> Iterator[Check]:
     rooms = [_allocatable(node) for node in nodes]
-    for one in pods:
-        asked = effective(one.pod["spec"], "requests")
+    for group_pods in pods:
+        asked = effective(group_pods.pod["spec"], "requests")
         if any(all(room.get(name, Decimal(0)) >= value for name, value in asked.items()) for room in rooms):
             continue
         most = {n: max((room.get(n, Decimal(0)) for room in rooms), default=Decimal(0)) for n in asked}
         short = {n: v for n, v in asked.items() if v > most[n]} or asked
         text = " and ".join(f"{shown(n, v)} of {n}" for n, v in short.items())
         best = " and ".join(f"{shown(n, most[n])} of {n}" for n in short)
-        what = f"{one.one} asks for {text}; the largest of {plural(len(rooms), 'node')} has {best}"
-        yield Check("nodes", "warn", what, "a cluster autoscaler may add a larger one", _smaller(seen, [one]))
+        what = f"{group_pods.one} asks for {text}; the largest of {plural(len(rooms), 'node')} has {best}"
+        yield Check(
+            "nodes", "warn", what, "a cluster autoscaler may add a larger one", _smaller(seen, [group_pods])
+        )
 
 
 def _nowhere(seen: Observations, nodes: tuple[Json, ...]) -> Iterator[Check]:
     """Groups whose nodeSelector no node has, those without pods yet too."""
-    for one in seen.groups:
-        chosen = one.pod["spec"].get("nodeSelector") or {}
+    for group_pods in seen.groups:
+        chosen = group_pods.pod["spec"].get("nodeSelector") or {}
         if not chosen or any(chosen.items() <= _labels(node).items() for node in nodes):
             continue
         text = ", ".join(f"{key}={value}" for key, value in chosen.items())
-        what = f"{one.one} is to run on a node with {text}, which no node has"
+        what = f"{group_pods.one} is to run on a node with {text}, which no node has"
         evidence = f"looked at: {plural(len(nodes), 'node')}; a cluster autoscaler may add one"
         remedy = f"kubectl get nodes --show-labels\ncorrect nodeSelector in the file, then {seen.up}"
         check = Check("nodes", "warn", what, evidence, remedy)
-        yield check if one.wanted else unmade(check, one)
+        yield check if group_pods.wanted else unmade(check, group_pods)
 
 
 def _labels(node: Json) -> dict[str, str]:
@@ -78,5 +80,7 @@ def _beyond(pods: Pods) -> Iterator[str]:
 
 
 def _smaller(seen: Observations, pods: list[Pods]) -> str:
-    sides = dict.fromkeys("head" if one.group == HEAD else "worker" for one in pods if one.group != REDIS)
+    sides = dict.fromkeys(
+        "head" if group_pods.group == HEAD else "worker" for group_pods in pods if group_pods.group != REDIS
+    )
     return f"{seen.up} {' '.join(f'--{side}-cpu LESS --{side}-memory LESS' for side in sides)}"

@@ -26,17 +26,17 @@ def check(seen: Observations) -> Iterator[Check]:
             what = f"the Secret {name} is there and has no key {keys_of[name]}"
             remedy = f"add the key, or kubectl delete secret {name}: up makes it then"
             yield Check("secrets", "fail", what, f"secret/{name}: {', '.join(keys) or 'empty'}", remedy)
-    for one, groups in _absent(seen):
+    for named, groups in _absent(seen):
         if not groups or any(pods.wanted for pods in groups):
-            yield _lacking(seen, one, "pods that name it do not start")
+            yield _lacking(seen, named, "pods that name it do not start")
 
 
 def later(seen: Observations) -> Iterator[Check]:
     """What groups that have no pods yet mount or read, and nobody has made."""
     yield from (unmade(lacking, pods) for pods, lacking in _claims(seen) if not pods.wanted)
-    for one, groups in _absent(seen):
+    for named, groups in _absent(seen):
         if not any(pods.wanted for pods in groups):
-            yield from (unmade(_lacking(seen, one, "they do not start"), pods) for pods in groups[:1])
+            yield from (unmade(_lacking(seen, named, "they do not start"), pods) for pods in groups[:1])
 
 
 def named(spec: Json) -> list[Named]:
@@ -47,8 +47,8 @@ def named(spec: Json) -> list[Named]:
         if source and source.get(key) and not source.get("optional"):
             out.append((kind, str(source[key])))
 
-    for one in spec.get("imagePullSecrets") or []:
-        add("Secret", one)
+    for entry in spec.get("imagePullSecrets") or []:
+        add("Secret", entry)
     for volume in spec.get("volumes") or []:
         projected = (volume.get("projected") or {}).get("sources") or []
         add("Secret", volume.get("secret"), "secretName")
@@ -57,12 +57,12 @@ def named(spec: Json) -> list[Named]:
             add("Secret", source.get("secret"))
             add("ConfigMap", source.get("configMap"))
     for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
-        for one in container.get("envFrom") or []:
-            add("Secret", one.get("secretRef"))
-            add("ConfigMap", one.get("configMapRef"))
-        for one in container.get("env") or []:
-            add("Secret", (one.get("valueFrom") or {}).get("secretKeyRef"))
-            add("ConfigMap", (one.get("valueFrom") or {}).get("configMapKeyRef"))
+        for entry in container.get("envFrom") or []:
+            add("Secret", entry.get("secretRef"))
+            add("ConfigMap", entry.get("configMapRef"))
+        for entry in container.get("env") or []:
+            add("Secret", (entry.get("valueFrom") or {}).get("secretKeyRef"))
+            add("ConfigMap", (entry.get("valueFrom") or {}).get("configMapKeyRef"))
     return list(dict.fromkeys(out))
 
 
@@ -78,8 +78,8 @@ def _absent(seen: Observations) -> Iterator[tuple[Named, list[Pods]]]:
             yield (kind, name), [pods for pods in seen.groups if (kind, name) in named(pods.pod["spec"])]
 
 
-def _lacking(seen: Observations, one: Named, so: str) -> Check:
-    kind, name = one
+def _lacking(seen: Observations, named: Named, so: str) -> Check:
+    kind, name = named
     remedy = f"kubectl create secret generic {name} …"
     if kind == "ConfigMap":
         remedy = f"kubectl create configmap {name} …"
@@ -95,7 +95,9 @@ def _pulls_from(seen: Observations, secret: str) -> str:
     """The registry of the images that are pulled with this Secret; "" where it is no pull Secret."""
     specs = [pods.pod.get("spec") or {} for pods in seen.groups]
     pulling = [spec for spec in specs if {"name": secret} in (spec.get("imagePullSecrets") or [])]
-    images = [str(one.get("image") or "") for spec in pulling for one in spec.get("containers") or []]
+    images = [
+        str(container.get("image") or "") for spec in pulling for container in spec.get("containers") or []
+    ]
     hosts = [host for image in images if (host := registry(image))]
     return hosts[0] if hosts else ("https://index.docker.io/v1/" if images else "")
 

@@ -83,12 +83,12 @@ class View:
         makers = makers_of(*keepers, *self._ours(snapshot.makers))
         return groups(snapshot.cluster, makers, pods_of(self._ours(snapshot.pods)))
 
-    def group(self, one: GroupId) -> Group | None:
-        return next((g for g in self.groups if g.id == one), None)
+    def group(self, group_id: GroupId) -> Group | None:
+        return next((g for g in self.groups if g.id == group_id), None)
 
-    def before(self, one: GroupId) -> tuple[Group, ...]:
+    def before(self, group_id: GroupId) -> tuple[Group, ...]:
         """The groups that this one depends on."""
-        return tuple(g for g in self.groups if g.id.rank < one.rank)
+        return tuple(g for g in self.groups if g.id.rank < group_id.rank)
 
     def refusals(self) -> Iterable[tuple[Group, Refusal]]:
         """Groups whose pods cannot be made."""
@@ -100,10 +100,10 @@ class View:
                 if refusal := maker.refusal(group.pods, self.all_events):
                     yield group, refusal
 
-    def served_since(self, one: GroupId) -> datetime | None:
+    def served_since(self, group_id: GroupId) -> datetime | None:
         """Since when all that the group depends on is ready; None: not yet, so it rightly waits."""
         latest: datetime | None = None
-        for group in self.before(one):
+        for group in self.before(group_id):
             if not group.satisfied:
                 return None
             if (since := group.ready_since) and (latest is None or since > latest):
@@ -122,9 +122,9 @@ class View:
     def all_events(self) -> Events:
         return Events(self.snapshot.events or ())
 
-    def events(self, kind: str, thing: Json, *reasons: str) -> tuple[KubeEvent, ...]:
+    def events(self, kind: str, item: Json, *reasons: str) -> tuple[KubeEvent, ...]:
         """Events about an object, oldest first; only those with one of `reasons`, if any is named."""
-        return self.all_events.about(kind, thing, *reasons)
+        return self.all_events.about(kind, item, *reasons)
 
     def pod_events(self, pod: Pod, *reasons: str) -> tuple[KubeEvent, ...]:
         return self.events("Pod", pod.json, *reasons)
@@ -178,15 +178,15 @@ class View:
         return out
 
     def _ours(self, things: Iterable[Json] | None) -> Iterable[Json]:
-        for thing in things or ():
-            found = dig(thing, "metadata", "labels") or {}
-            inside = dig(thing, "spec", "template", "metadata", "labels") or {}
+        for item in things or ():
+            found = dig(item, "metadata", "labels") or {}
+            inside = dig(item, "spec", "template", "metadata", "labels") or {}
             if self.name in (found.get(labels.OURS), inside.get(labels.OURS)):
-                yield thing
+                yield item
 
 
-def template_group(thing: Json) -> GroupId | None:
-    return group_of(dig(thing, "spec", "template", "metadata", "labels") or {})
+def template_group(item: Json) -> GroupId | None:
+    return group_of(dig(item, "spec", "template", "metadata", "labels") or {})
 
 
 def node_ip(node: Json) -> str:

@@ -53,9 +53,9 @@ class KubeEvent:
     def name(self) -> str:
         return str(self._object.get("name") or "")
 
-    def about(self, thing: Json) -> bool:
+    def about(self, item: Json) -> bool:
         """It means this very object of its name: a StatefulSet's next pod has the name of the one before."""
-        uid, told = meta(thing, "uid"), self._object.get("uid")
+        uid, told = meta(item, "uid"), self._object.get("uid")
         return not uid or not told or told == uid
 
     @property
@@ -72,17 +72,17 @@ class Events:
     @cached_property
     def _of(self) -> dict[tuple[str, str], list[KubeEvent]]:
         out: dict[tuple[str, str], list[KubeEvent]] = {}
-        for one in self.all:
-            out.setdefault((one.kind, one.name), []).append(one)
+        for event in self.all:
+            out.setdefault((event.kind, event.name), []).append(event)
         return out
 
-    def about(self, kind: str, thing: Json, *reasons: str) -> tuple[KubeEvent, ...]:
+    def about(self, kind: str, item: Json, *reasons: str) -> tuple[KubeEvent, ...]:
         """Events about an object, oldest first; only those with one of `reasons`, if any is named.
 
         Those without a time are put last.
         """
-        named = self._of.get((kind, meta(thing, "name")), ())
-        found = [e for e in named if e.about(thing) and (not reasons or e.reason in reasons)]
+        named = self._of.get((kind, meta(item, "name")), ())
+        found = [e for e in named if e.about(item) and (not reasons or e.reason in reasons)]
         timed = sorted((e for e in found if e.last), key=lambda e: e.last.timestamp() if e.last else 0.0)
         return (*timed, *(e for e in found if not e.last))
 

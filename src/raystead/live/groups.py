@@ -109,9 +109,9 @@ class Group(Struct, frozen=True, dict=True):
 def wanted(cluster: RayCluster) -> dict[GroupId, Wanted]:
     """What the spec wants of each group, in the order of dependence; Redis where it is ours."""
     off = bool(cluster.spec.suspend)
-    one = Wanted.fixed(0 if off else 1)
-    out = {REDIS: one} if storage_kind(cluster) == "redis" else {}
-    out[HEAD] = one
+    single = Wanted.fixed(0 if off else 1)
+    out = {REDIS: single} if storage_kind(cluster) == "redis" else {}
+    out[HEAD] = single
     for group in cluster.spec.workers:
         count = 0 if off else group.wanted
         out[worker(group.name)] = Wanted.fixed(count)
@@ -135,10 +135,10 @@ def groups(cluster: RayCluster | None, makers: Iterable[Maker], pods: Iterable[P
             found.setdefault(pod.group, []).append(pod)
     spec = wanted(cluster) if cluster else {}
     others = {HEAD, *kept, *found} - set(spec)
-    ids = sorted([*spec, *sorted(others, key=lambda one: one.name)], key=lambda one: one.rank)
-    return tuple(_group(one, spec.get(one), kept.get(one), found.get(one, ())) for one in ids)
+    ids = sorted([*spec, *sorted(others, key=lambda group: group.name)], key=lambda group: group.rank)
+    return tuple(_group(group, spec.get(group), kept.get(group), found.get(group, ())) for group in ids)
 
 
-def _group(one: GroupId, spec: Wanted | None, maker: Maker | None, pods: Iterable[Pod]) -> Group:
-    maker = maker or Absent(one)
-    return Group(one, maker.wanted(spec or Wanted.fixed(maker.asked or 0)), maker, tuple(pods))
+def _group(group: GroupId, spec: Wanted | None, maker: Maker | None, pods: Iterable[Pod]) -> Group:
+    maker = maker or Absent(group)
+    return Group(group, maker.wanted(spec or Wanted.fixed(maker.asked or 0)), maker, tuple(pods))

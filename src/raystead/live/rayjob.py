@@ -81,7 +81,9 @@ def job_state(job: Json | None, pods: Sequence[Json], events: Sequence[Json] = (
     pods = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     newest = pods[-1] if pods else None
     told = [found for pod in pods if (found := _told(pod))]
-    conditions = {one["type"]: one for one in status.get("conditions") or [] if one.get("status") == "True"}
+    conditions = {
+        entry["type"]: entry for entry in status.get("conditions") or [] if entry.get("status") == "True"
+    }
     pod = newest["metadata"]["name"] if newest else ""
     ended = conditions.get("Complete") or conditions.get("Failed")
     last = _told(newest) if newest else None
@@ -103,7 +105,7 @@ def job_state(job: Json | None, pods: Sequence[Json], events: Sequence[Json] = (
         )
     if (job.get("spec") or {}).get("suspend"):
         return JobState(deployment_status="Suspended", started=started)
-    running = any(_ready(one) for one in pods)
+    running = any(_ready(pod) for pod in pods)
     return JobState(
         id=_submission(job),
         job_status="RUNNING" if running else "PENDING",
@@ -116,8 +118,8 @@ def job_state(job: Json | None, pods: Sequence[Json], events: Sequence[Json] = (
 
 def _told(pod: Json) -> dict[str, Any] | None:
     """The outcome in the termination message of a submitter's pod."""
-    for one in (pod.get("status") or {}).get("containerStatuses") or []:
-        text = ((one.get("state") or {}).get("terminated") or {}).get("message") or ""
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        text = ((container.get("state") or {}).get("terminated") or {}).get("message") or ""
         try:
             found = json.loads(text)
         except ValueError:
@@ -129,9 +131,13 @@ def _told(pod: Json) -> dict[str, Any] | None:
 
 def _drivers_code(pod: Json) -> int | None:
     """The driver's exit code by the submitter's, which is the same but for 1 and for kills."""
-    for one in (pod.get("status") or {}).get("containerStatuses") or []:
-        code = ((one.get("state") or {}).get("terminated") or {}).get("exitCode")
-        if one.get("name") == SUBMITTER and isinstance(code, int) and code not in (0, 1, *SUBMITTER_LOST):
+    for container in (pod.get("status") or {}).get("containerStatuses") or []:
+        code = ((container.get("state") or {}).get("terminated") or {}).get("exitCode")
+        if (
+            container.get("name") == SUBMITTER
+            and isinstance(code, int)
+            and code not in (0, 1, *SUBMITTER_LOST)
+        ):
             return code
     return None
 
@@ -159,35 +165,35 @@ def _outcome(told: dict[str, Any], started: datetime | None, pod: str) -> JobSta
 
 def _submission(job: Json) -> str:
     containers = job["spec"]["template"]["spec"].get("containers") or [{}]
-    env = {one.get("name"): one.get("value") for one in containers[0].get("env") or []}
+    env = {variable.get("name"): variable.get("value") for variable in containers[0].get("env") or []}
     return str(env.get("RAY_JOB_SUBMISSION_ID") or "")
 
 
 def _ready(pod: Json) -> bool:
     conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
+    return any(entry.get("type") == "Ready" and entry.get("status") == "True" for entry in conditions)
 
 
 def _waits(pod: Json) -> str:
     """Why the submitter's pod does not run; "" where it does."""
     status = pod.get("status") or {}
-    for one in status.get("containerStatuses") or []:
-        if waiting := (one.get("state") or {}).get("waiting"):
+    for container in status.get("containerStatuses") or []:
+        if waiting := (container.get("state") or {}).get("waiting"):
             return f"the submitter waits: {waiting.get('reason')}: {waiting.get('message') or ''}".rstrip(
                 ": "
             )
-    for one in status.get("conditions") or []:
-        if one.get("type") == "PodScheduled" and one.get("status") == "False":
-            return f"the submitter is not scheduled: {one.get('message') or one.get('reason')}"
+    for entry in status.get("conditions") or []:
+        if entry.get("type") == "PodScheduled" and entry.get("status") == "False":
+            return f"the submitter is not scheduled: {entry.get('message') or entry.get('reason')}"
     return ""
 
 
 def _refused(events: Sequence[Json]) -> str:
     """Why the submitter's Job has no pod: a quota, PodSecurity, an admission policy."""
-    failed = [one for one in events if one.get("reason") == "FailedCreate" and one.get("message")]
+    failed = [event for event in events if event.get("reason") == "FailedCreate" and event.get("message")]
     if not failed:
         return "the submitter has no pod yet"
-    newest = max(failed, key=lambda one: str(one.get("lastTimestamp") or one.get("eventTime") or ""))
+    newest = max(failed, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
     why = str(newest["message"]).removeprefix("Error creating: ")
     return f"the submitter's pod is refused: {why}"
 

@@ -23,31 +23,31 @@ def dig(value: Any, *path: str) -> Any:
     return value
 
 
-def meta(thing: Json | None, key: str) -> str:
-    return str(dig(thing, "metadata", key) or "")
+def meta(item: Json | None, key: str) -> str:
+    return str(dig(item, "metadata", key) or "")
 
 
-def name(thing: Json) -> str:
-    return str(thing["metadata"]["name"])
+def name(item: Json) -> str:
+    return str(item["metadata"]["name"])
 
 
-def created(thing: Json) -> datetime | None:
-    return when(dig(thing, "metadata", "creationTimestamp"))
+def created(item: Json) -> datetime | None:
+    return when(dig(item, "metadata", "creationTimestamp"))
 
 
-def condition(thing: Json | None, kind: str) -> Json:
+def condition(item: Json | None, kind: str) -> Json:
     """The condition of that type, {} where there is none."""
-    for entry in dig(thing, "status", "conditions") or ():
+    for entry in dig(item, "status", "conditions") or ():
         if entry.get("type") == kind:
             return dict(entry)
     return {}
 
 
-def changed(thing: Json) -> datetime | None:
+def changed(item: Json) -> datetime | None:
     """When somebody last changed what an object wants (its status apart)."""
-    fields = dig(thing, "metadata", "managedFields") or []
+    fields = dig(item, "metadata", "managedFields") or []
     times = [when(f.get("time")) for f in fields if f.get("subresource") != "status"]
-    return max((t for t in times if t), default=None) or created(thing)
+    return max((t for t in times if t), default=None) or created(item)
 
 
 def first_sentence(message: object) -> str:

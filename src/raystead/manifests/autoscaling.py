@@ -203,14 +203,14 @@ def _autoscaler(ctx: Context, ray: Json) -> Json:
     if options.get("command") or options.get("args"):  # which may name it, as under KubeRay
         env.append({"name": "KUBERAY_GEN_AUTOSCALER_START_CMD", "value": command})
     given = [*(options.get("env") or [])]
-    mine = {one["name"] for one in env}
+    mine = {variable["name"] for variable in env}
     inherited = [
-        one
-        for one in ray.get("env") or []
-        if str(one.get("name", "")).startswith("RAY_") and one["name"] not in _OWN_ENV
+        variable
+        for variable in ray.get("env") or []
+        if str(variable.get("name", "")).startswith("RAY_") and variable["name"] not in _OWN_ENV
     ]
-    known = mine | {str(one.get("name")) for one in inherited}
-    env += [*inherited, *(one for one in given if one.get("name") not in known)]
+    known = mine | {str(variable.get("name")) for variable in inherited}
+    env += [*inherited, *(variable for variable in given if variable.get("name") not in known)]
     mounts = [
         mount
         for mount in ray.get("volumeMounts") or []

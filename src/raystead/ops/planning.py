@@ -195,7 +195,7 @@ def prepare(
     needed = () if known else tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
     if anchor is not None:
-        makes = [one for one in needed if one.name not in given]
+        makes = [secret for secret in needed if secret.name not in given]
         anew, told = _read_anew(makes, live, cluster, anchor.cluster)
         choices = replace(choices, restarted={**choices.restarted, **anew})
         notes += told
@@ -229,8 +229,8 @@ def prepare(
     problems += companions.refusals(asked.placed, clusters_of(there, owned))
     problems += rayjobs.refusals(api, wish, anchor)
     added = tried.imposed(objects)
-    problems += [f"{one.what} ({one.evidence})" for one in added if one.ends]
-    notes += [f"{one.what} ({one.evidence})" for one in added if not one.ends]
+    problems += [f"{addition.what} ({addition.evidence})" for addition in added if addition.ends]
+    notes += [f"{addition.what} ({addition.evidence})" for addition in added if not addition.ends]
     every = (*elsewhere, *notes, *left, *rendered_notes(cluster, facts), *plan.notes)
     plan = replace(plan, notes=every, problems=tuple(problems))
     plan = tried.marked(plan)
@@ -317,7 +317,7 @@ def _read_anew(
     """Restarts of the groups that are there and have read a Secret that is made again; and why."""
     there = {maker.id for maker in makers_of(*live)}
     ours = [item for item in live if item["kind"] == "Secret"]
-    needed = [one for one in needed if not one.certificate or autoscales(before)]
+    needed = [secret for secret in needed if not secret.certificate or autoscales(before)]
     anew: dict[str, str] = {}
     notes = []
     for secret in needed:

@@ -73,13 +73,13 @@ class SpecSource:
 
         if typed := _TYPED.match(message):
             told = [
-                _FIELD.sub(placed, _RAW.sub(r"\1", one.strip()))
-                for one in message[typed.end() :].splitlines()
+                _FIELD.sub(placed, _RAW.sub(r"\1", line.strip()))
+                for line in message[typed.end() :].splitlines()
             ]
             return "; ".join(sorted(told, key=self._line))
         if not (parts := _INVALID.match(message)):
             return _FIELD.sub(placed, message)
-        told = [_FIELD.sub(placed, one, count=1) for one in _NEXT.split(_inside(parts[1]))]
+        told = [_FIELD.sub(placed, cause, count=1) for cause in _NEXT.split(_inside(parts[1]))]
         return "; ".join(sorted(told, key=self._line))
 
     def _line(self, told: str) -> int:
@@ -89,20 +89,20 @@ class SpecSource:
 
     @cached_property
     def _documents(self) -> list[Document]:
-        return [one for whole in read(self.text, self.filename)[0] for one in unpacked(whole)]
+        return [document for whole in read(self.text, self.filename)[0] for document in unpacked(whole)]
 
     @cached_property
     def _ours(self) -> Document | None:
-        return next((one for one in self._documents if _is_ours(one)), None)
+        return next((document for document in self._documents if _is_ours(document)), None)
 
     def _document_of(self, item: Json) -> Document | None:
         """The file's own document that the object is."""
         wanted = (item.get("apiVersion"), item["kind"], item["metadata"]["name"])
-        for one in self._documents:
-            value = one.value if isinstance(one.value, dict) else {}
+        for document in self._documents:
+            value = document.value if isinstance(document.value, dict) else {}
             name = _at(value, ("metadata", "name"))
-            if not _is_ours(one) and (value.get("apiVersion"), value.get("kind"), name) == wanted:
-                return one
+            if not _is_ours(document) and (value.get("apiVersion"), value.get("kind"), name) == wanted:
+                return document
         return None
 
     def _origins(self, item: Json) -> Iterator[tuple[Path, Path]]:
@@ -130,8 +130,8 @@ class SpecSource:
         if group == HEAD:
             return (*self._cluster_at, "headGroupSpec", "template")
         at = (*self._cluster_at, "workerGroupSpecs")
-        for i, one in enumerate(_at(self._ours.value, at) or ()):
-            if group.is_worker and isinstance(one, dict) and one.get("groupName") == group.name:
+        for i, entry in enumerate(_at(self._ours.value, at) or ()):
+            if group.is_worker and isinstance(entry, dict) and entry.get("groupName") == group.name:
                 return (*at, i, "template")
         return None
 
@@ -177,7 +177,7 @@ def _followed(rendered: Any, written: Any, steps: Sequence[Step]) -> Path | None
         if isinstance(step, str):
             inside = rendered.get(step) if isinstance(rendered, dict) else None
             if not isinstance(written, dict) or step not in written:  # a required field is in neither
-                rest = [one for one in steps[i:] if not isinstance(one, dict)]
+                rest = [part for part in steps[i:] if not isinstance(part, dict)]
                 return (*path, *rest) if inside is None else None
             path.append(step)
             rendered, written = inside, written[step]
@@ -197,7 +197,7 @@ def _item(rendered: Any, step: int | dict[str, str]) -> Any:
         return None
     if isinstance(step, int):
         return rendered[step] if step < len(rendered) else None
-    alike = (one for one in rendered if isinstance(one, dict) and _has(one, step))
+    alike = (entry for entry in rendered if isinstance(entry, dict) and _has(entry, step))
     return next(alike, None)
 
 
@@ -214,7 +214,9 @@ def _twin(item: Any, written: list[Any], step: int | dict[str, str]) -> int | No
     for key in _KEYS:
         if key in item:
             alike = [
-                i for i, one in enumerate(written) if isinstance(one, dict) and one.get(key) == item[key]
+                i
+                for i, entry in enumerate(written)
+                if isinstance(entry, dict) and entry.get(key) == item[key]
             ]
             return step if step in alike and isinstance(step, int) else next(iter(alike), None)
     return step if isinstance(step, int) and step < len(written) else None

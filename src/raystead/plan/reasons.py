@@ -22,11 +22,13 @@ def deletion(
 ) -> str:
     """Why a live object is no longer wanted."""
     policy = item["kind"] == "NetworkPolicy"
-    if policy and not any(one["kind"] == "NetworkPolicy" for one in wanted):
+    if policy and not any(item["kind"] == "NetworkPolicy" for item in wanted):
         return "policies are off"
     if applied is None:
         return "the spec does not ask for it"
-    old, new = (one.annotations.get(names.NAMES_ANNOTATION, names.KUBERAY) for one in (applied, desired))
+    old, new = (
+        cluster.annotations.get(names.NAMES_ANNOTATION, names.KUBERAY) for cluster in (applied, desired)
+    )
     if old != new:
         return f"names change from {old} to {new}"
     group = _group(item)
@@ -49,16 +51,16 @@ def _group(item: Json) -> str:
 
 
 def _group_gone(group: str, desired: RayCluster) -> bool:
-    return all(one.name != group for one in desired.spec.workers)
+    return all(group_spec.name != group for group_spec in desired.spec.workers)
 
 
 def _group_reason(group: str, applied: RayCluster, desired: RayCluster) -> str:
-    old = {one.name: one for one in applied.spec.workers}
-    new = {one.name: one for one in desired.spec.workers}
+    old = {group_spec.name: group_spec for group_spec in applied.spec.workers}
+    new = {group_spec.name: group_spec for group_spec in desired.spec.workers}
     if not _group_gone(group, desired):
         return f'group "{group}" gets another name of its Deployment'
-    for name, one in new.items():
-        if name not in old and group in old and one.template == old[group].template:
+    for name, group_spec in new.items():
+        if name not in old and group in old and group_spec.template == old[group].template:
             return f'group "{group}" is renamed to "{name}"'
     return f'group "{group}" is removed'
 
@@ -74,12 +76,12 @@ def foreign(live: Json, cluster: str) -> str:
 def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Iterator[str]:
     """What a change of raystead's version does to the objects, the spec aside."""
     for change in changes:
-        fields = [one.path for one in change.fields if one.by is By.VERSION]
+        fields = [field.path for field in change.fields if field.by is By.VERSION]
         if not fields and change.by is not By.VERSION:
             continue
         what = f"changes {_listed(fields)}" if fields else f"{change.action}s it"
-        template = [one for one in change.fields if touches(one.path, ["spec.template"])]
-        alone = all(one.by is By.VERSION for one in template)
+        template = [field for field in change.fields if touches(field.path, ["spec.template"])]
+        alone = all(field.by is By.VERSION for field in template)
         cost = f"; {_pods(change.restarts)} for that alone" if change.restarts and alone else ""
         made = f"{rendered_by} made it" if rendered_by else "an older one made it"
         yield f"{change.kind}/{change.name}: raystead {version} {what} by itself ({made}){cost}"
@@ -88,9 +90,9 @@ def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Ite
 def of_drift(changes: Sequence[Change]) -> Iterator[str]:
     """What is not as it was applied and is set right: somebody's hand, or an `up` that was cut off."""
     for change in changes:
-        for one in change.fields:
-            if one.by is By.DRIFT:
-                yield f"{change.kind}/{change.name}: {one.path} is not as it was applied; it is set back"
+        for field in change.fields:
+            if field.by is By.DRIFT:
+                yield f"{change.kind}/{change.name}: {field.path} is not as it was applied; it is set back"
         if change.by is By.DRIFT and change.action is Action.CREATE:
             yield f"{change.kind}/{change.name} was applied and is not there; it is created again"
 

@@ -37,7 +37,7 @@ def job_problems(job: RayJob) -> Iterator[SpecFinding]:
     """Every broken rule of a RayJob: where, what, what to write instead."""
     named = name_problems(job.name, JOB_NAME_MAX, job.metadata.generate_name)
     for found in (named, spec_problems(job.spec, ("spec",)), _idle(job)):
-        yield from (SpecFinding(*one) for one in found)
+        yield from (SpecFinding(*finding) for finding in found)
 
 
 def job_notes(spec: RayJobSpec, at: Path) -> Iterator[SpecFinding]:
@@ -99,7 +99,9 @@ def template_findings(template: Json, place: Path) -> tuple[list[SpecFinding], l
     pod = {**spec, "containers": spec.get("containers") or []} if isinstance(spec, dict) else spec
     parts = ((template.get("metadata"), "ObjectMeta", "metadata"), (pod, "PodSpec", "spec"))
     found = [check(value, kind, (*place, key)) for value, kind, key in parts]
-    return [one for problems, _ in found for one in problems], [one for _, notes in found for one in notes]
+    return [finding for problems, _ in found for finding in problems], [
+        finding for _, notes in found for finding in notes
+    ]
 
 
 def _submitter(spec: RayJobSpec, at: Path) -> tuple[list[SpecFinding], list[SpecFinding]]:
@@ -212,21 +214,21 @@ def _runtime_env(spec: RayJobSpec, path: Path) -> _Found:
         yield path, "expected a mapping in the text", "for example: env_vars: {KEY: value}"
         return
     variables = value.get("env_vars")
-    for key, one in variables.items() if isinstance(variables, dict) else ():
-        if not isinstance(one, str):
-            kind = _KINDS.get(type(one), "something else")  # its value may be a secret
+    for key, content in variables.items() if isinstance(variables, dict) else ():
+        if not isinstance(content, str):
+            kind = _KINDS.get(type(content), "something else")  # its value may be a secret
             what = f"env_vars: {key}: expected a string, got {kind}"
             yield path, what, "write it in quotes"
 
 
 def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> _Found:
     rules = strategy.deletion_rules
-    legacy = [one for one in (strategy.on_success, strategy.on_failure) if one is not None]
+    legacy = [policy for policy in (strategy.on_success, strategy.on_failure) if policy is not None]
     if not rules and not legacy:
         yield at, "it holds no rule", "add deletionRules, or remove it"
     if rules and legacy:
         yield at, "deletionRules and onSuccess/onFailure exclude each other", "keep deletionRules"
-    if legacy and (len(legacy) == 1 or any(one.policy is None for one in legacy)):
+    if legacy and (len(legacy) == 1 or any(policy.policy is None for policy in legacy)):
         yield at, "onSuccess and onFailure are both needed, each with a policy", "add what is missing"
     if rules and spec.shutdown_after_job_finishes:
         yield at, "deletionRules and shutdownAfterJobFinishes exclude each other", "keep deletionRules"
@@ -248,9 +250,9 @@ def _deletion(spec: RayJobSpec, strategy: DeletionStrategy, at: Path) -> _Found:
 def _policies(strategy: DeletionStrategy, at: Path) -> Iterator[tuple[str | None, Path]]:
     for i, rule in enumerate(strategy.deletion_rules):
         yield rule.policy, (*at, "deletionRules", i, "policy")
-    for key, one in (("onSuccess", strategy.on_success), ("onFailure", strategy.on_failure)):
-        if one is not None:
-            yield one.policy, (*at, key, "policy")
+    for key, policy in (("onSuccess", strategy.on_success), ("onFailure", strategy.on_failure)):
+        if policy is not None:
+            yield policy.policy, (*at, key, "policy")
 
 
 def _conditions(strategy: DeletionStrategy, at: Path) -> _Found:
