@@ -175,7 +175,7 @@ def fail(message: str) -> BaseException:
 
 
 def test_a_fault_of_ours_names_kind_and_place_and_no_value() -> None:
-    text = failure.told(fail("Invalid header b'Bearer abcdefgh0123\\n'"), debug=False)
+    text = failure.sentences(fail("Invalid header b'Bearer abcdefgh0123\\n'"), debug=False)
     assert text.startswith("this is a bug in raystead")
     assert "KeyError at" in text
     assert "test_last_resort.py:" in text
@@ -194,7 +194,7 @@ def test_a_fault_of_ours_names_kind_and_place_and_no_value() -> None:
     ],
 )
 def test_debug_shows_the_way_and_masks_what_may_be_secret(secret: str) -> None:
-    text = failure.told(fail(secret.format("s3cretS3cretS3cret")), debug=True)
+    text = failure.sentences(fail(secret.format("s3cretS3cretS3cret")), debug=True)
     assert "caused by" in text
     assert "ValueError: " in text
     assert "s3cret" not in text

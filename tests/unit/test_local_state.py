@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from raystead.cli.main import root
+from raystead.cli.root import root
 from raystead.errors import UsageError
 from raystead.local import plan as planning
 from raystead.local.logs import Following

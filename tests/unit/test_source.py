@@ -146,33 +146,35 @@ def index(item: Any, name: str, within: str) -> int:
 )
 def test_a_field_that_is_refused_has_its_line(which: str, message: str, told: str | None) -> None:
     source, rendered = objects()
-    assert source.told(message, rendered[which]) == (told or message)
+    assert source.located(message, rendered[which]) == (told or message)
 
 
 def test_what_we_have_put_into_the_users_lists_counts_for_nothing() -> None:
     source, rendered = objects()
     head = rendered["Deployment/demo-head"]
     mine = f"spec.template.spec.containers[0].env[{index(head, 'MINE', 'env')}].value"
-    assert source.told(f"{mine}: no", head) == f"ray.yaml:19:13: {HEAD_CONTAINERS}[0].env[0].value: no"
+    assert source.located(f"{mine}: no", head) == f"ray.yaml:19:13: {HEAD_CONTAINERS}[0].env[0].value: no"
     ours = next(
         e["name"] for e in head["spec"]["template"]["spec"]["containers"][0]["env"] if e["name"] != "MINE"
     )
     field = f"spec.template.spec.containers[0].env[{index(head, ours, 'env')}].value: no"
-    assert source.told(field, head) == field
+    assert source.located(field, head) == field
 
 
 def test_what_a_flag_has_changed_has_no_line() -> None:
     source, rendered = objects(flags=Flags(image="other/ray:1"))
     field = "spec.template.spec.containers[0].image: no"
-    assert source.told(field, rendered["Deployment/demo-head"]) == field
+    assert source.located(field, rendered["Deployment/demo-head"]) == field
 
 
 def test_a_pod_that_is_tried_has_the_lines_of_its_group() -> None:
     source, rendered = objects()
     message = 'Pod "raystead-doctor-x" is invalid: spec.containers[1].env[0].name: no'
     pod = rendered["Deployment/demo-head"]["spec"]["template"]
-    assert source.told_of_pod(message, HEAD, pod) == f"ray.yaml:23:13: {HEAD_CONTAINERS}[1].env[0].name: no"
-    assert source.told_of_pod("spec.hostname: no", worker("gone"), pod) == "spec.hostname: no"
+    assert (
+        source.located_in_pod(message, HEAD, pod) == f"ray.yaml:23:13: {HEAD_CONTAINERS}[1].env[0].name: no"
+    )
+    assert source.located_in_pod("spec.hostname: no", worker("gone"), pod) == "spec.hostname: no"
 
 
 JOB = """\
@@ -202,8 +204,8 @@ spec:
 
 def test_a_jobs_cluster_and_submitter_are_found_in_its_document() -> None:
     source, rendered = objects(JOB.replace("        workingDir: 0\n", '        workingDir: "0"\n'))
-    job = source.told("spec.template.spec.containers[0].workingDir: no", rendered["Job/demo"])
+    job = source.located("spec.template.spec.containers[0].workingDir: no", rendered["Job/demo"])
     assert job == "ray.yaml:13:9: spec.submitterPodTemplate.spec.containers[0].workingDir: no"
-    head = source.told("spec.template.spec.containers[0].stdinOnce: no", rendered["Deployment/demo-head"])
+    head = source.located("spec.template.spec.containers[0].stdinOnce: no", rendered["Deployment/demo-head"])
     path = "spec.rayClusterSpec.headGroupSpec.template.spec.containers[0].stdinOnce"
     assert head == f"ray.yaml:21:13: {path}: no"

@@ -43,7 +43,7 @@ def _masked(value: object) -> object:
     return value if value is None or isinstance(value, bool | int | float) else masked_text(str(value))
 
 
-def told(error: BaseException, *, debug: bool) -> str:
+def sentences(error: BaseException, *, debug: bool) -> str:
     """The sentences for an exception that nobody expected."""
     what = f"this is a bug in raystead, not a mistake of yours: {_kind(error)} at {_place(error)}"
     seen = f"raystead {__version__}, Python {platform.python_version()}"

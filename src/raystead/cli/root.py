@@ -111,9 +111,9 @@ def run() -> int:
         error.show()
         return UsageError.exit_code
     except click.UsageError as error:
-        from raystead.cli.usage import told
+        from raystead.cli.usage import sentence
 
-        _as_json(meant := told(error, root))
+        _as_json(meant := sentence(error, root))
         return _say(meant.diagnostics(), meant.exit_code)
     except RaysteadError as error:
         from raystead.cli.retyped import spelled_out
@@ -127,7 +127,7 @@ def run() -> int:
     except Exception as error:  # noqa: BLE001 - the last resort
         from raystead.cli import failure  # what only errors need is imported when there is one
 
-        return _say(failure.told(error, debug=_wishes["debug"]), RaysteadError.exit_code)
+        return _say(failure.sentences(error, debug=_wishes["debug"]), RaysteadError.exit_code)
 
 
 def _as_json(error: RaysteadError) -> None:

@@ -15,7 +15,7 @@ from raystead.cli.options import behind_the_verb
 from raystead.cli.retyped import MAY_HOLD_SECRETS, corrected
 from raystead.errors import UsageError
 
-__all__ = ["examples", "near", "told", "unknown_command"]
+__all__ = ["examples", "near", "sentence", "unknown_command"]
 
 _NOT_ONE_OF = re.compile(r"^'(.*)' is not one of ", re.S)
 _NOT_A_NUMBER = re.compile(r"^'(.*)' is not a valid (integer|float|boolean)", re.S)
@@ -86,7 +86,7 @@ def _same_flags(word: str) -> bool:
     return bool(behind) and len(behind) % 2 == 0 and all(flag in ("-f", "-n") for flag in behind[::2])
 
 
-def told(error: click.UsageError, root: click.Group) -> UsageError:
+def sentence(error: click.UsageError, root: click.Group) -> UsageError:
     """click's error as ours."""
     error.ctx = error.ctx or _typed(root)
     if isinstance(error, click.NoSuchOption):

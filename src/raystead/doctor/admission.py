@@ -34,7 +34,7 @@ def check(seen: Observations) -> Iterator[Check]:
                 if finding.cause in _COUNTED:
                     continue
                 refused = True
-                yield _said(seen, pods, finding)
+                yield _check(seen, pods, finding)
     yield from _deadlines(seen)
     unasked = [pods for pods in seen.groups if pods.group not in seen.admission]
     if unasked:
@@ -56,7 +56,7 @@ def later(seen: Observations) -> Iterator[Check]:
         if isinstance(answer, str) and not pods.wanted:
             for finding in _explained(seen, pods, answer):
                 if finding.cause not in _COUNTED:
-                    yield unmade(_said(seen, pods, finding), pods)
+                    yield unmade(_check(seen, pods, finding), pods)
 
 
 def _deadlines(seen: Observations) -> Iterator[Check]:
@@ -91,7 +91,7 @@ def _explained(seen: Observations, pods: Pods, message: str) -> tuple[Finding, .
     return admission.explained(view, Group(pods.group, Wanted.fixed(count), pods.maker), refusal)
 
 
-def _said(seen: Observations, pods: Pods, finding: Finding) -> Check:
+def _check(seen: Observations, pods: Pods, finding: Finding) -> Check:
     name = "pod security" if finding.cause == admission.SECURITY.slug else "admission"
     evidence = finding.evidence[0].text if finding.evidence else ""
     what = f"{pods.group}: {finding.why}" if str(pods.group) not in finding.why else finding.why

@@ -30,7 +30,7 @@ def check(seen: Observations) -> Iterator[Check]:
     for pods in seen.groups:
         if pods.wanted and (found := list(_pod(seen.limitranges, with_defaults(pods.pod, seen.limitranges)))):
             broken = True
-            yield _said(seen, pods, found)
+            yield _check(seen, pods, found)
     if claims := list(_claims(seen)):
         broken = True
         yield Check("limits", "fail", f"the volume will be refused: {'; '.join(claims)}", _names(seen))
@@ -129,7 +129,7 @@ def _claims(seen: Observations) -> Iterator[str]:
             )
 
 
-def _said(seen: Observations, pods: Pods, found: list[_Broken]) -> Check:
+def _check(seen: Observations, pods: Pods, found: list[_Broken]) -> Check:
     texts = "; ".join(dict.fromkeys(broken.text for broken in found))
     what = f"{pods.one} will be refused: {texts}"
     send = f'send to the administrator: "please change {_names(seen)} in namespace {seen.facts.namespace}: '

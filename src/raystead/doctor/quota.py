@@ -52,7 +52,7 @@ def check(seen: Observations) -> Iterator[Check]:
         _place(rooms, pods)
     for room in rooms:
         yield from _objects(seen, room)
-        yield _said(seen, room)
+        yield _check(seen, room)
 
 
 def usage(pod: Json) -> Amounts:
@@ -133,7 +133,7 @@ def _place(rooms: list[_Room], pods: Pods) -> None:
                     room.left[name] -= asked[name]
 
 
-def _said(seen: Observations, room: _Room) -> Check:
+def _check(seen: Observations, room: _Room) -> Check:
     if not room.refused:
         tight = min(
             (n for n in room.needed if room.needed[n] > 0),

@@ -231,17 +231,17 @@ def _cause(view: View, group: Group, r: Refusal) -> tuple[Cause, dict[str, str]]
         return RUNTIME, {"runtime": match.group(1)}
     for cause, form in ((WEBHOOK, _WEBHOOK), (WEBHOOK, _POLICY), (WEBHOOK_DOWN, _WEBHOOK_DOWN)):
         if match := form.search(text):
-            said = match.group(2) or "no reason given"
-            label = _label_flags(view, said) if cause is WEBHOOK else ""
-            return cause, {"webhook": match.group(1), "said": _shown(said), "label": label}
+            reason = match.group(2) or "no reason given"
+            label = _label_flags(view, reason) if cause is WEBHOOK else ""
+            return cause, {"webhook": match.group(1), "said": _shown(reason), "label": label}
     return REFUSED, {"said": _shown(text), "fix": _mended(view, text)}
 
 
-def _label_flags(view: View, said: str) -> str:
+def _label_flags(view: View, reason: str) -> str:
     """The line that gives the labels which a policy misses, and "or"; "" where it is not about labels."""
-    if match := _LABEL_SET.search(said):
+    if match := _LABEL_SET.search(reason):
         keys = re.findall(r"[\w./-]+", match.group(1))
-    elif match := _LABEL_PATH.search(said) or _LABEL_NAMED.search(said):
+    elif match := _LABEL_PATH.search(reason) or _LABEL_NAMED.search(reason):
         keys = [next(filter(None, match.groups()))]
     else:
         return ""

@@ -89,10 +89,10 @@ def _expression(expression: Json, labels: dict[str, str]) -> bool:
 
 def _peer(peers: Sequence[Json] | None, pod: Pod, namespace: str) -> bool:
     """An absent list is everybody."""
-    return not peers or any(_one(p, pod, namespace) for p in peers)
+    return not peers or any(_lets_in(p, pod, namespace) for p in peers)
 
 
-def _one(peer: Json, pod: Pod, namespace: str) -> bool:
+def _lets_in(peer: Json, pod: Pod, namespace: str) -> bool:
     if block := peer.get("ipBlock"):
         if not pod.ip:
             return True

@@ -37,10 +37,10 @@ def joined(findings: Iterable[Finding]) -> list[Shared]:
     same: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in findings:
         same.setdefault((finding.why, finding.means, finding.remedy), []).append(finding)
-    return [_one(alike) for alike in same.values()]
+    return [_merged(alike) for alike in same.values()]
 
 
-def _one(alike: list[Finding]) -> Shared:
+def _merged(alike: list[Finding]) -> Shared:
     if len(alike) == 1:
         return Shared(str(alike[0].group or ""), alike[0])
     times = [f.since for f in alike if f.since]

@@ -80,13 +80,13 @@ def job_state(job: Json | None, pods: Sequence[Json], events: Sequence[Json] = (
     started = moment(status.get("startTime") or job["metadata"].get("creationTimestamp"))
     pods = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
     newest = pods[-1] if pods else None
-    told = [found for pod in pods if (found := _told(pod))]
+    told = [found for pod in pods if (found := _message_of(pod))]
     conditions = {
         entry["type"]: entry for entry in status.get("conditions") or [] if entry.get("status") == "True"
     }
     pod = newest["metadata"]["name"] if newest else ""
     ended = conditions.get("Complete") or conditions.get("Failed")
-    last = _told(newest) if newest else None
+    last = _message_of(newest) if newest else None
     if last or (ended and told):  # the Job's own condition comes a moment after its pod's end
         return _outcome(last or told[-1], started, pod)
     if ended:
@@ -116,7 +116,7 @@ def job_state(job: Json | None, pods: Sequence[Json], events: Sequence[Json] = (
     )
 
 
-def _told(pod: Json) -> dict[str, Any] | None:
+def _message_of(pod: Json) -> dict[str, Any] | None:
     """The outcome in the termination message of a submitter's pod."""
     for container in (pod.get("status") or {}).get("containerStatuses") or []:
         text = ((container.get("state") or {}).get("terminated") or {}).get("message") or ""

@@ -98,7 +98,7 @@ class LocalPlace:
     def status(self) -> LocalStatus:
         """What is alive now, asked of the processes and of Ray."""
         plan = self.state.plan()
-        told, supervisor = self.state.told()
+        told, supervisor = self.state.last_status()
         alive = self._alive(plan)
         nodes = []
         for node in plan.nodes:
@@ -206,7 +206,7 @@ class LocalPlace:
             return self.state.not_found()
         if (failing := self._failing()) is not None:
             return failing
-        if self.state.told()[1] is None:
+        if self.state.last_status()[1] is None:
             return WrongState(
                 f'the local cluster "{self.name}" does not run: its supervisor has ended',
                 remedy=f"raystead up --local --name {self.name}",
@@ -225,7 +225,7 @@ class LocalPlace:
                 evidence=f"{self.directory / 'spec.json'} differs in more than replicas",
                 remedy=f"raystead down --local --name {self.name}, then this command again",
             )
-        if self.state.told()[1] is None:
+        if self.state.last_status()[1] is None:
             # Its supervisor was killed: what it left is ended, the state on disk stays and comes back.
             plan = self.state.plan()
             end_marked(plan.uid, grace=GRACE)
@@ -288,7 +288,7 @@ class LocalPlace:
 
     def _failing(self) -> NotReady | None:
         """What the supervisor tells of a node that ends over and over for the same reason."""
-        told, _ = self.state.told()
+        told, _ = self.state.last_status()
         failing = next((node for node in told.values() if node.get("same", 0) >= SAME), None)
         if failing is None:
             return None

@@ -68,7 +68,7 @@ class LocalState:
         except (OSError, ValueError) as error:
             raise self._damaged("spec.json", error) from error
 
-    def told(self) -> tuple[dict[str, Json], int | None]:
+    def last_status(self) -> tuple[dict[str, Json], int | None]:
         """What the supervisor last wrote of each node, and its pid if it lives.
 
         A damaged file says nothing: then no supervisor is known, and the next `up` starts another one.

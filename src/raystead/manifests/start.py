@@ -72,7 +72,7 @@ def start_params(cluster: RayCluster, group: GroupSpec, *, head: bool) -> dict[s
             ",".join(f"{key}={value}" for key, value in sorted(group.labels.items()))
         )
     own_params = group.ray_start_params
-    return {**params, **own_params, **_said_resources(own_params, group), "block": "true"}
+    return {**params, **own_params, **_given_resources(own_params, group), "block": "true"}
 
 
 def start_command(params: Mapping[str, str], head: bool) -> str:
@@ -137,7 +137,7 @@ def _with_accelerator(custom: Mapping[str, float], limits: Json) -> dict[str, fl
     return {**custom, _CUSTOM[first]: quantities.ceil(limits[first])}
 
 
-def _said_resources(params: Mapping[str, str], group: GroupSpec) -> dict[str, str]:
+def _given_resources(params: Mapping[str, str], group: GroupSpec) -> dict[str, str]:
     """The user's `resources` with the container's accelerator added; {} leaves what they wrote."""
     limits: Json = (group.template.ray_container.get("resources") or {}).get("limits") or {}
     try:

@@ -120,7 +120,7 @@ def answers_to(
             if isinstance(error, Forbidden) or error.status in (0, 429, 503, 504):
                 raise  # a webhook that fails answers 500
             refusal = error.evidence or error.what
-            return source.told_of_pod(refusal, pods.group, body) if source else refusal
+            return source.located_in_pod(refusal, pods.group, body) if source else refusal
 
     tried = list(tried)
     return {pods.group: found for pods, found in zip(tried, parallel(answer, tried), strict=True)}

@@ -164,7 +164,7 @@ def _companions(subject: Subject) -> tuple[Check, ...]:
                 raise
             if isinstance(error, ObjectNotFound) and waits_for_role(item, asked.foreign):
                 return None
-            seen = asked.source.told(error.evidence, item) if asked.source else error.evidence
+            seen = asked.source.located(error.evidence, item) if asked.source else error.evidence
             return Check("file", "fail", f"{word(item)} ({place}): {error.what}", seen, error.remedy)
         return None
 

@@ -239,10 +239,10 @@ class _Deleting:
         self.uids.update(item["metadata"]["uid"] for item in new)
         self._made += sum(_made_by_up(item) for item in new)
         self._claims += sum(item["kind"] == CLAIM for item in new)
-        parallel(lambda item: self._one(item, propagation), new)
+        parallel(lambda item: self._delete(item, propagation), new)
         return bool(new)
 
-    def _one(self, item: Json, propagation: str) -> None:
+    def _delete(self, item: Json, propagation: str) -> None:
         kind, name, uid = item["kind"], item["metadata"]["name"], item["metadata"]["uid"]
         path = path_of(self.api.namespace, kind, name)
         with contextlib.suppress(ObjectNotFound, Conflict):  # gone, or another one of that name is there

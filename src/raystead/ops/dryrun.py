@@ -111,7 +111,7 @@ def dry_run(
                 answers[key] = forced
                 continue
             reason = _refusal(answer, places.get(id(item)))
-            refusals[key] = asked.source.told(reason, item) if asked.source else reason
+            refusals[key] = asked.source.located(reason, item) if asked.source else reason
             continue
         answers[key] = answer
         # A dry-run of a create has no resourceVersion; with one, the object is there and lacks our label.

@@ -44,19 +44,19 @@ class SpecSource:
     text: str = field(repr=False)
     filename: str
 
-    def told(self, message: str, item: Json) -> str:
+    def located(self, message: str, item: Json) -> str:
         """What the server says of a rendered object, each field with its place where the file has it."""
         found = self._document_of(item)
         if found is not None:
-            return self._told(message, item, found, [((), ())])
-        return self._told(message, item, self._ours, list(self._origins(item)))
+            return self._located(message, item, found, [((), ())])
+        return self._located(message, item, self._ours, list(self._origins(item)))
 
-    def told_of_pod(self, message: str, group: GroupId, pod: Json) -> str:
+    def located_in_pod(self, message: str, group: GroupId, pod: Json) -> str:
         """The same of one pod of a group."""
         place = self._template(group)
-        return self._told(message, pod, self._ours, [((), place)] if place else [])
+        return self._located(message, pod, self._ours, [((), place)] if place else [])
 
-    def _told(
+    def _located(
         self, message: str, rendered: Json, document: Document | None, origins: Sequence[tuple[Path, Path]]
     ) -> str:
         def placed(match: re.Match[str]) -> str:

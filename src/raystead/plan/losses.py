@@ -27,17 +27,17 @@ def state_place(template: Json) -> tuple[str, str]:
     spec = template.get("spec") or {}
     ray: Json = next(iter(spec.get("containers") or []), {})
     env = {entry.get("name"): entry for entry in ray.get("env") or []}
-    if _said(env.get("RAY_gcs_storage")) == "rocksdb":
+    if _value(env.get("RAY_gcs_storage")) == "rocksdb":
         claim: Json = next((v for v in spec.get("volumes") or [] if v.get("name") == "gcs-storage"), {})
         name = (claim.get("persistentVolumeClaim") or {}).get("claimName", "")
         path = next(
             (m.get("subPath") for m in ray.get("volumeMounts") or [] if m.get("name") == "gcs-storage"), None
         )
         return f"RocksDB on the claim {name}", f"path {path}" if path else ""
-    address = _said(env.get("RAY_REDIS_ADDRESS"))
+    address = _value(env.get("RAY_REDIS_ADDRESS"))
     if not address:
         return "", ""
-    prefix = _said(env.get("RAY_external_storage_namespace"))
+    prefix = _value(env.get("RAY_external_storage_namespace"))
     return f"Redis {address.rpartition('@')[2]}", f"namespace {prefix}" if prefix else ""
 
 
@@ -72,7 +72,7 @@ def _head(live: Maker, after: Maker | None, cost: Cost) -> str:
     return HEAD_WITH_STORAGE if cost.restarts else f"what runs; actors' state stays in {old}"
 
 
-def _said(entry: Json | None) -> str:
+def _value(entry: Json | None) -> str:
     """The literal value of a variable, or the reference that gives it."""
     if entry is None:
         return ""

@@ -53,8 +53,8 @@ class NodesClient:
 
     def living(self) -> Living:
         """Whether this Ray checks tokens, and its version; never raises, says "" of what it was not told."""
-        mode = self._said("/api/authentication_mode", "authentication_mode")
-        return Living(mode, self._said("/api/version", "ray_version"))
+        mode = self._text_at("/api/authentication_mode", "authentication_mode")
+        return Living(mode, self._text_at("/api/version", "ray_version"))
 
     def autoscaler(self) -> str:
         """What `ray status` says, as text; "" where this Ray's dashboard does not tell; never raises."""
@@ -64,7 +64,7 @@ class NodesClient:
         except (httpx.HTTPError, ValueError, KeyError, TypeError):
             return ""
 
-    def _said(self, path: str, key: str) -> str:
+    def _text_at(self, path: str, key: str) -> str:
         try:
             answer = self._http.get(path)
             if answer.status_code == 404 and key == "authentication_mode":

@@ -246,14 +246,14 @@ class _ClusterReading:
         if left := self._faults(value):  # an entry of a list, or a field that has to be there
             value = without_what_holds(value, left)
         if self._faults(value):  # too little is left of it to lay flags over
-            return None, problems + self._told(faults, {}), []
+            return None, problems + self._problems(faults, {}), []
         value, of_flags = laid_over(self.flags, value)
         problems += of_flags
-        problems += self._told(faults, value)
+        problems += self._problems(faults, value)
         try:
             cluster = read_as(RayCluster, value)
         except ShapeError as error:
-            return None, problems + self._told(error.faults, {}), []
+            return None, problems + self._problems(error.faults, {}), []
         open_faults = [fault.path for fault in faults if value_at(value, fault.path) is None]
         for finding in rules.problems(cluster):
             if not any(path[: len(finding.path)] == finding.path for path in open_faults):  # told already
@@ -267,7 +267,7 @@ class _ClusterReading:
             return list(error.faults)
         return []
 
-    def _told(self, faults: Iterable[SpecFinding], healed: Json) -> list[Problem]:
+    def _problems(self, faults: Iterable[SpecFinding], healed: Json) -> list[Problem]:
         """The faults but for those that flags have put right."""
         return [self._problem(fault) for fault in faults if value_at(healed, fault.path) is None]
 

@@ -48,10 +48,10 @@ def _rank(field: FieldChange) -> int:
     """What people change most comes first, then what can be shown."""
     if field.path.endswith(_FIRST):
         return 0
-    return 1 if _told(field) else 2
+    return 1 if _is_short(field) else 2
 
 
-def _told(field: FieldChange) -> bool:
+def _is_short(field: FieldChange) -> bool:
     return field.before != field.after and _short(field.before) and _short(field.after)
 
 
@@ -62,7 +62,7 @@ def _field(field: FieldChange) -> Iterator[str]:
         name = field.path.removesuffix(".value").rpartition("[")[2].rstrip("]")
     if field.path.endswith("restartedAt]") or name in ("restarted", "annotations"):
         return
-    if _told(field):
+    if _is_short(field):
         yield f"{name} {field.before} → {field.after}"
     else:
         yield name
