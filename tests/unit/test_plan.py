@@ -330,6 +330,23 @@ def test_a_newer_raystead_names_what_it_changes_by_itself() -> None:
     assert made.notes[1].startswith(f"Service/a-old: raystead {__version__} deletes it by itself")
 
 
+def test_a_newer_raystead_restarts_no_head_for_its_stewards_program() -> None:
+    spec = cluster(group("b", 2), enableInTreeAutoscaling=True)
+    live = [stored(item) for item in manifests(spec, FACTS)]
+    steward = next(i for i in live if key_of(i) == ("ConfigMap", "raystead-a-steward"))
+    steward["data"]["hands.py"] = "pass"  # what 0.0.1 shipped
+    answers = {key_of(item): stored(item, 2) for item in manifests(spec, FACTS)}
+    previous = manifests(spec, FACTS)
+    made = make(
+        manifests(spec, FACTS), live, answers, desired=spec, applied=spec, previous=previous, rendered_by="0"
+    )
+    assert made.restarts == 0
+    assert made.notes == (
+        f"ConfigMap/raystead-a-steward: raystead {__version__} changes data[hands.py] by itself (0 made it); "
+        "what runs goes on with the program that it has until its pod restarts",
+    )
+
+
 def test_what_is_not_as_applied_is_told_from_the_spec() -> None:
     spec = cluster(group("b", 2))
     live = [stored(item) for item in manifests(spec, FACTS) if item["kind"] != "Service"]

@@ -84,7 +84,9 @@ def of_version(changes: Sequence[Change], rendered_by: str, version: str) -> Ite
         alone = all(field.by is By.VERSION for field in template)
         cost = f"; {_pods(change.restarts)} for that alone" if change.restarts and alone else ""
         made = f"{rendered_by} made it" if rendered_by else "an older one made it"
-        yield f"{change.kind}/{change.name}: raystead {version} {what} by itself ({made}){cost}"
+        program = change.kind == "ConfigMap" and any(".py" in path for path in fields)
+        later = "; what runs goes on with the program that it has until its pod restarts" if program else ""
+        yield f"{change.kind}/{change.name}: raystead {version} {what} by itself ({made}){cost}{later}"
 
 
 def of_drift(changes: Sequence[Change]) -> Iterator[str]:
