@@ -70,12 +70,13 @@ while not [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not 
     time.sleep(0.05)
 print("SAID", json.dumps([asked, time.time()]))
 """
-REQUEST = """\
-import sys, time, ray
-from ray.autoscaler.sdk import request_resources
-ray.init()
-request_resources(bundles=[{"CPU": 1}] * int(sys.argv[1]))
-print("SAID", time.time())
+WISH = """\
+import os, sys, time
+from ray.autoscaler._private.kuberay.node_provider import KubernetesHttpApiClient
+wish = [{"op": "replace", "path": "/spec/workerGroupSpecs/0/replicas", "value": int(sys.argv[1])}]
+begun = time.time()
+KubernetesHttpApiClient(os.environ["RAY_CLUSTER_NAMESPACE"]).patch("rayclusters/auto", wish)
+print("SAID", begun)
 """
 NO_DEMAND = """\
 import sys, time, ray
@@ -144,10 +145,10 @@ class Side:
     def gone(self) -> bool:
         return not self.kube.items("pods", "-l", NODES)
 
-    def head(self, program: str, *words: str) -> str:
+    def head(self, program: str, *words: str, container: str = "ray") -> str:
         """What a program in the head said after the word SAID."""
         (pod,) = self.pods("head")
-        command = ("exec", pod["metadata"]["name"], "-c", "ray", "--", "python", "-c", program, *words)
+        command = ("exec", pod["metadata"]["name"], "-c", container, "--", "python", "-c", program, *words)
         return self.kube.out(*command, timeout=WAIT).rpartition("SAID ")[2].strip()
 
 
@@ -344,7 +345,10 @@ def alive(admin: Kube, rounds: int) -> None:
 
 
 def thousand(admin: Kube, operator: Kube | None) -> None:
-    """From no worker to a thousand, on kwok's nodes, which only say that they run."""
+    """From no worker to a thousand, on kwok's nodes, which only say that they run.
+
+    Ray's autoscaler asks for ten at a time while no raylet comes, so its request is made here by its client.
+    """
     running = {}
     with contextlib.ExitStack() as stack:
         stack.callback(remove_nodes, admin)
@@ -361,7 +365,7 @@ def thousand(admin: Kube, operator: Kube | None) -> None:
 
 
 def one_thousand(side: Side) -> float:
-    """Seconds from demand until a thousand pods run; prints the steward's own part, memory and requests."""
+    """Seconds from the request until a thousand pods run; prints the steward's part, memory and requests."""
     side.apply(autoscaled("v2", MANY, nodeSelector=SELECTOR, tolerations=[TOLERATION]))
     until(side.ready, WAIT, f"{side.name}: its head is ready")
     before = 0.0
@@ -373,19 +377,16 @@ def one_thousand(side: Side) -> float:
         asked = len(side.there.audit.of_pods(side.kube.namespace))
         line("raystead: the idle steward's requests, a second", f"{asked / QUIET:.2f}", "≤ 0.2")
     log = audit()
-    begun = float(side.head(REQUEST, str(MANY)))
+    begun = float(side.head(WISH, str(MANY), container="autoscaler"))
     names = ("get", "pods", "-l", f"{NODES}=worker", "--field-selector=status.phase=Running", "-o", "name")
     until(lambda: len(side.kube.out(*names).splitlines()) >= MANY, WAIT, f"{side.name}: all run", every=0.5)
     took = time.time() - begun
     made = [row for row in log.times(side.kube.namespace, "create", "pods") if row[0] > begun]
     assert len(made) == MANY, f"{side.name}: {len(made)} pods were made"
-    line(f"{side.name}: demand of {MANY} to all Running, s", f"{took:.1f}", "")
-    line("   to the first pod asked for, to the last one made, s",
-         f"{made[0][0] - begun:.1f}, {max(row[1] for row in made) - begun:.1f}", "")  # fmt: skip
+    line(f"{side.name}: {MANY} replicas asked for, to all Running, s", f"{took:.1f}", "")
+    target = "≤ 8" if side.there else ""
+    line("   to the last pod made, s", f"{max(row[1] for row in made) - begun:.1f}", target)
     if side.there:
-        stored = [row for row in log.times(side.kube.namespace, "patch", "configmaps") if row[0] > begun]
-        own = max(row[1] for row in made) - stored[0][0]
-        line("   from the autoscaler's request to the last pod made, s", f"{own:.1f}", "≤ 8")
         time.sleep(5)
         line("   the steward's memory with none, with all, MB",
              f"{before:.0f}, {steward_memory(side):.0f}", "≤ 40, ≤ 60")  # fmt: skip

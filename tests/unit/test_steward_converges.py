@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stewardserver import GROUP, Clock
+from stewardserver import GROUP, PODS, Clock
 from stewardworld import OldWorld, World
 
 from raystead.incluster import facade, hands, kept
@@ -268,6 +268,20 @@ def test_a_steward_that_wakes_after_another_has_taken_its_place_touches_no_pod(c
     play(world, [("wake_the_one_before", 0), ("lose", 0), ("wake_the_one_before", 0)])
     assert world.server.deleted == []
     assert set(world.server.used) == set(there)
+    world.settle()
+    ends_well(world)
+
+
+def test_a_refusal_never_has_ray_end_a_worker_that_was_made_beside_it(clock: Clock) -> None:
+    """Of pods that are asked for at once, one is refused before the others' answers have come."""
+    world = World(clock)
+    play(world, [("want", 3), ("round", 0)])
+    template = world.kept.templates["small"]
+    world.hands._refused("small", "exceeded quota")
+    for count, name in enumerate(world.board.scaling.groups["small"].names, 1):
+        pod = {**template, "metadata": {**template["metadata"], "name": name}}
+        world.hands._learn(world.server.request("POST", f"{PODS}/", pod))
+        assert world.board.cluster()["spec"]["workerGroupSpecs"][0]["maxReplicas"] == count
     world.settle()
     ends_well(world)
 

@@ -230,7 +230,7 @@ class Hands:
             job.result()
         texts = {group: refusal.text for group, refusal in self._refusals.items()}
         if texts != self._told:
-            self._tell(self._refusals)
+            self._tell(self._capped(mine))
             self._told = texts
 
     def _gone(self, scaling: Scaling, mine: list[Json]) -> set[str]:
@@ -273,7 +273,16 @@ class Hands:
         with self._lock:
             unseen = [pod for name, pod in self._asked.items() if name not in self._pods]
             everyone, version = [*self._pods.values(), *unseen], self._version
-        self._board.report(everyone, version, self._refusals)
+        self._board.report(everyone, version, self._capped(everyone))
+
+    def _capped(self, pods: list[Json]) -> dict[str, PodRefusal]:
+        """The refusals, with the replicas that each group has now: with fewer Ray would end a worker."""
+        hosts = {g["groupName"]: g["numOfHosts"] for g in self._board.document["spec"]["workerGroupSpecs"]}
+        groups = [pod["metadata"]["labels"].get(GROUP) for pod in pods if not deleted(pod)]
+        return {
+            group: PodRefusal(one.text, groups.count(group) // hosts.get(group, 1), one.at)
+            for group, one in list(self._refusals.items())
+        }
 
     def _ours(self, pod: Json, known: set[str]) -> bool:
         owners = _owners(pod)
@@ -286,6 +295,8 @@ class Hands:
     def _make(self, name: str, group: str) -> None:
         template = self._templates().get(group)
         if template is None or group in self._refusals:
+            with self._lock:
+                self._asked.pop(name, None)
             return
         body = {**template, "metadata": {**template["metadata"], "name": name}}
         try:
@@ -303,20 +314,10 @@ class Hands:
         self._say(f"worker {name} made, group {group}")
 
     def _refused(self, group: str, text: str) -> None:
-        there = sum(
-            1 for pod in self._look() if pod["metadata"]["labels"].get(GROUP) == group and not deleted(pod)
-        )
-        hosts = next(
-            (
-                g["numOfHosts"]
-                for g in self._board.document["spec"]["workerGroupSpecs"]
-                if g["groupName"] == group
-            ),
-            1,
-        )
         if group not in self._refusals:
             self._say(f"group {group}: the API server refuses a pod: {text}")
-        self._refusals[group] = PodRefusal(text, there // hosts, time.monotonic())
+        self._refusals[group] = PodRefusal(text, 0, time.monotonic())
+        self._report()
 
     def _delete(self, pod: Json) -> None:
         body = {"preconditions": {"uid": pod["metadata"]["uid"]}}
