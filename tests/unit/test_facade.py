@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from raystead.incluster.facade import PodRefusal, SharedState, server
+from raystead.incluster.facade import PodRefusal, SeenPods, SharedState, server
 from raystead.incluster.relay import Relay
 
 SECRET = "façade".encode().hex()
@@ -110,6 +110,10 @@ def pod(name: str, kind: str = "worker", group: str = "small") -> dict[str, Any]
     return {"metadata": {"name": name, "labels": labels, "resourceVersion": "7"}, "status": status}
 
 
+def told(board: SharedState, pods: list[Any], version: str, refusals: dict[str, PodRefusal]) -> None:
+    board.report(lambda: SeenPods(pods, version, refusals))
+
+
 def refused(code: int, ask: Any) -> str:
     with pytest.raises(urllib.error.HTTPError) as error:
         ask()
@@ -136,7 +140,7 @@ def test_pods_that_nobody_has_reported_are_unknown_and_not_none(board: SharedSta
     assert "nobody has reported" in refused(
         503, lambda: client.get("pods?labelSelector=ray.io%2Fcluster%3Ddemo")
     )
-    board.report([], "1", {})
+    told(board, [], "1", {})
     assert client.get("pods?labelSelector=ray.io%2Fcluster%3Ddemo")["items"] == []
 
 
@@ -158,14 +162,14 @@ def test_rays_provider_of_v2_scales_up_and_down(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     from ray.autoscaler.v2.instance_manager.cloud_providers.kuberay.cloud_provider import KubeRayProvider
 
-    board.report([pod("demo-head-1", "head", "headgroup")], "7", {})
+    told(board, [pod("demo-head-1", "head", "headgroup")], "7", {})
     provider = KubeRayProvider("demo", {"namespace": "ns"}, gcs_client=None, k8s_api_client=client)
     assert list(provider.get_non_terminated()) == ["demo-head-1"]
     provider.launch({"small": 2}, "first")
     assert provider.poll_errors() == []
     assert board.scaling.groups["small"].names == ["demo-small-worker-00001", "demo-small-worker-00002"]
     workers = [pod(name) for name in board.scaling.groups["small"].names]
-    board.report([pod("demo-head-1", "head", "headgroup"), *workers], "9", {})
+    told(board, [pod("demo-head-1", "head", "headgroup"), *workers], "9", {})
     assert len(provider.get_non_terminated()) == 3
     provider.terminate(["demo-small-worker-00001"], "second")
     assert provider.poll_errors() == []
@@ -182,15 +186,15 @@ def test_rays_provider_of_v1_scales_up_and_down(board: SharedState, client: Clie
     assert config["available_node_types"]["small"]["max_workers"] == 2147483647
     provider = KubeRayNodeProvider(config["provider"], "demo")
     provider.k8s_api_client = client
-    board.report([pod("demo-head-1", "head", "headgroup")], "7", {})
+    told(board, [pod("demo-head-1", "head", "headgroup")], "7", {})
     assert list(provider.get_node_data()) == ["demo-head-1"]
     provider.submit_scale_request(ScaleRequest(desired_num_workers={"small": 1}))
     (name,) = board.scaling.groups["small"].names
-    board.report([pod("demo-head-1", "head", "headgroup"), pod(name)], "8", {})
+    told(board, [pod("demo-head-1", "head", "headgroup"), pod(name)], "8", {})
     provider.node_data_dict = provider.get_node_data()
     provider.submit_scale_request(ScaleRequest(desired_num_workers={"small": 0}, workers_to_delete={name}))
     assert board.scaling.groups["small"].names == []
-    board.report([pod("demo-head-1", "head", "headgroup")], "9", {})
+    told(board, [pod("demo-head-1", "head", "headgroup")], "9", {})
     provider.node_data_dict = provider.get_node_data()
     assert provider.safe_to_scale()
     assert board.scaling.groups["small"].delete == []
@@ -209,7 +213,7 @@ def test_what_the_providers_of_older_rays_ask_is_answered(
         if "pods" in row:
             assert sorted(row["pods"]) == board.scaling.groups["small"].names
             there = [pod("demo-head-1", "head", "headgroup"), *map(pod, row["pods"])]
-            board.report(there, row["version"], {})
+            told(board, there, row["version"], {})
         else:
             answered.append(client.ask(row["method"], row["path"], row["body"])["kind"])
     assert set(answered) == {"RayCluster", "PodList"}
@@ -221,7 +225,7 @@ def test_three_rays_are_recorded_for_both_autoscalers() -> None:
 
 
 def test_a_refusal_caps_what_the_autoscaler_may_ask_for(board: SharedState, client: Client) -> None:
-    board.report([], "1", {"small": PodRefusal("exceeded quota: team", 2, 0.0)})
+    told(board, [], "1", {"small": PodRefusal("exceeded quota: team", 2, 0.0)})
     assert client.get("rayclusters/demo")["spec"]["workerGroupSpecs"][0]["maxReplicas"] == 2
 
 

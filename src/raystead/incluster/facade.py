@@ -54,6 +54,15 @@ class PodRefusal:
 
 
 @dataclass
+class SeenPods:
+    """The cluster's pods as they are, the version of that, and what was refused, by group."""
+
+    pods: list[Json]
+    version: str
+    refusals: Mapping[str, PodRefusal]
+
+
+@dataclass
 class SharedState:
     """What the façade and the hands share; every change wakes whoever waits.
 
@@ -64,11 +73,9 @@ class SharedState:
     suffix: Suffix
     scaling: Scaling = field(default_factory=Scaling)
     keep: Callable[[Scaling], None] = lambda scaling: None
-    pods: list[Json] | None = None
     reports: int = 0
-    pods_version: str = "0"
     told: float = 0.0
-    refusals: dict[str, PodRefusal] = field(default_factory=dict)
+    look: Callable[[], SeenPods] | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
@@ -121,22 +128,32 @@ class SharedState:
     def cluster(self) -> Json:
         """The RayCluster as the autoscaler is to see it now."""
         with self.changed:
-            capped = {group: one.most for group, one in self.refusals.items()}
+            refusals = self.look().refusals if self.look else {}
+            capped = {group: one.most for group, one in refusals.items()}
             return shown(self.scaling, self.document, capped)
 
-    def report(self, pods: list[Json], version: str, refusals: Mapping[str, PodRefusal]) -> None:
-        """The pods as they are, and what was refused."""
+    def report(self, look: Callable[[], SeenPods]) -> None:
+        """There is something new about the pods. Who asks looks: a thousand are not told one by one."""
         with self.changed:
-            self.pods, self.pods_version, self.told = pods, version, time.monotonic()
-            self.refusals = dict(refusals)
+            self.look, self.told = look, time.monotonic()
             self.reports += 1
             self.changed.notify_all()
+
+    @property
+    def pods_version(self) -> str:
+        with self.changed:
+            return self.look().version if self.look else "0"
+
+    @property
+    def pods(self) -> list[Json] | None:
+        """None until somebody has looked."""
+        with self.changed:
+            return self.look().pods if self.look else None
 
     def known_pods(self) -> list[Json] | None:
         """None where nobody has looked lately: no pod is not the same as not knowing."""
         with self.changed:
-            fresh = self.pods is not None and time.monotonic() - self.told < _STALE
-            return self.pods if fresh else None
+            return self.pods if time.monotonic() - self.told < _STALE else None
 
     def newer(self, version: int, patience: float = _WAIT) -> Scaling:
         """The state as soon as it is not `version`, or after `patience` seconds."""

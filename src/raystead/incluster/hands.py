@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from .facade import PodRefusal, SharedState
+from .facade import PodRefusal, SeenPods, SharedState
 from .scaling import (
     CLUSTER,
     GROUP,
@@ -270,13 +270,18 @@ class Hands:
         Ray's autoscaler v2 takes a node whose pod it has not been told of twice in a row for terminated, for
         good: the pod, seen later, counts as one on which Ray has not started, and is left alone for an hour.
         """
+        self._board.report(self._seen)
+
+    def _seen(self) -> SeenPods:
         with self._lock:
             unseen = [pod for name, pod in self._asked.items() if name not in self._pods]
             everyone, version = [*self._pods.values(), *unseen], self._version
-        self._board.report(everyone, version, self._capped(everyone))
+        return SeenPods(everyone, version, self._capped(everyone))
 
     def _capped(self, pods: list[Json]) -> dict[str, PodRefusal]:
         """The refusals, with the replicas that each group has now: with fewer Ray would end a worker."""
+        if not self._refusals:
+            return {}
         hosts = {g["groupName"]: g["numOfHosts"] for g in self._board.document["spec"]["workerGroupSpecs"]}
         groups = [pod["metadata"]["labels"].get(GROUP) for pod in pods if not deleted(pod)]
         return {

@@ -80,7 +80,7 @@ class Recording:
         version = str(next(self.version))
         self.noted.append({"pods": list(workers), "version": version})
         there = [pod("demo-head-1", "head", "headgroup"), *map(pod, workers)]
-        self.state.report(there, version, {})
+        self.state.report(lambda: facade.SeenPods(there, version, {}))
 
     def names(self):
         return list(self.state.scaling.groups["small"].names)
