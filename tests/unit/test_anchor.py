@@ -6,14 +6,16 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
 
-from raystead.errors import NewerFormat, SpecError, StateError
+from raystead.errors import ClusterNotFound, NewerFormat, ObjectNotFound, SpecError, StateError, UsageError
 from raystead.manifests.facts import NO_CHOICES, Choices, Facts
 from raystead.ops.anchor import FORMAT, Anchor, decoded, document, storable
+from raystead.ops.clusters import anchor_of, undecoded
 from raystead.spec.documents import RayDocument, parsed
 from raystead.spec.load import load
 from raystead.spec.model import RayCluster, read
@@ -189,3 +191,32 @@ def test_choices_that_stood_among_the_facts_are_read() -> None:
     del raw["data"]["choices"]
     there = decoded(raw)
     assert (there.facts, there.choices) == (FACTS, Choices("never", {"head": "then"}))
+
+
+@pytest.mark.parametrize("damage", [{"format": "99"}, {"format": None}, {"document": "{"}])
+def test_an_anchor_that_cannot_be_read_hides_no_other_cluster(damage: Json) -> None:
+    """A colleague's newer raystead, or a hand in the ConfigMap: whoever means another cluster is not concerned."""
+    maps = {}
+    for name in ("a", "b", "c"):
+        raw = stored(document(wish(GOLDEN[0]), FACTS, choices=NO_CHOICES))
+        raw["metadata"]["name"] = f"raystead-{name}"
+        raw["metadata"]["labels"]["raystead.io/cluster"] = name
+        maps[name] = raw
+    maps["b"]["data"] = {k: v for k, v in {**maps["b"]["data"], **damage}.items() if v is not None}
+
+    def get(path: str) -> Json:
+        try:
+            return maps[path.rpartition("/raystead-")[2]]
+        except KeyError:
+            raise ObjectNotFound("gone") from None
+
+    api: Any = SimpleNamespace(namespace="team", get=get, list=lambda path, labels: [*maps.values()])
+    assert list(undecoded(api)) == ["a", "b", "c"]
+    assert anchor_of(api, "a").uid == "u-1"
+    with pytest.raises((StateError, NewerFormat)):
+        anchor_of(api, "b")
+    with pytest.raises(ClusterNotFound) as caught:
+        anchor_of(api, "d")
+    assert caught.value.evidence == "clusters there: a, b, c"
+    with pytest.raises(UsageError, match="3 clusters in namespace team: a, b, c"):
+        anchor_of(api, None)

@@ -72,15 +72,16 @@ def _meant(api: Api, name: str | None) -> tuple[Anchor, str | None]:
     Raises:
         ClusterNotFound: the word names neither.
     """
-    from raystead.ops.clusters import anchor_of, anchors
+    from raystead.ops.anchor import decoded
+    from raystead.ops.clusters import anchor_of, undecoded
     from raystead.ops.pods import groups, named, pods_of
 
     try:
         return anchor_of(api, name), None
     except ClusterNotFound:
-        there = anchors(api) if name else []
+        there = undecoded(api) if name else {}
         if name and len(there) == 1:
-            (only,) = there
+            only = decoded(*there.values())
             if name in map(str, groups(only)) or any(named(pod, name) for pod in pods_of(api, only)):
                 return only, name
         raise

@@ -137,9 +137,9 @@ def _dry_run(prepared: Prepared, file: str | None) -> None:
 def _beside_others(reporter: Reporter, api: Api, name: str, yes: bool) -> None:
     """Without a name `up` means the built-in one; next to a cluster of another name that may be a mistake."""
     from raystead.cli.changing import ask
-    from raystead.ops.clusters import anchors
+    from raystead.ops.clusters import undecoded
 
-    if there := [other.name for other in anchors(api)]:
+    if there := [*undecoded(api)]:
         what = f'"{name}" would be a new cluster next to {", ".join(there)} in namespace {api.namespace}'
         ask(reporter, what, yes=yes, instead=f"raystead up --name {there[0]} for the one that is there")
 

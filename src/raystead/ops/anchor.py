@@ -182,6 +182,12 @@ def _doors(cluster: RayCluster, facts: Facts) -> Json:
     }
 
 
+def name_of(raw: Json) -> str:
+    """The name of the cluster that a ConfigMap is the anchor of, whatever else it holds."""
+    metadata = raw["metadata"]
+    return str((metadata.get("labels") or {}).get(labels.OURS) or metadata["name"].removeprefix("raystead-"))
+
+
 def decoded(raw: Json) -> Anchor:
     """The anchor in a ConfigMap.
 
@@ -190,7 +196,7 @@ def decoded(raw: Json) -> Anchor:
         StateError: it is damaged.
     """
     metadata, data = raw["metadata"], raw.get("data") or {}
-    name = (metadata.get("labels") or {}).get(labels.OURS) or metadata["name"].removeprefix("raystead-")
+    name = name_of(raw)
     try:
         number = int(data["format"])
     except (KeyError, ValueError):

@@ -8,20 +8,31 @@ from raystead.base import names
 from raystead.errors import ClusterNotFound, ObjectNotFound, RaysteadError, UsageError
 
 if TYPE_CHECKING:
-    from raystead.kube.api import Api
+    from raystead.kube.api import Api, Json
     from raystead.local.place import LocalPlace
     from raystead.ops.anchor import Anchor
 
-__all__ = ["anchor_of", "anchors", "deleted", "local_place"]
+__all__ = ["anchor_of", "anchors", "deleted", "local_place", "undecoded"]
+
+
+def undecoded(api: Api) -> dict[str, Json]:
+    """The namespace's anchors by the names of their clusters: one that is damaged hides no other."""
+    from raystead.kube.paths import collection
+    from raystead.ops.anchor import ANCHOR_SELECTOR, name_of
+
+    found = api.list(collection(api.namespace, "ConfigMap"), labels=ANCHOR_SELECTOR)
+    return {name_of(raw): raw for raw in sorted(found, key=name_of)}
 
 
 def anchors(api: Api) -> list[Anchor]:
-    """All clusters of the namespace, by name."""
-    from raystead.kube.paths import collection
-    from raystead.ops.anchor import ANCHOR_SELECTOR, decoded
+    """All clusters of the namespace, by name.
 
-    found = api.list(collection(api.namespace, "ConfigMap"), labels=ANCHOR_SELECTOR)
-    return sorted((decoded(raw) for raw in found), key=lambda anchor: anchor.name)
+    Raises:
+        StateError, NewerFormat: one of them cannot be read.
+    """
+    from raystead.ops.anchor import decoded
+
+    return [decoded(raw) for raw in undecoded(api).values()]
 
 
 def anchor_of(api: Api, name: str | None) -> Anchor:
@@ -38,13 +49,13 @@ def anchor_of(api: Api, name: str | None) -> Anchor:
         try:
             return decoded(api.get(path_of(api.namespace, "ConfigMap", names.anchor(name))))
         except ObjectNotFound:
-            there = ", ".join(anchor.name for anchor in anchors(api)) or "none"
+            there = ", ".join(undecoded(api)) or "none"
             raise ClusterNotFound(
                 f'there is no cluster "{name}" in namespace {api.namespace}',
                 evidence=f"clusters there: {there}",
                 remedy=f"raystead up --name {name}, or another namespace with -n",
             ) from None
-    found = anchors(api)
+    found = undecoded(api)
     if not found:
         raise ClusterNotFound(
             f"there is no cluster in namespace {api.namespace}",
@@ -53,12 +64,12 @@ def anchor_of(api: Api, name: str | None) -> Anchor:
             + (" (a local cluster is here: --local)" if _local_names() else ""),
         )
     if len(found) > 1:
-        listed = ", ".join(anchor.name for anchor in found)
+        listed = ", ".join(found)
         raise UsageError(
             f"there are {len(found)} clusters in namespace {api.namespace}: {listed}",
-            remedy=f"the same command with --name {found[0].name}",
+            remedy=f"the same command with --name {next(iter(found))}",
         )
-    return found[0]
+    return decoded(*found.values())
 
 
 def deleted(api: Api, anchor: Anchor) -> ClusterNotFound | None:

@@ -12,7 +12,8 @@ from raystead.manifests.context import Context
 from raystead.manifests.facts import Facts
 from raystead.manifests.policies import head_behind_policy
 from raystead.manifests.start import start_params
-from raystead.ops.clusters import anchors
+from raystead.ops.anchor import decoded
+from raystead.ops.clusters import undecoded
 from raystead.spec.builtin import builtin
 from raystead.spec.documents import RayDocument
 from raystead.spec.rayjob import RayJob
@@ -31,15 +32,15 @@ def attached(api: Api, document: RayDocument) -> tuple[RayDocument, dict[str, An
     if not isinstance(document, RayJob) or not document.selected:
         return document, {}, []
     job = document
-    there = {anchor.name: anchor for anchor in anchors(api)}
-    anchor = there.get(job.selected)
-    if anchor is None or anchor.name == job.name:
+    there = undecoded(api)
+    if job.selected not in there or job.selected == job.name:
         known = ", ".join(name for name in there if name != job.name) or "none"
         raise ClusterNotFound(
             f'RayJob {job.name} is to run on the cluster "{job.selected}", which does not exist',
             evidence=f"clusters of namespace {api.namespace}: {known}",
             remedy=f"raystead up --name {job.selected}, or another ray.io/cluster in clusterSelector",
         )
+    anchor = decoded(there[job.selected])
     ctx = Context(anchor.cluster, anchor.with_facts(), anchor.choices)
     port = start_params(ctx.cluster, ctx.cluster.spec.head, head=True)["dashboard-port"]
     selected = {
