@@ -83,19 +83,20 @@ def main() -> None:
     parser.add_argument("--only", action="append", default=[], help="part of a file's name")
     parser.add_argument("--results", type=Path, default=Path(tempfile.gettempdir()) / "raystead-samples.json")
     parser.add_argument("--table", action="store_true", help="only print the table of the results")
-    said = parser.parse_args()
-    results: dict[str, Json] = json.loads(said.results.read_text()) if said.results.exists() else {}
-    if not said.table:
+    options = parser.parse_args()
+    results: dict[str, Json] = json.loads(options.results.read_text()) if options.results.exists() else {}
+    if not options.table:
         admin = Kube(Path(setting("$(binary kubectl)")), Path(setting("$PKI/admin.conf")))
         enter(setting("$NETNS"))
-        for path in sorted(said.folder.rglob("*.y*ml")):
+        for path in sorted(options.folder.rglob("*.y*ml")):
             text = path.read_text()
-            if (kind := _KIND.search(text)) and (not said.only or any(o in path.name for o in said.only)):
-                results[path.name] = {"kind": kind[1], **judge(admin, path.name, text)}
-                said.results.write_text(json.dumps(results, indent=1))
+            match = _KIND.search(text)
+            if match and (not options.only or any(part in path.name for part in options.only)):
+                results[path.name] = {"kind": match[1], **judge(admin, path.name, text)}
+                options.results.write_text(json.dumps(results, indent=1))
                 print(path.name, json.dumps(results[path.name]), flush=True)
     for kind in ("RayCluster", "RayJob", "RayCronJob"):
-        found = {name: one for name, one in results.items() if one.get("kind", "RayCluster") == kind}
+        found = {name: result for name, result in results.items() if result.get("kind", "RayCluster") == kind}
         if found:
             print(f"\n{kind}:\n{table(found)}")
 
@@ -157,9 +158,9 @@ def judge(admin: Kube, name: str, text: str) -> Json:
                 admin.at(USERS).run("delete", "serviceaccount", f"{space.namespace}-{role}")
 
 
-def reason(said: str) -> str:
-    found = re.findall(r"\.yaml:\d+:\d+: (.*)", said)
-    return found[0] if found else said.strip().splitlines()[0]
+def reason(options: str) -> str:
+    found = re.findall(r"\.yaml:\d+:\d+: (.*)", options)
+    return found[0] if found else options.strip().splitlines()[0]
 
 
 @contextlib.contextmanager
@@ -188,7 +189,7 @@ def run(space: Kube, cli: Cli, path: Path) -> Json:
     up = cli("up", "-f", str(path), "--timeout", "5m", "--yes", code=None, timeout=600)
     result: Json = {"up": up.returncode, "seconds": round(time.monotonic() - begun)}
     if up.returncode:
-        result["said"] = up.stderr[-1500:]
+        result["options"] = up.stderr[-1500:]
     looked = []
     if up.returncode == 0:
         looked = list(_looked_at(space, cli, path, up.stdout + up.stderr))
@@ -199,7 +200,7 @@ def run(space: Kube, cli: Cli, path: Path) -> Json:
     result["down"] = down.returncode
     if down.returncode:
         result["wrong"].append(f"down ended with {down.returncode}")
-        result["down_said"] = down.stderr[-1000:]
+        result["down_options"] = down.stderr[-1000:]
     try:
         until(lambda: not left(space, before), 60, "nothing is left", every=1)
     except AssertionError:
