@@ -25,9 +25,8 @@ from raystead.live.reading import changed
 from raystead.manifests.facts import Facts
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
-from raystead.ops.ray import asked, head_of
+from raystead.ops.ray import asked_now
 from raystead.spec.edits import suspended
 
 __all__ = ["Explanation", "accounts_there", "log_of", "look", "objects_of"]
@@ -168,15 +167,12 @@ def _ray(
 
     A head that does not run is not news here.
     """
-    head = head_of(pods)
-    if head is None:
-        return None, None, None
-    name = str(head["metadata"]["name"])
     try:
-        token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
-        answer = asked(api, anchor.cluster, token, lambda: name)
+        answer = asked_now(api, anchor, pods)
     except RaysteadError as error:
         unread.append(f"Ray's nodes: {error.what}")
+        return None, None, None
+    if answer is None:
         return None, None, None
     if answer.error is not None:
         unread.append(f"Ray's nodes: {answer.error.what}")

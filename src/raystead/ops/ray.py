@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DashboardAnswer",
     "asked",
+    "asked_now",
     "client_port",
     "dashboard_port",
     "head_forward",
@@ -128,3 +129,20 @@ def asked(api: Api, cluster: RayCluster, token: str | None, pick: Callable[[], s
                 return DashboardAnswer(None, living, error, text)
         finally:
             client.close()
+
+
+def asked_now(api: Api, anchor: Anchor, pods: Sequence[Json]) -> DashboardAnswer | None:
+    """The same of the head among a cluster's pods, with the cluster's token; None where no head runs.
+
+    Raises:
+        Forbidden: this user may not read the token, or not reach the head.
+        RaysteadError: the head cannot be reached.
+    """
+    from raystead.ops.secrets import token_of
+
+    head = head_of(pods)
+    if head is None:
+        return None
+    name = str(head["metadata"]["name"])
+    token = token_of(api, anchor.cluster, anchor.with_facts())
+    return asked(api, anchor.cluster, token, lambda: name)

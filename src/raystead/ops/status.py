@@ -19,10 +19,10 @@ from raystead.live.makers import kinds_that_keep
 from raystead.live.pods import Pod, slim
 from raystead.manifests.living import Living
 from raystead.manifests.render import manifests
-from raystead.ops import keepers, secrets
+from raystead.ops import keepers
 from raystead.ops.listing import clusters
 from raystead.ops.living import live_objects
-from raystead.ops.ray import asked, head_of
+from raystead.ops.ray import asked_now
 from raystead.plan.drift import drift_of, missing
 from raystead.plan.headloss import EVENTS
 from raystead.plan.observed import ClusterView, observe
@@ -154,19 +154,16 @@ def _alive(
     api: Api, anchor: Anchor, pods: Sequence[Json], wanting: list[str]
 ) -> tuple[Sequence[RayNode] | None, Living | None, AutoscalerReport | None]:
     """Ray's view of its nodes, itself and its autoscaler; None where it cannot be had, with the reason."""
-    head = head_of(pods)
-    if head is None:
-        return None, None, None
-    name = str(head["metadata"]["name"])
     try:
-        token = secrets.token_of(api, anchor.cluster, anchor.with_facts())
-        answer = asked(api, anchor.cluster, token, lambda: name)
+        answer = asked_now(api, anchor, pods)
     except Forbidden as error:
         rights = "get on secrets, and " if "secrets" in error.what else ""
         wanting.append(f"alive: needs {rights}get and create on pods/portforward")
         return None, None, None
     except RaysteadError as error:
         wanting.append(f"alive: {error.what}")
+        return None, None, None
+    if answer is None:
         return None, None, None
     if answer.error is not None:
         wanting.append(f"alive: {answer.error.what}")
