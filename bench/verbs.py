@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "kit"))
 
 from bare import started
+from cost import Cost, cost_of
 
 RAYSTEAD = str(Path(sys.executable).parent / "raystead")
 ROUNDS = 5
@@ -31,14 +32,18 @@ TARGETS = {  # seconds; list's is 2.5 times kubectl's
     "--help": 0.05,
     "render": 0.18,
 }
-
-
-def run(command: list[str], env: dict[str, str]) -> tuple[float, float]:
-    """CPU seconds and peak memory in MB of one run."""
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, used = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+# what is not ours: an empty Python, and each thing that a verb imports
+FLOOR = {
+    "nothing, without site": ["-I", "-S", "-c", "pass"],
+    "nothing": ["-c", "pass"],
+    "click": ["-c", "import click"],
+    "ssl": ["-c", "import ssl"],
+    "ssl, http.client": ["-c", "import ssl, http.client"],
+    "yaml": ["-c", "import yaml"],
+    "msgspec": ["-c", "import msgspec"],
+    "all of them": ["-c", "import click, ssl, http.client, yaml"],
+    "and msgspec": ["-c", "import click, ssl, http.client, yaml, msgspec"],
+}
 
 
 def installed(name: str = "raystead") -> dict[str, float]:
@@ -77,28 +82,29 @@ def main() -> None:
             subprocess.run([RAYSTEAD, "up", "--timeout", "2s", "-q"], env=env, stderr=subprocess.DEVNULL)
             rows = {"kubectl get pods": [str(server.admin.kubectl), "get", "pods"]}
             rows |= {"list": [RAYSTEAD, "list"]} | {verb: [RAYSTEAD, verb] for verb in TARGETS}
+            rows |= {f"python: {what}": [sys.executable, *words] for what, words in FLOOR.items()}
             envs = dict.fromkeys(rows, env)
             if before := os.environ.get("BEFORE"):
-                for name, command in list(rows.items())[1:]:
+                for name, command in list(rows.items())[1 : -len(FLOOR)]:
                     rows[f"{name}, before"] = [sys.executable, "-m", *command]
                     rows[f"{name}, before"][2] = "raystead"
                     envs[f"{name}, before"] = {**env, "PYTHONPATH": before}
-            taken: dict[str, list[tuple[float, float]]] = {name: [] for name in rows}
+            taken: dict[str, list[Cost]] = {name: [] for name in rows}
             for _ in range(ROUNDS + 1):  # the first round fills caches
                 for name, command in rows.items():
-                    taken[name].append(run(command, envs[name]))
+                    taken[name].append(cost_of(command, envs[name]))
         finally:
             server.stop()
-    seconds = {name: statistics.median(t for t, _ in runs[1:]) for name, runs in taken.items()}
+    seconds = {name: statistics.median(cost.cpu for cost in runs[1:]) for name, runs in taken.items()}
     targets = {"list": 2.5 * seconds["kubectl get pods"], **TARGETS}
     print(
-        f"{'CPU seconds':<20}{'median':>8}{'target':>8}{'× kubectl':>11}{'peak MB':>9}"
+        f"{'CPU seconds':<32}{'median':>8}{'target':>8}{'× kubectl':>11}{'peak MB':>9}"
         f"   load {os.getloadavg()[0]:.1f}"
     )
     for name, value in seconds.items():
-        peak = max(memory for _, memory in taken[name])
+        peak = max(cost.memory for cost in taken[name])
         target = f"{targets[name]:.2f}" if name in targets else ""
-        print(f"{name:<20}{value:>8.3f}{target:>8}{value / seconds['kubectl get pods']:>11.1f}{peak:>9.0f}")
+        print(f"{name:<32}{value:>8.3f}{target:>8}{value / seconds['kubectl get pods']:>11.1f}{peak:>9.0f}")
     sizes = installed()
     print(f"\ninstalled without Ray: {sum(sizes.values()):.0f} MB in {len(sizes)} packages (target 45)")
     for name, size in sorted(sizes.items(), key=lambda pair: -pair[1])[:6]:

@@ -15,23 +15,27 @@ pytestmark = pytest.mark.api
 RULES, EVENTS, RAYJOB = "raystead.spec.rules", "raystead.ops.events", "raystead.spec.rayjob"
 RAYCRON, FAILURE, SHAPE = "raystead.live.raycron", "raystead.cli.failure", "raystead.spec.shape"
 HEAVY = (
-    "asyncio", "concurrent.futures", "cryptography", "httpx", "importlib.resources", "logging", "msgspec", "pydantic",
-    "rich", "urllib3", "websockets", RULES, EVENTS, RAYJOB, RAYCRON, FAILURE, SHAPE,
+    "asyncio", "click", "concurrent.futures", "cryptography", "encodings.idna", "httpx", "importlib.resources",
+    "logging", "msgspec", "pydantic", "rich", "ssl", "urllib3", "websockets", "yaml", RULES, EVENTS, RAYJOB, RAYCRON,
+    FAILURE, SHAPE,
 )  # fmt: skip
+ASKS = {"click", "ssl", "yaml"}  # every verb that asks the API server: its kubeconfig is YAML
 STREAMS = {"asyncio", "concurrent.futures", "logging"}
 MAY = {
-    "list": set(),
-    "token": set(),
-    "logs": set(),
-    "exec -- true": STREAMS,
-    "connect -- true": STREAMS,
-    "status": {"msgspec"},
-    "explain": {"msgspec"},
-    "plan": {"msgspec", RULES, EVENTS, SHAPE},
-    "doctor": {"msgspec", RULES, SHAPE},
-    "render": {"msgspec", RULES, SHAPE},
+    "list": ASKS,
+    "token": ASKS,
+    "logs": ASKS,
+    "exec -- true": ASKS | STREAMS,
+    "connect -- true": ASKS | STREAMS,
+    "status": ASKS | {"msgspec"},
+    "explain": ASKS | {"msgspec"},
+    "plan": ASKS | {"msgspec", RULES, EVENTS, SHAPE},
+    "doctor": ASKS | {"msgspec", RULES, SHAPE},
+    "render": {"click", "yaml", "msgspec", RULES, SHAPE},
     "--help": set(),
+    "up --help": {"click"},
 }
+DECORATED = {"list": 10, "token": 10, "status": 24, "plan": 24, "doctor": 28, "render": 10, "--help": 0}
 CODE = f"""
 import sys
 sys.argv = ["raystead", *sys.argv[1:]]
@@ -41,6 +45,21 @@ try:
 except SystemExit:
     pass
 print("\\nIMPORTED", *[name for name in {HEAVY!r} if name in sys.modules])
+"""
+COUNT = """
+import dataclasses, sys
+made, decorate = [], dataclasses._process_class
+def noted(cls, *more):
+    made.append(cls)
+    return decorate(cls, *more)
+dataclasses._process_class = noted
+sys.argv = ["raystead", *sys.argv[1:]]
+from raystead.cli.main import main
+try:
+    main()
+except SystemExit:
+    pass
+print("\\nDECORATED", len(made))
 """
 
 
@@ -52,15 +71,26 @@ def user(admin: Kube, space: Kube, as_user: Callable[[Kube, str], Kube]) -> Kube
     return one
 
 
-@pytest.mark.parametrize("verb", MAY)
-def test_a_verb_imports_no_more_than_it_needs(user: Kube, verb: str) -> None:
+def answer(user: Kube, code: str, verb: str, word: str) -> list[str]:
+    """What stands after `word` when Python has run the code with the verb."""
     done: Any = subprocess.run(
-        [sys.executable, "-c", CODE, *verb.split()],
+        [sys.executable, "-c", code, *verb.split()],
         capture_output=True,
         text=True,
         env=Cli(user).env,
         timeout=120,
     )
     assert "Traceback" not in done.stderr, done.stderr
-    (found,) = [line for line in done.stdout.splitlines() if line.startswith("IMPORTED")]
-    assert set(found.split()[1:]) <= MAY[verb], found
+    (found,) = [line for line in done.stdout.splitlines() if line.startswith(word)]
+    return str(found).split()[1:]
+
+
+@pytest.mark.parametrize("verb", MAY)
+def test_a_verb_imports_no_more_than_it_needs(user: Kube, verb: str) -> None:
+    assert set(answer(user, CODE, verb, "IMPORTED")) <= MAY[verb]
+
+
+@pytest.mark.parametrize("verb", DECORATED)
+def test_a_verb_makes_few_dataclasses_which_cost_a_millisecond_each(user: Kube, verb: str) -> None:
+    (count,) = answer(user, COUNT, verb, "DECORATED")
+    assert int(count) <= DECORATED[verb]
