@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def test_a_walk_in_a_namespace(terminal: Terminal, space: Kube) -> None:
     no = run("raystead up --worker-memory 2Gi", 1, answers={"[y/N]": "n\n"})
     assert "worker: 2 pods restart (memory 1G → 2Gi" in no.text
     assert no.text.endswith("nothing was changed")
-    run("raystead scale 1 --yes", seconds=90)
+    shrunk = run("raystead scale 1 --yes", seconds=90)
+    assert re.search(r"the output of up to \d finished jobs? goes with these pods", shrunk.text)
     until(lambda: len(space.items("pods", "-l", "ray.io/node-type=worker")) == 1, 60, "one worker is left")
     assert "epoch 3" in run("raystead job logs").text, "what was followed here is kept here"
     run("raystead scale 2", seconds=90)
