@@ -104,7 +104,7 @@ def test_a_quota_that_starves_all_is_why_nothing_answers_and_its_end_is_told_wit
     over = run("raystead explain")
     if "has room now (" in over.text:  # else the controllers were quicker
         assert "tries again by itself, ever more slowly after each refusal" in over.text
-        run(f"{over.hint('raystead up')} --wait=false")
+        run(f"{over.hint('raystead up')} --timeout 8s", 68)  # ready they are never, here
     until(lambda: len(space.items("pods")) == 4, 30, "all pods are made")
 
 
