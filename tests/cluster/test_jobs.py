@@ -237,7 +237,9 @@ def test_who_follows_a_job_is_told_of_its_pods_end_and_keeps_what_was_shown(
     begun = time.monotonic()
     assert process.stderr is not None
     line = next(
-        line for line in process.stderr if "printed nothing yet" not in line and "its resources" not in line
+        line
+        for line in process.stderr
+        if "printed nothing yet" not in line and "the job waits for" not in line
     )
     assert where[1] in line
     assert time.monotonic() - begun < patience(5), line

@@ -83,8 +83,9 @@ def say_waiting(reporter: Reporter, event: Waiting | Lost | NoOutput) -> None:
         if event.runs:
             reporter.step("the job runs and has printed nothing yet")
         else:
-            waits = "the job waits for its resources or its runtime environment"
-            reporter.step(f"{waits}, for {rounded(event.seconds)} now; raystead status shows what is free")
+            what = "resources or its runtime environment" if event.lacks else "its runtime environment"
+            more = "; raystead status shows what is free" if event.lacks and event.first else ""
+            reporter.step(f"the job waits for {what}, for {rounded(event.seconds)}{more}")
     elif event.why is None:
         reporter.warn("Ray answers again")
     elif event.seconds:

@@ -72,12 +72,16 @@ class NoOutput:
     """A job has printed nothing yet.
 
     Attributes:
-        runs: its driver runs; else it waits for resources or its runtime environment.
+        runs: its driver runs; else it waits for its runtime environment.
+        lacks: or for resources, as Ray tells it.
         seconds: for how long it was followed.
+        first: nothing was said of it before.
     """
 
     runs: bool
+    lacks: bool
     seconds: float
+    first: bool
 
 
 Tell = Callable[[Waiting | Lost | NoOutput], None]
@@ -234,8 +238,9 @@ class _Silence:
         now = time.monotonic()
         if written or job.ended or self._runs or now - self._told < _BEFORE:
             return
+        first = self._told == self._begun
         self._told, self._runs = now, job.status == "RUNNING"
-        self._tell(NoOutput(self._runs, now - self._begun))
+        self._tell(NoOutput(self._runs, "resources" in job.message, now - self._begun, first))
 
 
 @dataclass(frozen=True)
