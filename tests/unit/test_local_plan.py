@@ -292,6 +292,16 @@ def test_a_supervisor_whose_state_is_gone_ends_with_its_nodes(tmp_path: Path) ->
     assert not (tmp_path / "rs").exists()
 
 
+def test_a_plan_that_is_damaged_ends_no_node(tmp_path: Path) -> None:
+    supervisor, head = supervising(tmp_path)
+    (tmp_path / "plan.json").write_text("{")
+    supervisor._read_plan()
+    assert not supervisor.ending
+    assert supervisor.nodes["head"] is head
+    with pytest.raises(ValueError, match="Expecting property name"):
+        Supervisor(tmp_path)._read_plan()  # one that has no plan yet cannot go on
+
+
 def test_logs_are_cut_when_they_are_large_and_writers_go_on(tmp_path: Path) -> None:
     supervisor, _ = supervising(tmp_path)
     log = tmp_path / "logs" / "head.log"

@@ -93,6 +93,10 @@ class Supervisor:
             # Whoever removed our state can no longer end us by it: nothing may outlive it.
             self.ending = self.orphaned = True
             return
+        except (OSError, ValueError):
+            if not self.stamp:
+                raise
+            return  # damaged: the nodes of the last plan go on, and every command says what to do
         self.stamp = stamp
         wanted = {node.name: node for node in self.plan.nodes}
         for name in [name for name in self.nodes if name not in wanted]:
