@@ -36,10 +36,12 @@ class LocalLog:
             return []
 
 
-def logs_of(folder: Path, what: str | None, groups: Callable[[], list[str]]) -> list[LocalLog]:
+def logs_of(cluster: str, folder: Path, what: str | None, groups: Callable[[], list[str]]) -> list[LocalLog]:
     """The logs that `what` means, by name: a node, a group as people write it, or None for all.
 
-    `groups`: the words for the worker groups there are; asked where no log fits.
+    Args:
+        cluster: its name, for advice.
+        groups: the words for the worker groups there are; asked where no log fits.
 
     Raises:
         UsageError: there is neither such a group nor such a node.
@@ -50,9 +52,9 @@ def logs_of(folder: Path, what: str | None, groups: Callable[[], list[str]]) -> 
     fitting = [log for log in found if what in (log.node, log.path.stem) or log.group == named(what)]
     if not fitting and named(what) != HEAD and what not in (words := groups()):
         raise UsageError(
-            f'there is no group or node "{what}"',
+            f'"{cluster}" has no group and no node "{what}"',
             evidence=f"groups: {', '.join(('head', *words))}",
-            remedy="raystead status --local",
+            remedy=f"raystead status --local --name {cluster}",
         )
     return fitting
 

@@ -99,10 +99,10 @@ class ClusterPlan:
             plan = cls(**{**data, "nodes": nodes})
             complete = plan.nodes[0].name == "head" and all(node.manager_port for node in plan.nodes)
             complete = complete and isinstance(plan.started, int | float) and dict(plan.env) == plan.env
-        except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError) as error:
-            raise ValueError(f"it is not a cluster's plan ({type(error).__name__}: {error})") from None
+        except (LookupError, TypeError, AttributeError, StopIteration, RuntimeError):
+            complete = False
         if not complete:
-            raise ValueError("it is not a cluster's plan")
+            raise ValueError("its fields are not those of a cluster's plan")
         return plan
 
 

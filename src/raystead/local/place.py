@@ -198,7 +198,7 @@ class LocalPlace:
             UsageError: the cluster has no such group or node.
         """
         self.state.plan()
-        return logs_of(self.directory / "logs", what, lambda: self.groups())
+        return logs_of(self.name, self.directory / "logs", what, self.groups)
 
     def unreachable(self) -> RaysteadError:
         """Why its job API does not answer, asked after it did not."""

@@ -154,10 +154,10 @@ def list_text(rows: Sequence[ListRow], *, namespaces: bool = False) -> str:
             *([row.namespace] if namespaces else []),
             row.name,
             row.state,
-            f"{row.ready}/{row.wanted}",
-            str(row.cpu),
+            UNKNOWN if row.problem else f"{row.ready}/{row.wanted}",
+            UNKNOWN if row.problem else str(row.cpu),
             row.ray_version or UNKNOWN,
-            span(row.age),
+            UNKNOWN if row.problem else span(row.age),
         ]
         for row in rows
     ]
