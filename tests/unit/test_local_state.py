@@ -16,6 +16,7 @@ from raystead.local.logs import Following
 from raystead.local.place import LocalPlace
 from raystead.spec.builtin import builtin
 from raystead.spec.edits import scaled
+from raystead.ui.plain import Reporter
 
 
 @pytest.fixture
@@ -160,3 +161,14 @@ def test_a_last_line_without_an_end_is_shown_where_nobody_follows(state: Path) -
     (place.directory / "logs" / "head.log").write_text("one\ntwo")
     answer = CliRunner().invoke(root, ["logs", "--local", "--tail", "1"], catch_exceptions=False)
     assert answer.stdout == "head: two\n"
+
+
+def test_the_hint_of_a_list_means_what_was_listed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also beside a kubeconfig, where the same words without --local would mean a namespace."""
+    made("a")
+    hints: list[str] = []
+    monkeypatch.setattr(Reporter, "hint", lambda self, text: hints.append(text))
+    listed()
+    made("b")
+    listed()
+    assert hints == ["raystead status --local", "raystead status a --local"]

@@ -6,6 +6,7 @@ import click
 
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, kube_options, output_option, place_of, quiet_option
+from raystead.cli.retyped import place_flags
 
 
 @click.command("list", cls=VerbCommand)
@@ -20,7 +21,7 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
     raystead list
     raystead list -n team-nlp -o json
     """
-    from raystead.plan.listing import DAMAGED, KEPT
+    from raystead.plan.listing import DAMAGED, KEPT, ListRow
     from raystead.ui.plain import Reporter, json_text
     from raystead.ui.status import list_text, rows_json
 
@@ -34,13 +35,18 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
         for row in rows:
             if row.problem:
                 reporter.warn(row.problem)
+
+        def named(row: ListRow) -> str:
+            """What makes a hint mean the place that was listed, and in it the row's namespace."""
+            return place_flags(None, where._replace(namespace=row.namespace) if everywhere else where)
+
         living = [row for row in rows if row.state not in (KEPT, DAMAGED)]
-        if kept := next((row.name for row in rows if row.state == KEPT), None):
-            reporter.hint(f"raystead up --name {kept} uses that data again, raystead down {kept} deletes it")
+        if kept := next((row for row in rows if row.state == KEPT), None):
+            uses = f"raystead up --name {kept.name}{named(kept)} uses that data again"
+            reporter.hint(f"{uses}, raystead down {kept.name}{named(kept)} deletes it")
         elif living:
-            space = f" -n {living[0].namespace}" if everywhere else ""
             which = f" {living[0].name}" if len(rows) > 1 else ""
-            reporter.hint(f"raystead status{which}{space}")
+            reporter.hint(f"raystead status{which}{named(living[0])}")
     else:
         if place.here:
             from raystead.kube.access import unconfigured
@@ -49,4 +55,4 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
         else:
             there = "in any namespace" if everywhere else f"in namespace {place.door('list').namespace}"
         reporter.line(f"no cluster {there}")
-        reporter.hint("raystead up --local" if place.here else "raystead up")
+        reporter.hint("raystead up --local" if place.here else f"raystead up{place_flags(None, where)}")
