@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has 
 # It stands in for `ray start --block`: orphans, then a drain of a moment when SIGTERM comes.
 RAY = """\
 #!/bin/bash
-trap 'echo draining; sleep 0.2; exit 7' TERM
+trap 'echo draining; sleep ${DRAIN:-0.2}; exit 7' TERM
 for _ in 1 2 3; do (sleep 0 &); done
 grep SigIgn /proc/self/status
 sleep 0.5
@@ -40,13 +40,13 @@ def process_1() -> None:
 
 
 @contextmanager
-def running(command: str, path: Path, over: str = "") -> Iterator[subprocess.Popen[str]]:
+def running(command: str, path: Path, over: str = "", drain: float = 0.2) -> Iterator[subprocess.Popen[str]]:
     stub = path / "ray"
     stub.write_text(RAY)
     stub.chmod(0o755)
     with subprocess.Popen(
         ["/bin/bash", "-c", "--", over + ray_start(command, may_be_over=bool(over))],
-        env={"PATH": f"{path}:{os.environ['PATH']}"},
+        env={"PATH": f"{path}:{os.environ['PATH']}", "DRAIN": str(drain)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -127,3 +127,14 @@ def test_a_pod_whose_cluster_is_over_ends_at_once_and_any_other_drains(
             assert process.stdout.read() == printed
         if answers:
             assert server.seen[-1]["path"] == "/api/packages/gcs/mark.zip"
+
+
+def test_a_drain_whose_cluster_ends_meanwhile_is_cut_short(tmp_path: Path) -> None:
+    """As a job is suspended: its head gets SIGTERM too, and Ray would wait a minute for it."""
+    with ScriptedServer(answer(404), answer(200)) as server:
+        over = cluster_over("127.0.0.1", str(server.port), "mark")
+        with running("ray start --block", tmp_path, over, drain=60) as process:
+            assert process.stdout
+            assert [process.stdout.readline() for _ in range(2)][1] == "start --block\n"
+            process.terminate()
+            assert process.wait(patience(15)) == 128 + signal.SIGKILL

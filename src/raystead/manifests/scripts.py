@@ -124,7 +124,7 @@ headers = {{"Authorization": "Bearer " + token}} if token else {{}}
 # keeps SIGINT as it was (a shell's background processes else ignore it, and ray.cancel needs it).
 _REAPING = """\
 set -m; {command} & ray=$!; set +m
-trap "{ending}kill -TERM $ray" TERM INT  # Ray drains; this shell reaps what jobs leave behind
+trap "{before}kill -TERM $ray{meanwhile}" TERM INT  # Ray drains; this shell reaps what jobs leave behind
 while wait $ray; code=$?; kill -0 $ray 2>/dev/null; do :; done; exit $code"""
 
 # A RayJob's cluster ends with its job: nobody takes what a worker would hand over, and `ray start` waits in
@@ -166,10 +166,11 @@ def ray_start(command: str, *, may_be_over: bool = False) -> str:
     """Ray's start command under a process 1 that hands SIGTERM on to it and ends with its exit code.
 
     `may_be_over`: the shell has the function of `cluster_over`; where that holds at SIGTERM, process 1 ends
-    at once, and all that runs in the container with it.
+    at once, and all that runs in the container with it; where it holds only while Ray drains, Ray is killed.
     """
-    ending = f"{_OVER} && exit 0; " if may_be_over else ""
-    return _REAPING.format(command=command, ending=ending)
+    before = f"{_OVER} && exit 0; " if may_be_over else ""
+    meanwhile = f"; while sleep 1; kill -0 $ray 2>/dev/null; do {_OVER} && kill -KILL $ray; done &"
+    return _REAPING.format(command=command, before=before, meanwhile=meanwhile if may_be_over else "")
 
 
 def cluster_over(host: str, port: str, mark: str, gcs_port: str = "") -> str:
