@@ -35,7 +35,8 @@ Headers = list[tuple[str, str]]
 MANAGER = "raystead"  # our field manager in server-side apply
 APPLY = "application/apply-patch+yaml"
 MERGE_PATCH = "application/merge-patch+json"
-_PAGE = 500  # as kubectl
+_PAGE = 250  # half of kubectl's: 30 MB less at the peak of a `status` of 1,000 workers
+_MANY = ("/pods", "/events")  # who manages their fields is never asked, and a third of what they are
 _TIMEOUT = 30.0  # seconds for one request; the server itself gives up after 60
 _FIRST_PATIENCE = 2.0  # seconds while no request has ever succeeded: a wrong address is told at once
 _PATIENCE = 60.0  # seconds of trying once the server has answered: a restart takes 5 to 30
@@ -162,7 +163,7 @@ class Api:
     def list(
         self, path: str, *, labels: str = "", fields: str = "", keep: Callable[[Json], Json] | None = None
     ) -> list[Json]:
-        """All items of a collection, by pages of 500; `keep` makes each item smaller before the next page."""
+        """All items of a collection, by pages of 250; `keep` makes each item smaller before the next page."""
         return list(self.listing(path, labels=labels, fields=fields, keep=keep)["items"])
 
     def listing(
@@ -184,6 +185,9 @@ class Api:
                 items, query = [], {k: v for k, v in query.items() if k not in ("limit", "continue")}
                 continue
             found = page.pop("items", None) or []
+            if path.endswith(_MANY):
+                for item in found:
+                    item["metadata"].pop("managedFields", None)
             items += found if keep is None else map(keep, found)
             token = page.get("metadata", {}).get("continue")
             if not token:
