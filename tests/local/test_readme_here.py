@@ -12,12 +12,15 @@ from terminal import same
 
 pytestmark = pytest.mark.local
 ROOT = Path(__file__).resolve().parents[2]
+# said where it takes long enough
 PASSES = (
     "waits for its nodes",
     "the environment from",
     "environment ready",
+    "the job waits for",
+    "has printed nothing yet",
     "stopping",
-)  # said where it takes long enough
+)
 
 
 def shown() -> str:
@@ -31,7 +34,7 @@ def shown() -> str:
 def shapes(text: str) -> list[str]:
     """Its lines without what differs from run to run; of what Ray counts the names alone, which come in any order."""
     out = []
-    for line in text.splitlines():
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines():
         line = re.sub(r"IP:\d+", "IP:PORT", same(line))
         line = re.sub(r"Python [\d.]+", "Python 3", line)
         if line.startswith("{'"):
