@@ -13,7 +13,7 @@ import click
 import pytest
 
 from raystead.cli import jobs as shared
-from raystead.cli.job import _status_text
+from raystead.cli.job import _one_line, _status_text
 from raystead.cli.jobs import JobTarget, meant, say_output
 from raystead.cli.options import Where
 from raystead.cli.retyped import again, place_flags
@@ -94,8 +94,14 @@ def test_status_says_when_how_long_how_and_where() -> None:
     assert "where  worker-1 on node-2" in text
     assert "last available" not in text
     running = _status_text(job("j", 1000.0), "", 1030.0)
-    assert "took   30 s" in running
+    assert "for    30 s" in running
     assert "end" not in running
+
+
+def test_a_command_of_several_lines_is_one_line() -> None:
+    assert _one_line("python -c 'import os\nprint(1)'") == "python -c 'import os …"
+    assert _one_line("python train.py --epochs 3", 16) == "python train.py…"
+    assert _one_line("true") == "true"
 
 
 class _Nobody:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -58,12 +59,25 @@ def list_(name: str | None, where: Where, output: str | None) -> None:
     if output == "json":
         click.echo(json.dumps([asdict(job) for job in jobs], indent=2))
         return
-    now = time.time()
+    now, room = time.time(), _room(max((len(job.id) for job in jobs), default=0))
     rows = [
-        (j.id, j.status, rounded(now - j.start_time) if j.start_time else "-", neutral(j.entrypoint)[:60])
+        (j.id, j.status, rounded(now - j.start_time) if j.start_time else "-", _one_line(j.entrypoint, room))
         for j in jobs
     ]
     click.echo(table(("JOB", "STATUS", "AGE", "ENTRYPOINT"), rows) if rows else "no jobs yet")
+
+
+def _room(ids: int) -> int:
+    """Columns for the entrypoint behind the others: what the terminal has, or 60."""
+    others = ids + len("  SUCCEEDED  3.5 min  ")
+    return max(20, shutil.get_terminal_size().columns - others) if sys.stdout.isatty() else 60
+
+
+def _one_line(entrypoint: str, most: int | None = None) -> str:
+    """A command as one line; `…` stands for what is left out."""
+    first, _, more = entrypoint.strip().partition("\n")
+    text = neutral(first) + (" …" if more else "")
+    return text if most is None or len(text) <= most else f"{text[: most - 1]}…"
 
 
 @command.command("status", short_help="One job: its state, times, exit code, where it ran.")
@@ -101,10 +115,12 @@ def _status_text(job: Job, place: str, now: float) -> str:
     end = outcome(job) if job.ended else None
     lines = [f"{job.id}   {job.status}" + (f": {end.why}" if end and end.why else "")]
     facts = {
-        "runs": neutral(job.entrypoint),
+        "runs": _one_line(job.entrypoint),
         "start": _moment(job.start_time),
         "end": _moment(job.end_time),
-        "took": rounded((job.end_time or now) - job.start_time) if job.start_time else "",
+        "took" if job.ended else "for": rounded((job.end_time or now) - job.start_time)
+        if job.start_time
+        else "",
         "code": "" if job.driver_exit_code is None else str(job.driver_exit_code),
         "where": place,
         "says": "" if job.ended else neutral(job.message.strip().partition("\n")[0]),
