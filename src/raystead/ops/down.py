@@ -265,9 +265,11 @@ def _end_pods(delete: _Deleting, what: Found, deadline: float) -> bool:
     """Controllers, then pods with a short grace; again while there is one that makes new ones.
 
     The controllers leave their pods to us: a garbage collector that is faster gives them their own 75 s, and
-    the kubelet does not shorten a stop that is under way.
+    the kubelet does not shorten a stop that is under way. A steward, wherever it runs, makes no pod without
+    its ConfigMap.
     """
     api, changed = delete.api, threading.Event()
+    delete([i for i in what.objects if (i["metadata"].get("labels") or {}).get(labels.ROLE) == "steward"])
     for kind in what.controllers:
         delete([i for i in what.objects if i["kind"] == kind], propagation="Orphan")
     delete(what.pods)
