@@ -90,6 +90,7 @@ class Server:
         self.events: list[tuple[str, Json]] = []
         self.failing: dict[str, list[str]] = {"pods": [], "state": []}
         self.quota, self.deleted, self.used = 99, list[str](), list[str]()
+        self.away = False
         self.refusing = ""  # what an admission says of every pod
         self.asked, self.killed_at = 0, 0  # requests, and the one in which the steward is killed
         data = {
@@ -123,6 +124,8 @@ class Server:
     def request(self, method: str, path: str, body: Any = None, kind: str = "") -> Json:
         what = "state" if path.startswith(CONFIG) else "pods"
         self.asked += 1
+        if self.away:
+            raise ApiFailed(0, "connection refused")
         fault = self.failing[what].pop(0) if self.failing[what] and method != "GET" else ""
         if fault == "refused":
             raise ApiFailed(0, "connection refused")

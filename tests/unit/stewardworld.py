@@ -88,6 +88,8 @@ class World:
 
     def follow(self) -> None:
         """The ConfigMap's watch gives what stands there."""
+        if self.server.away:
+            return
         try:
             self.kept.follow(self.board, lambda text: None, threading.Event())
         except (Overtaken, Killed):
@@ -113,7 +115,7 @@ class World:
         ]
 
     def deliver(self) -> None:
-        while self.server.events:
+        while self.server.events and not self.server.away:
             self.hands._take(*self.server.events.pop(0))
 
     def act(self) -> None:

@@ -259,6 +259,25 @@ def test_a_steward_that_is_killed_between_any_two_of_its_requests_loses_and_doub
     assert number > 15
 
 
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_an_api_server_that_is_away_for_minutes_costs_no_worker_and_then_brings_what_is_wanted(
+    clock: Clock, made: type[World]
+) -> None:
+    """Longer than the steward's knowledge of the pods is good for; a worker ends meanwhile."""
+    world = made(clock)
+    play(world, [("want", 2), ("cycle", 4)])
+    there = world.workers()
+    world.server.away = True
+    play(world, [("want", 3), ("cycle", 40), ("crash", 0), ("cycle", 40)])
+    assert set(world.workers()) == set(there), "nobody can make or delete a pod"
+    world.server.away = False
+    world.relist()
+    world.settle()
+    assert len(world.workers()) == 3
+    assert there[1] in world.workers(), "a worker with work outlives it"
+    ends_well(world)
+
+
 def test_a_steward_that_wakes_after_another_has_taken_its_place_touches_no_pod(clock: Clock) -> None:
     """A laptop with `raystead autoscale` was shut, or a node was cut off: it hears of the pods first."""
     world = World(clock)
