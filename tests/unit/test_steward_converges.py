@@ -220,8 +220,12 @@ def test_a_suspended_spec_leaves_no_pod_and_a_resumed_one_brings_what_is_wanted(
     world = World(clock)
     play(world, TWO)
     world.server.change(suspend=True)
+    for name in world.workers():  # by `suspend`, before the steward has heard of it
+        world.server.end(name)
+    play(world, [("deliver", 0), ("act", 0), ("act", 0)])
     play(world, [("follow", 0), ("act", 0), ("kubelet", 0), ("deliver", 0), ("act", 0)])
     assert world.workers() == []
+    assert len(world.server.used) == 2
     world.server.change(suspend=False)
     world.settle()
     assert len(world.workers()) == 2

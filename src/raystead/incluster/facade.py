@@ -76,10 +76,11 @@ class SharedState:
     reports: int = 0
     told: float = 0.0
     look: Callable[[], SeenPods] | None = None
+    given: Json = field(default_factory=dict)  # the document as it was given
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def __post_init__(self) -> None:
-        self.document = with_defaults(self.document)
+        self.given, self.document = self.document, with_defaults(self.document)
         self.scaling = adopt(self.scaling, self.document, self.suffix)
 
     @property
@@ -89,7 +90,7 @@ class SharedState:
     def set_document(self, document: Json) -> None:
         """Another spec."""
         with self.changed:
-            self.document = with_defaults(document)
+            self.given, self.document = document, with_defaults(document)
             self._move(adopt(self.scaling, self.document, self.suffix))
 
     def begin(self, stored: Scaling) -> None:

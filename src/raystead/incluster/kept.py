@@ -62,6 +62,7 @@ class Kept:
         self.client: Json = {}
         self.templates: Mapping[str, Json] = {}
         self._texts: tuple[str, str] = ("", "")
+        self._board: SharedState | None = None
 
     def read(self) -> Json | None:
         """The state that is stored there.
@@ -131,13 +132,16 @@ class Kept:
     def confirm(self) -> None:
         """Looks whether what we are about to do is still ours to do.
 
-        A process that was paused knows of no other: pods that the other one made would be surplus to it.
+        A process that was paused knows of no other: pods that the other one made would be surplus to it. And
+        who suspends a cluster deletes its pods: they are not to be replaced because the watch is slower.
 
         Raises:
             ApiFailed, Overtaken
         """
         with self._lock:
             self._look()
+            if self._board is not None and self.document != self._board.given:
+                raise ApiFailed(0, "a new spec has come, which is taken first")
 
     def _look(self) -> None:
         """A new spec, or a new ConfigMap, is no reason to give up; another state is."""
@@ -212,7 +216,7 @@ class Kept:
         Raises:
             OSError: it could not be stored.
         """
-        board = SharedState(self.document, suffix)
+        board = self._board = SharedState(self.document, suffix)
         board.keep = self.keep
         board.begin(restored(stored))
         return board
