@@ -90,8 +90,9 @@ class SharedState:
     def set_document(self, document: Json) -> None:
         """Another spec."""
         with self.changed:
-            self.given, self.document = document, with_defaults(document)
+            self.document = with_defaults(document)
             self._move(adopt(self.scaling, self.document, self.suffix))
+            self.given = document
 
     def begin(self, stored: Scaling) -> None:
         """With the state that somebody stored before us; it is stored anew, changed or not."""

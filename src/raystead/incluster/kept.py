@@ -177,10 +177,8 @@ class Kept:
         fields = quote(f"metadata.name={self._name}")
         base = f"/api/v1/namespaces/{self._api.namespace}/configmaps?fieldSelector={fields}"
         more = f"&watch=1&allowWatchBookmarks=true&timeoutSeconds={_WATCH}"
-        taken = self.document
 
         def take(kind: str, item: Json) -> None:
-            nonlocal taken
             if kind == "ERROR":
                 raise ApiFailed(int(item.get("code") or 0), str(item.get("message") or "the watch ended"))
             if kind not in ("ADDED", "MODIFIED"):
@@ -192,9 +190,8 @@ class Kept:
                 self._take(item)
                 stored = (item.get("data") or {}).get(STATE_KEY) or ""
                 anew = not stored and bool(self._stored)
-            if self.document != taken:
+            if self.document != board.given:  # also where a write of ours has met it before the watch did
                 board.set_document(self.document)
-                taken = self.document
                 say("a new spec")
             with board.changed:
                 # Somebody deleted the ConfigMap and it was made again, or it holds a state whose write nobody
