@@ -450,8 +450,16 @@ def test_long_lists_come_in_pages() -> None:
     with ScriptedServer(page("ab", "next"), page("c")) as server:
         assert [i["metadata"]["name"] for i in Api(server.access()).list(PODS, labels="a=b")] == [*"abc"]
         first, second = server.seen
-    assert first["query"] == {"limit": "500", "labelSelector": "a=b"}
-    assert second["query"] == {"limit": "500", "labelSelector": "a=b", "continue": "next"}
+    assert first["query"] == {"limit": "250", "labelSelector": "a=b"}
+    assert second["query"] == {"limit": "250", "labelSelector": "a=b", "continue": "next"}
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("Pod", False), ("Event", False), ("Deployment", True)])
+def test_of_a_list_of_pods_the_managers_of_their_fields_are_not_kept(kind: str, kept: bool) -> None:
+    items = [{"metadata": {"name": "a", "managedFields": [{"manager": "kubelet"}]}}]
+    with ScriptedServer(answer(200, {"items": items, "metadata": {}})) as server:
+        (item,) = Api(server.access()).list(collection("ns", kind))
+    assert ("managedFields" in item["metadata"]) == kept
 
 
 def test_a_page_whose_version_is_forgotten_begins_the_list_anew() -> None:
