@@ -202,3 +202,42 @@ def test_what_a_recipe_tells_to_write_is_what_the_code_has(recipe: str, path: st
     tree = ast.parse((SOURCE / path).read_text(encoding="utf-8"))
     there = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | set(functions(path))
     assert name in there
+
+
+TYPED = re.compile(r"`raystead ([^`\n]+)`|^(?:\$ |    )raystead ([^\n]+?)(?:   .*)?$", re.M)
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Every option of the command that the words name; none where there is no such command."""
+    command: click.Command | None = root
+    for word in words:
+        if not isinstance(command, click.Group):
+            break
+        command = command.get_command(click.Context(command), word.partition("|")[0].partition("\\")[0])
+    if command is None:
+        return set()
+    own = [param for param in command.params if isinstance(param, click.Option)]
+    return {
+        "--help",
+        "--help-all",
+        *(flag for option in own for flag in (*option.opts, *option.secondary_opts)),
+    }
+
+
+def test_every_command_that_a_page_shows_has_its_verb_and_its_flags() -> None:
+    shown = [
+        (page.name, found[1] or found[2])
+        for page in pages()
+        for found in TYPED.finditer(page.read_text(encoding="utf-8"))
+    ]
+    assert len(shown) > 80
+    wrong = []
+    for page, line in shown:
+        words = line.partition(" -- ")[0].split()
+        flags = {word.partition("=")[0].rstrip(".,;:…") for word in words if re.match(r"--?[a-z]", word)}
+        if words[0].startswith("-") or "[OPTIONS]" in words:
+            continue
+        known = options_of(words)
+        if not known or flags - known:
+            wrong.append(f"{page}: raystead {line}: {', '.join(sorted(flags - known)) or 'no such verb'}")
+    assert wrong == []
