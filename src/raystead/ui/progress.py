@@ -114,9 +114,10 @@ class WaitLine:
             return
         now = time.monotonic()
         if self._drawn:
-            text = f"{neutral(self._text)}   {now - self._begun:.0f} s"
-            columns = shutil.get_terminal_size().columns
-            self._put(f"\r{text[: columns - 1]}\033[K")
+            seconds = f"   {now - self._begun:.0f} s"  # stays where the terminal is narrow: what moves tells of life
+            text, room = neutral(self._text), shutil.get_terminal_size().columns - 1 - len(seconds)
+            text = text if len(text) <= room else f"{text[: max(room - 1, 0)]}…"
+            self._put(f"\r{text}{seconds}\033[K")
         elif now - self._told >= _EVERY:
             self._told = now
             self._reporter.step(self._text, now - self._begun)
