@@ -114,7 +114,7 @@ class WaitLine:
             return
         now = time.monotonic()
         if self._drawn:
-            seconds = f"   {now - self._begun:.0f} s"  # stays where the terminal is narrow: what moves tells of life
+            seconds = f"   {now - self._begun:.0f} s"  # never cut off: what moves tells of life
             text, room = neutral(self._text), shutil.get_terminal_size().columns - 1 - len(seconds)
             text = text if len(text) <= room else f"{text[: max(room - 1, 0)]}…"
             self._put(f"\r{text}{seconds}\033[K")
