@@ -243,3 +243,26 @@ def test_a_class_name_means_one_thing_in_the_whole_package() -> None:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(str(path))
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_nothing_stands_in_a_module_that_nobody_uses() -> None:
+    """Functions, classes and constants; `tests` alone do not count."""
+    for_pages = {"ANNOTATIONS", "MARKS", "ENVIRONMENT", "EXIT_CODES"}  # docs/reference.md and public-api.txt
+    trees = [ast.parse(path.read_text()) for path in sorted(Path(raystead.__file__).parent.rglob("*.py"))]
+    used: set[str] = set()
+    there: set[str] = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            used.add(node.id)
+        elif isinstance(node, ast.Attribute):
+            used.add(node.attr)
+        elif isinstance(node, ast.ImportFrom):
+            used |= {alias.name for alias in node.names}
+    for node in (node for tree in trees for node in tree.body):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.decorator_list:
+            there.add(node.name)  # a decorator may be its user: click's commands
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            there |= {target.id for target in targets if isinstance(target, ast.Name)}
+    unused = {name for name in there - used if not name.startswith("__")}
+    assert unused == for_pages
