@@ -391,6 +391,10 @@ def test_a_job_and_its_cluster_are_refused_in_one_go(
 PRINTED = {
     "what helm install prints": (lambda text: f"NAME: x\nLAST DEPLOYED: now\n{text}", 2, "helm template NAME"),
     "notes behind it": (lambda text: f"{text}\nNOTES:\nYour Ray cluster is ready\n", 21, "helm template NAME"),
+    "a cluster of the operator before KubeRay": (
+        lambda text: "apiVersion: cluster.ray.io/v1\nkind: RayCluster\nmetadata: {name: x}\nspec: {podTypes: []}\n",
+        1, "as headGroupSpec and workerGroupSpecs of ray.io/v1",
+    ),
     "JSON with comments": (lambda text: '// of the team\n{"apiVersion": "ray.io/v1"}', 1, "JSON does not have"),
     "a second spec": (lambda text: text + "spec: {}\n", 20, "appears twice, first on line 5"),
     "a tab before a word": (lambda text: text.replace("    template", "\ttemplate", 1), 8, "this is not YAML"),

@@ -164,6 +164,10 @@ def _nearly_ours(value: dict[str, Any]) -> Recognised | None:
     meant = _RAYS.get(kind.lower().removesuffix("s").replace("-", ""))
     if meant is None or not api or (kind == meant and api.startswith("ray.io/")):
         return None
+    spec = value.get("spec")
+    if isinstance(spec, dict) and "podTypes" in spec:
+        what = "this is a RayCluster of Ray's operator before KubeRay"
+        return Recognised(what, "write its podTypes as headGroupSpec and workerGroupSpecs of ray.io/v1")
     return Recognised(f"there is no {kind} of {api}", f"did you mean apiVersion: ray.io/v1, kind: {meant}?")
 
 
