@@ -133,6 +133,7 @@ TWO: Steps = [("want", 2), ("cycle", 4)]
         pytest.param([*TWO, ("holds", 0), ("want", 0), ("cycle", 6)], id="a finalizer holds a pod"),
         pytest.param([*TWO, ("holds", 0), ("delete", 0), ("cycle", 3)], id="of a pod that somebody deletes"),
         pytest.param([*TWO, ("delete", 0), ("cycle", 3)], id="a pod is deleted by hand"),
+        pytest.param([("want", 1), ("cycle", 2), ("lose", 0)], id="by force, as soon as it is made"),
         pytest.param([("want", 3), ("round", 0), ("bounds", (1, 3))], id="bounds change before a pod is made"),
         pytest.param([("bounds", (1, 4)), ("cycle", 4)], id="a minimum brings a worker that nobody asked for"),
     ],
