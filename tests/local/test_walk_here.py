@@ -115,6 +115,8 @@ def test_a_walk_on_this_machine(terminal: Terminal) -> None:
         """,
     )
     assert "squares:" in run(typo.hint("raystead submit --")).text
+    mistyped = run("raystead submit -- python trian.py", 2).text
+    assert mistyped.startswith("! trian.py is not in this directory (did you mean train.py?)")
     not_a_command = run("raystead submit -- train.py", 2)
     shows(
         not_a_command,
