@@ -80,6 +80,18 @@ def test_a_groups_limits_give_way() -> None:
 MEMORY = FieldChange("spec.template.spec.containers[ray-head].resources.limits.memory", "1G", "2Gi")
 SHRINKS = Change(Action.CHANGE, "Deployment", "ray-worker", stops=1, loses="what runs on these pods")
 RESTARTS = Change(Action.CHANGE, "Deployment", "ray-head", (MEMORY,), restarts=1, loses="drivers on the head")
+ASKED_FOR = Change(
+    Action.CHANGE,
+    "Deployment",
+    "ray-head",
+    (
+        FieldChange(
+            "spec.template.metadata.annotations[raystead.io/restarted-at]", None, "2026-11-27T05:00:00"
+        ),
+    ),
+    restarts=1,
+    loses="drivers on the head",
+)
 HARMLESS = Change(Action.CHANGE, "Deployment", "ray-idle", stops=2)
 GROUPS = {("Deployment", "ray-worker"): "worker", ("Deployment", "ray-head"): "head"}
 
@@ -90,6 +102,7 @@ GROUPS = {("Deployment", "ray-worker"): "worker", ("Deployment", "ray-head"): "h
         ((HARMLESS,), [], ""),
         ((SHRINKS,), [], "worker: 1 pod stops"),
         ((RESTARTS,), ["! lost: drivers on the head"], "head: 1 pod restarts (memory 1G → 2Gi)"),
+        ((ASKED_FOR,), ["! lost: drivers on the head"], "head: 1 pod restarts"),
         (
             (SHRINKS, RESTARTS),
             ["! lost: drivers on the head"],

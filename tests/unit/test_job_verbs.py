@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import signal
@@ -11,12 +12,14 @@ from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from raystead.cli import jobs as shared
 from raystead.cli.job import _one_line, _status_text
 from raystead.cli.jobs import JobTarget, meant, say_output
 from raystead.cli.options import Where
 from raystead.cli.retyped import again, place_flags
+from raystead.cli.root import root
 from raystead.errors import JobNotFound, OutputGone, RayUnreachable, UsageError
 from raystead.ops import drivers, kept
 from raystead.ops.drivers import NamespaceDrivers, RayDrivers, ended_on
@@ -96,6 +99,17 @@ def test_status_says_when_how_long_how_and_where() -> None:
     running = _status_text(job("j", 1000.0), "", 1030.0)
     assert "for    30 s" in running
     assert "end" not in running
+
+
+@pytest.mark.parametrize(("state", "told"), [("RUNNING", "is stopping"), ("PENDING", "has not begun; Ray stops it as soon as it does")])  # fmt: skip
+def test_stop_says_when_the_job_ends(state: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextlib.contextmanager
+    def there(*_: object) -> Iterator[JobTarget]:
+        yield target(Client(job("j", status=state)))
+
+    monkeypatch.setattr(shared, "target_of", there)
+    done = CliRunner().invoke(root, ["job", "stop", "--local", "j"], prog_name="raystead")
+    assert done.output == f"j {told}\n"
 
 
 def test_a_command_of_several_lines_is_one_line() -> None:
