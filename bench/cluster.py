@@ -253,7 +253,7 @@ def thousand(admin: Kube, workers: int, rounds: int) -> None:
             _, asked, _ = there.requests("status")
             cpu = statistics.median(c.cpu for c in costs)
             line(f"CPU seconds of status, {workers} workers", f"{cpu:.2f}", "≤ 1.5")
-            line(f"requests of status, {workers} workers", str(asked), f"≤ {10 + (workers + 1) // 250}")
+            line(f"requests of status, {workers} workers", str(asked), f"≤ {12 + (workers + 1) // 500}")
             for verb in ("list", "explain", "plan", "doctor"):
                 more = there.run(verb, codes=(0, 84))
                 line(f"CPU seconds of {verb}, {workers} workers", f"{more.cpu:.2f}", "")

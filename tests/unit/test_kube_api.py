@@ -450,8 +450,8 @@ def test_long_lists_come_in_pages() -> None:
     with ScriptedServer(page("ab", "next"), page("c")) as server:
         assert [i["metadata"]["name"] for i in Api(server.access()).list(PODS, labels="a=b")] == [*"abc"]
         first, second = server.seen
-    assert first["query"] == {"limit": "250", "labelSelector": "a=b"}
-    assert second["query"] == {"limit": "250", "labelSelector": "a=b", "continue": "next"}
+    assert first["query"] == {"limit": "350", "labelSelector": "a=b"}
+    assert second["query"] == {"limit": "350", "labelSelector": "a=b", "continue": "next"}
 
 
 @pytest.mark.parametrize(("kind", "kept"), [("Pod", False), ("Event", False), ("Deployment", True)])

@@ -20,7 +20,7 @@ __all__ = ["clusters"]
 def clusters(
     api: Api, *, all_namespaces: bool = False, chosen: Mapping[str, str] | None = None
 ) -> tuple[ListRow, ...]:
-    """One row per cluster, from anchors, Deployments and claims alone: three requests and their pages of 250.
+    """One row per cluster, from anchors, Deployments and claims alone: three requests and their pages of 350.
 
     `chosen`: only clusters whose anchors have all of these labels.
 
