@@ -36,7 +36,7 @@ MAY = {
     "up --help": {"click"},
 }
 DECORATED = {
-    "list": 7, "token": 10, "status": 19, "explain": 14, "plan": 24, "doctor": 24, "render": 8, "--help": 0,
+    "list": 7, "token": 11, "status": 20, "explain": 15, "plan": 25, "doctor": 25, "render": 9, "--help": 0,
 }  # fmt: skip
 CODE = f"""
 import sys

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from raystead.base.times import instant, when
 from raystead.spec.idle import IdleEnd
@@ -19,7 +17,7 @@ __all__ = ["IdleState", "idle_state"]
 _IDLE = re.compile(r"idle since (\S+); .* ends at (\S+)$")
 
 
-class IdleState(Struct, frozen=True):
+class IdleState(NamedTuple):
     """Whether a cluster is idle, and what follows.
 
     Attributes:

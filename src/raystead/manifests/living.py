@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import NamedTuple
 
 from raystead.base.rayversions import dotted, version_of
 from raystead.manifests.context import TOKEN_MODE_SINCE, Context
@@ -10,7 +10,7 @@ from raystead.manifests.context import TOKEN_MODE_SINCE, Context
 __all__ = ["Living", "token_difference", "version_difference"]
 
 
-class Living(Struct, frozen=True):
+class Living(NamedTuple):
     """Ray's own answers; "" where it gave none.
 
     Attributes:

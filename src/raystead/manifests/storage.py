@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from msgspec import Struct, field
 
 from raystead.manifests.context import Context
 from raystead.manifests.start import overwritten
@@ -30,7 +29,8 @@ REDIS_USERS_SINCE = (2, 41)  # `ray start --redis-username`
 READ_ONLY_ALL = 0o444  # Secret files: any user id may read them, none is fixed
 
 
-class HeadStorage(Struct, frozen=True):
+@dataclass(frozen=True)
+class HeadStorage:
     """What the head's pod needs: `env` gives way to the user's, `params` are of `ray start`."""
 
     kind: str

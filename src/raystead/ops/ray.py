@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, NamedTuple
 
 from raystead.base import labels
 from raystead.errors import ApiError, RaysteadError
@@ -97,7 +95,7 @@ def head_forward(api: Api, anchor: Anchor, port: int = 0, *, local_port: int = 0
         yield forward
 
 
-class DashboardAnswer(Struct, frozen=True):
+class DashboardAnswer(NamedTuple):
     """What the dashboard said: `nodes` None and `error` where it refused to list them.
 
     `autoscaler` is the text of `ray status`, "" where it was not told or not asked for.
