@@ -379,6 +379,55 @@ def test_a_changed_secret_of_the_file_is_applied_and_never_shown(user: Kube, api
     assert user.get("secret", "keys")
 
 
+@pytest.mark.parametrize("label", [{}, LABEL], ids=["a Secret of theirs", "a copy of ours"])
+def test_a_password_in_the_file_goes_over_no_secret_that_is_not_provably_ours(
+    user: Kube, api: Api, label: Json
+) -> None:
+    document = yaml.safe_load(spec(group("small"), storage="external"))
+    document["spec"]["gcsFaultToleranceOptions"] = {
+        "redisAddress": "redis:6379",
+        "redisPassword": {"value": "from-the-file"},
+    }
+    del document["metadata"]["annotations"]
+    metadata = {"name": "raystead-small-redis", "labels": label}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata}
+    user.apply({**secret, "stringData": {"password": "theirs"}})
+    version = user.get("secret", "raystead-small-redis")["metadata"]["resourceVersion"]
+    with pytest.raises(Conflict, match="raystead-small-redis has another password than the file"):
+        up(api, yaml.safe_dump(document))
+    assert user.get("secret", "raystead-small-redis")["metadata"]["resourceVersion"] == version
+    assert existing(api, "small") is None
+    user.apply({**secret, "stringData": {"password": "from-the-file"}})
+    up(api, yaml.safe_dump(document))  # the same password: it is used as it is
+    end(api)
+    assert user.get("secret", "raystead-small-redis")["data"]
+
+
+def test_a_change_meets_the_very_object_that_the_plan_saw(user: Kube, api: Api) -> None:
+    """One that came under its name between plan and apply is left alone; one that has gone is made again."""
+    up(api, spec(group("small")))
+    for come in (True, False):
+        text = spec(group("small", replicas=2 + come))
+        _, asked, anchor = wanted(api, Flags(), text, "test.yaml")
+        prepared = prepare(api, asked, anchor)
+        user.run("delete", "deployment", "small-small-worker", "--cascade=foreground", "--wait=true")
+        if come:
+            theirs = {"metadata": {"labels": {"app": "x"}}, "spec": POD}
+            body = {"selector": {"matchLabels": {"app": "x"}}, "template": theirs}
+            name = {"name": "small-small-worker"}
+            user.apply({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": name, "spec": body})
+            with pytest.raises(Busy, match="another raystead has changed"):
+                apply(prepared, lambda event: None)
+            there = user.get("deployment", "small-small-worker")
+            assert "raystead.io/cluster" not in (there["metadata"].get("labels") or {})
+            user.run("delete", "deployment", "small-small-worker")
+            up(api, text)
+        else:
+            apply(prepared, lambda event: None)
+            assert user.get("deployment", "small-small-worker")["spec"]["replicas"] == 2
+    end(api)
+
+
 def test_what_the_server_does_not_take_is_told_with_its_line_and_all_at_once(user: Kube, api: Api) -> None:
     """A kind that this server does not know, a right that `edit` lacks, an object that is invalid."""
     rbac = "rbac.authorization.k8s.io/v1"

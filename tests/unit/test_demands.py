@@ -14,8 +14,12 @@ from raystead.spec.flags import Flags, build
 PLAIN = PlainObjects(build(Flags(name="mine")), Facts(anchor_uid="u"))
 
 
-def policy(name: str, selects: dict[str, str] | None = None, ours: str = "", **spec: Any) -> dict[str, Any]:
-    metadata = {"name": name, "labels": {labels.OURS: ours} if ours else {}}
+def policy(
+    name: str, selects: dict[str, str] | None = None, ours: str = "", owned: bool = False, **spec: Any
+) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "labels": {labels.OURS: ours} if ours else {}}
+    if owned:
+        metadata["ownerReferences"] = [{"kind": "ConfigMap", "name": "raystead-mine", "uid": "u"}]
     return {"metadata": metadata, "spec": {"podSelector": {"matchLabels": selects or {}}, **spec}}
 
 
@@ -27,7 +31,9 @@ def policy(name: str, selects: dict[str, str] | None = None, ours: str = "", **s
         (policy("workers", {"ray.io/node-type": "worker"}, policyTypes=["Egress"]), ["workers"]),
         (policy("ingress", policyTypes=["Ingress"]), []),
         (policy("elsewhere", {"app": "web"}, policyTypes=["Egress"]), []),
-        (policy("own", ours="mine", policyTypes=["Egress"]), []),
+        (policy("own", ours="mine", owned=True, policyTypes=["Egress"]), []),
+        (policy("mine-workers-worker", ours="mine", policyTypes=["Egress"]), []),  # `render | kubectl apply`
+        (policy("copy", ours="mine", policyTypes=["Egress"]), ["copy"]),
         (policy("of-another-cluster", ours="other", policyTypes=["Egress"]), ["of-another-cluster"]),
     ],
     ids=lambda value: value["metadata"]["name"] if isinstance(value, dict) else "",

@@ -14,6 +14,7 @@ _RIGHT = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
 )
+_OTHER_UID = re.compile(r"metadata\.uid: Invalid value: .*field is immutable", re.DOTALL)
 _NO_ROLES = re.compile(r'RBAC: .*clusterrole\.rbac\.authorization\.k8s\.io "system:[^"]*" not found')
 STARTING = "Starting"
 _NOT_APPLICABLE = re.compile(
@@ -94,6 +95,9 @@ def error_of(code: int, text: str, *, what: str, context: str) -> RaysteadError:
         return ObjectNotFound(f"{what}: not found", evidence=message, status=code, reason=reason)
     if code == 409:
         return _conflict(message, status, what)
+    if code == 422 and _OTHER_UID.search(message):  # a patch names the object that it means by its uid
+        what = f"{what}: another object has this name by now"
+        return Conflict(what, evidence=message, status=code, reason="UidMismatch")
     if code == 500 and not is_outage(code, text):
         remedy = "correct the field in the file, and run the command again"
         return ApiError(

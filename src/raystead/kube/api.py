@@ -145,8 +145,10 @@ class Api:
         """PUT; with metadata.resourceVersion it fails with Conflict when somebody was faster."""
         return self._json("PUT", path, query={"fieldManager": MANAGER}, body=body)
 
-    def patch(self, path: str, body: Any, *, content: str = MERGE_PATCH, manager: str = MANAGER) -> Json:
-        return self._json("PATCH", path, query={"fieldManager": manager}, body=body, content=content)
+    def patch(self, path: str, body: Json, *, uid: str, manager: str = MANAGER) -> Json:
+        """Merges into the one object of this name that has this very `uid`; another one is a Conflict."""
+        body = {**body, "metadata": {**(body.get("metadata") or {}), "uid": uid}}
+        return self._json("PATCH", path, query={"fieldManager": manager}, body=body, content=MERGE_PATCH)
 
     def delete(
         self, path: str, *, uid: str, grace: int | None = None, propagation: str = "Background"

@@ -28,13 +28,19 @@ class PlainObjects:
         return manifests(self._cluster, replace(self._facts, **facts)) != self._objects
 
     def isolated_by(self, policies: Sequence[Json]) -> list[str]:
-        """Names of the NetworkPolicies not ours that restrict the egress of the cluster's pods."""
+        """Names of the NetworkPolicies not ours that restrict the egress of the cluster's pods.
+
+        Ours has the cluster's label and an owner; without an owner, as `render` prints it, it has a name of
+        ours: a copy under another name is somebody else's and restricts.
+        """
+        own = {item["metadata"]["name"] for item in self._objects if item["kind"] == "NetworkPolicy"}
         templates = map(pod_template, self._objects)
         pods = [template["metadata"]["labels"] for template in templates if template is not None]
         found = []
         for policy in policies:
             metadata, spec = policy["metadata"], policy["spec"]
-            ours = (metadata.get("labels") or {}).get(labels.OURS) == self._cluster.name
+            known = bool(metadata.get("ownerReferences")) or metadata["name"] in own
+            ours = known and (metadata.get("labels") or {}).get(labels.OURS) == self._cluster.name
             types = spec.get("policyTypes") or (["Egress"] if spec.get("egress") else [])
             selects = any(labels.matches(spec.get("podSelector") or {}, pod) for pod in pods)
             if not ours and "Egress" in types and selects:

@@ -238,7 +238,8 @@ class _UserRights:
             if method == "POST":
                 return self._api.create(path, body, again=True)
             if method == "PATCH":
-                return self._api.patch(path, body, content=kind, manager=query["fieldManager"])
+                uid = body["metadata"]["uid"]
+                return self._api.patch(path, body, uid=uid, manager=query["fieldManager"])
             return self._api.delete(path, uid=body["preconditions"]["uid"])
 
     def watch(self, path: str, take: Callable[[str, Json], None], stop: threading.Event) -> None:

@@ -319,8 +319,8 @@ def _keep(api: Api, what: Found) -> list[str]:
     kept = []
     for claim in what.proofs.ours(_labelled(api, what.name, (CLAIM,))):
         name, uid = claim["metadata"]["name"], claim["metadata"]["uid"]
-        body = {"uid": uid, "ownerReferences": None, "annotations": {names.KEPT_ANNOTATION: uid}}
-        api.patch(path_of(api.namespace, CLAIM, name), {"metadata": body})
+        body = {"ownerReferences": None, "annotations": {names.KEPT_ANNOTATION: uid}}
+        api.patch(path_of(api.namespace, CLAIM, name), {"metadata": body}, uid=uid)
         up = "raystead up" if what.name == NAME else f"raystead up --name {what.name}"
         kept.append(f"PersistentVolumeClaim/{name} ({up} finds the state again)")
     if what.anchor:

@@ -79,6 +79,6 @@ def prefer(api: Api, cluster: str, anchor_uid: str, shrink: Mapping[GroupId, int
 
 
 def _annotate(api: Api, pod: Pod, cost: str | None) -> None:
-    metadata = {"uid": pod.uid, "annotations": {COST: cost}}
+    metadata = {"annotations": {COST: cost}}
     with contextlib.suppress(ObjectNotFound, Conflict):  # it has gone meanwhile: so much the better
-        api.patch(path_of(api.namespace, "Pod", pod.name), {"metadata": metadata})
+        api.patch(path_of(api.namespace, "Pod", pod.name), {"metadata": metadata}, uid=pod.uid)

@@ -208,8 +208,8 @@ def claims_go_along(api: Api, anchor: Anchor, makers: Sequence[Json]) -> None:
         ours = owned(found, anchor.name, [anchor.uid], makers)
         for claim in found:
             if (uid := claim["metadata"]["uid"]) in ours and anchor.uid not in owners_of(claim):
-                body = {"metadata": {"uid": uid, "ownerReferences": [owner]}}
-                api.patch(f"{claims}/{claim['metadata']['name']}", body)
+                body = {"metadata": {"ownerReferences": [owner]}}
+                api.patch(f"{claims}/{claim['metadata']['name']}", body, uid=uid)
         if ours:
             return
         time.sleep(_TICK)

@@ -83,11 +83,8 @@ class Lease:
         """Makes the Job go with the anchor, whoever deletes that; and Redis' claim, which else stays."""
         owners = [names.reference("ConfigMap", str(anchor.raw["metadata"]["name"]), anchor.uid)]
 
-        def owner_of(uid: str) -> Json:  # the uid is a precondition: only that very object
-            return {"metadata": {"uid": uid, "ownerReferences": owners}}
-
         with contextlib.suppress(ObjectNotFound):
-            self._api.patch(self._path, owner_of(self.reference["uid"]))
+            self._api.patch(self._path, {"metadata": {"ownerReferences": owners}}, uid=self.reference["uid"])
         if storage_kind(anchor.cluster) == "redis":
             rendered = manifests(anchor.cluster, anchor.with_facts())
             claims_go_along(self._api, anchor, [i for i in rendered if i["kind"] == "StatefulSet"])
@@ -117,8 +114,7 @@ class Lease:
         if job["metadata"]["uid"] != uid:
             raise ObjectNotFound("the lease is gone", evidence=f"another Job is at {self._path}", status=404)
         if int(job["spec"].get("activeDeadlineSeconds") or 0) < deadline:
-            body = {"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": deadline}}
-            self._api.patch(self._path, body)
+            self._api.patch(self._path, {"spec": {"activeDeadlineSeconds": deadline}}, uid=uid)
 
     def _delete(self) -> None:
         with contextlib.suppress(ObjectNotFound, Conflict):  # it is gone, whoever has its name now

@@ -12,7 +12,7 @@ from raystead.ops.anchor import Anchor
 from raystead.plan.make import key_of
 from raystead.plan.model import Key
 
-__all__ = ["LISTED", "clusters_of", "live_objects", "own_pods", "sorted_by_owner"]
+__all__ = ["LISTED", "clusters_of", "controllers", "live_objects", "own_pods", "sorted_by_owner"]
 
 LISTED = kinds.owned()
 
@@ -31,10 +31,20 @@ def live_objects(api: Api, name: str, which: Sequence[str] = LISTED) -> dict[str
     return dict(zip(which, parallel(one, which), strict=True))
 
 
-def own_pods(api: Api, name: str, anchor_uid: str, pods: Sequence[Json]) -> list[Json]:
-    """Those of the pods that are proved to be the cluster's, by the controllers that made them."""
+def controllers(api: Api, name: str) -> list[Json]:
+    """The objects with our label that make pods, or own those that do."""
     makers = ("Job", *kinds.names(row for row in kinds.ROWS if row.template and not row.rare))
-    there = [item for items in live_objects(api, name, makers).values() for item in items]
+    return [item for items in live_objects(api, name, makers).values() for item in items]
+
+
+def own_pods(
+    api: Api, name: str, anchor_uid: str, pods: Sequence[Json], there: Sequence[Json] | None = None
+) -> list[Json]:
+    """Those of the pods that are proved to be the cluster's, by the controllers that made them.
+
+    `there`: those controllers, where they are known already.
+    """
+    there = controllers(api, name) if there is None else there
     marked = [{**pod, "kind": "Pod"} for pod in pods]
     ours = ownership.owned([*there, *marked], name, [anchor_uid])
     return [pod for pod in pods if pod["metadata"]["uid"] in ours]

@@ -69,5 +69,5 @@ def _touch(api: Api, kind: str, item: Json) -> None:
     """Changes an annotation of this very object: one that came under its name meanwhile is left alone."""
     metadata = item["metadata"]
     annotations = {TRIED: api.now().isoformat(timespec="seconds")}
-    body = {"metadata": {"uid": metadata["uid"], "annotations": annotations}}
-    api.patch(path_of(api.namespace, kind, metadata["name"]), body)
+    body = {"metadata": {"annotations": annotations}}
+    api.patch(path_of(api.namespace, kind, metadata["name"]), body, uid=metadata["uid"])

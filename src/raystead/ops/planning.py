@@ -194,6 +194,7 @@ def prepare(
     facts, choices = replace(facts, **known), replace(choices, policies=policies or choices.policies)
     needed = () if known else tuple(secrets.needed(cluster, facts, password))
     given = _given_secrets(api, cluster.name, needed, live)
+    live = [item for item in live if not (item["kind"] == "Secret" and item["metadata"]["name"] in given)]
     if anchor is not None:
         makes = [secret for secret in needed if secret.name not in given]
         anew, told = _read_anew(makes, live, cluster, anchor.cluster)
@@ -370,9 +371,10 @@ def _given_secrets(
     """Secrets of a name we need that somebody else made (`render` prints how): used as they are.
 
     Raises:
-        Conflict: such a Secret lacks the key, or is another cluster's.
+        Conflict: such a Secret lacks the key, is another cluster's, or has another password than the file.
     """
-    ours = {item["metadata"]["name"] for item in live if item["kind"] == "Secret"}
+    made = [item for item in live if item["kind"] == "Secret" and ownership.anchor_uids([item], cluster)]
+    ours = {item["metadata"]["name"] for item in made}
     given = set()
     for secret in needed:
         if secret.name in ours:
@@ -386,5 +388,7 @@ def _given_secrets(
             raise secrets.taken(secret, owner, cluster)
         if not set(secret.keys) <= set(there.get("data") or {}):
             raise secrets.lacking(secret)
+        if secrets.made_anew(secret, [there]):
+            raise secrets.differs(secret)
         given.add(secret.name)
     return given

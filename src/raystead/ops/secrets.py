@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from raystead.base import labels, names
 from raystead.base.groups import HEAD, REDIS, GroupId, worker
+from raystead.base.ownership import owners_of
 from raystead.errors import Conflict
 from raystead.kube.paths import collection, path_of
 from raystead.manifests.context import TOKEN_KEY, Context
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NeededSecret",
+    "differs",
     "lacking",
     "made_anew",
     "make",
@@ -124,7 +126,10 @@ def make(api: Api, secret: NeededSecret, cluster: str, anchor_uid: str, live: Se
     if other and other != cluster:
         raise taken(secret, other, cluster)
     if secret.value is not None and (there.get("data") or {}).get(secret.key) != body["data"][secret.key]:
-        api.patch(path_of(api.namespace, "Secret", secret.name), {"data": body["data"]})
+        if anchor_uid not in owners_of(there):
+            raise differs(secret)
+        path, uid = path_of(api.namespace, "Secret", secret.name), there["metadata"]["uid"]
+        api.patch(path, {"data": body["data"]}, uid=uid)
     elif not set(secret.keys) <= set(there.get("data") or {}):
         raise lacking(secret)
 
@@ -134,6 +139,14 @@ def lacking(secret: NeededSecret) -> Conflict:
         f"the Secret {secret.name} exists and has no key {secret.key}",
         evidence="this cluster did not make it",
         remedy=f"delete it, or add the key {secret.key}, or give the cluster another name",
+    )
+
+
+def differs(secret: NeededSecret) -> Conflict:
+    return Conflict(
+        f"the Secret {secret.name} has another password than the file",
+        evidence="nothing proves that raystead made it, so it is not changed",
+        remedy="take the password out of the file to use the Secret's, or give the cluster another name",
     )
 
 

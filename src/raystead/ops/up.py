@@ -74,7 +74,7 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     rendered = prepared.objects if same else manifests(prepared.document, facts, prepared.choices)
     if facts.keepers != prepared.facts.keepers:  # the plan knew other owners: all are written
         parallel(
-            lambda item: api.apply(paths.path(item, api.namespace), item, force=prepared.force),
+            lambda item: _change(prepared, paths, item),
             [item for item in rendered if key_of(item) not in changes and item["kind"] != "Job"],
         )
     objects = (*rendered, *prepared.foreign)
@@ -83,9 +83,12 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
 
     def one(step: _Step) -> None:
         path = paths.path(step.item, api.namespace)
-        if step.change.action is Action.REPLACE:
-            _remove(api, path, prepared.uids[step.change.key], anchor.name)
-        api.apply(path, step.item, force=prepared.force)
+        if step.change.action is Action.CHANGE:
+            _change(prepared, paths, step.item)
+        else:
+            if step.change.action is Action.REPLACE:
+                _remove(api, path, prepared.uids[step.change.key], anchor.name)
+            api.apply(path, step.item, force=prepared.force)
         emit(Applied(step.change.kind, step.change.name, step.change.action))
 
     first, workers = _in_turn(steps)
@@ -154,7 +157,8 @@ class _Keeping:
             self._own([one for one in references if one["uid"] not in leaving])
         theirs = {key_of(item) for item in self._prepared.live if owners_of(item) & leaving}
         objects = manifests(self._prepared.document, self._anchor.with_facts(), self._prepared.choices)
-        parallel(self._apply, [item for item in objects if key_of(item) in theirs and item["kind"] != "Job"])
+        theirs_now = [item for item in objects if key_of(item) in theirs and item["kind"] != "Job"]
+        parallel(lambda item: _change(self._prepared, self._paths, item), theirs_now)
         self.hang_pods(
             names.reference("ConfigMap", names.anchor(self._anchor.name), self._anchor.uid), leaving
         )
@@ -167,9 +171,9 @@ class _Keeping:
         selector = f"{labels.OURS}={name},{labels.NODE_TYPE}=worker"
         for pod in api.list(collection(api.namespace, "Pod"), labels=selector):
             if owners_of(pod) & before and owner["uid"] not in owners_of(pod):
-                body = {"metadata": {"uid": pod["metadata"]["uid"], "ownerReferences": [owner]}}
+                path, uid = path_of(api.namespace, "Pod", pod["metadata"]["name"]), pod["metadata"]["uid"]
                 with contextlib.suppress(ObjectNotFound, Conflict):  # it has ended meanwhile
-                    api.patch(path_of(api.namespace, "Pod", pod["metadata"]["name"]), body)
+                    api.patch(path, {"metadata": {"ownerReferences": [owner]}}, uid=uid)
 
     def make(self, facts: Facts) -> dict[str, str]:
         """Makes them, the outermost first, for each has to be there before what it owns.
@@ -185,22 +189,21 @@ class _Keeping:
             job = next((item for item in objects if key_of(item) == key), None)
             if job is None:
                 continue
-            if part in self._leaving:
+            if part in self._leaving:  # the plan's uid is that of the one before
                 path = path_of(self._api.namespace, *key)
                 _remove(self._api, path, self._leaving[part], self._anchor.name)
-            uids[part] = str(self._apply(job)["metadata"]["uid"])
+                made = self._api.apply(path, job, force=self._prepared.force)
+            else:
+                made = _change(self._prepared, self._paths, job)
+            uids[part] = str(made["metadata"]["uid"])
             self.made.add(key)
             if part == "self" and uids[part] not in owners_of(self._anchor.raw):
                 self._own([names.reference(*key, uids[part])])
         return uids
 
-    def _apply(self, item: Json) -> Json:
-        force = self._prepared.force
-        return self._api.apply(self._paths.path(item, self._api.namespace), item, force=force)
-
     def _own(self, references: Sequence[Json]) -> None:
-        body = {"metadata": {"uid": self._anchor.uid, "ownerReferences": [*references]}}
-        self._api.patch(path_of(self._api.namespace, "ConfigMap", names.anchor(self._anchor.name)), body)
+        path = path_of(self._api.namespace, "ConfigMap", names.anchor(self._anchor.name))
+        self._api.patch(path, {"metadata": {"ownerReferences": [*references]}}, uid=self._anchor.uid)
 
 
 def _in_turn(steps: Sequence[_Step]) -> tuple[list[_Step], list[_Step]]:
@@ -301,6 +304,38 @@ def _busy(name: str, evidence: str) -> Busy:
     )
 
 
+def _change(prepared: Prepared, paths: Discovery, item: Json) -> Json:
+    """Applies over the very object that the plan saw; one that came under its name meanwhile is left alone.
+
+    Raises:
+        Busy: such an object is there.
+        Conflict: fields belong to somebody else.
+    """
+    api, uid = prepared.api, prepared.uids.get(key_of(item))
+    path = paths.path(item, api.namespace)
+    if uid is not None:
+        same = {**item, "metadata": {**item["metadata"], "uid": uid}}
+        try:
+            return api.apply(path, same, force=prepared.force)
+        except Conflict as error:
+            now = _uid_at(api, path)
+            if now == uid:
+                raise
+            if now is not None:
+                raise _another(path, prepared.cluster.name) from error
+    return api.apply(path, item, force=prepared.force)  # new, or gone meanwhile: it is made
+
+
+def _uid_at(api: Api, path: str) -> str | None:
+    with contextlib.suppress(ObjectNotFound):
+        return str(api.get(path)["metadata"]["uid"])
+    return None
+
+
+def _another(path: str, cluster: str) -> Busy:
+    return _busy(cluster, f"{path.rpartition('/')[2]} is another object than the plan saw")
+
+
 def _delete(api: Api, path: str, uid: str) -> None:
     with contextlib.suppress(ObjectNotFound):  # gone is what we want
         api.delete(path, uid=uid)
@@ -315,7 +350,7 @@ def _remove(api: Api, path: str, uid: str, cluster: str) -> None:
     try:
         _delete(api, path, uid)
     except Conflict as error:
-        raise _busy(cluster, f"{path.rpartition('/')[2]} is another object than the plan saw") from error
+        raise _another(path, cluster) from error
     deadline = time.monotonic() + _REPLACE_PATIENCE
     while time.monotonic() < deadline:
         try:

@@ -23,7 +23,7 @@ from raystead.manifests.storage import storage_kind
 from raystead.ops import secrets
 from raystead.ops.anchor import Anchor
 from raystead.ops.jobs import SubmitOptions, job_client, submit
-from raystead.ops.living import own_pods
+from raystead.ops.living import controllers, own_pods
 from raystead.ops.survival import PROGRAM, FaultOutcome, beats_in, driver_in, judge
 from raystead.ops.suspending import refuse_guest
 from raystead.plan.raynodes import RayNode, ray_nodes
@@ -196,13 +196,14 @@ class _Proof:
     def __init__(self, api: Api, anchor: Anchor, jobs: JobClient, nodes: NodesClient) -> None:
         self._api, self._anchor, self._jobs, self._nodes = api, anchor, jobs, nodes
         self._names = Names.of(anchor.name, anchor.cluster.annotations)
+        self._controllers = controllers(api, anchor.name)  # no fault makes new ones
         self._wanted = 1 + sum(group.wanted for group in anchor.cluster.spec.workers)
         self.driver = ""
 
     def fault(self, fault: str, job_id: str) -> FaultOutcome:
         """Deletes the pod by force and waits until all is whole again."""
         pods = self._pods()
-        victim = self._victim(fault, own_pods(self._api, self._anchor.name, self._anchor.uid, pods))
+        victim = self._victim(fault, pods)
         seen = len(beats_in(self._jobs.logs(job_id)))
         begun = time.monotonic()
         path = path_of(self._api.namespace, "Pod", Pod.of(victim).name)
@@ -281,13 +282,14 @@ class _Proof:
             return []
 
     def _pods(self) -> list[Json]:
-        return _standing(self._api, self._anchor)
+        return _standing(self._api, self._anchor, self._controllers)
 
 
-def _standing(api: Api, anchor: Anchor) -> list[Json]:
-    """All pods of the cluster that are not being deleted."""
+def _standing(api: Api, anchor: Anchor, there: Sequence[Json] | None = None) -> list[Json]:
+    """All pods that are proved to be the cluster's and are not being deleted."""
     found = api.list(collection(api.namespace, "Pod"), labels=f"{labels.OURS}={anchor.name}")
-    return [pod for pod in found if not Pod.of(pod).deleted]
+    ours = own_pods(api, anchor.name, anchor.uid, found, there)
+    return [pod for pod in ours if not Pod.of(pod).deleted]
 
 
 def _restarted(before: Sequence[Json], after: Sequence[Json], fault: str) -> tuple[str, ...]:
