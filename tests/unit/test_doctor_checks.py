@@ -490,6 +490,14 @@ def test_a_pull_secret_is_made_as_one(image: str, server: str) -> None:
     assert found.remedy.startswith(f"kubectl create secret docker-registry regcred --docker-server={server} ")
 
 
+def test_the_secret_of_a_steward_is_made_and_not_missing() -> None:
+    document = yaml.safe_load(IDLE.replace("REPLICAS", "0"))
+    document["spec"]["enableInTreeAutoscaling"] = True
+    facts, asked = Facts(namespace="team", steward="role"), {"raystead-demo-steward": None, "demo": None}
+    checks = state.check(seen(spec=read(RayCluster, document), facts=facts, secrets=asked))
+    assert [check for check in checks if check.verdict == "fail"] == []
+
+
 @pytest.mark.parametrize(
     ("labels_", "replicas", "found"),
     [

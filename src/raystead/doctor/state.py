@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from raystead.base.kinds import CLAIM
 from raystead.doctor.images import registry
 from raystead.doctor.model import Check, Observations, Pods, claims_of, unmade
+from raystead.manifests.autoscaling import autoscales, steward_name
 from raystead.manifests.context import TOKEN_KEY
 from raystead.manifests.storage import PASSWORD_KEY, head_storage, storage_kind
 from raystead.spec.model import Json
@@ -158,4 +159,6 @@ def _made_by_us(seen: Observations) -> dict[str, str]:
     if not (auth and auth.secret_name):
         out[seen.context.token_secret] = TOKEN_KEY
     out[seen.facts.redis_secret or seen.context.names.redis_secret] = PASSWORD_KEY
+    if autoscales(seen.cluster):
+        out[steward_name(seen.name)] = "token"
     return out

@@ -22,7 +22,7 @@ from raystead.ops.planning import Prepared
 from raystead.ops.rights import Rights, rights
 from raystead.ops.source import SpecSource
 from raystead.plan.make import key_of
-from raystead.plan.model import makes_pods
+from raystead.plan.model import Action, makes_pods
 
 __all__ = ["answers_to", "failing", "listed_nodes", "refusal", "refuse_failing"]
 
@@ -46,6 +46,7 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
     api = prepared.api
     lists: dict[str, Any] = dict(zip(_LISTS, parallel(lambda part: _listed(api, part), _LISTS), strict=True))
     lists |= {part: tuple(i for i in prepared.live if i["kind"] == kind) for part, kind in _LIVE.items()}
+    made = prepared.plan.of(Action.CREATE)
     seen = Observations(
         cluster=prepared.cluster,
         facts=prepared.facts,
@@ -57,6 +58,7 @@ def failing(prepared: Prepared, up: str) -> tuple[Check, ...]:
         exists=prepared.anchor is not None,
         default_class=None if prepared.facts.has_default_storage else "?",
         policies=prepared.policies,
+        secrets=dict.fromkeys(change.name for change in made if change.kind == "Secret"),
         **lists,
     )
     told = {one for item in prepared.objects if key_of(item) in prepared.refused for one in _groups(item)}
