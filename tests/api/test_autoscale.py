@@ -132,6 +132,7 @@ class WrongClock(Cli):
         return {**super().env, "PYTHONPATH": str(self.folder)}  # type: ignore[attr-defined]
 
 
+@pytest.mark.long
 def test_a_clock_that_is_wrong_takes_nobodys_place(cli: Cli, user: Kube, tmp_path: Path) -> None:
     """The server's clock counts: the claim of who acts is neither old nor new for anybody."""
     acting = Acting(cli)

@@ -15,7 +15,7 @@ from cli import Cli
 from kube import Kube, until
 from stewards import STEWARD, StewardProcess, spec
 
-pytestmark = pytest.mark.api
+pytestmark = [pytest.mark.api, pytest.mark.long]
 GROUP = "ray.io/group=small"
 
 
