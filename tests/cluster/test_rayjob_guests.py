@@ -100,13 +100,14 @@ def test_down_stops_the_job_of_a_rayjob_that_runs(cli: Cli, space: Kube) -> None
         "--yes",
         stdin=guest("sleeps", cluster["name"], entrypoint="sleep 1000", jobId="sleeps"),
     )
-    until(lambda: status_in_ray(cli, "sleeps") == "RUNNING", 60, "it runs")
+    until(lambda: status_in_ray(cli, cluster["name"], "sleeps") == "RUNNING", 60, "it runs")
     cli("down", "sleeps", "--yes")
-    assert status_in_ray(cli, "sleeps") == "STOPPED"
+    assert status_in_ray(cli, cluster["name"], "sleeps") == "STOPPED"
 
 
-def status_in_ray(cli: Cli, job_id: str) -> str:
-    found = [job for job in json.loads(cli("job", "list", "-o", "json").stdout) if job["id"] == job_id]
+def status_in_ray(cli: Cli, cluster: str, job_id: str) -> str:
+    jobs = json.loads(cli("job", "list", "--name", cluster, "-o", "json").stdout)
+    found = [job for job in jobs if job["id"] == job_id]
     return str(found[0]["status"]) if found else ""
 
 

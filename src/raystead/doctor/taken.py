@@ -71,7 +71,10 @@ def caught(objects: Sequence[Json], pods: Iterable[Json]) -> Iterator[tuple[str,
     alive = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in _ENDED]
     by_term: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for item in objects:
-        if term := _term(item):
+        term, own = _term(item), _labels(item).get(labels.OURS)
+        if (
+            term and term.get(labels.OURS, own) == own
+        ):  # another one is that of the cluster that a RayJob selects
             by_term.setdefault(tuple(term.items()), []).append(f"{item['kind']}/{item['metadata']['name']}")
     for words, selecting in by_term.items():
         found = [pod for pod in alive if labels.matches({"matchLabels": dict(words)}, _labels(pod))]

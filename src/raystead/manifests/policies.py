@@ -83,8 +83,8 @@ def selected_policies(ctx: Context) -> list[Json]:
 
 
 def head_behind_policy(ctx: Context) -> dict[str, str] | None:
-    """The labels of the head, where our policies restrict who reaches it."""
-    return _selector(ctx, None) if _directions(ctx)[0] else None
+    """The labels of the head, where our policies restrict who reaches it; the cluster's own is among them."""
+    return {**_selector(ctx, None), labels.OURS: ctx.cluster.name} if _directions(ctx)[0] else None
 
 
 def _directions(ctx: Context) -> tuple[bool, bool]:
