@@ -115,6 +115,8 @@ def test_a_walk_on_this_machine(terminal: Terminal) -> None:
         """,
     )
     assert "squares:" in run(typo.hint("raystead submit --")).text
+    mistyped = run("raystead submit -- python trian.py", 2).text
+    assert mistyped.startswith("! trian.py is not in this directory (did you mean train.py?)")
     not_a_command = run("raystead submit -- train.py", 2)
     shows(
         not_a_command,
@@ -134,6 +136,9 @@ def test_a_walk_on_this_machine(terminal: Terminal) -> None:
     assert "RUNNING" in run("raystead job status").text, "reading stops nothing"
     assert run("raystead job stop").text.endswith(" is stopping")
 
+    opened = run("raystead connect").text
+    assert opened.startswith("dashboard  http://127.0.0.1:")
+    assert "(the dashboard asks for it once)" in opened
     grown = run("raystead scale 3")
     assert grown.text.startswith("▸ ray-cluster: 3 workers\n")
     assert "head + 3 workers" in run("raystead up --local").text, "what was scaled stays"

@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from raystead.incluster.hands import ApiFailed
+from raystead.incluster.scaling import TEMPLATE as HASH
 from raystead.incluster.scaling import name_of
 
 Json = dict[str, Any]
@@ -43,7 +44,11 @@ class Killed(BaseException):
     """The steward's process is."""
 
 
-RUNNING = {"phase": "Running", "containerStatuses": [{"name": "ray", "state": {"running": {}}}]}
+RUNNING = {
+    "phase": "Running",
+    "containerStatuses": [{"name": "ray", "state": {"running": {}}}],
+    "conditions": [{"type": "Ready", "status": "True"}],
+}
 ENDED = {"phase": "Failed", "containerStatuses": [{"name": "ray", "state": {"terminated": {}}}]}
 
 
@@ -135,6 +140,8 @@ class Server:
             if self.killed_at == self.asked:
                 raise Killed
         if fault == "mute":
+            if method == "POST":  # if it goes before it is seen, nobody knows that its name is used up
+                self.used.remove(body["metadata"]["name"])
             raise ApiFailed(0, "timed out")
         return answer
 
@@ -181,6 +188,14 @@ class Server:
         assert "/configmaps?" in path
         take("ADDED", copy.deepcopy(self.config))
         stop.set()
+
+    def renew(self, template: str) -> None:
+        """`up` stores another pod template for all groups, with that hash."""
+        pods = {group: worker(group) for group in json.loads(self.config["data"]["pods.json"])}
+        for pod in pods.values():
+            pod["metadata"]["annotations"] = {HASH: template}
+        self.config["data"]["pods.json"] = json.dumps(pods)
+        self.config["metadata"]["resourceVersion"] = self.number()
 
     def change(self, *groups: Json, **spec: Any) -> None:
         """`up` stores another spec."""

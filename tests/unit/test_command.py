@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from raystead.errors import UsageError
-from raystead.ops.command import check_program, named_files
+from raystead.ops.command import check_program, named_files, not_here
 
 
 @pytest.fixture
@@ -43,6 +44,24 @@ def here(tmp_path: Path) -> Path:
 )
 def test_words_that_are_files_here(command: tuple[str, ...], files: list[str], here: Path) -> None:
     assert named_files(command, here) == files
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("python trian.py", ("trian.py", "train.py")),
+        ("python3 -u other/x.py --lr 3", ("other/x.py", "")),
+        ("python train.py missing.py", ("", "")),
+        ("python /app/x.py", ("", "")),
+        ("python -m x.py", ("", "")),
+        ("bash -c 'cd /app && python x.py'", ("", "")),
+        ("", ("", "")),
+    ],
+)
+def test_a_program_that_is_not_here_is_told_before_the_job_fails_for_it(
+    command: str, told: tuple[str, str], here: Path
+) -> None:
+    assert not_here(shlex.split(command), here) == told
 
 
 def test_a_file_beside_the_directory_would_not_go_along(here: Path) -> None:

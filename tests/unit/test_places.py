@@ -71,6 +71,21 @@ def test_scale_refuses_what_it_cannot_read(words: tuple[str, ...]) -> None:
         parse_counts(words, [])
 
 
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (("worker",), "raystead scale worker=3   for example"),
+        (("worker=x",), "raystead scale worker=3   for example"),
+        (("x",), "raystead scale 3   for example"),
+        (("1", "2"), "raystead scale worker=2"),
+    ],
+)
+def test_a_slip_in_scale_gets_the_line_for_the_group(words: tuple[str, ...], remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_counts(words, ["worker"])
+    assert caught.value.remedy == remedy
+
+
 def test_a_groups_bounds_give_way() -> None:
     cluster = scaled(builtin(), {"worker": 9})
     assert cluster.spec.workers[0].wanted == 9

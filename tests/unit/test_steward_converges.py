@@ -18,6 +18,7 @@ from stewardserver import GROUP, PODS, Clock
 from stewardworld import OldWorld, World
 
 from raystead.incluster import facade, hands, kept
+from raystead.incluster.scaling import TEMPLATE
 
 Steps = list[tuple[str, Any]]
 FAULT = st.sampled_from(["refused", "mute"])
@@ -132,6 +133,7 @@ TWO: Steps = [("want", 2), ("cycle", 4)]
         pytest.param([*TWO, ("holds", 0), ("want", 0), ("cycle", 6)], id="a finalizer holds a pod"),
         pytest.param([*TWO, ("holds", 0), ("delete", 0), ("cycle", 3)], id="of a pod that somebody deletes"),
         pytest.param([*TWO, ("delete", 0), ("cycle", 3)], id="a pod is deleted by hand"),
+        pytest.param([("want", 1), ("cycle", 2), ("lose", 0)], id="by force, as soon as it is made"),
         pytest.param([("want", 3), ("round", 0), ("bounds", (1, 3))], id="bounds change before a pod is made"),
         pytest.param([("bounds", (1, 4)), ("cycle", 4)], id="a minimum brings a worker that nobody asked for"),
     ],
@@ -213,6 +215,26 @@ def test_a_group_that_is_removed_with_its_workers_and_comes_back(clock: Clock) -
     world.settle()
     assert {name.split("-")[1] for name in world.workers()} == {"small"}
     assert before.isdisjoint(world.workers())
+
+
+@pytest.mark.parametrize("made", [OldWorld, World], ids=["v1", "v2"])
+def test_a_new_template_replaces_workers_one_after_the_other(clock: Clock, made: type[World]) -> None:
+    """A second one comes meanwhile, and those that are made anew are of the last."""
+    world = made(clock)
+    play(world, [("want", 3), ("cycle", 5)])
+    old, at_once = set(world.workers()), []
+    for template in ("second", "third"):
+        world.server.renew(template)
+        for _ in range(8):
+            there = set(world.workers())
+            play(world, [("cycle", 1)])
+            at_once.append(len(there - set(world.workers())))
+    world.settle()
+    assert max(at_once) == 1
+    assert old.isdisjoint(world.workers())
+    made_from = {pod["metadata"].get("annotations", {}).get(TEMPLATE) for pod in world.server.pods.values()}
+    assert made_from == {None, "third"}, "the head has none"
+    assert len(world.workers()) == 3
 
 
 def test_a_suspended_spec_leaves_no_pod_and_a_resumed_one_brings_what_is_wanted(clock: Clock) -> None:

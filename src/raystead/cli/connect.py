@@ -114,6 +114,12 @@ def _warn(reporter: Reporter, trouble: RaysteadError) -> None:
 
 
 def _say(made: Connection, reporter: Reporter) -> None:
+    _say_addresses(made, reporter)
+    if not reporter.quiet:
+        reporter.line(f'connected to "{made.name}"; Ctrl-C closes')
+
+
+def _say_addresses(made: Connection, reporter: Reporter) -> None:
     reporter.result(f"dashboard  {made.dashboard}")
     if made.client:
         reporter.result(f"client     {made.client}")
@@ -121,8 +127,6 @@ def _say(made: Connection, reporter: Reporter) -> None:
         reporter.line(f"token      {made.token}   (the dashboard asks for it once)")
     elif made.token and not reporter.quiet:
         reporter.line("token      raystead token   (the dashboard asks for it once)")
-    if not reporter.quiet:
-        reporter.line(f'connected to "{made.name}"; Ctrl-C closes')
 
 
 def _hold(api: Api, anchor: Anchor, made: Connection, reporter: Reporter, *, warned: bool) -> None:
@@ -191,9 +195,9 @@ def _local(name: str | None, reporter: Reporter, words: tuple[str, ...], opens: 
             time.sleep(_LOCAL_OPEN)
         return
     if not words:
-        raise UsageError(
-            "a local cluster needs no connection: its ports are this machine's",
-            evidence=f"dashboard {made.dashboard}, its token: raystead token --local",
-            remedy="raystead connect --local -- CMD runs a command with Ray's address and token set",
-        )
+        _say_addresses(made, reporter)
+        if not reporter.quiet:
+            reporter.line("these are this machine's own ports: there is nothing to keep open")
+        reporter.hint("raystead connect --local --open")
+        return
     sys.exit(_run(words, environment(made)))

@@ -190,4 +190,8 @@ def stop(job_id: str | None, name: str | None, where: Where) -> None:
     with target_of(name, where, place) as target:
         job = meant(target.client, job_id)
         stopped = target.client.stop(job.id)
-    click.echo(f"{job.id} is stopping" if stopped else f"{job.id} had ended already")
+        waits = stopped and target.client.get(job.id).status == "PENDING"
+    if waits:  # Ray tells its supervisor, which is not there yet
+        click.echo(f"{job.id} has not begun; Ray stops it as soon as it does")
+    else:
+        click.echo(f"{job.id} is stopping" if stopped else f"{job.id} had ended already")

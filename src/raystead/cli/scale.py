@@ -127,9 +127,9 @@ def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, Count]
         group, equals, number = word.rpartition("=")
         found = _COUNT.fullmatch(number)
         if not found:
-            raise UsageError(
-                f'"{word}" is not a number of workers', remedy="write for example: raystead scale 3"
-            )
+            meant = next((name for name in present if name in (word, word.partition("=")[0])), "")
+            example = f"raystead scale {meant}{'=' if meant else ''}3"
+            raise UsageError(f'"{word}" is not a number of workers', remedy=f"{example}   for example")
         if not equals:
             if len(present) > 1:
                 raise UsageError(
@@ -139,6 +139,8 @@ def parse_counts(words: tuple[str, ...], present: list[str]) -> dict[str, Count]
             if not present:
                 raise UsageError("there is no worker group", remedy="raystead up -f FILE")
             group = present[0]
+        if group in counts:
+            raise UsageError(f"{group} is given twice", remedy=f"raystead scale {group}={number}")
         least, most = found.groups()
         counts[group] = int(least) if most is None else (int(least), int(most))
     return counts

@@ -61,7 +61,10 @@ def command(
 
     reporter = Reporter(quiet=quiet)
     with saying_what_was_submitted(reporter, again(cmd, cmd)):
-        options = options_from(cmd, JobFlags(**given))
+        flags = JobFlags(**given)
+        options = options_from(cmd, flags)
+        if not options.runtime_env and not flags.no_working_dir:
+            _warn_of_a_slip(reporter, cmd)
         with (
             target_of(name, where, uses=True) as target,
             detaching(target, reporter, may_stop=waits) as followed,
@@ -74,6 +77,16 @@ def command(
                 return
             job, seconds = follow_to_exit(target, started.id, reporter, where, started.again)
     sys.exit(say_end(job, seconds, reporter))
+
+
+def _warn_of_a_slip(reporter: Reporter, cmd: tuple[str, ...]) -> None:
+    """A program that is not here may be in the image; more often its name is mistyped."""
+    from raystead.ops.command import not_here
+
+    word, meant = not_here(cmd, Path.cwd())
+    if word:
+        near = f" (did you mean {meant}?)" if meant else ""
+        reporter.warn(f"{word} is not in this directory{near}: the job will look for it in the image")
 
 
 def start(

@@ -172,7 +172,7 @@ class Hands:
         self._changed, self._stop = threading.Event(), threading.Event()
         self._refusals: dict[str, PodRefusal] = {}
         self._tell, self._told, self._may, self._confirm = tell, dict[str, str](), may, confirm
-        self._made: set[str] | None = None  # pods that were there; None: not looked yet
+        self._made: set[str] | None = None  # names of pods that have been there; None: no round yet
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="pods")
 
@@ -238,11 +238,11 @@ class Hands:
 
         In the first round all that are missing: nobody knows whether the steward before us made them.
         """
-        there = {name_of(pod) for pod in mine}
-        named = _names(scaling)
-        known = named if self._made is None else self._made
-        self._made = there | (known & named)
-        return (known & named) - there
+        there, named = {name_of(pod) for pod in mine}, _names(scaling)
+        with self._lock:
+            known = named if self._made is None else self._made & named
+            self._made = there | known
+        return known - there
 
     def _look(self) -> list[Json]:
         """Our own workers."""
@@ -394,12 +394,19 @@ class Hands:
     def _learn(self, item: Json) -> None:
         """A pod as a request's answer has it, which may come before the watch's events or after them."""
         with self._lock:
+            self._note(item)
             if name_of(item) in self._pods or _newer(_version(item), self._version):
                 self._put(item)  # else the watch has been there: the pod is gone by now
         self._report()
         self._changed.set()
 
+    def _note(self, item: Json) -> None:
+        """Its name is used up, however soon it goes."""
+        if self._made is not None:
+            self._made.add(name_of(item))
+
     def _put(self, item: Json) -> None:
+        self._note(item)
         known = self._pods.get(name_of(item))
         if known is None or _newer(_version(item), _version(known)):
             self._pods[name_of(item)] = slim(item)

@@ -7,6 +7,7 @@ and so does a folder that is written as a path: `pytest tests/`.
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from raystead.errors import UsageError
 
-__all__ = ["check_program", "named_files"]
+__all__ = ["check_program", "named_files", "not_here"]
 
 _SHELLS = {"sh", "bash", "dash", "zsh", "ksh"}
 _INTERPRETERS = {".py": "python", ".sh": "bash", ".R": "Rscript", ".jl": "julia", ".pl": "perl"}
@@ -43,6 +44,18 @@ def named_files(words: Sequence[str], directory: Path) -> list[str]:
             found.append(below)
             break
     return found
+
+
+def not_here(words: Sequence[str], directory: Path) -> tuple[str, str]:
+    """The program of a `python …` that is no file here, and the one here that may be meant; "" for none."""
+    spread = _spread(words)
+    if not spread or not PurePosixPath(spread[0]).name.startswith("python"):
+        return "", ""
+    word = next((word for word in spread[1:] if not word.startswith("-") or word in ("-c", "-m")), "")
+    if not word.endswith(".py") or PurePosixPath(word).is_absolute() or _is_file(directory / word):
+        return "", ""
+    there = sorted(path.name for path in directory.glob("*.py"))
+    return word, next(iter(difflib.get_close_matches(word, there, n=1)), "")
 
 
 def check_program(words: Sequence[str], directory: Path) -> tuple[str, ...] | None:

@@ -60,7 +60,7 @@ def _field(field: FieldChange) -> Iterator[str]:
     name = name or field.path.rpartition(".")[2]
     if field.path.endswith(".value"):  # of a variable
         name = field.path.removesuffix(".value").rpartition("[")[2].rstrip("]")
-    if field.path.endswith("restartedAt]") or name in ("restarted", "annotations"):
+    if field.path.endswith(("restartedAt]", "restarted-at]")) or name in ("restarted", "annotations"):
         return
     if _is_short(field):
         yield f"{name} {field.before} → {field.after}"
