@@ -214,7 +214,7 @@ def test_who_has_more_rights_restarts_no_head_by_the_way_and_is_told_how_to_give
     admin("up", "--name", "auto", "--autoscale", "--wait=false", "--yes")
     assert generation() == before + 1
     assert space.get("role", STEWARD)["rules"]
-    assert "makes the workers itself" in edit("autoscale", code=90).stderr
+    assert 'in the head of "auto" makes the workers' in edit("autoscale", code=90).stderr
 
 
 def test_who_has_fewer_rights_leaves_the_stewards_as_they_are(
