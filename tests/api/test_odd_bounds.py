@@ -78,3 +78,34 @@ def test_what_a_namespace_bounds_is_told_before(
     edit("up", *UP, "--yes", code=None)
     edit("down", "--yes", code=None)
     assert not space.items("deployments,statefulsets,services,networkpolicies", "-l", "raystead.io/cluster")
+
+
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        (quota({"persistentvolumeclaims": "0"}), "exceeded quota"),
+        (quota({"requests.storage": "100Mi"}), "exceeded quota"),
+        (limits(type="PersistentVolumeClaim", max={"storage": "100Mi"}), "maximum storage usage"),
+    ],
+    ids=["a number of claims", "their sizes", "the size of one"],
+)
+def test_a_namespace_that_refuses_claims_is_not_said_to_lack_a_class(
+    namespace: Callable[..., Kube], as_user: AsUser, rule: Json, why: str
+) -> None:
+    """Redis then keeps its data in its pod, as where no volume can be had."""
+    space = namespace()
+    space.apply(rule)
+    if rule["kind"] == "ResourceQuota":
+        until(lambda: "hard" in space.get("quota", "odd").get("status", {}), 20, "the quota counts")
+    edit = Cli(as_user(space, "edit"))
+    doctor = edit("doctor", "-o", "json", code=None)
+    (told,) = [c for c in json.loads(doctor.stdout)["checks"] if c["name"] == "state"]
+    assert told["verdict"] == "warn"
+    assert told["what"].startswith("the namespace refuses a claim: Redis keeps its data in its pod alone")
+    assert why in told["evidence"]
+    up = edit("up", "--wait=false")
+    assert "the namespace refuses a claim of 1Gi: Redis keeps its data in its pod alone (" in up.stderr
+    assert why in up.stderr
+    assert "StorageClass" not in up.stderr + doctor.stdout
+    refused = edit("up", "--name", "rocks", "--storage", "rocksdb", code=75)
+    assert why in refused.stderr

@@ -415,6 +415,13 @@ def test_where_the_state_is(flags: Flags, facts: Facts, verdict: str, words: str
     assert words in said.what
 
 
+def test_a_claim_that_is_refused_is_no_missing_class() -> None:
+    facts = Facts(namespace="team", has_default_storage=False)
+    found = one(state.check(seen(facts=facts, default_class=None, claim_refused="exceeded quota: q")))
+    assert (found.verdict, found.evidence) == ("warn", "a dry-run: exceeded quota: q")
+    assert "StorageClass" not in found.what + found.remedy
+
+
 def test_secrets_and_claims_that_the_pods_name() -> None:
     flags = Flags(pull_secret=("regcred",), mount=("data:/data",))
     asked = {"regcred": None, "ray-cluster": ("wrong",), "raystead-ray-cluster-redis": None}

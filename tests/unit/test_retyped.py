@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from raystead.cli.retyped import corrected, spelled_out
+from raystead.cli import options
+from raystead.cli.options import Where
+from raystead.cli.retyped import corrected, placed, spelled_out
 
 YES = "the same command with --yes"
 TABLE = [
@@ -30,3 +32,25 @@ def test_another_verb_takes_the_place_of_the_one_that_was_typed(monkeypatch: pyt
     assert corrected("plan", "up", without=["--exit-code"]) == "raystead up --workers 3"
     monkeypatch.setattr(sys, "argv", ["raystead", "plan", "--env=A=s3cret"])
     assert corrected("plan", "up") is None
+
+
+PLACED = [
+    ("raystead status", "raystead status -n team"),
+    ("`raystead job logs -f` or `raystead down mine`", "`raystead job logs -n team -f` or `raystead down -n team mine`"),
+    ("raystead list, raystead down old", "raystead list -n team, raystead down -n team old"),
+    ("raystead exec -- ls -n 1", "raystead exec -n team -- ls -n 1"),
+    ("raystead up --name a --context x", "raystead up --name a --context x"),
+    ("raystead up --local", "raystead up --local"),
+    ("raystead 0.1.0; another raystead changes it", "raystead 0.1.0; another raystead changes it"),
+    ("raystead render -f FILE", "raystead render -f FILE"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text, told", PLACED)
+def test_a_command_that_is_advised_means_the_namespace_that_was_typed(
+    text: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "places_typed", [Where(namespace="team")])
+    assert placed(text) == told
+    monkeypatch.setattr(options, "places_typed", [Where(local=True)])
+    assert placed(text) == text

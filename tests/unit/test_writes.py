@@ -76,7 +76,7 @@ WRITES = {
     ("ops/dryrun", "dry_run", "apply"): DRY,
     ("ops/dryrun", "dry_run.ask", "apply"): DRY,
     ("ops/facts", "_restricted", "create"): DRY,
-    ("ops/facts", "default_class", "create"): DRY,
+    ("ops/facts", "probe_claim", "create"): DRY,
     ("ops/rights", "rights", "create"): "a review: nothing is kept",
     ("ops/rights", "may", "create"): "a review: nothing is kept",
     ("ops/rights", "user_name", "create"): "a review: nothing is kept",

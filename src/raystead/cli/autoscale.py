@@ -28,7 +28,7 @@ def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
     raystead autoscale
     raystead autoscale --rbac   the Role that lets the cluster do it itself
     """
-    from raystead.ui.plain import Reporter
+    from raystead.cli.reporting import reporter_for
 
     api = place_of(where).door("autoscale")
     if rbac:
@@ -45,7 +45,7 @@ def command(name: str | None, where: Where, rbac: bool, quiet: bool) -> None:
     from raystead.ops.autoscale import autoscale
     from raystead.ops.clusters import anchor_of
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     try:
         autoscale(
             api, anchor_of(api, name), lambda text: reporter.step(f"{time.strftime('%H:%M:%S')} {text}")

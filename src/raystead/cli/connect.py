@@ -60,9 +60,9 @@ def command(
     raystead connect -- ray job submit --working-dir . -- python train.py
     raystead connect --client -- python notebook.py
     """
-    from raystead.ui.plain import Reporter
+    from raystead.cli.reporting import reporter_for
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     words = typed_command()
     if opens and words:
         raise UsageError("--open and a command exclude each other")

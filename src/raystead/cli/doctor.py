@@ -52,14 +52,15 @@ def command(
     raystead doctor -f raycluster.yaml
     raystead doctor --rbac              the Role to ask an administrator for
     """
-    from raystead.cli.retyped import corrected
+    from raystead.cli.reporting import reporter_for
+    from raystead.cli.retyped import corrected, placed
     from raystead.errors import ProblemsFound
     from raystead.ops.doctor import examine, subject_of
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import examined_json, examined_text
-    from raystead.ui.plain import Reporter, json_text
+    from raystead.ui.plain import json_text
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     api = place_of(where, guess=False).door("doctor")
     subject = subject_of(
         api,
@@ -78,7 +79,7 @@ def command(
     else:
         terminal = sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if terminal else None
-        click.echo(examined_text(examined, colour=terminal and reporter.colour, width=width))
+        click.echo(placed(examined_text(examined, colour=terminal and reporter.colour, width=width)))
     if examined.count("fail"):
         click.get_current_context().exit(ProblemsFound.exit_code)
     # A cluster that is there as it was asked for needs no `up`.

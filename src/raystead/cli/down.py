@@ -12,6 +12,7 @@ from raystead.base.text import plural
 from raystead.cli.changing import confirm
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, door, quiet_option, read_file
+from raystead.cli.reporting import reporter_for
 from raystead.cli.retyped import place_flags
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
@@ -53,7 +54,7 @@ def command(
     """
     from raystead.errors import ClusterNotFound
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     try:
         if where.here and file is not None:
             raise UsageError("a local cluster brings nothing along with its file", remedy="leave -f out")

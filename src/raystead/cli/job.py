@@ -151,11 +151,11 @@ def logs(job_id: str | None, follow: bool, name: str | None, where: Where, quiet
     raystead job logs raysubmit_8fK2Q -f
     """
     from raystead.cli.jobs import detaching, follow_to_exit, meant, say_output, target_of
+    from raystead.cli.reporting import reporter_for
     from raystead.cli.ticks import tick_logs
     from raystead.ops.following import exit_code
-    from raystead.ui.plain import Reporter
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     place = place_of(where)
     if (ticks := place.ticks(name)) is not None:
         sys.exit(tick_logs(ticks, job_id, reporter, follow=follow))

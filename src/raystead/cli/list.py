@@ -21,11 +21,12 @@ def command(where: Where, everywhere: bool, output: str | None, quiet: bool) -> 
     raystead list
     raystead list -n team-nlp -o json
     """
+    from raystead.cli.reporting import reporter_for
     from raystead.plan.listing import DAMAGED, KEPT, ListRow
-    from raystead.ui.plain import Reporter, json_text
+    from raystead.ui.plain import json_text
     from raystead.ui.status import list_text, rows_json
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     place = place_of(where)
     rows = place.rows(everywhere=everywhere)
     if output == "json":

@@ -170,12 +170,21 @@ class Where(NamedTuple):
         return not configured() and (not os.environ.get("KUBECONFIG") or bool(home.names()))
 
 
+places_typed: list[Where] = []  # by the verb that runs; click has no place for it that outlives an error
+
+
+def typed_where() -> Where:
+    """Where the verb works that runs."""
+    return places_typed[-1] if places_typed else Where()
+
+
 def kube_options(function: F) -> F:
     """Adds --local and kubectl's own options; the command gets them as one `where`."""
 
     @functools.wraps(function)
     def gathered(**given: Any) -> Any:
         where = Where(**{name: given.pop(name) for name in Where._fields})
+        places_typed.append(where)
         return function(where=where, **given)
 
     wrapped: Any = gathered

@@ -56,17 +56,18 @@ def command(
     raystead plan -f raycluster.yaml -o json
     raystead plan -f raycluster.yaml --exit-code   1: something would change
     """
-    from raystead.cli.retyped import corrected
+    from raystead.cli.reporting import reporter_for
+    from raystead.cli.retyped import corrected, placed
     from raystead.errors import ProblemsFound
     from raystead.ops.checking import failing
     from raystead.ops.planning import prepare, wanted
     from raystead.ops.typed import up_words
     from raystead.spec.flags import Flags
     from raystead.ui.doctor import check_rows
-    from raystead.ui.plain import Reporter, json_text
+    from raystead.ui.plain import json_text
     from raystead.ui.plans import plan_json, plan_text
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     door = place_of(where, guess=False).door("plan")
     api, desired, anchor = wanted(door, Flags(**flags), *read_file(file), namespace=where.namespace)
     say_notes(reporter, desired)
@@ -77,7 +78,7 @@ def command(
         click.echo(json_text({**plan_json(plan), "checks": [asdict(check) for check in checks]}))
     else:
         colour = reporter.colour and sys.stdout.isatty()
-        click.echo("\n".join([plan_text(plan, colour=colour), *check_rows(checks, colour=colour)]))
+        click.echo(placed("\n".join([plan_text(plan, colour=colour), *check_rows(checks, colour=colour)])))
     typed = corrected("plan", "up", without=_OWN) if output is None else None
     up = typed or "raystead up with the same options"
     if plan.problems:

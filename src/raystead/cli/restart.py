@@ -7,7 +7,7 @@ import click
 from raystead.cli.changing import carry_out, timeout_option, yes_option
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, place_of, place_options, quiet_option
-from raystead.ui.plain import Reporter
+from raystead.cli.reporting import reporter_for
 
 
 @click.command("restart", cls=VerbCommand)
@@ -45,4 +45,4 @@ def command(
     refuse_guest(anchor)
     restart = dict.fromkeys(groups_named(anchor.cluster, groups), stamp())
     prepared = prepare(api, Desired(anchor.document), anchor, restart=restart)
-    carry_out(Reporter(quiet=quiet), prepared, again=None, timeout=timeout, yes=yes)
+    carry_out(reporter_for(quiet=quiet), prepared, again=None, timeout=timeout, yes=yes)

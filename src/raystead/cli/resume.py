@@ -7,7 +7,7 @@ import click
 from raystead.cli.changing import carry_out, timeout_option
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, place_of, quiet_option
-from raystead.ui.plain import Reporter
+from raystead.cli.reporting import reporter_for
 
 
 @click.command("resume", cls=VerbCommand)
@@ -25,7 +25,7 @@ def command(timeout: float | None, name: str | None, where: Where, quiet: bool) 
     from raystead.ops.specs import Desired, with_suspend
     from raystead.ops.suspending import refuse_elsewhere
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     api = place_of(where).door("resume")
     anchor = anchor_of(api, name)
     refuse_elsewhere(anchor)

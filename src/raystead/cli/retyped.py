@@ -7,11 +7,19 @@ import shlex
 import sys
 from collections.abc import Collection, Sequence
 
-from raystead.cli.options import Where
+from raystead.cli.main import COMMANDS
+from raystead.cli.options import Where, typed_where
 
-__all__ = ["MAY_HOLD_SECRETS", "again", "corrected", "place_flags", "spelled_out"]
+__all__ = ["MAY_HOLD_SECRETS", "again", "corrected", "place_flags", "placed", "spelled_out"]
 
 _SAME = re.compile(r"the same command with (--name \S+|--[a-z-]+)")
+_VERBS = "|".join(verb for verb in COMMANDS if verb not in ("job", "render", "schema"))
+# up to the end of the line or of the quotation, or to the next command
+_COMMAND = re.compile(
+    rf"\braystead (?P<verb>job (?:list|status|logs|stop)|{_VERBS})\b"
+    r"(?P<rest>(?:(?!\braystead )[^`\n])*)"
+)
+_PLACE = ("-n", "--namespace", "--context", "--kubeconfig", "--as", "--as-group", "--local")
 MAY_HOLD_SECRETS = ("--env", "--runtime-env-json", "--metadata-json")
 
 
@@ -28,6 +36,21 @@ def place_flags(name: str | None, where: Where) -> str:
         elif value and field in flags:
             out += [flags[field], value]
     return "".join(f" {shlex.quote(word)}" for word in out)
+
+
+def placed(text: str) -> str:
+    """`raystead status` becomes `raystead status -n team` where `-n team` was typed; so for every command.
+
+    A command that says where it works stays as it is.
+    """
+    flags = place_flags(None, typed_where()._replace(local=False))
+
+    def line(match: re.Match[str]) -> str:
+        words = match["rest"].partition(" -- ")[0].split()
+        says_where = any(word.partition("=")[0] in _PLACE for word in words)
+        return match[0] if says_where else f"raystead {match['verb']}{flags}{match['rest']}"
+
+    return _COMMAND.sub(line, text) if flags else text
 
 
 def corrected(wrong: str, right: str, *, without: Collection[str] = ()) -> str | None:

@@ -15,7 +15,7 @@ import click
 from raystead.base.version import __version__
 from raystead.cli.help import Verbs
 from raystead.cli.main import ABOUT, COMMANDS, help_text
-from raystead.cli.options import API, ORIGIN, behind_the_verb
+from raystead.cli.options import API, ORIGIN, behind_the_verb, places_typed
 from raystead.errors import INTERRUPTED, Forbidden, RaysteadError, StateError, UsageError
 
 _OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # without a file's name it is stdout that is full
@@ -100,6 +100,7 @@ root.params.append(_debug())
 def run() -> int:
     """Runs what was typed; every error ends here as sentences and an exit code."""
     _wishes["debug"] = False
+    places_typed.clear()
     try:
         code = root.main(standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -116,10 +117,10 @@ def run() -> int:
         _as_json(meant := sentence(error, root))
         return _say(meant.diagnostics(), meant.exit_code)
     except RaysteadError as error:
-        from raystead.cli.retyped import spelled_out
+        from raystead.cli.retyped import placed, spelled_out
 
         _as_json(error)
-        return _say(spelled_out(error.diagnostics()), error.exit_code)
+        return _say(placed(spelled_out(error.diagnostics())), error.exit_code)
     except OSError as error:
         return refused(error)
     except UnicodeEncodeError as error:

@@ -73,15 +73,15 @@ def command(
     raystead run -f rayjob.yaml   follow a RayJob to its end
     """
     from raystead.cli.jobs import say_waiting
+    from raystead.cli.reporting import reporter_for
     from raystead.ops.drivers import NamespaceDrivers
     from raystead.ops.following import follow
     from raystead.ops.jobs import job_client
     from raystead.ops.run import temporary
     from raystead.ops.wait import TIMEOUT
     from raystead.ui.live import view
-    from raystead.ui.plain import Reporter
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     door = place_of(where).door("run")
     if not cmd:
         _rayjob(reporter, door, where, file, flags, policies, timeout, yes)

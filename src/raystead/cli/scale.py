@@ -10,6 +10,7 @@ import click
 from raystead.cli.changing import carry_out, change_here, timeout_option, yes_option
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, door, place_options, quiet_option
+from raystead.cli.reporting import reporter_for
 from raystead.errors import UsageError
 from raystead.ui.plain import Reporter
 
@@ -43,7 +44,7 @@ def command(
     raystead scale gpu=1 cpu=4
     raystead scale cpu=1..10      of an autoscaled cluster: at least 1, at most 10
     """
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     if where.here:
         _local(reporter, groups, name, timeout, yes)
     else:

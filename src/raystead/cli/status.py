@@ -30,10 +30,12 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
     if where.here:
         _local(name, output)
         return
+    from raystead.cli.reporting import reporter_for
+    from raystead.cli.retyped import placed
     from raystead.ops.clusters import anchor_of
     from raystead.ops.status import view
     from raystead.plan.observed import view_json
-    from raystead.ui.plain import Reporter, json_text
+    from raystead.ui.plain import json_text
     from raystead.ui.status import next_command, status_text
 
     api = door(where)
@@ -46,8 +48,8 @@ def command(name: str | None, where: Where, output: str | None, quiet: bool) -> 
         import shutil
 
         width = shutil.get_terminal_size().columns
-    click.echo(status_text(seen, now=api.now(), width=width, wide=output == "wide"))
-    Reporter(quiet=quiet).hint(next_command(seen, named=name is not None))
+    click.echo(placed(status_text(seen, now=api.now(), width=width, wide=output == "wide")))
+    reporter_for(quiet=quiet).hint(next_command(seen, named=name is not None))
 
 
 def _local(name: str | None, output: str | None) -> None:

@@ -57,9 +57,9 @@ def command(
     raystead submit -- python train.py --epochs 3
     """
     from raystead.cli.jobs import detaching, follow_to_exit, saying_what_was_submitted, target_of
-    from raystead.ui.plain import Reporter
+    from raystead.cli.reporting import reporter_for
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     with saying_what_was_submitted(reporter, again(cmd, cmd)):
         flags = JobFlags(**given)
         options = options_from(cmd, flags)

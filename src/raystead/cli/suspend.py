@@ -9,7 +9,7 @@ import click
 from raystead.cli.changing import ask, carry_out, timeout_option, yes_option
 from raystead.cli.help import VerbCommand
 from raystead.cli.options import Where, cluster_options, place_of, quiet_option
-from raystead.ui.plain import Reporter
+from raystead.cli.reporting import reporter_for
 
 if TYPE_CHECKING:
     from raystead.kube.api import Api
@@ -37,7 +37,7 @@ def command(timeout: float | None, yes: bool, name: str | None, where: Where, qu
     from raystead.ops.specs import Desired, with_suspend
     from raystead.ops.suspending import refuse_elsewhere, refuse_loss
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     api = place_of(where).door("suspend")
     anchor = anchor_of(api, name)
     refuse_elsewhere(anchor)

@@ -73,10 +73,10 @@ def command(
     raystead up -f raycluster.yaml           KubeRay's file, unchanged
     raystead up --local                      on this machine
     """
+    from raystead.cli.reporting import reporter_for
     from raystead.spec.flags import Flags
-    from raystead.ui.plain import Reporter
 
-    reporter = Reporter(quiet=quiet)
+    reporter = reporter_for(quiet=quiet)
     asked = Flags(**flags)
     if where.local:
         _local(reporter, asked, file, timeout, yes)

@@ -36,14 +36,15 @@ def command(
     raystead verify
     raystead verify --faults head --yes
     """
+    from raystead.cli.reporting import reporter_for
     from raystead.ops.clusters import anchor_of
     from raystead.ops.verify import FAULTS, new_id, possible, refuse_beside_jobs, verify
-    from raystead.ui.plain import Reporter, json_text
+    from raystead.ui.plain import json_text
 
     wish = [word.strip() for word in (faults or "").split(",") if word.strip()]
     if unknown := [word for word in wish if word not in FAULTS]:
         raise UsageError(f'--faults: "{unknown[0]}" is not one of {", ".join(FAULTS)}')
-    reporter = Reporter(quiet=quiet or output == "json")
+    reporter = reporter_for(quiet=quiet or output == "json")
     api = place_of(where).door("verify")
     anchor = anchor_of(api, name)
     chosen = possible(anchor, wish)

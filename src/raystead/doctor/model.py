@@ -104,6 +104,7 @@ class Observations(Struct, frozen=True, dict=True):
         pods: all of the namespace; so are the other lists.
         raycluster: KubeRay's object of our name.
         default_class: the class that a claim without one gets; None there is none, "?" not known.
+        claim_refused: why the server refuses such a claim; "" where it does not.
         admission: by group, the server's answer to a dry-run of its pod: the pod, or why it is refused.
         jobs: by name, the server's answer to a dry-run of a Job of ours: the Job, or why it is refused.
         secrets: by name, the keys of a Secret that the pods need; None it is not there; absent not asked.
@@ -133,6 +134,7 @@ class Observations(Struct, frozen=True, dict=True):
     nodes: Objects = None
     raycluster: Json | None = None
     default_class: str | None = None
+    claim_refused: str = ""
     admission: Mapping[GroupId, Json | str] = field(default_factory=dict)
     jobs: Mapping[str, Json | str] = field(default_factory=dict)
     secrets: Mapping[str, tuple[str, ...] | None] = field(default_factory=dict)

@@ -126,13 +126,16 @@ def _state(seen: Observations) -> Check:
     if seen.default_class == "?":
         what = f"whether {name} gets a volume is not known"
         return Check("state", "unknown", what, seen.unread.get("default_class", ""), "raystead doctor --rbac")
-    evidence = "a dry-run of a claim without a class got none"
+    why, evidence = "no default StorageClass", "a dry-run of a claim without a class got none"
     remedy = 'send to the administrator: "please set a default StorageClass"'
+    if seen.claim_refused:
+        why, evidence = "the namespace refuses a claim", f"a dry-run: {seen.claim_refused}"
+        remedy = "kubectl describe resourcequota,limitrange   shows what claims may have here"
     if kind == "rocksdb":
-        what = "no default StorageClass, and RocksDB needs a volume"
+        what = f"{why}, and RocksDB needs a volume"
         return Check("state", "fail", what, evidence, f"{seen.up} --storage redis\nor {remedy}")
     lost = "if that pod is lost, so is every detached actor"
-    what = f"no default StorageClass: Redis keeps its data in its pod alone; {lost}"
+    what = f"{why}: Redis keeps its data in its pod alone; {lost}"
     return Check("state", "warn", what, evidence, remedy)
 
 

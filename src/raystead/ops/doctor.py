@@ -33,7 +33,7 @@ from raystead.ops.checking import answers_to, listed_nodes
 from raystead.ops.client import client
 from raystead.ops.companions import waits_for_role, word
 from raystead.ops.dryrun import no_such_namespace
-from raystead.ops.facts import Here, default_class, namespaced, steward, version_text
+from raystead.ops.facts import Here, namespaced, probe_claim, steward, version_text
 from raystead.ops.planning import existing
 from raystead.ops.probe import probe
 from raystead.ops.rights import Rights, may, rights, user_name
@@ -251,7 +251,8 @@ def _singles(subject: Subject, unread: dict[str, str]) -> dict[str, Any]:
         if not have.allows("create", "persistentvolumeclaims"):
             unread["default_class"] = "you may not create persistentvolumeclaims"
             return {"default_class": "?"}
-        return {"default_class": default_class(api)}
+        probe = probe_claim(api)
+        return {"default_class": probe.storage_class, "claim_refused": probe.refused}
 
     def nodes() -> Json:
         return {"nodes": listed_nodes(api, have)}

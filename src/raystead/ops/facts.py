@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from raystead.base import labels, names
 from raystead.base.text import plural
@@ -16,18 +17,20 @@ from raystead.manifests import sizes
 from raystead.manifests.demands import PlainObjects
 from raystead.manifests.facts import Facts
 from raystead.manifests.queues import asked_schedulers
+from raystead.manifests.redis import VOLUME
 from raystead.manifests.storage import storage_kind
 from raystead.ops.rights import Rights, may, rights
 from raystead.spec.model import RayCluster
 
 __all__ = [
+    "ClaimProbe",
     "Here",
     "caught",
-    "default_class",
     "first_facts",
     "namespaced",
     "notes_on_changes",
     "notes_on_steward",
+    "probe_claim",
     "refuse_foreign",
     "server_version",
     "steward",
@@ -65,8 +68,9 @@ def first_facts(api: Api, cluster: RayCluster, policies: Sequence[Json]) -> tupl
     facts = replace(facts, isolated=bool(plain.isolated_by(policies)))
     facts = namespaced(api, cluster, facts, plain)
     if storage_kind(cluster) in ("redis", "rocksdb"):
-        facts = replace(facts, has_default_storage=default_class(api) is not None)
-        notes += _without_volume(cluster, facts)
+        probe = probe_claim(api)
+        facts = replace(facts, has_default_storage=probe.storage_class is not None)
+        notes += _without_volume(cluster, facts, probe)
     return facts, notes
 
 
@@ -302,25 +306,31 @@ def _labels_alone(pod: Json) -> Json:
     }
 
 
-def default_class(api: Api) -> str | None:
-    """The class a claim without one gets, by a dry-run: listing StorageClasses is not our user's right."""
+class ClaimProbe(NamedTuple):
+    """The class that a claim without one gets, or None; why the server refuses it, "" where it does not."""
+
+    storage_class: str | None
+    refused: str = ""
+
+
+def probe_claim(api: Api) -> ClaimProbe:
+    """Tries a claim without a class by a dry-run: listing StorageClasses is not our user's right."""
     claim = {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {"generateName": "raystead-probe-"},
-        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": VOLUME}}},
     }
     try:
         answer = api.create(collection(api.namespace, "PersistentVolumeClaim"), claim, dry_run=True)
     except ApiError as error:
         if error.reason == "NamespaceTerminating":
             raise
-        return None  # a quota on claims, or no right: then there is no volume either
-    storage_class: str | None = answer["spec"].get("storageClassName")
-    return storage_class
+        return ClaimProbe(None, error.evidence or error.what)
+    return ClaimProbe(answer["spec"].get("storageClassName"))
 
 
-def _without_volume(cluster: RayCluster, facts: Facts) -> list[str]:
+def _without_volume(cluster: RayCluster, facts: Facts, probe: ClaimProbe) -> list[str]:
     if facts.has_default_storage or facts.storage_class:
         return []
     if storage_kind(cluster) == "rocksdb":
@@ -328,13 +338,21 @@ def _without_volume(cluster: RayCluster, facts: Facts) -> list[str]:
         storage = options.storage if options else None
         if storage and (storage.claim_name or storage.storage_class_name):
             return []
+        if probe.refused:
+            raise Unsupported(
+                "RocksDB needs a volume and this namespace refuses one",
+                evidence=f"a dry-run of a claim of {VOLUME}: {probe.refused}",
+                remedy="name a claim in gcsFaultToleranceOptions.storage.claimName, or --storage redis",
+            )
         raise Unsupported(
             "RocksDB needs a volume and this namespace gives none",
             evidence="a dry-run of a claim without a class was answered without a class: there is no default",
             remedy="name a class in gcsFaultToleranceOptions.storage.storageClassName, or --storage redis",
         )
+    why = f"the namespace refuses a claim of {VOLUME}" if probe.refused else "no default StorageClass"
+    seen = f" ({probe.refused})" if probe.refused else ""
     return [
-        "no default StorageClass: Redis keeps its data in its pod alone. If that pod is lost, every detached "
+        f"{why}: Redis keeps its data in its pod alone{seen}. If that pod is lost, every detached "
         "actor is lost and all Ray nodes restart; the loss of the head is survived all the same"
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -14,12 +14,22 @@ from raystead.ui.terminal import Gate, raw
 
 
 class Reporter:
-    """Progress on stderr, results on stdout; `quiet` keeps results only."""
+    """Progress on stderr, results on stdout; `quiet` keeps results only.
 
-    def __init__(self, *, quiet: bool = False, err: TextIO | None = None, out: TextIO | None = None) -> None:
+    `meant` completes the commands in a sentence, so that they work as printed.
+    """
+
+    def __init__(
+        self,
+        *,
+        quiet: bool = False,
+        err: TextIO | None = None,
+        out: TextIO | None = None,
+        meant: Callable[[str], str] = str,
+    ) -> None:
         self.err: TextIO | Gate = err or sys.stderr
         self.out: TextIO | Gate = out or sys.stdout
-        self.quiet = quiet
+        self.quiet, self._meant = quiet, meant
         self.tty = self.err.isatty()
         self.colour = self.tty and not os.environ.get("NO_COLOR")
 
@@ -27,15 +37,15 @@ class Reporter:
         """One finished step, with how long it took."""
         if not self.quiet:
             tail = f"   {rounded(seconds)}" if seconds is not None else ""
-            self.line(f"{self._paint('▸', '36')} {text}{tail}")
+            self.line(f"{self._paint('▸', '36')} {self._meant(text)}{tail}")
 
     def warn(self, text: str) -> None:
-        self.line(f"{self._paint('!', '33')} {text}")
+        self.line(f"{self._paint('!', '33')} {self._meant(text)}")
 
     def hint(self, text: str) -> None:
         """The next useful command; left out where nobody reads it."""
         if not self.quiet and self.tty:
-            self.line(f"next: {text}")
+            self.line(f"next: {self._meant(text)}")
 
     @contextmanager
     def passing(self, text: str) -> Iterator[None]:
