@@ -20,7 +20,7 @@ from patience import patience
 from raystead.base import labels
 from raystead.errors import Busy, ClusterNotFound
 from raystead.kube.api import Api
-from raystead.ops import up as applying
+from raystead.ops import room
 from raystead.ops.anchor import Anchor
 from raystead.ops.down import down, found
 from raystead.ops.living import live_objects
@@ -97,7 +97,7 @@ def user(namespace: Callable[..., Kube], as_user: Callable[[Kube, str], Kube]) -
 @pytest.fixture
 def api(user: Kube, monkeypatch: pytest.MonkeyPatch) -> Api:
     monkeypatch.setattr(
-        applying, "_REDIS_PATIENCE", 0.0
+        room, "_REDIS_PATIENCE", 0.0
     )  # its pod is refused: no use in waiting, a hundred times
     return Api(access_of(user))
 

@@ -19,7 +19,7 @@ import raystead
 from raystead.errors import ApiError, Busy, Conflict, ObjectNotFound
 from raystead.kube.answers import error_of
 from raystead.kube.api import Api
-from raystead.ops.up import _change as changed
+from raystead.ops.writes import apply_over
 
 SOURCE = Path(raystead.__file__).parent
 DRY = "a dry-run"
@@ -36,12 +36,12 @@ WRITES = {
     ("ops/up", "_write_anchor", "create"): NEW,
     ("ops/up", "_write_anchor", "replace"): "the resourceVersion that was read",
     # objects
-    ("ops/up", "_change", "apply"): SEEN + "; new where the plan saw none",
+    ("ops/writes", "apply_over", "apply"): SEEN + "; new where the plan saw none",
     ("ops/up", "apply.one", "apply"): "new: the plan saw none, or what it replaces is gone",
     ("ops/up", "_Keeping.make", "apply"): "new: what it replaces is gone",
     ("ops/up", "_Keeping.hang_pods", "patch"): "pods with an owner reference to this anchor or its keeper",
     ("ops/up", "_Keeping._own", "patch"): "the anchor's uid",
-    ("ops/up", "_delete", "delete"): SEEN + "; pods of a steward by their owner",
+    ("ops/writes", "delete", "delete"): SEEN + "; pods of a steward by their owner",
     ("ops/secrets", "make", "create"): NEW,
     ("ops/secrets", "make", "patch"): "a Secret with an owner reference to this anchor",
     ("ops/keepers", "claims_go_along", "patch"): "claims that `ownership.owned` proves",
@@ -177,10 +177,10 @@ def test_a_change_meets_the_object_that_was_seen_or_none(
     )
     paths: Any = SimpleNamespace(path=lambda item, namespace: "/api/v1/namespaces/team/services/x")
     if outcome is None:
-        assert changed(prepared, paths, item) is item
+        assert apply_over(prepared, paths, item) is item
     else:
         with pytest.raises(outcome) as caught:
-            changed(prepared, paths, item)
+            apply_over(prepared, paths, item)
         assert type(caught.value) is outcome
     assert server.applied == applied
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,32 +10,28 @@ from raystead.base import labels, names
 from raystead.base.groups import HEAD
 from raystead.base.kinds import pod_template
 from raystead.base.ownership import owners_of
-from raystead.errors import ApiError, Busy, Conflict, Forbidden, ObjectNotFound
+from raystead.errors import Busy, Conflict, ObjectNotFound
 from raystead.kube.api import Api, Json
 from raystead.kube.parallel import parallel
 from raystead.kube.paths import Discovery, collection, path_of
 from raystead.live.makers import makers_of
-from raystead.live.reading import condition
 from raystead.manifests.autoscaling import autoscales
 from raystead.manifests.facts import Facts
 from raystead.manifests.keepers import PARTS
 from raystead.manifests.render import manifests
 from raystead.ops import keepers, secrets
 from raystead.ops.anchor import Anchor, decoded
-from raystead.ops.events import Applied, Event, Note
+from raystead.ops.events import Applied, Event
 from raystead.ops.keepers import claims_go_along
 from raystead.ops.planning import Prepared, existing, prepare
+from raystead.ops.room import wait_for_room
 from raystead.ops.specs import Desired
+from raystead.ops.writes import apply_over, busy, delete, delete_and_wait
 from raystead.plan.make import key_of
 from raystead.plan.model import Action, Change, Key, makes_pods
 
 __all__ = ["apply", "still_ours"]
 
-_REPLACE_PATIENCE = 60.0  # seconds for an object to be gone before its successor is made
-_ROOM_PATIENCE = 15.0  # seconds: a head that is replaced ends within its grace of 5 s, with slow nodes in 10
-_REDIS_PATIENCE = 2.0  # and Redis alone: a StatefulSet does not say that its pod was refused
-_ROOM_SILENCE = 2.0
-_TICK = 0.25  # seconds between two looks while nothing changes
 Emit = Callable[[Event], None]
 
 
@@ -74,7 +69,7 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     rendered = prepared.objects if same else manifests(prepared.document, facts, prepared.choices)
     if facts.keepers != prepared.facts.keepers:  # the plan knew other owners: all are written
         parallel(
-            lambda item: _change(prepared, paths, item),
+            lambda item: apply_over(prepared, paths, item),
             [item for item in rendered if key_of(item) not in changes and item["kind"] != "Job"],
         )
     objects = (*rendered, *prepared.foreign)
@@ -84,10 +79,10 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     def one(step: _Step) -> None:
         path = paths.path(step.item, api.namespace)
         if step.change.action is Action.CHANGE:
-            _change(prepared, paths, step.item)
+            apply_over(prepared, paths, step.item)
         else:
             if step.change.action is Action.REPLACE:
-                _remove(api, path, prepared.uids[step.change.key], anchor.name)
+                delete_and_wait(api, path, prepared.uids[step.change.key], anchor.name)
             api.apply(path, step.item, force=prepared.force)
         emit(Applied(step.change.kind, step.change.name, step.change.action))
 
@@ -95,11 +90,11 @@ def apply(prepared: Prepared, emit: Emit) -> Anchor:
     parallel(one, [step for step in first if step.item["kind"] != "RoleBinding"])
     parallel(one, [step for step in first if step.item["kind"] == "RoleBinding"])  # its Role has to be there
     if workers:
-        _wait_for_room(api, first, emit)
+        wait_for_room(api, [step.item for step in first if _at_once(step)], emit)
         parallel(one, workers)
     for change in plan.of(Action.DELETE):
         with contextlib.suppress(Conflict):  # another one has that name by now: it is not ours to delete
-            _delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
+            delete(api, path_of(api.namespace, change.kind, change.name), prepared.uids[change.key])
         emit(Applied(change.kind, change.name, change.action))
     if uid := facts.keepers.get("cluster"):
         keeping.hang_pods(names.reference("Job", names.keeper(anchor.name, "cluster"), uid), {anchor.uid})
@@ -128,7 +123,7 @@ def _end_bare_pods(prepared: Prepared, anchor: Anchor, emit: Emit) -> None:
     for pod in found:
         metadata = pod["metadata"]
         if owners_of(pod) & owners and not metadata.get("deletionTimestamp"):
-            _delete(api, path_of(api.namespace, "Pod", metadata["name"]), metadata["uid"])
+            delete(api, path_of(api.namespace, "Pod", metadata["name"]), metadata["uid"])
             emit(Applied("Pod", metadata["name"], Action.DELETE))
 
 
@@ -158,7 +153,7 @@ class _Keeping:
         theirs = {key_of(item) for item in self._prepared.live if owners_of(item) & leaving}
         objects = manifests(self._prepared.document, self._anchor.with_facts(), self._prepared.choices)
         theirs_now = [item for item in objects if key_of(item) in theirs and item["kind"] != "Job"]
-        parallel(lambda item: _change(self._prepared, self._paths, item), theirs_now)
+        parallel(lambda item: apply_over(self._prepared, self._paths, item), theirs_now)
         self.hang_pods(
             names.reference("ConfigMap", names.anchor(self._anchor.name), self._anchor.uid), leaving
         )
@@ -191,10 +186,10 @@ class _Keeping:
                 continue
             if part in self._leaving:  # the plan's uid is that of the one before
                 path = path_of(self._api.namespace, *key)
-                _remove(self._api, path, self._leaving[part], self._anchor.name)
+                delete_and_wait(self._api, path, self._leaving[part], self._anchor.name)
                 made = self._api.apply(path, job, force=self._prepared.force)
             else:
-                made = _change(self._prepared, self._paths, job)
+                made = apply_over(self._prepared, self._paths, job)
             uids[part] = str(made["metadata"]["uid"])
             self.made.add(key)
             if part == "self" and uids[part] not in owners_of(self._anchor.raw):
@@ -225,37 +220,6 @@ def _at_once(step: _Step) -> bool:
     return makes_pods(step.change) and template
 
 
-def _wait_for_room(api: Api, first: Sequence[_Step], emit: Emit) -> None:
-    """Waits a while, where a quota may be short, until the head's and Redis' pods are made."""
-    waiting = [s.item for s in first if _at_once(s) and any(m.asked for m in makers_of(s.item))]
-    if not waiting:
-        return
-    with contextlib.suppress(Forbidden):
-        if not api.list(collection(api.namespace, "ResourceQuota")):
-            return
-    begun, told = time.monotonic(), False
-    while waiting and time.monotonic() - begun < _ROOM_PATIENCE:
-        late = time.monotonic() - begun > _REDIS_PATIENCE
-        waiting = [i for i in waiting if not (late and i["kind"] == "StatefulSet") and not _made(api, i)]
-        if waiting and not told and time.monotonic() - begun > _ROOM_SILENCE:
-            told = True
-            emit(Note("the workers come after the head: the namespace has a quota"))
-        time.sleep(_TICK if waiting else 0)
-
-
-def _made(api: Api, item: Json) -> bool:
-    """Its controller has made all its pods of the present version, or was refused: then waiting is no use."""
-    try:
-        now = api.get(path_of(api.namespace, item["kind"], item["metadata"]["name"]))
-    except ObjectNotFound:
-        return True
-    status = now.get("status") or {}
-    seen = int(status.get("observedGeneration") or 0) >= int(now["metadata"].get("generation") or 0)
-    if seen and condition(now, "ReplicaFailure").get("status") == "True":
-        return True
-    return seen and int(status.get("updatedReplicas") or 0) >= int(now["spec"].get("replicas", 1))
-
-
 def _give_way(api: Api, name: str, emit: Emit) -> None:
     """Brings the objects to the spec that came after ours: what we wrote last may be older than it."""
     now = existing(api, name)
@@ -280,7 +244,7 @@ def _write_anchor(prepared: Prepared) -> Anchor:
         # the other one wants the same, for the same owner; or it is our own write whose answer was lost
         if now is not None and now.hash == body["data"]["hash"] and owners_of(body) <= owners_of(now.raw):
             return now
-        raise _busy(prepared.cluster.name, "it changed the anchor between our plan and our apply") from None
+        raise busy(prepared.cluster.name, "it changed the anchor between our plan and our apply") from None
 
 
 def still_ours(api: Api, anchor: Anchor) -> None:
@@ -291,75 +255,6 @@ def still_ours(api: Api, anchor: Anchor) -> None:
     """
     now = existing(api, anchor.name)
     if now is None or now.uid != anchor.uid:
-        raise _busy(anchor.name, "the cluster was deleted in the meantime")
+        raise busy(anchor.name, "the cluster was deleted in the meantime")
     if now.hash != anchor.hash:
-        raise _busy(anchor.name, "another spec than ours has been applied in the meantime")
-
-
-def _busy(name: str, evidence: str) -> Busy:
-    return Busy(
-        f'another raystead has changed the cluster "{name}"',
-        evidence=evidence,
-        remedy="raystead plan shows what is left to do; then raystead up",
-    )
-
-
-def _change(prepared: Prepared, paths: Discovery, item: Json) -> Json:
-    """Applies over the very object that the plan saw; one that came under its name meanwhile is left alone.
-
-    Raises:
-        Busy: such an object is there.
-        Conflict: fields belong to somebody else.
-    """
-    api, uid = prepared.api, prepared.uids.get(key_of(item))
-    path = paths.path(item, api.namespace)
-    if uid is not None:
-        same = {**item, "metadata": {**item["metadata"], "uid": uid}}
-        try:
-            return api.apply(path, same, force=prepared.force)
-        except Conflict as error:
-            now = _uid_at(api, path)
-            if now == uid:
-                raise
-            if now is not None:
-                raise _another(path, prepared.cluster.name) from error
-    return api.apply(path, item, force=prepared.force)  # new, or gone meanwhile: it is made
-
-
-def _uid_at(api: Api, path: str) -> str | None:
-    with contextlib.suppress(ObjectNotFound):
-        return str(api.get(path)["metadata"]["uid"])
-    return None
-
-
-def _another(path: str, cluster: str) -> Busy:
-    return _busy(cluster, f"{path.rpartition('/')[2]} is another object than the plan saw")
-
-
-def _delete(api: Api, path: str, uid: str) -> None:
-    with contextlib.suppress(ObjectNotFound):  # gone is what we want
-        api.delete(path, uid=uid)
-
-
-def _remove(api: Api, path: str, uid: str, cluster: str) -> None:
-    """Deletes an object and waits until it is gone.
-
-    Raises:
-        Busy: another object has its name by now.
-    """
-    try:
-        _delete(api, path, uid)
-    except Conflict as error:
-        raise _another(path, cluster) from error
-    deadline = time.monotonic() + _REPLACE_PATIENCE
-    while time.monotonic() < deadline:
-        try:
-            if api.get(path)["metadata"]["uid"] != uid:
-                return
-        except ObjectNotFound:
-            return
-        time.sleep(_TICK)
-    raise ApiError(
-        f"{path.rpartition('/')[2]} is not gone after {_REPLACE_PATIENCE:.0f} s: nothing can replace it yet",
-        remedy="look for finalizers: kubectl get -o yaml; then raystead up again",
-    )
+        raise busy(anchor.name, "another spec than ours has been applied in the meantime")
