@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import pytest
 from patience import patience
 
 from raystead.cli.run import ended_by_signals
+
+
+def wait() -> None:
+    """For a signal. (One that comes in the moment before `signal.pause` would not end it.)"""
+    while True:
+        time.sleep(0.05)
 
 
 def at_a_terminal(work: Callable[[], None]) -> tuple[int, int]:
@@ -37,7 +44,7 @@ def test_a_closed_terminal_unwinds_and_nothing_that_is_said_stops_it(tmp_path: P
         with ended_by_signals():
             try:
                 os.write(1, b"there\n")
-                signal.pause()
+                wait()
             finally:
                 os.kill(os.getpid(), signal.SIGHUP)  # as the shell does beside the kernel
                 os.write(1, b"deleting\n")
@@ -66,7 +73,7 @@ def test_sigterm_unwinds_and_what_is_said_is_read() -> None:
         with ended_by_signals():
             try:
                 os.write(1, b"there\n")
-                signal.pause()
+                wait()
             finally:
                 os.write(1, b"deleting\n")
 
