@@ -233,3 +233,17 @@ def test_verbs_that_need_pods_say_where_a_guest_runs_and_that_it_cannot_be_suspe
 
 def spec_of_all(user: Kube, kind: str) -> dict[str, str]:
     return {item["metadata"]["name"]: spec_of(item) for item in user.items(kind)}
+
+
+def test_a_place_that_deletes_ended_jobs_is_told_by_doctor(
+    place: Callable[[str], Kube], as_user: Callable[[Kube, str], Kube]
+) -> None:
+    cli = Cli(as_user(place("university"), "edit"))
+    words = ("doctor", "-f", "-", "--label", "example.edu/queue=lab")
+    told = "the output and the outcome of Job/train are deleted 5 min after its end"
+
+    def said() -> bool:
+        text = cli(*words, stdin=rayjob(shutdownAfterJobFinishes=True), code=None).stdout
+        return told in " ".join(text.split())
+
+    until(said, 40, told)  # a policy takes a while to count, that for Jobs may be later than that for pods

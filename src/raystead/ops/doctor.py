@@ -329,7 +329,7 @@ def _named(seen: Observations, kind: str) -> list[str]:
 
 def _jobs(subject: Subject, seen: Observations) -> Mapping[str, Json | str]:
     """By name, what the server makes of the Jobs of this spec; nothing is made."""
-    if not subject.rights.allows("patch", "jobs"):
+    if not subject.rights.allows("patch", "jobs", "batch"):
         return {}
     paths, out = Discovery(subject.api), dict[str, Json | str]()
     for job in (item for item in seen.objects if item["kind"] == "Job"):
