@@ -13,12 +13,7 @@ from hypothesis import HealthCheck, settings
 
 TOGETHER = ("survivor", "running")  # fixtures that are a Ray cluster for all files that take them
 LONGEST_FIRST = (  # so that no worker begins a long group when the others are done
-    "test_local_faults",  # Ray on this machine
-    "test_incluster",
-    "test_local_cluster",
-    "test_walk_here",
-    "test_dashboard",
-    "test_local_supervisor",
+    "local",  # one Ray at a time on this machine: two that start at once may choose one port
     *TOGETHER,
     "test_autoscaling",
     "test_in_places",
@@ -52,6 +47,8 @@ SLOW = 60.0  # seconds; a test that takes longer says why in its docstring's fir
 @cache
 def group_of(path: Path) -> str:
     """A file's tests stay together on one worker, and so do the files that share a cluster."""
+    if path.parent.name == "local":
+        return "local"
     text = path.read_text()
     return next((name for name in TOGETHER if f"{name}: {name.capitalize()}" in text), path.stem)
 
