@@ -1,5 +1,6 @@
 """Hints repeat what was typed, so that they work as printed; what may be secret is never repeated."""
 
+import io
 import shlex
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 from raystead.cli import options
 from raystead.cli.options import Where
 from raystead.cli.retyped import corrected, placed, spelled_out
+from raystead.ui.plain import Reporter
 
 YES = "the same command with --yes"
 TABLE = [
@@ -54,3 +56,16 @@ def test_a_command_that_is_advised_means_the_namespace_that_was_typed(
     assert placed(text) == told
     monkeypatch.setattr(options, "places_typed", [Where(local=True)])
     assert placed(text) == text
+
+
+def test_every_line_of_a_reporter_is_completed_once_and_a_jobs_output_never(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(options, "places_typed", [Where(namespace="team")])
+    err, out = io.StringIO(), io.StringIO()
+    reporter = Reporter(err=err, out=out, meant=placed)
+    for say in (reporter.step, reporter.warn, reporter.line):
+        say("see raystead status")
+    reporter.write("see raystead status\n")
+    assert [text[-27:] for text in err.getvalue().splitlines()] == ["see raystead status -n team"] * 3
+    assert out.getvalue() == "see raystead status\n"

@@ -158,11 +158,7 @@ class Dashboard:
         except urllib.error.HTTPError as error:
             text = error.read(4000).decode("utf-8", "replace").strip()
             raise Refused(error.code, text) from None
-        except (
-            OSError,
-            ValueError,
-            http.client.HTTPException,
-        ) as error:  # an answer may break off in its middle
+        except (OSError, ValueError, http.client.HTTPException) as error:  # an answer may break off
             reason = getattr(error, "reason", error) or type(error).__name__
             raise Unreachable(f"{method} {path}: {reason}") from None
 

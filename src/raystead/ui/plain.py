@@ -37,15 +37,15 @@ class Reporter:
         """One finished step, with how long it took."""
         if not self.quiet:
             tail = f"   {rounded(seconds)}" if seconds is not None else ""
-            self.line(f"{self._paint('▸', '36')} {self._meant(text)}{tail}")
+            self.line(f"{self._paint('▸', '36')} {text}{tail}")
 
     def warn(self, text: str) -> None:
-        self.line(f"{self._paint('!', '33')} {self._meant(text)}")
+        self.line(f"{self._paint('!', '33')} {text}")
 
     def hint(self, text: str) -> None:
         """The next useful command; left out where nobody reads it."""
         if not self.quiet and self.tty:
-            self.line(f"next: {self._meant(text)}")
+            self.line(f"next: {text}")
 
     @contextmanager
     def passing(self, text: str) -> Iterator[None]:
@@ -61,7 +61,7 @@ class Reporter:
                 behind.flush()
 
     def line(self, text: str) -> None:
-        print(text, file=self.err, flush=True)
+        print(self._meant(text), file=self.err, flush=True)
 
     def result(self, text: str) -> None:
         print(text, file=self.out, flush=True)
